@@ -10,6 +10,8 @@
 //! The private states have the kernel's layout (`union nf_conntrack_proto`), because other modules
 //! read them.
 
+#![forbid(unsafe_code)]
+
 pub(crate) mod generic;
 pub(crate) mod gre;
 pub(crate) mod icmp;

@@ -2,6 +2,8 @@
 
 //! Why a packet is not tracked, or tracked without effect: one name for every cause.
 
+#![forbid(unsafe_code)]
+
 /// Defines [`Reason`] from a table of sentence, variant and name.
 macro_rules! reasons {
     ($(#[doc = $sentence:literal] $variant:ident = $name:literal,)*) => {

@@ -2,6 +2,8 @@
 
 //! What a packet is to its connection, and what a connection has been through.
 
+#![forbid(unsafe_code)]
+
 use crate::tuple::Direction;
 
 /// What a packet is to its connection: the kernel's `enum ip_conntrack_info`.

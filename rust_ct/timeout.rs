@@ -5,6 +5,8 @@
 //! The defaults are those of nf_conntrack. A namespace, or a rule's timeout policy, holds its own
 //! in arrays of jiffies with the kernel's indices: [`Timeouts`].
 
+#![forbid(unsafe_code)]
+
 /// A timeout as users know it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {

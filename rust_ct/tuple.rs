@@ -6,6 +6,8 @@
 //! has to tell connections between the same two hosts apart. A connection has two: the tuple of the
 //! packet that began it, and the inverse, which is the tuple of the answers.
 
+#![forbid(unsafe_code)]
+
 use crate::{
     reason::Reason,
     wire::{

@@ -9,6 +9,8 @@
 //!
 //! There is one file for each kind of header. [`l4`] finds where the transport header begins.
 
+#![forbid(unsafe_code)]
+
 pub(crate) mod gre;
 pub(crate) mod icmp;
 pub(crate) mod ipv4;

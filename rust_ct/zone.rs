@@ -2,6 +2,8 @@
 
 //! Zones: connections with equal tuples in different zones are different connections.
 
+#![forbid(unsafe_code)]
+
 use crate::tuple::Direction;
 
 /// A connection tracking zone, laid out as the kernel's `struct nf_conntrack_zone`.
