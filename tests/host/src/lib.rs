@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The pure layer of rust_ct, compiled from the module's own files.
-#![no_std]
-#![allow(dead_code, reason = "what only the kernel calls")]
+//! The pure layer of rust_ct, compiled from the module's own files, with its tests and the entry
+//! points of its fuzz targets.
+#![allow(dead_code, reason = "parts are called by the kernel or by tests only")]
 
-#[cfg(test)]
-extern crate std;
+pub mod fuzz;
+mod packet;
 
 /// The module's files; an inline module gives their own modules the right directory.
 #[path = "../../../rust_ct"]
@@ -19,6 +19,7 @@ mod pure {
     pub(crate) mod zone;
 }
 
+#[allow(unused_imports, reason = "a zone has no user in the pure layer")]
 pub(crate) use pure::{
     l4proto,
     reason,
@@ -28,3 +29,19 @@ pub(crate) use pure::{
     wire,
     zone, //
 };
+
+#[cfg(test)]
+mod tests {
+    mod build;
+    mod icmp_error;
+    mod reason;
+    mod sctp;
+    mod state;
+    mod tcp;
+    mod tcp_sequences;
+    mod tcp_table;
+    mod timeout;
+    mod trackers;
+    mod tuple;
+    mod wire;
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Entry points of the fuzz targets: any bytes are a packet, or a sequence of segments.
+
+use crate::{
+    l4proto::{
+        gre,
+        icmp_error::{
+            self,
+            Message, //
+        },
+        sctp,
+        tcp,
+        udp,
+        Action,
+        Input,
+        Outcome, //
+    },
+    packet::Bytes,
+    state::{
+        CtInfo,
+        Status, //
+    },
+    timeout::Timeouts,
+    tuple::{
+        Direction,
+        Tuple, //
+    },
+    wire::{
+        self,
+        ipproto,
+        sctp::Sctp,
+        tcp::{
+            Kind,
+            Options,
+            Segment, //
+        },
+        Family,
+        L4, //
+    },
+};
+
+const HZ: u32 = 250;
+
+/// Reads a packet in every way that the module does; what is claimed in the documentation must
+/// hold.
+///
+/// The first byte chooses the family and whether checksums are verified, the rest is the packet.
+pub fn packet(data: &[u8]) {
+    let Some((choice, bytes)) = data.split_first() else {
+        return;
+    };
+    let pkt = Bytes(bytes);
+    let verify = choice & 2 != 0;
+    let family = match choice & 1 {
+        0 => Family::Ipv4,
+        _ => Family::Ipv6,
+    };
+
+    let Ok(l4) = wire::l4(&pkt, 0, family) else {
+        return;
+    };
+    assert!(l4.offset as usize <= bytes.len());
+
+    if let Ok(tuple) = Tuple::from_packet(&pkt, 0, family, &l4) {
+        invert_twice(&tuple);
+    }
+    match icmp_error::parse(&pkt, 0, family, &l4, verify) {
+        Ok(Message::Error(error)) => invert_twice(&error.lookup),
+        Ok(Message::Query | Message::Untracked) | Err(_) => {}
+    }
+    track(&pkt, &l4, family, verify);
+}
+
+fn invert_twice(tuple: &Tuple) {
+    if let Some(inverse) = tuple.invert() {
+        let twice = inverse.invert().expect("an answer has a query");
+        assert_eq!(twice, *tuple);
+        assert_eq!(twice.dir(), tuple.dir());
+    }
+}
+
+/// Gives a packet to its tracker, as the first of a connection and as an answer.
+fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
+    let timeouts = Timeouts::new(HZ);
+    for input in [first(), answer()] {
+        match l4.proto {
+            ipproto::TCP => {
+                if let Ok(seg) = Segment::read(pkt, l4, family, verify) {
+                    let env = env(&timeouts);
+                    tcp::track(&mut tcp::Proto::default(), &seg, &input, &env);
+                }
+            }
+            ipproto::UDP => {
+                if udp::check(pkt, l4, family, verify).is_ok() {
+                    udp::track(&mut udp::Proto::default(), &input, &timeouts.udp);
+                }
+            }
+            ipproto::SCTP => {
+                if let Ok(sctp) = Sctp::read(pkt, l4, family, verify) {
+                    let mut proto = sctp::Proto::default();
+                    sctp::track(&mut proto, &sctp, pkt, l4, &input, &timeouts.sctp);
+                    sctp::track(&mut proto, &sctp, pkt, l4, &answer(), &timeouts.sctp);
+                }
+            }
+            ipproto::GRE => {
+                gre::track(&mut gre::Proto::default(), &input, &timeouts.gre);
+            }
+            _ => {}
+        }
+    }
+}
+
+fn first() -> Input {
+    Input {
+        status: Status::default(),
+        ctinfo: CtInfo::New,
+        now: 0,
+        remaining: 0,
+        hz: HZ,
+    }
+}
+
+fn answer() -> Input {
+    Input {
+        status: Status::CONFIRMED.with(Status::SEEN_REPLY),
+        ctinfo: CtInfo::EstablishedReply,
+        ..first()
+    }
+}
+
+fn env(timeouts: &Timeouts) -> tcp::Env<'_> {
+    tcp::Env {
+        tuning: &tcp::Tuning::DEFAULT,
+        timeouts: &timeouts.tcp,
+        synproxy: false,
+        seqadj: tcp::SeqAdj::default(),
+    }
+}
+
+/// Plays a sequence of segments on one connection; eleven bytes make a segment.
+pub fn tcp_sequence(data: &[u8]) {
+    let timeouts = Timeouts::new(HZ);
+    let env = env(&timeouts);
+    let mut conn = Conn::default();
+
+    for bytes in data.chunks_exact(STEP) {
+        let bytes = bytes.first_chunk().expect("an exact chunk");
+        let (seg, dir) = segment(bytes, &conn.proto);
+        conn.step(&seg, dir, &env);
+        check(&conn.proto);
+    }
+}
+
+/// Bytes to a segment in [`tcp_sequence`].
+const STEP: usize = 11;
+
+/// Makes a segment of some bytes, near the numbers that the connection is at, so that many are in
+/// the window.
+fn segment(bytes: &[u8; STEP], proto: &tcp::Proto) -> (Segment, Direction) {
+    let [choice, flags, seq @ .., scale] = *bytes;
+    let [seq_low, seq_high, ack_low, ack_high, len_low, len_high, win_low, win_high] = seq;
+    let word = |low, high| u16::from_le_bytes([low, high]);
+    let dir = Direction::from_bits(choice & 1);
+
+    let [original, reply] = proto.seen;
+    let (sender, receiver) = match dir {
+        Direction::Original => (original, reply),
+        Direction::Reply => (reply, original),
+    };
+    // CAST: Small distances to either side, widened with their sign.
+    let near = |base: u32, low, high| base.wrapping_add(i32::from(word(low, high) as i16) as u32);
+    let far = |low, high| u32::from(word(low, high)) << 16;
+
+    let seq = match choice >> 1 & 3 {
+        0 => sender.td_end,
+        1 => near(sender.td_end, seq_low, seq_high),
+        2 => near(receiver.td_maxack, seq_low, seq_high),
+        _ => far(seq_low, seq_high),
+    };
+    let ack = match choice >> 3 & 3 {
+        0 => receiver.td_end,
+        1 => near(receiver.td_end, ack_low, ack_high),
+        2 => proto.last_end,
+        _ => far(ack_low, ack_high),
+    };
+    let seg = Segment {
+        kind: Kind::from_flags(flags),
+        flags,
+        seq,
+        end: seq.wrapping_add(u32::from(word(len_low, len_high))),
+        ack,
+        window: word(win_low, win_high),
+        options: Options {
+            present: choice & 0x20 != 0,
+            sack_permitted: choice & 0x40 != 0,
+            scale: (choice & 0x80 != 0).then_some(scale % 15),
+            sack: (scale & 0x80 != 0).then(|| near(ack, win_low, len_low)),
+        },
+    };
+    (seg, dir)
+}
+
+/// A TCP connection without the rest of the module around it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Conn {
+    pub(crate) proto: tcp::Proto,
+    pub(crate) status: Status,
+}
+
+impl Conn {
+    /// Gives a segment to the tracker, and does with the connection what the module would do.
+    pub(crate) fn step(&mut self, seg: &Segment, dir: Direction, env: &tcp::Env<'_>) -> Outcome {
+        let input = Input {
+            status: self.status,
+            ctinfo: match dir {
+                Direction::Original if self.status.contains(Status::SEEN_REPLY) => {
+                    CtInfo::Established
+                }
+                Direction::Original => CtInfo::New,
+                Direction::Reply => CtInfo::EstablishedReply,
+            },
+            now: 0,
+            remaining: 200 * HZ,
+            hz: HZ,
+        };
+        let outcome = tcp::track(&mut self.proto, seg, &input, env);
+
+        let over = matches!(outcome.action, Action::Reuse | Action::Kill);
+        let refused = matches!(outcome.action, Action::Invalid(_)) && !input.confirmed();
+        if over || refused {
+            *self = Self::default();
+            return outcome;
+        }
+        self.status = self.status.with(Status::CONFIRMED);
+        if outcome.assured {
+            self.status = self.status.with(Status::ASSURED);
+        }
+        if dir == Direction::Reply && !matches!(outcome.action, Action::Invalid(_)) {
+            self.status = self.status.with(Status::SEEN_REPLY);
+        }
+        outcome
+    }
+}
+
+/// What holds of every private state that the tracker leaves.
+pub(crate) fn check(proto: &tcp::Proto) {
+    assert!(
+        usize::from(proto.state) < tcp::State::ALL.len(),
+        "state {} is none",
+        proto.state
+    );
+    assert!(
+        usize::from(proto.last_index) < Kind::ALL.len(),
+        "kind {} is none",
+        proto.last_index
+    );
+    assert!(proto.last_dir <= 1, "direction {} is none", proto.last_dir);
+    for peer in &proto.seen {
+        assert!(
+            peer.td_scale <= 14,
+            "window scale {} is too high",
+            peer.td_scale
+        );
+    }
+}
