@@ -1,0 +1,560 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Common parts of the scenarios that send crafted packets.
+
+The tracker under test is named by the environment: CT is rust_ct or nf_conntrack, RUST_CT_KO the
+module's file, SLOW the factor by which this machine is slower than a stock kernel under TCG.
+Checks are printed as TAP lines without numbers; run.sh numbers them.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import select
+import socket
+import struct
+import subprocess
+import sys
+import time
+import traceback
+
+CT = os.environ.get("CT", "rust_ct")
+RUST = CT == "rust_ct"
+SLOW = float(os.environ.get("SLOW", "1"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+LISTING = "/proc/rust_ct" if RUST else "/proc/net/nf_conntrack"
+PARAMETERS = f"/sys/module/{CT}/parameters"
+SYSCTL = "/proc/sys/net/netfilter"
+
+# ---------------------------------------------------------------------------------------------- TAP
+
+
+def diag(*lines):
+    """Prints diagnostics, one '#' line each; what is very long is cut."""
+    for text in lines:
+        rows = str(text).splitlines()
+        for line in rows[:30]:
+            print(f"# {line[:600]}", flush=True)
+        if len(rows) > 30:
+            print(f"# ... and {len(rows) - 30} lines more", flush=True)
+
+
+def check(truth, what, why=""):
+    """One check: `what` is what holds, `why` is shown where it does not."""
+    print(f"{'ok' if truth else 'not ok'} - {what}", flush=True)
+    if not truth and why != "":
+        diag(why)
+    return bool(truth)
+
+
+def equal(got, want, what):
+    """Checks that got == want and shows both where not."""
+    return check(got == want, what, f"got:  {got!r}\nwant: {want!r}")
+
+
+def skip(what, why):
+    """A check that does not apply to this tracker; never counted as passed."""
+    print(f"ok - {what} # SKIP {why}", flush=True)
+
+
+def main(scenario):
+    """Runs the scenario; run.sh takes a missing last line for a death on the way."""
+    try:
+        scenario()
+    except Exception:
+        check(False, "the scenario ran to its end", traceback.format_exc())
+    print("# end", flush=True)
+
+
+def poll(question, seconds, pause=0.05):
+    """Asks until the answer is true or the (scaled) time is over; returns the last answer."""
+    deadline = time.monotonic() + seconds * SLOW
+    while True:
+        answer = question()
+        if answer or time.monotonic() > deadline:
+            return answer
+        time.sleep(pause)
+
+
+# ------------------------------------------------------------------------------------ commands, log
+
+
+def run(*command, ns=None, must=True, text=None):
+    """Runs a command, in a namespace if one is named; returns (status, output of both streams)."""
+    with inside(ns):
+        done = subprocess.run(
+            command, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+        )
+    if must and done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}")
+    return done.returncode, done.stdout
+
+
+def lib_sh(function, *arguments, must=True):
+    """Calls one function of lib.sh, where loading and unloading are written."""
+    return run("bash", "-c", f'. "{HERE}/lib.sh"; {function} "$@"', "lib.sh", *arguments, must=must)
+
+
+def load(*parameters):
+    """Loads the tracker with its hooks on in every namespace."""
+    lib_sh("ct_load", *parameters)
+
+
+def unload(must=True):
+    """Unloads the tracker and what uses it; returns (status, output)."""
+    return lib_sh("ct_unload", must=must)
+
+
+def log_mark():
+    """Leaves a line in the kernel log to read from; returns it."""
+    mark = f"scenario mark {time.monotonic_ns()}"
+    with open("/dev/kmsg", "w", encoding="ascii") as log:
+        log.write(mark)
+    return mark
+
+
+def log_since(mark):
+    """The kernel log's lines after a mark."""
+    lines = run("dmesg")[1].splitlines()
+    at = [i for i, line in enumerate(lines) if mark in line]
+    if not at:
+        raise RuntimeError(f"'{mark}' is not in the kernel log any more")
+    return lines[at[-1] + 1 :]
+
+
+# --------------------------------------------------------------------------------------- namespaces
+
+CLONE_NEWNET = 0x40000000
+
+
+@contextlib.contextmanager
+def inside(ns):
+    """Puts this (single-threaded) process into a network namespace for a while; None is home."""
+    if ns is None:
+        yield
+        return
+    with open("/proc/self/ns/net", "rb") as home, open(f"/run/netns/{ns}", "rb") as there:
+        os.setns(there.fileno(), CLONE_NEWNET)
+        try:
+            yield
+        finally:
+            os.setns(home.fileno(), CLONE_NEWNET)
+
+
+def read(path, ns=None):
+    """The whole text of a file as seen from a namespace."""
+    with inside(ns), open(path, encoding="ascii") as file:
+        return file.read()
+
+
+def write(path, text, ns=None):
+    """Writes a proc or sys file as seen from a namespace."""
+    with inside(ns), open(path, "w", encoding="ascii") as file:
+        file.write(str(text))
+
+
+def sysctl(name, value, ns):
+    """Sets a conntrack sysctl where the tracker has it; tells whether it did."""
+    try:
+        write(f"{SYSCTL}/{name}", value, ns)
+        return True
+    except FileNotFoundError:
+        return False
+
+
+# ---------------------------------------------------------------------------------- what it tracked
+
+
+class Entry:
+    """One line of the listing (format: reference for /proc/net/nf_conntrack, ct_seq_show)."""
+
+    def __init__(self, line):
+        self.line = line.rstrip("\n")
+        words = self.line.split()
+        self.l3, self.l3num, self.l4, self.proto = words[0], int(words[1]), words[2], int(words[3])
+        self.seconds = int(words[4])
+        rest = words[5:]
+        self.state = rest.pop(0) if rest[0].isupper() else None
+        self.orig, self.reply, self.flags, self.tail = {}, {}, set(), {}
+        side = self.orig
+        for word in rest:
+            if word.startswith("["):
+                self.flags.add(word.strip("[]"))
+                continue
+            key, value = word.split("=", 1)
+            if key == "src" and side:
+                side = self.reply
+            if key in ("mark", "secctx", "zone", "use", "delta-time"):
+                self.tail[key] = value
+            else:
+                side[key] = value
+
+    @property
+    def key(self):
+        """What tells one connection from all others of a namespace."""
+        return (self.l3, self.proto) + tuple(sorted(self.orig.items()))
+
+
+def listing(ns=None, path=None):
+    """All connections of a namespace."""
+    return [Entry(line) for line in read(path or LISTING, ns).splitlines()]
+
+
+def shown(address):
+    """An address as the listing writes it: IPv6 in full (%pI6)."""
+    if family(address) == socket.AF_INET:
+        return address
+    digits = packed(address).hex()
+    return ":".join(digits[at : at + 4] for at in range(0, 32, 4))
+
+
+def find(ns, **want):
+    """Connections of a namespace whose original tuple (or l4=, l3=, proto=) has these values."""
+    want = {key: shown(value) if key in ("src", "dst") else value for key, value in want.items()}
+    found = []
+    for entry in listing(ns):
+        have = dict(entry.orig, l3=entry.l3, l4=entry.l4, proto=entry.proto)
+        if all(str(have.get(key)) == str(value) for key, value in want.items()):
+            found.append(entry)
+    return found
+
+
+def statistics(ns=None):
+    """/proc/net/stat/nf_conntrack: entries of the namespace, the other columns added over CPUs."""
+    rows = read("/proc/net/stat/nf_conntrack", ns).splitlines()
+    names = rows[0].split()
+    total = dict.fromkeys(names, 0)
+    for row in rows[1:]:
+        for name, value in zip(names, row.split()):
+            total[name] = int(value, 16) if name == "entries" else total[name] + int(value, 16)
+    return total
+
+
+def named_counters(ns=None):
+    """/proc/rust_ct_stat: name -> value."""
+    return {name: int(value) for name, value in map(str.split, read("/proc/rust_ct_stat", ns).splitlines())}
+
+
+def invalid_reasons(ns=None):
+    """The invalid_<reason> counters of /proc/rust_ct_stat, the prefix taken off."""
+    return {
+        name.removeprefix("invalid_"): value
+        for name, value in named_counters(ns).items()
+        if name.startswith("invalid_")
+    }
+
+
+def grown(before, after):
+    """The counters that grew, and by how much."""
+    return {name: after[name] - before.get(name, 0) for name in after if after[name] != before.get(name, 0)}
+
+
+def count(ns=None):
+    """How many connections the tracker holds for a namespace, unconfirmed ones included."""
+    return statistics(ns)["entries"]
+
+
+def slab_objects():
+    """Objects that the tracker's connection slab has pages for, or None where it has none."""
+    # Own slab names hold the module's name; a merged slab would be invisible, SLAB_TYPESAFE_BY_RCU forbids merging.
+    names = ("rust_ct", "rust_ct_conn", "nf_conntrack") if RUST else ("nf_conntrack",)
+    for line in read("/proc/slabinfo").splitlines():
+        words = line.split()
+        if words[0] in names:
+            return int(words[2])
+    return None
+
+
+# ------------------------------------------------------------------------------------------ packets
+
+
+def ones_sum(data):
+    """The Internet checksum (RFC 1071) of data, not yet complemented."""
+    if len(data) % 2:
+        data += b"\0"
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def checksum(data):
+    return ~ones_sum(data) & 0xFFFF
+
+
+def family(address):
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def packed(address):
+    return socket.inet_pton(family(address), address)
+
+
+def pseudo(src, dst, proto, length):
+    """The pseudo header that TCP, UDP and ICMPv6 checksums begin with."""
+    if family(src) == socket.AF_INET:
+        return packed(src) + packed(dst) + struct.pack("!BBH", 0, proto, length)
+    return packed(src) + packed(dst) + struct.pack("!II", length, proto)
+
+
+def ip4(src, dst, proto, payload=b"", *, ident=1, flags=0, offset=0, ttl=64, ihl=5, version=4, length=None, options=b""):
+    """An IPv4 packet; offset in bytes, flags 1 = more fragments, 2 = don't fragment."""
+    length = 20 + len(options) + len(payload) if length is None else length
+    frag = flags << 13 | offset // 8
+    head = struct.pack("!BBHHHBBH", version << 4 | (ihl + len(options) // 4), 0, length, ident, frag, ttl, proto, 0)
+    head += packed(src) + packed(dst) + options
+    return head[:10] + struct.pack("!H", checksum(head)) + head[12:] + payload
+
+
+def ip6(src, dst, proto, payload=b"", *, hops=64, length=None):
+    """An IPv6 packet; proto is the first next-header value."""
+    length = len(payload) if length is None else length
+    return struct.pack("!IHBB", 6 << 28, length & 0xFFFF, proto, hops) + packed(src) + packed(dst) + payload
+
+
+def ip(src, dst, proto, payload=b"", *, ttl=64):
+    """A plain packet of the family that src belongs to."""
+    if family(src) == socket.AF_INET:
+        return ip4(src, dst, proto, payload, ttl=ttl)
+    return ip6(src, dst, proto, payload, hops=ttl)
+
+
+def udp_segment(src, dst, sport, dport, data=b"", *, length=None, check_sum=None):
+    length = 8 + len(data) if length is None else length
+    head = struct.pack("!HHHH", sport, dport, length & 0xFFFF, 0)
+    if check_sum is None:
+        check_sum = checksum(pseudo(src, dst, 17, 8 + len(data)) + head + data) or 0xFFFF
+    return head[:6] + struct.pack("!H", check_sum) + data
+
+
+def udp(src, dst, sport, dport, data=b"", *, ttl=64, **fields):
+    return ip(src, dst, 17, udp_segment(src, dst, sport, dport, data, **fields), ttl=ttl)
+
+
+FLAGS = {"F": 1, "S": 2, "R": 4, "P": 8, "A": 16, "U": 32, "E": 64, "C": 128}
+
+
+def tcp_segment(src, dst, sport, dport, flags, *, seq=0, ack=0, window=8192, data=b"", doff=5, options=b"", check_sum=None):
+    bits = sum(FLAGS[letter] for letter in flags)
+    doff += len(options) // 4
+    head = struct.pack("!HHIIBBHHH", sport, dport, seq & 0xFFFFFFFF, ack & 0xFFFFFFFF, doff << 4, bits, window, 0, 0)
+    head += options
+    if check_sum is None:
+        check_sum = checksum(pseudo(src, dst, 6, len(head) + len(data)) + head + data)
+    return head[:16] + struct.pack("!H", check_sum) + head[18:] + data
+
+
+def tcp(src, dst, sport, dport, flags, *, ttl=64, **fields):
+    return ip(src, dst, 6, tcp_segment(src, dst, sport, dport, flags, **fields), ttl=ttl)
+
+
+def icmp(src, dst, kind, code=0, rest=b"\0\0\0\0", data=b"", *, ttl=64, check_sum=None):
+    """ICMP or ICMPv6 by the family; rest is the second word (id and sequence, or MTU, or unused)."""
+    proto = 1 if family(src) == socket.AF_INET else 58
+    body = struct.pack("!BBH", kind, code, 0) + rest + data
+    if check_sum is None:
+        check_sum = checksum((b"" if proto == 1 else pseudo(src, dst, 58, len(body))) + body)
+    return ip(src, dst, proto, body[:2] + struct.pack("!H", check_sum) + body[4:], ttl=ttl)
+
+
+def echo(src, dst, ident, sequence=1, *, reply=False, data=b"ping"):
+    request, answer = (8, 0) if family(src) == socket.AF_INET else (128, 129)
+    return icmp(src, dst, answer if reply else request, 0, struct.pack("!HH", ident, sequence), data)
+
+
+def fragments4(packet, size, ident):
+    """Cuts an IPv4 packet into fragments with size bytes of payload each (a multiple of 8)."""
+    src, dst = (socket.inet_ntop(socket.AF_INET, packet[i : i + 4]) for i in (12, 16))
+    body = packet[20:]
+    return [
+        ip4(src, dst, packet[9], body[at : at + size], ident=ident, offset=at, flags=int(at + size < len(body)))
+        for at in range(0, len(body), size)
+    ]
+
+
+def fragments6(packet, size, ident):
+    """Cuts an IPv6 packet without extension headers into fragments (RFC 8200 section 4.5)."""
+    src, dst = (socket.inet_ntop(socket.AF_INET6, packet[i : i + 16]) for i in (8, 24))
+    body = packet[40:]
+    return [
+        ip6(src, dst, 44, struct.pack("!BBHI", packet[6], 0, at | int(at + size < len(body)), ident) + body[at : at + size])
+        for at in range(0, len(body), size)
+    ]
+
+
+# --------------------------------------------------------------------------------------------- wire
+
+ETH_P_ALL = 3
+
+
+class Port:
+    """One end of a wire: raw frames in and out of a veth, without a stack behind it."""
+
+    def __init__(self, ns, device, peer_mac):
+        self.ns = ns
+        with inside(ns):
+            self.sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+            self.sock.bind((device, ETH_P_ALL))
+            self.mac = self.sock.getsockname()[4]
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self.sock.setblocking(False)
+        self.peer = peer_mac
+
+    def frame(self, packet, ethertype=None):
+        """The frame around a packet, its type from the version nibble."""
+        if ethertype is None:
+            ethertype = 0x86DD if packet[:1] and packet[0] >> 4 == 6 else 0x0800
+        return self.peer + self.mac + struct.pack("!H", ethertype) + packet
+
+    def send(self, *packets, ethertype=None):
+        for packet in packets:
+            self.send_frame(self.frame(packet, ethertype))
+
+    def send_frame(self, frame):
+        while True:
+            try:
+                self.sock.send(frame)
+                return
+            except OSError as error:
+                if error.errno not in (errno.EAGAIN, errno.ENOBUFS):
+                    raise
+                select.select([], [self.sock], [], 1)
+
+    def received(self, seconds=0.0, want=1, accept=lambda packet: True):
+        """Packets (without frame) that came in: until `want` accepted ones or the time is over."""
+        deadline = time.monotonic() + seconds * SLOW
+        found = []
+        while len(found) < want:
+            left = deadline - time.monotonic()
+            if not select.select([self.sock], [], [], max(left, 0))[0]:
+                break
+            data, address = self.sock.recvfrom(65535)
+            if address[2] != 4 and accept(data[14:]):  # 4: PACKET_OUTGOING, our own
+                found.append(data[14:])
+        return found
+
+    def drain(self):
+        """Forgets what came in so far."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.sock.recv(65535)
+
+
+def mac_of(ns, device):
+    """The hardware address of a device, as six bytes."""
+    with inside(ns), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as asks:
+        asks.bind((device, 0))
+        return asks.getsockname()[4]
+
+
+class Router:
+    """Two bare ports, a and b, and between them a namespace that forwards and tracks.
+
+    Behind a lie 10.1.0.0/16, fd01::/64 and everything unknown, behind b 10.2.0.0/16 and fd02::/64.
+    """
+
+    A4, B4, R4, A6, B6, R6 = "10.1.0.2", "10.2.0.2", "10.1.0.1", "fd01::2", "fd02::2", "fd01::1"
+
+    def __init__(self, name="rct-r", mtu=1500):
+        self.ns = name
+        ports = []
+        run("ip", "netns", "add", name)
+        for number, side in ((1, "ea"), (2, "eb")):
+            ns = f"{name}-{side}"
+            run("ip", "netns", "add", ns)
+            write("/proc/sys/net/ipv6/conf/all/disable_ipv6", 1, ns)
+            peer = ("peer", "name", side, "mtu", str(mtu), "netns", name)
+            run("ip", "-n", ns, "link", "add", "e0", "mtu", str(mtu), "type", "veth", *peer)
+            far = mac_of(ns, "e0").hex(":")
+            run("ip", "-n", ns, "link", "set", "dev", "e0", "up")
+            run("ip", "-n", name, "link", "set", "dev", side, "up")
+            run("ip", "-n", name, "addr", "add", f"10.{number}.0.1/30", "dev", side)
+            run("ip", "-n", name, "addr", "add", f"fd0{number}::1/126", "dev", side, "nodad")
+            run("ip", "-n", name, "neigh", "replace", f"10.{number}.0.2", "lladdr", far, "dev", side)
+            run("ip", "-n", name, "neigh", "replace", f"fd0{number}::2", "lladdr", far, "dev", side)
+            run("ip", "-n", name, "route", "add", f"10.{number}.0.0/16", "via", f"10.{number}.0.2")
+            run("ip", "-n", name, "-6", "route", "add", f"fd0{number}::/64", "via", f"fd0{number}::2")
+            ports.append(Port(ns, "e0", mac_of(name, side)))
+        self.a, self.b = ports
+        run("ip", "-n", name, "route", "add", "default", "via", "10.1.0.2")
+        run("ip", "-n", name, "-6", "route", "add", "default", "via", "fd01::2")
+        run("ip", "-n", name, "link", "set", "dev", "lo", "up")
+        for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+            write(f"/proc/sys/net/{path}", 1, name)
+        for device in ("all", "ea", "eb"):
+            write(f"/proc/sys/net/ipv4/conf/{device}/rp_filter", 0, name)
+            write(f"/proc/sys/net/ipv4/conf/{device}/send_redirects", 0, name)
+
+    def settle(self):
+        """Waits until what was sent has gone through: a marked packet sent last has come out."""
+        marker = ip(self.A4, self.B4, 254, os.urandom(8))
+        self.b.drain()
+        self.a.send(marker)
+        return bool(self.b.received(5, 1, lambda packet: packet[20:] == marker[20:]))
+
+
+def hosts(*names):
+    """Namespaces with stacks of their own, each linked to the first one.
+
+    The first is 10.<n>.0.1 and fd0<n>::1 towards the n-th of the others, which is 10.<n>.0.2 and fd0<n>::2.
+    """
+    for name in names:
+        run("ip", "netns", "add", name)
+        run("ip", "-n", name, "link", "set", "dev", "lo", "up")
+    for n, name in enumerate(names[1:], 1):
+        ends = [names[0], f"10.{n}.0.1/24", f"fd0{n}::1/64", name, f"10.{n}.0.2/24", f"fd0{n}::2/64"]
+        lib_sh("link_ns", *ends)
+
+
+def make_socket(ns, address, port=0, kind=socket.SOCK_DGRAM):
+    """A socket of a namespace, bound to an address."""
+    with inside(ns):
+        made = socket.socket(family(address), kind)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind((address, port))
+    made.settimeout(10 * SLOW)
+    return made
+
+
+# -------------------------------------------------------------------------------------------- rules
+
+
+class Rules:
+    """Counting rules in a namespace, both families, read as name -> packets."""
+
+    def __init__(self, ns, families=(4, 6)):
+        self.ns = ns
+        self.commands = [{4: "iptables", 6: "ip6tables"}[number] for number in families]
+
+    def add(self, table, chain, name, *match, jump=None, families=None):
+        commands = self.commands if families is None else [{4: "iptables", 6: "ip6tables"}[n] for n in families]
+        for command in commands:
+            rule = ["-w", "-t", table, "-A", chain, *match, "-m", "comment", "--comment", name]
+            run(command, *rule, *(["-j", jump] if jump else []), ns=self.ns)
+
+    def states(self, table, chain):
+        """One rule for each state that a packet can have."""
+        for name, match in STATES.items():
+            self.add(table, chain, name, "-m", "conntrack", *match)
+
+    def packets(self, commands=None):
+        """name -> packets, the families added."""
+        total = {}
+        for command in commands or self.commands:
+            for line in run(f"{command}-save", "-c", ns=self.ns)[1].splitlines():
+                match = re.match(r'\[(\d+):\d+\] -A .*--comment "?([^" ]+)"?', line)
+                if match:
+                    total[match[2]] = total.get(match[2], 0) + int(match[1])
+        return total
+
+
+STATES = {
+    "NEW": ("--ctstate", "NEW"),
+    "ESTABLISHED": ("--ctstate", "ESTABLISHED", "--ctdir", "ORIGINAL"),
+    "ESTABLISHED_REPLY": ("--ctstate", "ESTABLISHED", "--ctdir", "REPLY"),
+    "RELATED": ("--ctstate", "RELATED", "--ctdir", "ORIGINAL"),
+    "RELATED_REPLY": ("--ctstate", "RELATED", "--ctdir", "REPLY"),
+    "INVALID": ("--ctstate", "INVALID"),
+    "UNTRACKED": ("--ctstate", "UNTRACKED"),
+}

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Each namespace sees its own connections only, and takes them along when it goes, under traffic too."""
+
+# limit: 150
+
+import contextlib
+
+from lib import (
+    Port,
+    check,
+    count,
+    equal,
+    find,
+    hosts,
+    listing,
+    load,
+    mac_of,
+    main,
+    make_socket,
+    poll,
+    run,
+    slab_objects,
+    udp,
+    unload,
+)
+
+ROUNDS = 50
+HOME = "rct-home"
+
+
+def own_view():
+    """The same tuple in two namespaces is two connections; a third namespace sees neither."""
+    hosts("rct-x", "rct-y")
+    run("ip", "netns", "add", "rct-z")
+    one, two = make_socket("rct-x", "10.1.0.1", 1000), make_socket("rct-y", "10.1.0.2", 2000)
+    one.sendto(b"ask", ("10.1.0.2", 2000))
+    two.recv(10)
+    for ns in ("rct-x", "rct-y"):
+        equal([entry.orig["sport"] for entry in listing(ns)], ["1000"], f"{ns} lists the connection")
+        equal(count(ns), 1, f"{ns} counts it")
+    equal(listing("rct-z"), [], "a third namespace lists nothing")
+    equal(count("rct-z"), 0, "and counts nothing")
+    check(not find(None, sport=1000), "nor does the first namespace", listing())
+    run("ip", "netns", "delete", "rct-y")
+    equal(len(listing("rct-x")), 1, "one namespace's end leaves the other's connection")
+    run("ip", "netns", "add", "rct-y")
+    equal((listing("rct-y"), count("rct-y")), ([], 0), "a new namespace of the old name begins empty")
+
+
+def churn(turn):
+    """One namespace comes, is filled with connections, and goes while packets still arrive."""
+    name = f"rct-n{turn % 4}"
+    run("ip", "netns", "add", name)
+    run("ip", "-n", HOME, "link", "add", "tmp", "type", "veth", "peer", "name", "e0", "netns", name)
+    for ns, device, number in ((HOME, "tmp", 1), (name, "e0", 2)):
+        run("ip", "-n", ns, "addr", "add", f"10.9.0.{number}/24", "dev", device)
+        run("ip", "-n", ns, "link", "set", "dev", device, "up")
+    port = Port(HOME, "tmp", mac_of(name, "e0"))
+    sink = make_socket(name, "10.9.0.2", 2000)
+    for sport in range(200):
+        port.send(udp("10.9.0.1", "10.9.0.2", 1000 + sport, 2000, b"x"))
+    run("ping", "-c2", "-i0.01", "-W1", "10.9.0.2", ns=HOME, must=False)
+    seen = count(name)
+    sink.close()
+    run("ip", "netns", "delete", name)
+    with contextlib.suppress(OSError):  # the wire goes with the namespace, a little later
+        for sport in range(200):
+            port.send(udp("10.9.0.1", "10.9.0.2", 5000 + sport, 2000, b"x"))
+    port.sock.close()
+    run("ip", "-n", HOME, "link", "delete", "tmp", must=False)
+    return seen
+
+
+def scenario():
+    load()
+    own_view()
+    run("ip", "netns", "add", HOME)
+    before = slab_objects() or 0
+    seen = [churn(turn) for turn in range(ROUNDS)]
+    check(min(seen) >= 200, f"each of {ROUNDS} namespaces tracked its flows before it went", seen)
+    check(
+        poll(lambda: (slab_objects() or 0) < before + ROUNDS * 40, 60),
+        "their connections went along",
+        f"{sum(seen)} were made; the slab had {before} objects before and has {slab_objects()} now",
+    )
+    check(len(listing(HOME)) <= ROUNDS * 2, "the neighbour has no more than its own pings", listing(HOME))
+    for name in ("rct-x", "rct-y", "rct-z", HOME):
+        run("ip", "netns", "delete", name)
+    equal(unload(must=False)[0], 0, "the tracker unloads, so no connection is left")
+
+
+main(scenario)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Connections have the time that their protocol and state give them, and are removed when it is over.
+
+Default times: net/netfilter/nf_conntrack_proto_{tcp,udp,icmp,icmpv6,generic}.c.
+"""
+
+# limit: 300
+
+import time
+
+from lib import (
+    SLOW,
+    Router,
+    check,
+    count,
+    echo,
+    equal,
+    find,
+    ip,
+    listing,
+    load,
+    main,
+    poll,
+    sysctl,
+    tcp,
+    udp,
+)
+
+
+def seconds_left(router, want, what, **which):
+    """The one connection has that many seconds left, a few gone by since."""
+    found = find(router.ns, **which)
+    equal(len(found), 1, f"{what}: it is listed")
+    for entry in found:
+        check(want - 10 * SLOW <= entry.seconds <= want, f"{what}: {want} s", entry.line)
+
+
+def tcp_times(router):
+    """Walks a connection through all states; each has its own time and name."""
+    a, b = router.A4, router.B4
+
+    def there(flags, seq, ack=0):
+        return router.a, tcp(a, b, 1000, 80, flags, seq=seq, ack=ack)
+
+    def back(flags, seq, ack):
+        return router.b, tcp(b, a, 80, 1000, flags, seq=seq, ack=ack)
+
+    walk = (
+        (there("S", 100), "SYN_SENT", 120, False),
+        (back("SA", 500, 101), "SYN_RECV", 60, False),
+        (there("A", 101, 501), "ESTABLISHED", 432000, True),
+        (there("FA", 101, 501), "FIN_WAIT", 120, True),
+        (back("A", 501, 102), "CLOSE_WAIT", 60, True),
+        (back("FA", 501, 102), "LAST_ACK", 30, True),
+        (there("A", 102, 502), "TIME_WAIT", 120, True),
+        (there("R", 102), "CLOSE", 10, True),
+    )
+    for (port, packet), state, seconds, assured in walk:
+        port.send(packet)
+        router.settle()
+        entry = find(router.ns, l4="tcp", sport=1000)
+        equal([one.state for one in entry], [state], f"TCP: {state}")
+        equal(["ASSURED" in one.flags for one in entry], [assured], f"TCP: {state}: {'' if assured else 'not '}ASSURED")
+        seconds_left(router, seconds, f"TCP: {state}", l4="tcp", sport=1000)
+
+
+def udp_times(router):
+    """30 s, and 120 s once it is a stream: a reply, and more than two seconds after the beginning."""
+    for name, a, b in (("IPv4", router.A4, router.B4), ("IPv6", router.A6, router.B6)):
+        began = time.monotonic()
+        router.a.send(udp(a, b, 1000, 2000, b"x"))
+        router.b.send(udp(b, a, 2000, 1000, b"x"))
+        router.a.send(udp(a, b, 1000, 2000, b"x"))
+        router.settle()
+        if time.monotonic() - began < 1.8:
+            seconds_left(router, 30, f"{name}: UDP in its first two seconds", src=a, l4="udp", sport=1000)
+        while time.monotonic() - began < 2.5:
+            time.sleep(0.1)
+        router.b.send(udp(b, a, 2000, 1000, b"x"))
+        router.settle()
+        seconds_left(router, 120, f"{name}: UDP that goes on", src=a, l4="udp", sport=1000)
+        check("ASSURED" in find(router.ns, src=a, l4="udp")[0].flags, f"{name}: UDP that goes on is ASSURED")
+
+
+def other_times(router):
+    for name, a, b in (("IPv4", router.A4, router.B4), ("IPv6", router.A6, router.B6)):
+        router.a.send(echo(a, b, 9), ip(a, b, 253, b"x"))
+        router.settle()
+        seconds_left(router, 30, f"{name}: echo", src=a, l4="icmp" if name == "IPv4" else "icmpv6")
+        seconds_left(router, 600, f"{name}: another protocol", src=a, proto=253)
+
+
+def expiry(router):
+    """Nobody looks, and still they go: the worker removes them."""
+    names = ("nf_conntrack_udp_timeout", "nf_conntrack_icmp_timeout")
+    shortened = all([sysctl(name, 3, router.ns) for name in names])
+    held = count(router.ns)
+    for sport in range(300):
+        router.a.send(udp(router.A4, router.B4, 20000 + sport, 5, b"x"), echo(router.A4, router.B4, 20000 + sport))
+    began = time.monotonic()
+    router.settle()
+    check(count(router.ns) >= held + 600, "600 short-lived connections are counted", count(router.ns))
+    # The long-lived ones above run out meanwhile as well, so no exact number; the reference's worker sleeps up to a minute.
+    check(poll(lambda: count(router.ns) <= held, 110, 0.5), "they are gone when their time is over", count(router.ns))
+    check(time.monotonic() - began >= (3 if shortened else 30) - 1, "and not before")
+    equal([entry for entry in listing(router.ns) if entry.orig.get("dport") == "5"], [], "none of them is listed")
+    equal([entry.seconds for entry in listing(router.ns) if entry.seconds <= 0], [], "nothing is listed that has no time left")
+
+
+def refresh(router):
+    """A packet gives a connection its time anew; without one it ends on time."""
+    if not sysctl("nf_conntrack_udp_timeout", 5, router.ns):
+        began = time.monotonic()
+        lasts = 30
+    else:
+        began = time.monotonic()
+        lasts = 5
+    while time.monotonic() - began < lasts + 2:
+        router.a.send(udp(router.A4, router.B4, 30000, 6, b"x"))
+        time.sleep(0.5)
+    equal(len(find(router.ns, dport=6)), 1, f"a connection in use lives longer than {lasts} s")
+    last = time.monotonic()
+    check(poll(lambda: not find(router.ns, dport=6), lasts + 5), "and ends when it is not used any more")
+    check(time.monotonic() - last >= lasts - 2, "but not before its time")
+
+
+def scenario():
+    router = Router()
+    load()
+    tcp_times(router)
+    udp_times(router)
+    other_times(router)
+    expiry(router)
+    refresh(router)
+
+
+main(scenario)
