@@ -1,3 +1,76 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! x
+//! The default timeouts are nf_conntrack's, under its sysctl names.
+
+use crate::timeout::{
+    slot,
+    Setting,
+    Timeouts,
+    GENERIC,
+    GRE,
+    ICMP,
+    ICMPV6,
+    SCTP,
+    TCP,
+    UDP, //
+};
+use std::collections::BTreeMap;
+
+/// Documentation/networking/nf_conntrack-sysctl.rst, in seconds.
+const DOCUMENTED: &[(&str, u32)] = &[
+    ("generic_timeout", 600),
+    ("gre_timeout", 30),
+    ("gre_timeout_stream", 180),
+    ("icmp_timeout", 30),
+    ("icmpv6_timeout", 30),
+    ("sctp_timeout_closed", 10),
+    ("sctp_timeout_cookie_echoed", 3),
+    ("sctp_timeout_cookie_wait", 3),
+    ("sctp_timeout_established", 210),
+    ("sctp_timeout_heartbeat_sent", 30),
+    ("sctp_timeout_shutdown_ack_sent", 3),
+    ("sctp_timeout_shutdown_recd", 3),
+    ("sctp_timeout_shutdown_sent", 3),
+    ("tcp_timeout_close", 10),
+    ("tcp_timeout_close_wait", 60),
+    ("tcp_timeout_established", 432_000),
+    ("tcp_timeout_fin_wait", 120),
+    ("tcp_timeout_last_ack", 30),
+    ("tcp_timeout_max_retrans", 300),
+    ("tcp_timeout_syn_recv", 60),
+    ("tcp_timeout_syn_sent", 120),
+    ("tcp_timeout_time_wait", 120),
+    ("tcp_timeout_unacknowledged", 300),
+    ("udp_timeout", 30),
+    ("udp_timeout_stream", 120),
+];
+
+#[test]
+fn defaults_are_the_documented_ones() {
+    let tables: [&[Setting]; 7] = [&TCP, &UDP, &GRE, &SCTP, &ICMP, &ICMPV6, &GENERIC];
+    let found: BTreeMap<_, _> = tables
+        .into_iter()
+        .flatten()
+        .filter_map(|setting| Some((setting.sysctl?, setting.seconds)))
+        .collect();
+    assert_eq!(found, DOCUMENTED.iter().copied().collect());
+}
+
+/// The first slot of TCP and SCTP is the timeout of a new connection, as cttimeout expects.
+#[test]
+fn first_slots_are_for_new_connections() {
+    assert_eq!(TCP[0].seconds, 120);
+    assert_eq!(SCTP[0].seconds, 10);
+}
+
+/// Jiffies are seconds times HZ, for every HZ that a kernel can have; an index too high gives zero.
+#[test]
+fn jiffies_are_scaled() {
+    for hz in [100, 250, 300, 1000] {
+        let timeouts = Timeouts::new(hz);
+        assert_eq!(slot(&timeouts.tcp, 3), 432_000 * hz);
+        assert_eq!(slot(&timeouts.udp, 1), 120 * hz);
+        assert_eq!(slot(&timeouts.generic, 0), 600 * hz);
+        assert_eq!(slot(&timeouts.udp, 2), 0);
+    }
+}
