@@ -15,6 +15,9 @@ use zerocopy_derive::FromBytes;
 /// Bits of [`Ipv4::frag`] that hold the fragment offset, in units of eight bytes.
 const FRAG_OFFSET: u16 = 0x1fff;
 
+/// Bit of [`Ipv4::frag`] that says that more fragments follow.
+const FRAG_MORE: u16 = 0x2000;
+
 /// The fixed part of an IPv4 header.
 #[derive(Clone, Copy, Debug, FromBytes)]
 #[repr(C)]
@@ -38,6 +41,13 @@ impl Ipv4 {
     pub(crate) fn read<P: Packet>(pkt: &P, offset: u32) -> Option<Self> {
         let bytes = pkt.read::<{ size_of::<Self>() }>(offset)?;
         Some(zerocopy::transmute!(bytes))
+    }
+
+    /// Tells whether this is the header of a fragment, be it the first one.
+    ///
+    /// Source: include/net/ip.h, ip_is_fragment().
+    pub(crate) fn is_fragment(&self) -> bool {
+        self.frag.get() & (FRAG_OFFSET | FRAG_MORE) != 0
     }
 
     fn version(&self) -> u8 {

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What bindgen reads. The kernel crate's bindings are reused for every type
+ * that they have; bindgen_parameters lists what is added here.
+ */
+#include <linux/crc32.h>
+#include <linux/kernel.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
+#include <linux/netfilter_ipv6.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file_net.h>
+#include <linux/siphash.h>
+#include <linux/slab.h>
+#include <net/net_namespace.h>
+#include <net/netfilter/ipv4/nf_defrag_ipv4.h>
+#include <net/netfilter/ipv6/nf_defrag_ipv6.h>
+#include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_conntrack_l4proto.h>
+#include <net/netfilter/nf_conntrack_zones.h>
+#include <net/netfilter/nf_queue.h>
+
+#include "rust_ct.h"
+
+/* Macros that bindgen cannot evaluate. */
+const unsigned int RUST_CT_CONST_HZ = HZ;
+const slab_flags_t RUST_CT_CONST_SLAB_FLAGS = SLAB_TYPESAFE_BY_RCU | SLAB_HWCACHE_ALIGN;

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Removal of connections that have expired, a few at a time.
+//!
+//! A lookup removes what it meets that has expired, so nobody is found who should be gone. This worker is
+//! for those whom nobody meets. It goes round the table; one step looks at no more than [`STEP`]
+//! connections or [`STEP_BUCKETS`] buckets, whatever the size of the table, and how soon the next round
+//! begins depends on how long the connections still have, as in net/netfilter/nf_conntrack_core.c,
+//! gc_worker().
+
+use crate::{
+    conn::Candidate,
+    l4proto,
+    netns::MAX,
+    state::Status,
+    sys::{
+        rcu::ReadSide,
+        time::{
+            self,
+            HZ, //
+        },
+        work::{
+            Job,
+            Worker, //
+        },
+    },
+    table::{
+        Visit,
+        TABLE, //
+    },
+};
+use core::ops::ControlFlow;
+use kernel::sync::{
+    atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    rcu, //
+};
+
+/// How many connections one step looks at.
+const STEP: u32 = 4096;
+/// How many buckets one step looks at.
+const STEP_BUCKETS: usize = 16384;
+
+/// A round begins at most this often, in jiffies ...
+const INTERVAL_MIN: u32 = HZ;
+/// ... and at least this often.
+const INTERVAL_MAX: u32 = 60 * HZ;
+/// A connection that has longer than this counts as if it had this long, in jiffies.
+const REMAINING_MAX: u32 = 300 * HZ;
+/// An average begins with so many connections at the longest interval, so that a few short-lived ones do
+/// not keep the machine awake.
+const INITIAL_COUNT: u32 = 100;
+
+/// The worker, which [`crate::RustCt`] starts.
+pub(crate) static WORKER: Worker<Expiry> = Worker::new();
+
+/// Raised when a namespace is full: connections that may be removed early are, until the next round.
+static PRESSED: Atomic<bool> = Atomic::new(false);
+
+/// Where the round is. Written by the worker alone, which never runs twice at a time.
+static NEXT_BUCKET: Atomic<u32> = Atomic::new(0);
+static AVERAGE: Atomic<u32> = Atomic::new(INTERVAL_MAX);
+static COUNT: Atomic<u32> = Atomic::new(INITIAL_COUNT);
+static STARTED: Atomic<u32> = Atomic::new(0);
+
+/// Lets the worker remove connections early in namespaces that are nearly full. Any context.
+pub(crate) fn press() {
+    if !PRESSED.load(Relaxed) {
+        PRESSED.store(true, Relaxed);
+    }
+}
+
+/// What the worker does: one step of a round.
+pub(crate) struct Expiry;
+
+impl Job for Expiry {
+    fn run() -> u32 {
+        let mut round = Round::load();
+        match round.step() {
+            true => {
+                round.store();
+                1
+            }
+            false => {
+                PRESSED.store(false, Relaxed);
+                let delay = round.delay();
+                Round::new().store();
+                delay
+            }
+        }
+    }
+}
+
+/// A round in the middle.
+struct Round {
+    next_bucket: u32,
+    /// Running average of the time that connections still have, in jiffies.
+    average: u32,
+    /// Over how many the average is.
+    count: u32,
+    /// When the round began, in jiffies.
+    started: u32,
+    /// Above how many connections a namespace counts as nearly full; `None` if it does not matter.
+    crowd: Option<u32>,
+}
+
+impl Round {
+    fn new() -> Self {
+        Self {
+            next_bucket: 0,
+            average: INTERVAL_MAX,
+            count: INITIAL_COUNT,
+            started: time::now(),
+            crowd: None,
+        }
+    }
+
+    fn load() -> Self {
+        let next_bucket = NEXT_BUCKET.load(Relaxed);
+        let started = match next_bucket {
+            0 => time::now(),
+            _ => STARTED.load(Relaxed),
+        };
+        Self {
+            next_bucket,
+            average: AVERAGE.load(Relaxed),
+            count: COUNT.load(Relaxed),
+            started,
+            crowd: PRESSED.load(Relaxed).then(|| MAX.load(Relaxed) / 100 * 95),
+        }
+    }
+
+    fn store(&self) {
+        NEXT_BUCKET.store(self.next_bucket, Relaxed);
+        AVERAGE.store(self.average, Relaxed);
+        COUNT.store(self.count, Relaxed);
+        STARTED.store(self.started, Relaxed);
+    }
+
+    /// Goes on for one step; tells whether there is more.
+    fn step(&mut self) -> bool {
+        let mut left = STEP;
+        for _ in 0..STEP_BUCKETS {
+            let guard = rcu::read_lock();
+            let rcu = ReadSide::of(&guard);
+            let visit = TABLE.visit(self.next_bucket as usize, rcu, |candidate| {
+                self.look_at(candidate, rcu);
+                left = left.saturating_sub(1);
+                ControlFlow::Continue(())
+            });
+            drop(guard);
+            if visit == Visit::End {
+                return false;
+            }
+            self.next_bucket = self.next_bucket.saturating_add(1);
+            if left == 0 {
+                break;
+            }
+        }
+        true
+    }
+
+    fn look_at(&mut self, candidate: Candidate<'_>, rcu: ReadSide<'_>) {
+        if candidate.is_expired() {
+            TABLE.remove_overdue(candidate, rcu);
+            return;
+        }
+        self.weigh(candidate.remaining());
+        if self.crowd.is_some() {
+            self.remove_early(candidate);
+        }
+    }
+
+    /// Takes the time that a connection still has into the average.
+    fn weigh(&mut self, remaining: u32) {
+        let remaining = i64::from(remaining.clamp(INTERVAL_MIN, REMAINING_MAX));
+        self.count = self.count.saturating_add(1);
+        let average = i64::from(self.average);
+        let average = average + (remaining - average) / i64::from(self.count);
+        // CAST: An average of numbers of this size is of this size.
+        self.average = average as u32;
+    }
+
+    /// Removes a connection that is not assured, or is closing, from a namespace that is nearly full.
+    fn remove_early(&self, candidate: Candidate<'_>) {
+        let Some(conn) = candidate.get() else {
+            return;
+        };
+        let status = conn.status();
+        let crowded = conn
+            .netns()
+            .is_some_and(|netns| Some(netns.connections()) >= self.crowd);
+        if crowded
+            && status.contains(Status::CONFIRMED)
+            && !status.contains(Status::DYING)
+            && (!status.contains(Status::ASSURED)
+                || l4proto::can_early_drop(conn.proto(), conn.lock().state()))
+        {
+            TABLE.kill(&conn);
+        }
+    }
+
+    /// In how many jiffies the next round is to begin.
+    fn delay(&self) -> u32 {
+        let interval = self.average.clamp(INTERVAL_MIN, INTERVAL_MAX);
+        interval
+            .saturating_sub(time::now().wrapping_sub(self.started))
+            .max(1)
+    }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Wrappers of the macros and static inlines of kernel headers that Rust cannot
+ * call. One line of the kernel's each: no logic lives here.
+ */
+
+#include <linux/bitops.h>
+#include <linux/mm.h>
+#include <linux/netdevice.h>
+#include <linux/nsproxy.h>
+#include <linux/percpu.h>
+#include <linux/proc_fs.h>
+#include <linux/refcount.h>
+#include <linux/sched.h>
+#include <linux/seq_file_net.h>
+#include <linux/spinlock.h>
+#include <linux/uidgid.h>
+#include <net/netns/generic.h>
+
+#include "rust_ct.h"
+
+int rct_skb_network_offset(const struct sk_buff *skb)
+{
+	return skb_network_offset(skb);
+}
+
+void rct_skb_set_nfct(struct sk_buff *skb, unsigned long nfct)
+{
+	skb_set_nfct(skb, nfct);
+}
+
+bool rct_skb_csum_none(const struct sk_buff *skb)
+{
+	return skb->ip_summed == CHECKSUM_NONE;
+}
+
+void rct_skb_csum_set_unnecessary(struct sk_buff *skb)
+{
+	skb->ip_summed = CHECKSUM_UNNECESSARY;
+}
+
+bool rct_skb_is_gso(const struct sk_buff *skb)
+{
+	return skb_is_gso(skb);
+}
+
+u32 rct_skb_mark(const struct sk_buff *skb)
+{
+	return skb->mark;
+}
+
+struct net *rct_skb_dev_net(const struct sk_buff *skb)
+{
+	return skb->dev ? dev_net(skb->dev) : NULL;
+}
+
+bool rct_is_l3_master(const struct net_device *dev)
+{
+	return dev && netif_is_l3_master(dev);
+}
+
+bool rct_conntrack_tryget(struct nf_conntrack *nfct)
+{
+	return refcount_inc_not_zero_acquire(&nfct->use);
+}
+
+void rct_conntrack_get(struct nf_conntrack *nfct)
+{
+	refcount_inc(&nfct->use);
+}
+
+bool rct_conntrack_put(struct nf_conntrack *nfct)
+{
+	return refcount_dec_and_test(&nfct->use);
+}
+
+void rct_conntrack_publish(struct nf_conntrack *nfct)
+{
+	refcount_set_release(&nfct->use, 1);
+}
+
+unsigned int rct_conntrack_use(const struct nf_conntrack *nfct)
+{
+	return refcount_read(&nfct->use);
+}
+
+bool rct_test_and_set_bit(unsigned int bit, unsigned long *word)
+{
+	return test_and_set_bit(bit, word);
+}
+
+void rct_spin_lock_nested(spinlock_t *lock)
+{
+	spin_lock_nested(lock, SINGLE_DEPTH_NESTING);
+}
+
+void rct_spin_lock_bh(spinlock_t *lock)
+{
+	spin_lock_bh(lock);
+}
+
+void rct_spin_unlock_bh(spinlock_t *lock)
+{
+	spin_unlock_bh(lock);
+}
+
+void rct_local_bh_disable(void)
+{
+	local_bh_disable();
+}
+
+void rct_local_bh_enable(void)
+{
+	local_bh_enable();
+}
+
+void rct_cond_resched(void)
+{
+	cond_resched();
+}
+
+void *rct_net_generic(const struct net *net, unsigned int id)
+{
+	return net_generic(net, id);
+}
+
+struct net *rct_current_net(void)
+{
+	return current->nsproxy->net_ns;
+}
+
+void rct_this_cpu_add(u32 __percpu *counter, u32 value)
+{
+	this_cpu_add(*counter, value);
+}
+
+void *rct_per_cpu_ptr(void __percpu *base, unsigned int cpu)
+{
+	return per_cpu_ptr(base, cpu);
+}
+
+bool rct_cpu_possible(unsigned int cpu)
+{
+	return cpu_possible(cpu);
+}
+
+void rct_init_delayed_work(struct delayed_work *work, work_func_t func)
+{
+	INIT_DELAYED_WORK(work, func);
+}
+
+struct net *rct_seq_file_net(struct seq_file *m)
+{
+	return seq_file_net(m);
+}
+
+void rct_proc_set_root(struct proc_dir_entry *entry, const struct net *net)
+{
+	kuid_t uid = make_kuid(net->user_ns, 0);
+	kgid_t gid = make_kgid(net->user_ns, 0);
+
+	if (uid_valid(uid) && gid_valid(gid))
+		proc_set_user(entry, uid, gid);
+}
+
+unsigned long rct_total_ram(void)
+{
+	return totalram_pages() << PAGE_SHIFT;
+}

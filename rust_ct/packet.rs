@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A packet's way in: from its headers to its connection.
+//!
+//! hook -> headers -> tuple -> lookup -> protocol -> attach. The way out is in [`crate::confirm`].
+
+use crate::{
+    begin,
+    conn::{
+        self,
+        Attached,
+        Beginning,
+        Conn,
+        Key, //
+    },
+    l4proto::{
+        generic,
+        gre,
+        icmp,
+        icmp_error::{
+            self,
+            Message, //
+        },
+        sctp,
+        tcp,
+        udp,
+        Action,
+        Input,
+        Outcome, //
+    },
+    netns::Netns,
+    reason::Reason,
+    stat::Stat,
+    state::{
+        CtInfo,
+        Status, //
+    },
+    sys::{
+        hook::{
+            Place,
+            State,
+            Verdict, //
+        },
+        net::Net,
+        skb::Skb,
+        time, //
+    },
+    table::TABLE,
+    tuple::{
+        Direction,
+        Tuple, //
+    },
+    wire::{
+        self,
+        ipproto,
+        ipv4::Ipv4,
+        sctp::Sctp,
+        tcp::Segment,
+        Family,
+        Packet,
+        L4, //
+    },
+    zone::Zone, //
+};
+use kernel::sync::aref::ARef;
+
+/// How often a packet may find its connection over and begin another, before it is dropped.
+const REUSE_LIMIT: usize = 4;
+
+/// The bytes of a packet, for pure code to read.
+struct Bytes<'a> {
+    skb: &'a Skb,
+    hook: u8,
+}
+
+impl<'a> Bytes<'a> {
+    fn of(skb: &'a Skb, state: &State) -> Self {
+        Self {
+            skb,
+            hook: state.hook(),
+        }
+    }
+}
+
+impl Packet for Bytes<'_> {
+    #[inline]
+    fn len(&self) -> u32 {
+        self.skb.len()
+    }
+
+    #[inline]
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.skb.read(offset)
+    }
+
+    fn checksum_ok(&self, l4: &L4, family: Family) -> bool {
+        match l4.proto {
+            ipproto::SCTP => self.skb.crc32c_ok(l4.offset),
+            proto => self.skb.checksum_ok(self.hook, l4.offset, proto, family.nfproto()),
+        }
+    }
+
+    fn is_gso(&self) -> bool {
+        self.skb.is_gso()
+    }
+}
+
+/// A packet whose headers were found.
+struct Arrival<'a> {
+    skb: &'a Skb,
+    state: &'a State,
+    family: Family,
+    /// Offset of the network header.
+    nhoff: u32,
+    l4: L4,
+    verify_checksum: bool,
+}
+
+/// Why a packet goes on without a connection, or not at all.
+enum Refusal {
+    /// It is INVALID: rules decide.
+    Invalid(Reason),
+    /// It is an ICMP error that is INVALID.
+    Error(Reason),
+    /// It is dropped, because a tracker says so.
+    Drop(Reason),
+    /// It is dropped, because there is no room for its connection.
+    Full,
+}
+
+/// Finds out which connection a packet belongs to, and attaches it. Softirq or process context.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_in().
+pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
+    let zone = match conn::attached(skb) {
+        // It comes by a second time, as on the loopback device, or is not to be tracked.
+        Attached::Conn(..) | Attached::Untracked => return Verdict::Accept,
+        Attached::Template(template) => template.zone().of_packet(skb.mark()),
+        Attached::Nothing => Zone::DEFAULT,
+    };
+    // A template has done its duty once the packet is tracked.
+    let template = conn::detach(skb);
+
+    let verdict = match find(netns, skb, state, zone) {
+        Ok(Found::Conn(conn, info)) => {
+            conn::attach(skb, conn, info);
+            Verdict::Accept
+        }
+        Ok(Found::Untracked) => {
+            conn::attach_untracked(skb);
+            Verdict::Accept
+        }
+        Err(refusal) => refuse(netns, &refusal),
+    };
+    drop(template);
+    verdict
+}
+
+/// Tells whether a packet is an IPv4 fragment.
+pub(crate) fn is_ipv4_fragment(skb: &Skb, state: &State) -> bool {
+    u32::try_from(skb.network_offset())
+        .ok()
+        .and_then(|nhoff| Ipv4::read(&Bytes::of(skb, state), nhoff))
+        .is_some_and(|ip| ip.is_fragment())
+}
+
+/// The tuple of a packet; `None` if it cannot be tracked. Any context.
+pub(crate) fn tuple(skb: &Skb, family: Family) -> Option<Tuple> {
+    let nhoff = u32::try_from(skb.network_offset()).ok()?;
+    let bytes = Bytes {
+        skb,
+        hook: Place::PostRouting as u8,
+    };
+    let l4 = wire::l4(&bytes, nhoff, family).ok()?;
+    Tuple::from_packet(&bytes, nhoff, family, &l4).ok()
+}
+
+/// What becomes of a packet whose connection was not found, or does not want it.
+fn refuse(netns: &Netns, refusal: &Refusal) -> Verdict {
+    let stats = &netns.stats;
+    match *refusal {
+        Refusal::Invalid(reason) => {
+            stats.count(Stat::Invalid);
+            stats.count_reason(reason);
+            Verdict::Accept
+        }
+        Refusal::Error(reason) => {
+            stats.count(Stat::Error);
+            stats.count_reason(reason);
+            Verdict::Accept
+        }
+        Refusal::Drop(reason) => {
+            stats.count(Stat::Invalid);
+            stats.count(Stat::Drop);
+            stats.count_reason(reason);
+            Verdict::Drop
+        }
+        Refusal::Full => {
+            stats.count(Stat::Drop);
+            Verdict::Drop
+        }
+    }
+}
+
+/// What a packet is to be given.
+enum Found {
+    /// A connection, and what the packet is to it.
+    Conn(ARef<Conn>, CtInfo),
+    /// Nothing, on purpose.
+    Untracked,
+}
+
+/// Reads the packet and finds its connection, or makes one.
+fn find(netns: &Netns, skb: &Skb, state: &State, zone: Zone) -> Result<Found, Refusal> {
+    let family = Family::from_nfproto(state.nfproto().into());
+    let nhoff = u32::try_from(skb.network_offset());
+    let (Some(family), Ok(nhoff)) = (family, nhoff) else {
+        return Err(Refusal::Invalid(Reason::IpVersion));
+    };
+    let arrival = Arrival {
+        skb,
+        state,
+        family,
+        nhoff,
+        l4: wire::l4(&Bytes::of(skb, state), nhoff, family).map_err(Refusal::Invalid)?,
+        verify_checksum: state.is_at(Place::PreRouting) && state.net().checksum() != 0,
+    };
+
+    if let Some(found) = arrival.error(zone)? {
+        return Ok(found);
+    }
+    let tuple = Tuple::from_packet(&arrival.bytes(), nhoff, family, &arrival.l4)
+        .map_err(Refusal::Invalid)?;
+
+    for _ in 0..REUSE_LIMIT {
+        let (conn, dir) = arrival.resolve(netns, &tuple, zone)?;
+        let info = info(&conn, dir);
+        match arrival.judge(&conn, info)? {
+            Judged::Passes => return Ok(Found::Conn(conn, info)),
+            Judged::Begins => (),
+        }
+    }
+    Err(Refusal::Drop(Reason::TcpReuseRace))
+}
+
+/// What a packet is to the connection it was found by, in the direction in which it was found.
+fn info(conn: &Conn, dir: Direction) -> CtInfo {
+    let status = conn.status();
+    match dir {
+        Direction::Reply => CtInfo::EstablishedReply,
+        Direction::Original if status.contains(Status::SEEN_REPLY) => CtInfo::Established,
+        Direction::Original if status.contains(Status::EXPECTED) => CtInfo::Related,
+        Direction::Original => CtInfo::New,
+    }
+}
+
+/// What a tracker makes of a packet that it does not refuse.
+enum Judged {
+    /// It goes on with its connection.
+    Passes,
+    /// The connection was over, and is gone: the packet begins another.
+    Begins,
+}
+
+impl Arrival<'_> {
+    fn bytes(&self) -> Bytes<'_> {
+        Bytes::of(self.skb, self.state)
+    }
+
+    /// Handles what has no connection of its own: an ICMP error goes with the connection that it is about,
+    /// and neighbours are not tracked. `None` for everything else.
+    ///
+    /// Source: net/netfilter/nf_conntrack_proto_icmp.c, nf_conntrack_inet_error().
+    fn error(&self, zone: Zone) -> Result<Option<Found>, Refusal> {
+        match (self.l4.proto, self.family) {
+            (ipproto::ICMP, Family::Ipv4) | (ipproto::ICMPV6, Family::Ipv6) => (),
+            _ => return Ok(None),
+        }
+        let message = icmp_error::parse(
+            &self.bytes(),
+            self.nhoff,
+            self.family,
+            &self.l4,
+            self.verify_checksum,
+        )
+        .map_err(Refusal::Error)?;
+
+        let error = match message {
+            Message::Query => return Ok(None),
+            Message::Untracked => return Ok(Some(Found::Untracked)),
+            Message::Error(error) => error,
+        };
+        let key = Key::new(&error.lookup, zone, self.state.net());
+        let (conn, dir) = self
+            .lookup(&key, zone)
+            .ok_or(Refusal::Error(Reason::IcmpErrorUnknown))?;
+        if !error.is_addressed_to(&conn.tuple(dir)) {
+            return Err(Refusal::Error(Reason::IcmpErrorAddress));
+        }
+        let info = match dir {
+            Direction::Original => CtInfo::Related,
+            Direction::Reply => CtInfo::RelatedReply,
+        };
+        Ok(Some(Found::Conn(conn, info)))
+    }
+
+    /// Finds the connection with a key, whichever direction the packet goes in.
+    fn lookup(&self, key: &Key<'_>, zone: Zone) -> Option<(ARef<Conn>, Direction)> {
+        let rcu = self.state.rcu();
+        TABLE
+            .find(key, key.hash(Direction::Original), rcu)
+            .or_else(|| self.lookup_reply(key, zone))
+    }
+
+    /// Finds the connection in whose reply direction the packet goes, where its zone has another number.
+    fn lookup_reply(&self, key: &Key<'_>, zone: Zone) -> Option<(ARef<Conn>, Direction)> {
+        if zone.id(Direction::Original) == zone.id(Direction::Reply) {
+            return None;
+        }
+        TABLE.find(key, key.hash(Direction::Reply), self.state.rcu())
+    }
+
+    /// Finds the connection with a tuple, or makes it.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, resolve_normal_ct().
+    fn resolve(
+        &self,
+        netns: &Netns,
+        tuple: &Tuple,
+        zone: Zone,
+    ) -> Result<(ARef<Conn>, Direction), Refusal> {
+        let (net, rcu) = (self.state.net(), self.state.rcu());
+        let key = Key::new(tuple, zone, net);
+        let hash = key.hash(Direction::Original);
+        if let Some(found) = TABLE.find(&key, hash, rcu) {
+            return Ok(found);
+        }
+        if let Some(found) = self.lookup_reply(&key, zone) {
+            return Ok(found);
+        }
+
+        let reply = tuple
+            .invert()
+            .ok_or(Refusal::Invalid(Reason::IcmpNoCounterpart))?;
+        let beginning = Beginning {
+            original: tuple,
+            reply: &reply,
+            zone,
+            hash,
+        };
+        let conn = begin::begin(netns, net, &beginning, rcu).map_err(|_| Refusal::Full)?;
+        Ok((conn, Direction::Original))
+    }
+
+    /// Lets the protocol's tracker judge the packet, and carries out what it decides.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_in() after resolve_normal_ct().
+    fn judge(&self, conn: &Conn, info: CtInfo) -> Result<Judged, Refusal> {
+        let input = Input {
+            status: conn.status(),
+            ctinfo: info,
+            now: time::jiffies(),
+            remaining: conn.remaining(),
+            hz: time::HZ,
+        };
+        let outcome = self.outcome(conn, &input).map_err(Refusal::Invalid)?;
+
+        if let Some(jiffies) = outcome.lower_timeout {
+            conn.refresh(jiffies);
+        }
+        match outcome.action {
+            Action::Invalid(reason) => return Err(Refusal::Invalid(reason)),
+            Action::Drop(reason) => return Err(Refusal::Drop(reason)),
+            Action::Reuse if TABLE.kill(conn) => return Ok(Judged::Begins),
+            Action::Reuse => return Err(Refusal::Drop(Reason::TcpReuseRace)),
+            Action::Kill => {
+                TABLE.kill(conn);
+            }
+            Action::Accept => (),
+            Action::Refresh(jiffies) => conn.refresh(jiffies),
+        }
+        if outcome.assured && !input.assured() {
+            conn.set_status(Status::ASSURED);
+        }
+        if info == CtInfo::EstablishedReply && !input.seen_reply() {
+            conn.set_status(Status::SEEN_REPLY);
+        }
+        Ok(Judged::Passes)
+    }
+
+    /// What the protocol's tracker decides.
+    fn outcome(&self, conn: &Conn, input: &Input) -> Result<Outcome, Reason> {
+        let (pkt, net, verify) = (self.bytes(), self.state.net(), self.verify_checksum);
+        Ok(match self.l4.proto {
+            ipproto::TCP => {
+                let segment = Segment::read(&pkt, &self.l4, self.family, verify)?;
+                let env = tcp::Env {
+                    tuning: &tcp_tuning(net),
+                    timeouts: &net.tcp_timeouts(),
+                    synproxy: false,
+                    seqadj: tcp::SeqAdj::default(),
+                };
+                tcp::track(conn.lock().tcp(), &segment, input, &env)
+            }
+            ipproto::UDP => {
+                udp::check(&pkt, &self.l4, self.family, verify)?;
+                let mut proto = conn.udp();
+                let outcome = udp::track(&mut proto, input, &net.udp_timeouts());
+                if !input.confirmed() {
+                    conn.store_udp(proto);
+                }
+                outcome
+            }
+            ipproto::ICMP => self.icmp(conn, input, &net.icmp_timeout()),
+            ipproto::ICMPV6 => self.icmp(conn, input, &net.icmpv6_timeout()),
+            ipproto::SCTP => {
+                let packet = Sctp::read(&pkt, &self.l4, self.family, verify)?;
+                let timeouts = net.sctp_timeouts();
+                sctp::track(conn.lock().sctp(), &packet, &pkt, &self.l4, input, &timeouts)
+            }
+            ipproto::GRE => {
+                let mut proto = conn.gre();
+                let outcome = gre::track(&mut proto, input, &net.gre_timeouts());
+                if !input.confirmed() {
+                    conn.store_gre(proto);
+                }
+                outcome
+            }
+            _ => generic::track(&net.generic_timeout()),
+        })
+    }
+
+    fn icmp(&self, conn: &Conn, input: &Input, timeouts: &[u32; 1]) -> Outcome {
+        icmp::track(input, self.family, &conn.tuple(Direction::Original), timeouts)
+    }
+}
+
+fn tcp_tuning(net: &Net) -> tcp::Tuning {
+    tcp::Tuning {
+        loose: net.tcp_loose() != 0,
+        be_liberal: net.tcp_be_liberal() != 0,
+        ignore_invalid_rst: net.tcp_ignore_invalid_rst() != 0,
+        max_retrans: net.tcp_max_retrans(),
+    }
+}

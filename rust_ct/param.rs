@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The module's parameters: what they mean, and which values are right.
+//!
+//! `hashsize` and `max` are parsed when the module is loaded, before anything else runs, and whenever root
+//! writes to /sys/module/rust_ct/parameters.
+
+use crate::{
+    netns::MAX,
+    sys::{
+        memory,
+        net::Net, //
+    },
+    table::{
+        self,
+        TABLE, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+
+/// The number of buckets that was asked for when the module was loaded; zero if none was.
+static HASHSIZE: Atomic<u32> = Atomic::new(0);
+/// The limit that was asked for when the module was loaded; zero if none was.
+static WANTED_MAX: Atomic<u32> = Atomic::new(0);
+/// Raised while the table is there to be resized.
+static LOADED: Atomic<bool> = Atomic::new(false);
+
+/// Tells whether packets are tracked in every namespace, or only where a rule asks.
+pub(crate) use crate::export::enable_hooks;
+
+/// A number in decimal, perhaps with the line end of `echo` behind it.
+fn parse(text: &CStr) -> Option<u32> {
+    text.to_str().ok()?.trim_end().parse().ok()
+}
+
+/// Takes a new value of `hashsize`. Process context, sleeps.
+///
+/// # Errors
+///
+/// `EINVAL` if it is no number or out of range, `EOPNOTSUPP` in a namespace other than the initial one,
+/// `ENOMEM`.
+pub(crate) fn set_hashsize(text: &CStr) -> Result {
+    let size = parse(text).filter(|size| (1..=table::MAX_SIZE).contains(size));
+    let Some(size) = size else {
+        pr_err!(
+            "hashsize={}: must be a number of buckets from 1 to {}\n",
+            Printable(text),
+            table::MAX_SIZE
+        );
+        return Err(EINVAL);
+    };
+    if !LOADED.load(Relaxed) {
+        HASHSIZE.store(size, Relaxed);
+        return Ok(());
+    }
+    if !Net::with_current(|net| net.is_init()) {
+        return Err(EOPNOTSUPP);
+    }
+    TABLE.resize(size)
+}
+
+/// The value of `hashsize`: how many buckets there are.
+pub(crate) fn hashsize() -> u32 {
+    TABLE.size()
+}
+
+/// Takes a new value of `max`.
+///
+/// # Errors
+///
+/// `EINVAL` if it is no number or out of range.
+pub(crate) fn set_max(text: &CStr) -> Result {
+    let max = parse(text).filter(|max| (1..=i32::MAX as u32).contains(max));
+    let Some(max) = max else {
+        pr_err!(
+            "max={}: must be a number of connections from 1 to {}\n",
+            Printable(text),
+            i32::MAX
+        );
+        return Err(EINVAL);
+    };
+    if LOADED.load(Relaxed) {
+        MAX.store(max, Relaxed);
+    } else {
+        WANTED_MAX.store(max, Relaxed);
+    }
+    Ok(())
+}
+
+/// The value of `max`: how many connections a namespace may hold.
+pub(crate) fn max() -> u32 {
+    MAX.load(Relaxed)
+}
+
+/// A value that somebody typed, as far as it can be logged.
+struct Printable<'a>(&'a CStr);
+
+impl kernel::fmt::Display for Printable<'_> {
+    fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
+        for &byte in self.0.to_bytes().trim_ascii_end().iter().take(32) {
+            let shown = if byte.is_ascii_graphic() { byte } else { b'?' };
+            write!(f, "{}", shown as char)?;
+        }
+        Ok(())
+    }
+}
+
+/// Settles on the limit and gives the size of the table to begin with.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_init_start().
+pub(crate) fn settle() -> u32 {
+    let asked = HASHSIZE.load(Relaxed);
+    let size = if asked > 0 { asked } else { default_size(memory::total()) };
+    // A chain has two links for each connection. Who asks for a size gets the limit that went with it
+    // when limits were eight times the size.
+    let factor = if asked > 0 { 8 } else { 1 };
+    let wanted = WANTED_MAX.load(Relaxed);
+    let max = if wanted > 0 {
+        wanted
+    } else {
+        size.saturating_mul(factor).min(i32::MAX as u32)
+    };
+    MAX.store(max, Relaxed);
+    size
+}
+
+/// The number of buckets for a machine with so many bytes of memory.
+fn default_size(memory: usize) -> u32 {
+    const GIB: usize = 1 << 30;
+    const POINTER: usize = size_of::<usize>();
+    match memory {
+        // On 32 bits no memory is that large.
+        m if POINTER >= 8 && m / 4 > GIB => 262_144,
+        m if m > GIB => 65_536,
+        // CAST: At most a GiB divided by more than its square root.
+        m => ((m / 16384 / POINTER) as u32).max(1024),
+    }
+}
+
+/// The table can be resized while this lives.
+pub(crate) struct Writable(());
+
+impl Writable {
+    /// From now on, writing to a parameter takes effect at once.
+    pub(crate) fn new() -> Self {
+        LOADED.store(true, Relaxed);
+        Self(())
+    }
+}
+
+impl Drop for Writable {
+    fn drop(&mut self) {
+        LOADED.store(false, Relaxed);
+    }
+}

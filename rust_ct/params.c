@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Module parameters that can be read and written in /sys/module/rust_ct. The
+ * kernel crate's parameters are neither, and what a value means is decided in
+ * param.rs.
+ */
+
+#include <linux/moduleparam.h>
+
+#include "rust_ct.h"
+
+static const struct kernel_param_ops hashsize_ops = {
+	.set = rust_ct_param_set_hashsize,
+	.get = rust_ct_param_get_hashsize,
+};
+module_param_cb(hashsize, &hashsize_ops, NULL, 0600);
+MODULE_PARM_DESC(hashsize, "buckets of the connection table (default: by memory)");
+
+static const struct kernel_param_ops max_ops = {
+	.set = rust_ct_param_set_max,
+	.get = rust_ct_param_get_max,
+};
+module_param_cb(max, &max_ops, NULL, 0600);
+MODULE_PARM_DESC(max, "connections that a network namespace may hold (default: hashsize)");
+
+bool rct_param_enable_hooks = true;
+module_param_named(enable_hooks, rct_param_enable_hooks, bool, 0444);
+MODULE_PARM_DESC(enable_hooks, "track in every network namespace (1, the default) or only where a rule asks (0)");

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The life of a namespace's tracking: what is set up when a namespace is born or the module loaded, and
+//! taken down when either goes.
+
+use crate::{
+    hooks,
+    l4proto::tcp,
+    netns::{
+        Netns,
+        NETNS, //
+    },
+    param,
+    show,
+    sys::{
+        hook::{
+            self,
+            Set, //
+        },
+        net::Net,
+        pernet::{
+            Here,
+            PerNet,
+            Slot, //
+        },
+        time, //
+    },
+    table::TABLE,
+    timeout::Timeouts, //
+};
+use kernel::{
+    prelude::*,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+
+/// How long to wait for connections that packets still hold, before saying so, in jiffies.
+const PATIENCE: u32 = 10 * time::HZ;
+
+impl PerNet for Netns {
+    fn slot() -> &'static Slot<Self> {
+        &NETNS
+    }
+
+    fn init(here: Here<'_>) -> impl PinInit<Self, Error> {
+        set_defaults(here.net());
+        Self::new(here)
+    }
+
+    fn start(&self, net: &Net) -> Result {
+        *self.files.lock() = Some(show::create(net)?);
+        if param::enable_hooks() {
+            hooks::get_for_ever(net)?;
+        }
+        Ok(())
+    }
+
+    fn hooks(&self) -> [&Set; 2] {
+        [&self.hooks_ipv4, &self.hooks_ipv6]
+    }
+
+    fn unhooked(&self, net: &Net, which: usize) {
+        hooks::unhooked(net, which);
+    }
+
+    fn stop(&self, _net: &Net) {
+        // Waits for readers to leave.
+        let files = self.files.lock().take();
+        drop(files);
+    }
+
+    fn exit(&self, net: &Net) {
+        // Packets that wait for a program hold connections; without our hooks they have nowhere to go on.
+        hook::drop_queued(net);
+        let began = time::now();
+        let mut warned = false;
+        loop {
+            TABLE.kill_all(Some(net));
+            let left = self.connections();
+            if left == 0 {
+                break;
+            }
+            if !warned && time::now().wrapping_sub(began) >= PATIENCE {
+                pr_warn!(
+                    "netns {}: waiting for {} connections that packets still hold\n",
+                    net.inum(),
+                    left
+                );
+                warned = true;
+            }
+            fsleep(Delta::from_millis(1));
+        }
+    }
+}
+
+/// Gives a namespace the settings of nf_conntrack.
+fn set_defaults(net: &Net) {
+    let timeouts = Timeouts::new(time::HZ);
+    net.set_tcp_timeouts(&timeouts.tcp);
+    net.set_udp_timeouts(&timeouts.udp);
+    net.set_gre_timeouts(&timeouts.gre);
+    net.set_sctp_timeouts(&timeouts.sctp);
+    net.set_icmp_timeout(&timeouts.icmp);
+    net.set_icmpv6_timeout(&timeouts.icmpv6);
+    net.set_generic_timeout(&timeouts.generic);
+
+    let tuning = tcp::Tuning::DEFAULT;
+    net.set_checksum(1);
+    net.set_tcp_loose(tuning.loose.into());
+    net.set_tcp_be_liberal(tuning.be_liberal.into());
+    net.set_tcp_ignore_invalid_rst(tuning.ignore_invalid_rst.into());
+    net.set_tcp_max_retrans(tuning.max_retrans);
+}

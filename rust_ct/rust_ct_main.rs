@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! rust_ct: connection tracking in Rust, in the place of nf_conntrack.ko.
+//!
+//! Documentation/ tells how a packet goes through, what is locked when, and how a connection lives.
+
+#![allow(clippy::module_inception)]
+
+mod begin;
+mod bindings;
+mod confirm;
+mod conn;
+mod expire;
+mod export;
+mod hooks;
+#[allow(dead_code)] // The tests use all of it.
+mod l4proto;
+mod line;
+mod netns;
+mod packet;
+mod param;
+mod pernet;
+#[allow(dead_code)] // The tests use all of it.
+mod reason;
+mod show;
+mod stat;
+#[allow(dead_code)] // The tests use all of it.
+mod state;
+mod sys;
+mod table;
+#[allow(dead_code)] // The tests use all of it.
+mod timeout;
+#[allow(dead_code)] // The tests use all of it.
+mod tuple;
+#[allow(dead_code)] // The tests use all of it.
+mod wire;
+#[allow(dead_code)] // The tests use all of it.
+mod zone;
+
+use kernel::prelude::*;
+
+module! {
+    type: RustCt,
+    name: "rust_ct",
+    authors: ["The rust_ct developers"],
+    description: "Connection tracking in Rust",
+    license: "GPL",
+}
+
+/// The loaded module.
+///
+/// Fields are dropped in their order: first what lets user space in, then what packets come through, which
+/// waits for every connection to be gone, then what connections are made of.
+struct RustCt {
+    _writable: param::Writable,
+    _proc: [sys::proc::Symlink; 2],
+    _expiry: sys::work::Running<expire::Expiry>,
+    _netns: sys::pernet::Registration<netns::Netns>,
+    _tracker: sys::hook::Tracker,
+    _cache: sys::slab::Created<conn::Conn>,
+    _table: table::SetUp,
+}
+
+impl kernel::Module for RustCt {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        // SAFETY: Nothing of the module runs yet but this function, and it runs once.
+        let (table, worker) = unsafe {
+            conn::HASH_KEY.draw();
+            export::ID_KEY.draw();
+            (table::TABLE.set_up(param::settle())?, &expire::WORKER)
+        };
+        let cache = conn::CACHE.create(c"nf_conntrack", conn::FREE_POINTER)?;
+        let tracker = sys::hook::Tracker::publish(&export::CT_HOOK).inspect_err(|_| {
+            pr_err!("another connection tracker is loaded: unload it first (rmmod nf_conntrack)\n")
+        })?;
+        // SAFETY: As above.
+        let netns = unsafe { netns::NETNS.register()? };
+        let this = Self {
+            // SAFETY: As above.
+            _expiry: unsafe { worker.start(sys::time::HZ) },
+            _writable: param::Writable::new(),
+            _proc: [
+                sys::proc::Symlink::create(c"rust_ct", c"net/nf_conntrack")?,
+                sys::proc::Symlink::create(c"rust_ct_stat", c"net/stat/rust_ct")?,
+            ],
+            _netns: netns,
+            _tracker: tracker,
+            _cache: cache,
+            _table: table,
+        };
+        pr_info!(
+            "tracking connections ({} buckets, {} max)\n",
+            param::hashsize(),
+            param::max()
+        );
+        Ok(this)
+    }
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Safe wrappers of the kernel's interfaces that the kernel crate does not wrap.
+//!
+//! Almost all `unsafe` of rust_ct is here. Nothing here knows what a connection is: a file is about one
+//! kernel facility, and what its types promise is what makes the rest of the module safe code.
+
+pub(crate) mod defrag;
+pub(crate) mod hook;
+pub(crate) mod lock;
+pub(crate) mod memory;
+pub(crate) mod net;
+pub(crate) mod netns_ct;
+pub(crate) mod nulls;
+pub(crate) mod percpu;
+pub(crate) mod pernet;
+pub(crate) mod proc;
+pub(crate) mod rcu;
+pub(crate) mod siphash;
+pub(crate) mod skb;
+pub(crate) mod slab;
+pub(crate) mod time;
+pub(crate) mod work;

@@ -1,0 +1,319 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Netfilter hooks.
+//!
+//! C header: [`include/linux/netfilter.h`](srctree/include/linux/netfilter.h)
+
+use crate::{
+    bindings,
+    sys::{
+        net::Net,
+        rcu::ReadSide,
+        skb::Skb, //
+    },
+};
+use core::{
+    cell::UnsafeCell,
+    ptr, //
+};
+use kernel::{
+    error::to_result,
+    ffi::{
+        c_uint,
+        c_void, //
+    },
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Full,
+            Release, //
+        },
+        rcu,
+        Mutex, //
+    },
+    types::Opaque, //
+};
+
+/// What becomes of a packet after a hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Verdict {
+    /// It is thrown away.
+    Drop = bindings::NF_DROP,
+    /// It goes on to the next hook.
+    Accept = bindings::NF_ACCEPT,
+}
+
+/// Where on a packet's way a hook is called, `enum nf_inet_hooks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Place {
+    /// Just arrived.
+    PreRouting = bindings::nf_inet_hooks_NF_INET_PRE_ROUTING as u8,
+    /// For a socket of this machine.
+    LocalIn = bindings::nf_inet_hooks_NF_INET_LOCAL_IN as u8,
+    /// From a socket of this machine.
+    LocalOut = bindings::nf_inet_hooks_NF_INET_LOCAL_OUT as u8,
+    /// About to leave.
+    PostRouting = bindings::nf_inet_hooks_NF_INET_POST_ROUTING as u8,
+}
+
+/// The circumstances in which a hook is called, the kernel's `struct nf_hook_state`.
+#[repr(transparent)]
+pub(crate) struct State(Opaque<bindings::nf_hook_state>);
+
+impl State {
+    /// The state at `state`.
+    ///
+    /// # Safety
+    ///
+    /// `state` must be valid for `'a`, as it is while a hook runs, and RCU held.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'a>(state: *const bindings::nf_hook_state) -> &'a Self {
+        // SAFETY: `Self` is a transparent wrapper, and the caller vouches for the pointer.
+        unsafe { &*state.cast() }
+    }
+
+    /// Evidence that RCU is held, as it is while a hook runs.
+    #[inline]
+    pub(crate) fn rcu(&self) -> ReadSide<'_> {
+        // SAFETY: By the contract of `from_raw`.
+        unsafe { ReadSide::assume() }
+    }
+
+    /// The number of the hook, `NF_INET_*`.
+    #[inline]
+    pub(crate) fn hook(&self) -> u8 {
+        // SAFETY: The state is valid by the contract of `from_raw`, and constant.
+        unsafe { (*self.0.get()).hook }
+    }
+
+    /// Tells whether the hook is the one at `place`.
+    #[inline]
+    pub(crate) fn is_at(&self, place: Place) -> bool {
+        self.hook() == place as u8
+    }
+
+    /// The family, `NFPROTO_*`.
+    #[inline]
+    pub(crate) fn nfproto(&self) -> u8 {
+        // SAFETY: The state is valid by the contract of `from_raw`, and constant.
+        unsafe { (*self.0.get()).pf }
+    }
+
+    /// The namespace that the packet is in.
+    #[inline]
+    pub(crate) fn net(&self) -> &Net {
+        // SAFETY: The state is valid by the contract of `from_raw`; the namespace of a hook that runs
+        // lives at least until the hook returns.
+        unsafe { Net::from_raw((*self.0.get()).net) }
+    }
+
+    /// Tells whether the packet leaves through a device that stands for a VRF: it will pass POST_ROUTING
+    /// once more, through the device below.
+    #[inline]
+    pub(crate) fn leaves_through_vrf(&self) -> bool {
+        // SAFETY: The state is valid by the contract of `from_raw`, and the device with it; the helper
+        // takes a null pointer.
+        self.is_at(Place::PostRouting)
+            && unsafe { bindings::rct_is_l3_master((*self.0.get()).out) }
+    }
+}
+
+/// A function to be called by a hook.
+///
+/// It runs with RCU held, in softirq context or, for packets of this machine, in process context.
+pub(crate) trait Hook {
+    /// What the hook is registered with: the state of its namespace.
+    type Data: Sync;
+
+    /// Judges a packet.
+    fn run(data: &Self::Data, skb: &mut Skb, state: &State) -> Verdict;
+}
+
+/// One hook to be registered: where, in which order, and what it calls.
+pub(crate) struct Point {
+    nfproto: u8,
+    place: Place,
+    priority: i32,
+    hook: unsafe extern "C" fn(
+        *mut c_void,
+        *mut bindings::sk_buff,
+        *const bindings::nf_hook_state,
+    ) -> c_uint,
+}
+
+impl Point {
+    /// A hook of family `nfproto` at `place`; smaller priorities run first.
+    pub(crate) const fn new<H: Hook>(nfproto: u8, place: Place, priority: i32) -> Self {
+        Self {
+            nfproto,
+            place,
+            priority,
+            hook: trampoline::<H>,
+        }
+    }
+}
+
+/// Calls a [`Hook`] from C.
+///
+/// # Safety
+///
+/// `data` must point at an `H::Data`, and `skb` and `state` must be those of a hook that runs.
+unsafe extern "C" fn trampoline<H: Hook>(
+    data: *mut c_void,
+    skb: *mut bindings::sk_buff,
+    state: *const bindings::nf_hook_state,
+) -> c_uint {
+    // SAFETY: `Set::get` put `data` there, and its caller keeps it alive for a grace period longer than
+    // the hook is registered. Netfilter lends the buffer and the state for the call.
+    let (data, skb, state) =
+        unsafe { (&*data.cast::<H::Data>(), Skb::from_raw(skb), State::from_raw(state)) };
+    H::run(data, skb, state) as c_uint
+}
+
+/// How many hooks a family has.
+pub(crate) const HOOKS: usize = 4;
+
+/// The hooks of one family in one namespace, registered while somebody uses them.
+///
+/// # Invariants
+///
+/// `ops` is written with `users` locked and zero only, which means that the hooks are not registered. While
+/// they are, the set does not move.
+#[pin_data]
+pub(crate) struct Set {
+    #[pin]
+    users: Mutex<u32>,
+    ops: UnsafeCell<[bindings::nf_hook_ops; HOOKS]>,
+}
+
+// SAFETY: By the type invariant, writes do not race; netfilter reads the operations under its own rules.
+unsafe impl Sync for Set {}
+// SAFETY: Neither the mutex nor the operations belong to a thread.
+unsafe impl Send for Set {}
+
+impl Set {
+    /// A set that is not registered.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        pin_init!(Self {
+            users <- kernel::new_mutex!(0, "rust_ct_hooks"),
+            ops: UnsafeCell::new(core::array::from_fn(|_| Default::default())),
+        })
+    }
+
+    /// Registers the hooks at `points` in `net`, to be called with `data`, unless they are; process
+    /// context. Tells whether they were not. `before` comes first, and may veto.
+    ///
+    /// # Safety
+    ///
+    /// The set must not move. Set and `data` must live until a grace period after the hooks are
+    /// unregistered, and `net` as long as they are registered.
+    pub(super) unsafe fn get<T>(
+        &self,
+        net: &Net,
+        points: &[Point; HOOKS],
+        data: *const T,
+        before: impl FnOnce() -> Result,
+    ) -> Result<bool> {
+        let mut users = self.users.lock();
+        if *users > 0 {
+            *users = users.checked_add(1).ok_or(EOVERFLOW)?;
+            return Ok(false);
+        }
+        before()?;
+
+        let ops = self.ops.get();
+        // SAFETY: `users` is locked and zero.
+        for (op, point) in unsafe { (*ops).iter_mut() }.zip(points) {
+            *op = bindings::nf_hook_ops {
+                hook: Some(point.hook),
+                priv_: data.cast_mut().cast(),
+                pf: point.nfproto,
+                hooknum: point.place as c_uint,
+                priority: point.priority,
+                ..Default::default()
+            };
+        }
+        // SAFETY: The operations are complete, and stay where they are by the caller's promise.
+        to_result(unsafe {
+            bindings::nf_register_net_hooks(net.as_ptr(), ops.cast(), HOOKS as c_uint)
+        })?;
+        *users = 1;
+        Ok(true)
+    }
+
+    /// Gives back one use of the hooks; with the last one they are unregistered. Tells whether they were.
+    /// Process context. A packet may be in a hook until a grace period later.
+    pub(super) fn put(&self, net: &Net) -> bool {
+        let mut users = self.users.lock();
+        match *users {
+            0 => false,
+            1 => {
+                self.unregister(net);
+                *users = 0;
+                true
+            }
+            _ => {
+                *users -= 1;
+                false
+            }
+        }
+    }
+
+    /// Unregisters the hooks whoever uses them. Tells whether they were registered. Process context.
+    pub(super) fn shut(&self, net: &Net) -> bool {
+        let mut users = self.users.lock();
+        let registered = *users > 0;
+        if registered {
+            self.unregister(net);
+            *users = 0;
+        }
+        registered
+    }
+
+    fn unregister(&self, net: &Net) {
+        // SAFETY: `users` is locked and above zero: the operations are those that `get` registered.
+        unsafe {
+            bindings::nf_unregister_net_hooks(net.as_ptr(), self.ops.get().cast(), HOOKS as c_uint)
+        };
+    }
+}
+
+/// The kernel's slot for the one connection tracker, `nf_ct_hook`, filled while this lives.
+pub(crate) struct Tracker(());
+
+impl Tracker {
+    /// Publishes `hook` as the machine's connection tracker.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there is one already.
+    pub(crate) fn publish(hook: &'static bindings::nf_ct_hook) -> Result<Self> {
+        Self::slot()
+            .cmpxchg(ptr::null_mut(), ptr::from_ref(hook).cast_mut(), Full)
+            .map_err(|_| EBUSY)?;
+        Ok(Self(()))
+    }
+
+    fn slot() -> &'static Atomic<*mut bindings::nf_ct_hook> {
+        // SAFETY: The kernel's variable is a pointer that is valid throughout, and is read and written
+        // with marked accesses only.
+        unsafe { Atomic::from_ptr((&raw mut bindings::nf_ct_hook).cast()) }
+    }
+}
+
+impl Drop for Tracker {
+    /// Takes the tracker back, and waits until nobody is in one of its functions.
+    fn drop(&mut self) {
+        Self::slot().store(ptr::null_mut(), Release);
+        rcu::synchronize_rcu();
+    }
+}
+
+/// Drops the packets of `net` that wait in a queue of user space. Process context.
+pub(crate) fn drop_queued(net: &Net) {
+    // SAFETY: The namespace is valid, which is all that the function asks for.
+    unsafe { bindings::nf_queue_nf_hook_drop(net.as_ptr()) };
+}

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The settings that the kernel keeps in each namespace for the connection tracker, `struct netns_ct`.
+//!
+//! They are where other modules look for them. Writers are sysctls and rules, at any time, so every access
+//! is a volatile one of a single number.
+//!
+//! C header: [`include/net/netns/conntrack.h`](srctree/include/net/netns/conntrack.h)
+
+use crate::{
+    bindings,
+    sys::{
+        net::Net,
+        percpu::Counters, //
+    },
+};
+use kernel::prelude::*;
+
+/// Reads an array of settings.
+///
+/// # Safety
+///
+/// `from` must be valid for reads.
+#[inline]
+unsafe fn load<const N: usize>(from: *const [u32; N]) -> [u32; N] {
+    let from = from.cast::<u32>();
+    // SAFETY: The index is below `N`, and the caller vouches for the array.
+    core::array::from_fn(|i| unsafe { from.add(i).read_volatile() })
+}
+
+/// Writes an array of settings.
+///
+/// # Safety
+///
+/// `to` must be valid for writes.
+unsafe fn store<const N: usize>(to: *mut [u32; N], values: &[u32; N]) {
+    let to = to.cast::<u32>();
+    for (i, value) in values.iter().enumerate() {
+        // SAFETY: The index is below `N`, and the caller vouches for the array.
+        unsafe { to.add(i).write_volatile(*value) };
+    }
+}
+
+/// Defines how a protocol's timeouts are read and written, in jiffies.
+macro_rules! timeouts {
+    ($($get:ident, $set:ident: [$len:literal] at $($field:ident).+;)*) => {
+        impl Net {
+            $(
+                /// The timeouts, in jiffies.
+                #[inline]
+                pub(crate) fn $get(&self) -> [u32; $len] {
+                    // SAFETY: The namespace is valid, and the field an array of this length.
+                    unsafe { load((&raw const (*self.as_ptr()).ct.nf_ct_proto.$($field).+).cast()) }
+                }
+
+                /// Sets the timeouts, in jiffies.
+                pub(crate) fn $set(&self, values: &[u32; $len]) {
+                    // SAFETY: The namespace is valid, and the field an array of this length.
+                    unsafe {
+                        store((&raw mut (*self.as_ptr()).ct.nf_ct_proto.$($field).+).cast(), values)
+                    };
+                }
+            )*
+        }
+    };
+}
+
+timeouts! {
+    tcp_timeouts, set_tcp_timeouts: [14] at tcp.timeouts;
+    udp_timeouts, set_udp_timeouts: [2] at udp.timeouts;
+    gre_timeouts, set_gre_timeouts: [2] at gre.timeouts;
+    sctp_timeouts, set_sctp_timeouts: [10] at sctp.timeouts;
+    icmp_timeout, set_icmp_timeout: [1] at icmp.timeout;
+    icmpv6_timeout, set_icmpv6_timeout: [1] at icmpv6.timeout;
+    generic_timeout, set_generic_timeout: [1] at generic.timeout;
+}
+
+/// Defines how a setting of one byte is read and written.
+macro_rules! bytes {
+    ($($(#[doc = $doc:literal])* $get:ident, $set:ident at $($field:ident).+;)*) => {
+        impl Net {
+            $(
+                $(#[doc = $doc])*
+                #[inline]
+                pub(crate) fn $get(&self) -> u8 {
+                    // SAFETY: The namespace is valid, and the field a byte.
+                    unsafe { (&raw const (*self.as_ptr()).ct.$($field).+).cast::<u8>().read_volatile() }
+                }
+
+                $(#[doc = $doc])*
+                pub(crate) fn $set(&self, value: u8) {
+                    // SAFETY: The namespace is valid, and the field a byte.
+                    unsafe {
+                        (&raw mut (*self.as_ptr()).ct.$($field).+).cast::<u8>().write_volatile(value)
+                    };
+                }
+            )*
+        }
+    };
+}
+
+bytes! {
+    /// Whether checksums are verified at PRE_ROUTING.
+    checksum, set_checksum at sysctl_checksum;
+    /// Whether a TCP connection may be picked up in the middle.
+    tcp_loose, set_tcp_loose at nf_ct_proto.tcp.tcp_loose;
+    /// Whether TCP packets outside the window pass.
+    tcp_be_liberal, set_tcp_be_liberal at nf_ct_proto.tcp.tcp_be_liberal;
+    /// After how many retransmissions without an answer the timeout is lowered.
+    tcp_max_retrans, set_tcp_max_retrans at nf_ct_proto.tcp.tcp_max_retrans;
+    /// Whether resets that are out of the window are no reason for INVALID.
+    tcp_ignore_invalid_rst, set_tcp_ignore_invalid_rst at nf_ct_proto.tcp.tcp_ignore_invalid_rst;
+}
+
+/// Counters of a namespace that other modules read, as `struct ip_conntrack_stat`, while this lives.
+///
+/// # Invariants
+///
+/// The namespace at `net` is there as long as this is.
+pub(crate) struct Published<const N: usize> {
+    counters: Counters<N>,
+    net: *mut bindings::net,
+}
+
+// SAFETY: The namespace is used to hide the counters only, by the one who drops them.
+unsafe impl<const N: usize> Sync for Published<N> {}
+// SAFETY: Neither the counters nor the namespace belong to a thread.
+unsafe impl<const N: usize> Send for Published<N> {}
+
+impl<const N: usize> Published<N> {
+    /// Makes counters, and shows them to other modules. Process context.
+    ///
+    /// # Safety
+    ///
+    /// The result must be dropped before the namespace is.
+    pub(crate) unsafe fn new(net: &Net) -> Result<Self> {
+        const { assert!(N * size_of::<u32>() >= size_of::<bindings::ip_conntrack_stat>()) };
+        let counters = Counters::new()?;
+        // SAFETY: The namespace is valid.
+        unsafe {
+            (&raw mut (*net.as_ptr()).ct.stat).write_volatile(counters.as_ptr().cast());
+        }
+        // INVARIANT: As the caller says.
+        Ok(Self {
+            counters,
+            net: net.as_ptr(),
+        })
+    }
+}
+
+impl<const N: usize> core::ops::Deref for Published<N> {
+    type Target = Counters<N>;
+
+    fn deref(&self) -> &Counters<N> {
+        &self.counters
+    }
+}
+
+impl<const N: usize> Drop for Published<N> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant, the namespace is there.
+        unsafe { (&raw mut (*self.net).ct.stat).write_volatile(core::ptr::null_mut()) };
+    }
+}

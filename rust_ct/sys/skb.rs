@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Socket buffers: reading a packet, and the slot that carries what tracking attached to it.
+//!
+//! C header: [`include/linux/skbuff.h`](srctree/include/linux/skbuff.h)
+
+use crate::{
+    bindings,
+    sys::net::Net, //
+};
+use core::{
+    mem::MaybeUninit,
+    ptr, //
+};
+use kernel::{
+    ffi::c_int,
+    types::Opaque, //
+};
+
+/// A packet on its way, the kernel's `struct sk_buff`.
+///
+/// # Invariants
+///
+/// The owner of the buffer lends it: nobody else uses it while a reference lives.
+#[repr(transparent)]
+pub(crate) struct Skb(Opaque<bindings::sk_buff>);
+
+impl Skb {
+    /// The buffer at `skb`.
+    ///
+    /// # Safety
+    ///
+    /// `skb` must be a valid buffer that the caller owns, or was lent, for `'a`.
+    #[inline]
+    pub(crate) unsafe fn from_raw<'a>(skb: *mut bindings::sk_buff) -> &'a mut Self {
+        // SAFETY: `Self` is a transparent wrapper, and the caller vouches for the pointer.
+        // INVARIANT: So does it for nobody else using the buffer.
+        unsafe { &mut *skb.cast() }
+    }
+
+    /// Number of bytes from the start of the data, linear or not.
+    #[inline]
+    pub(crate) fn len(&self) -> u32 {
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        unsafe { (*self.0.get()).len }
+    }
+
+    /// Offset of the network header from the start of the data; negative if it was pulled.
+    #[inline]
+    pub(crate) fn network_offset(&self) -> i32 {
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        unsafe { bindings::rct_skb_network_offset(self.0.get()) }
+    }
+
+    /// Copies `N` bytes from `offset` on; `None` if the packet does not hold all of them.
+    #[inline]
+    pub(crate) fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        let skb = self.0.get();
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        let (data, len, data_len) = unsafe { ((*skb).data, (*skb).len, (*skb).data_len) };
+        // CAST: `N` is the size of a header.
+        let end = offset.checked_add(N as u32)?;
+        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+
+        if end <= len.wrapping_sub(data_len) {
+            // SAFETY: The linear part holds `len - data_len` bytes, and these are within it.
+            let from = unsafe { data.add(offset as usize) };
+            // SAFETY: `from` is valid for `N` bytes as said, and so is `bytes`; they do not overlap.
+            unsafe { ptr::copy_nonoverlapping(from, bytes.as_mut_ptr().cast(), N) };
+        } else {
+            let from = i32::try_from(offset).ok()?;
+            // SAFETY: `bytes` is valid for `N` bytes, and `skb_copy_bits` checks the rest.
+            let err = unsafe {
+                bindings::skb_copy_bits(skb, from, bytes.as_mut_ptr().cast(), N as _)
+            };
+            if err != 0 {
+                return None;
+            }
+        }
+        // SAFETY: Both ways initialised all bytes, and every pattern is a valid byte.
+        Some(unsafe { bytes.assume_init() })
+    }
+
+    /// Tells whether the transport checksum is right, pseudo header included.
+    ///
+    /// `dataoff` is the offset of the transport header in bytes. Source: net/netfilter/utils.c,
+    /// nf_checksum().
+    pub(crate) fn checksum_ok(&self, hook: u8, dataoff: u32, proto: u8, nfproto: u16) -> bool {
+        // SAFETY: By the type invariant, the buffer is valid and ours, and its network header was
+        // checked by the IP layer before any hook ran.
+        let sum =
+            unsafe { bindings::nf_checksum(self.0.get(), hook.into(), dataoff, proto, nfproto) };
+        sum == 0
+    }
+
+    /// Tells whether the CRC32c of an SCTP packet is right, whose header is at `dataoff`; if it is, or the
+    /// device has found so, nobody needs to look again.
+    ///
+    /// Source: net/netfilter/nf_conntrack_proto_sctp.c, sctp_error().
+    pub(crate) fn crc32c_ok(&self, dataoff: u32) -> bool {
+        /// Offset of the checksum in the header, and its length.
+        const SUM: u32 = 8;
+        const SUM_LEN: u32 = 4;
+
+        let skb = self.0.get();
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        if !unsafe { bindings::rct_skb_csum_none(skb) } {
+            return true;
+        }
+        let Some(sum) = dataoff.checked_add(SUM).and_then(|at| self.read::<4>(at)) else {
+            return false;
+        };
+        let rest = dataoff + SUM + SUM_LEN;
+        // The checksum counts as zero in the sum.
+        // SAFETY: By the type invariant, the buffer is valid and ours. The header is inside it, as `read`
+        // has found, and so is what is behind the header.
+        let crc = unsafe {
+            let crc = bindings::skb_crc32c(skb, dataoff as c_int, SUM as c_int, !0);
+            let crc = bindings::crc32c(crc, [0u8; SUM_LEN as usize].as_ptr().cast(), 4);
+            !bindings::skb_crc32c(skb, rest as c_int, (self.len() - rest) as c_int, crc)
+        };
+        let ok = crc == u32::from_le_bytes(sum);
+        if ok {
+            // SAFETY: By the type invariant, the buffer is valid and ours.
+            unsafe { bindings::rct_skb_csum_set_unnecessary(skb) };
+        }
+        ok
+    }
+
+    /// Tells whether the packet stands for several segments.
+    pub(crate) fn is_gso(&self) -> bool {
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        unsafe { bindings::rct_skb_is_gso(self.0.get()) }
+    }
+
+    /// The packet's mark, as rules see it.
+    pub(crate) fn mark(&self) -> u32 {
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        unsafe { bindings::rct_skb_mark(self.0.get()) }
+    }
+
+    /// The slot `_nfct`: a pointer with three bits of information below it, or zero.
+    #[inline]
+    pub(crate) fn nfct(&self) -> usize {
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        unsafe { (*self.0.get())._nfct }
+    }
+
+    /// Fills the slot `_nfct`. What it held is forgotten, not released.
+    #[inline]
+    pub(crate) fn set_nfct(&mut self, nfct: usize) {
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        unsafe { bindings::rct_skb_set_nfct(self.0.get(), nfct) };
+    }
+
+    /// The namespace of the device that the packet is at, if it is at one.
+    pub(crate) fn dev_net(&self) -> Option<&Net> {
+        // SAFETY: By the type invariant, the buffer is valid and ours; while it is on its way, its device
+        // lives, and with the device its namespace.
+        unsafe {
+            let net = bindings::rct_skb_dev_net(self.0.get());
+            (!net.is_null()).then(|| Net::from_raw(net))
+        }
+    }
+}
