@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Unloading while packets that hold a connection are in a user program's queue, or wait in a queueing discipline."""
+
+# limit: 120
+
+import os
+import socket
+import struct
+import time
+
+from lib import (
+    CT,
+    RUST,
+    SLOW,
+    Router,
+    check,
+    equal,
+    find,
+    inside,
+    load,
+    log_mark,
+    log_since,
+    main,
+    poll,
+    run,
+    udp,
+    unload,
+)
+
+NETLINK_NETFILTER = 12
+QUEUE = 3 << 8  # NFNL_SUBSYS_QUEUE
+PACKET, VERDICT, CONFIG = 0, 1, 2
+NUMBER = 5
+
+
+class Queue:
+    """A user program that takes packets from NFQUEUE and thinks about them."""
+
+    def __init__(self, ns):
+        with inside(ns):
+            self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self.sock.bind((0, 0))
+        self.sock.settimeout(10 * SLOW)
+        self.ask(CONFIG, 1, struct.pack("!BBH", 1, 0, 0))  # bind
+        self.ask(CONFIG, 2, struct.pack("!IB", 0xFFFF, 2))  # copy packets
+
+    def ask(self, kind, attribute, data, ack=True):
+        body = struct.pack("=BBH", 0, 0, socket.htons(NUMBER))
+        body += struct.pack("=HH", 4 + len(data), attribute) + data + b"\0" * (-len(data) % 4)
+        self.sock.send(struct.pack("=IHHII", 16 + len(body), QUEUE | kind, 5 if ack else 1, 0, 0) + body)
+        while ack:
+            answer = self.sock.recv(65536)
+            if struct.unpack_from("=H", answer, 4)[0] == 2:  # NLMSG_ERROR
+                return -struct.unpack_from("=i", answer, 16)[0]
+        return 0
+
+    def take(self):
+        """The id of the next queued packet."""
+        while True:
+            message = self.sock.recv(65536)
+            if struct.unpack_from("=H", message, 4)[0] == QUEUE | PACKET:
+                return struct.unpack_from("!I", message, 24)[0]
+
+    def accept(self, number):
+        return self.ask(VERDICT, 2, struct.pack("!II", 1, number))
+
+
+def queued(router, what, chain, established):
+    """A user program holds three packets when the tracker goes."""
+    load()
+    if established:
+        router.a.send(udp(router.A4, router.B4, 1000, 2000, b"first"))
+        router.b.send(udp(router.B4, router.A4, 2000, 1000, b"reply"))
+        poll(lambda: find(router.ns, sport=1000), 5)
+    program = Queue(router.ns)
+    run("iptables", "-t", "mangle", "-A", chain, "-p", "udp", "-j", "NFQUEUE", "--queue-num", str(NUMBER), ns=router.ns)
+    for _ in range(3):
+        router.a.send(udp(router.A4, router.B4, 1000, 2000, b"hold me"))
+    held = [program.take() for _ in range(3)]
+    equal(len(held), 3, f"{what}: the program holds three packets")
+    began = time.monotonic()
+    mark = log_mark()
+    status, output = unload(must=False)
+    equal(status, 0, f"{what}: the tracker unloads under them")
+    took = time.monotonic() - began
+    check(took < 20 * SLOW, f"{what}: in {took:.1f} s", output)
+    if RUST:
+        complaints = [line for line in log_since(mark) if CT in line]
+        print(f"# log: {complaints}")
+    # 0: it was still there; ENOENT: it was dropped when the hooks went. Neither may hurt.
+    answers = {program.accept(number) for number in held}
+    check(answers <= {0, 2}, f"{what}: a late verdict does no harm", answers)
+    router.b.drain()
+    router.a.send(udp(router.A4, router.B4, 1001, 2000, b"after"))
+    program.accept(program.take())
+    check(router.b.received(5, 1, lambda packet: packet.endswith(b"after")), f"{what}: the queue works on without a tracker")
+    program.sock.close()
+    run("iptables", "-t", "mangle", "-F", chain, ns=router.ns)
+
+
+def delayed(router):
+    """Packets wait in a queueing discipline behind the last hook, each with its connection."""
+    seconds = int(6 * SLOW)
+    load()
+    run("tc", "qdisc", "replace", "dev", "eb", "root", "netem", "delay", f"{seconds}s", ns=router.ns)
+    for sport in range(50):
+        router.a.send(udp(router.A4, router.B4, 3000 + sport, 2000, b"slow"))
+    check(poll(lambda: len(find(router.ns, dport=2000)) == 50, 5), "50 connections whose packets wait behind the last hook")
+    began = time.monotonic()
+    mark = log_mark()
+    status, output = unload(must=False)
+    took = time.monotonic() - began
+    equal(status, 0, "the tracker waits for them and unloads")
+    check(not os.path.exists(f"/sys/module/{CT}"), "it is gone", output)
+    print(f"# unloading took {took:.1f} s, the packets waited {seconds} s")
+    if RUST:
+        said = [line for line in log_since(mark) if CT in line and "wait" in line.lower()]
+        check(said, "the log says what it waits for", "\n".join(log_since(mark)) or "no line")
+    got = router.b.received(seconds + 5, 50, lambda packet: packet.endswith(b"slow"))
+    equal(len(got), 50, "all 50 packets arrive in the end")
+    run("tc", "qdisc", "delete", "dev", "eb", "root", ns=router.ns)
+
+
+def scenario():
+    router = Router()
+    queued(router, "new in FORWARD", "FORWARD", False)
+    queued(router, "new in PREROUTING", "PREROUTING", False)
+    queued(router, "established in FORWARD", "FORWARD", True)
+    queued(router, "new in POSTROUTING", "POSTROUTING", False)
+    delayed(router)
+
+
+main(scenario)
