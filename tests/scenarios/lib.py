@@ -533,10 +533,10 @@ class Rules:
             rule = ["-w", "-t", table, "-A", chain, *match, "-m", "comment", "--comment", name]
             run(command, *rule, *(["-j", jump] if jump else []), ns=self.ns)
 
-    def states(self, table, chain):
+    def states(self, table, chain, *which):
         """One rule for each state that a packet can have."""
         for name, match in STATES.items():
-            self.add(table, chain, name, "-m", "conntrack", *match)
+            self.add(table, chain, name, *which, "-m", "conntrack", *match)
 
     def packets(self, commands=None):
         """name -> packets, the families added."""

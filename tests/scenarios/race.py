@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Two first packets of one flow at the same moment on two CPUs: both arrive, and one connection is made."""
+
+# limit: 120
+
+import mmap
+import os
+import socket
+import struct
+
+from lib import check, count, diag, equal, find, hosts, load, main, make_socket, poll, statistics
+
+ROUNDS = 400
+LEFT, RIGHT = "rct-left", "rct-right"
+
+
+class Start:
+    """A counter in shared memory that two processes spin on, so that they go at the same moment."""
+
+    def __init__(self):
+        self.memory = mmap.mmap(-1, 4096)
+
+    def wait(self, who, turn):
+        """Says that `who` (0 or 1) is ready for this turn and spins until the other one is too."""
+        memory = self.memory
+        struct.pack_into("=I", memory, who * 64, turn)
+        other = (1 - who) * 64
+        while struct.unpack_from("=I", memory, other)[0] < turn:
+            pass
+
+
+def together(*jobs):
+    """Runs two jobs at once, each on a CPU of its own; a job is called with who it is."""
+    children = []
+    for who, job in enumerate(jobs):
+        child = os.fork()
+        if not child:
+            status = 1
+            try:
+                os.sched_setaffinity(0, {who % os.cpu_count()})
+                job(who)
+                status = 0
+            finally:
+                os._exit(status)
+        children.append(child)
+    return [os.waitpid(child, 0)[1] for child in children]
+
+
+def drained(receiver):
+    """All datagrams that wait in a socket: (sender's port, text)."""
+    receiver.setblocking(False)
+    got = []
+    try:
+        while True:
+            text, sender = receiver.recvfrom(100)
+            got.append((sender[1], text))
+    except BlockingIOError:
+        return got
+
+
+def one_socket(name, left, right):
+    """Two processes send through the same new socket at once, to the same peer."""
+    receiver = make_socket(RIGHT, right, 2000)
+    receiver.setsockopt(socket.SOL_SOCKET, 33, 8 << 20)  # SO_RCVBUFFORCE
+    senders = [make_socket(LEFT, left, 10000 + number) for number in range(ROUNDS)]
+    start, before = Start(), statistics(LEFT)
+
+    def job(who):
+        for turn, sender in enumerate(senders, 1):
+            start.wait(who, turn)
+            sender.sendto(b"%d" % who, (right, 2000))
+
+    equal(together(job, job), [0, 0], f"{name}: two senders through one socket, {ROUNDS} flows")
+    got = []
+    poll(lambda: got.extend(drained(receiver)) or len(got) >= 2 * ROUNDS, 5)
+    equal(len(got), 2 * ROUNDS, f"{name}: all {2 * ROUNDS} packets arrive")
+    equal(len(set(got)), 2 * ROUNDS, f"{name}: two of each flow")
+    for ns in (LEFT, RIGHT):
+        equal(len(find(ns, dst=right, dport=2000)), ROUNDS, f"{name}: one connection a flow in {ns}")
+    after = statistics(LEFT)
+    equal((after["drop"], after["insert_failed"]), (before["drop"], before["insert_failed"]), f"{name}: none was dropped")
+    diag(f"{name}: {after['clashres'] - before['clashres']} of {ROUNDS} flows clashed at confirmation")
+    for one in [receiver, *senders]:
+        one.close()
+
+
+def both_sides(name, left, right):
+    """Each side sends the first packet of the same flow at once."""
+    ends = [(make_socket(LEFT, left, 20000 + n), make_socket(RIGHT, right, 30000 + n)) for n in range(ROUNDS)]
+    for mine, yours in ends:
+        mine.connect((right, yours.getsockname()[1]))
+        yours.connect((left, mine.getsockname()[1]))
+    start = Start()
+    before = [statistics(ns) for ns in (LEFT, RIGHT)]
+
+    def job(who):
+        for turn, pair in enumerate(ends, 1):
+            start.wait(who, turn)
+            pair[who].send(b"first")
+
+    equal(together(job, job), [0, 0], f"{name}: both sides begin at once, {ROUNDS} flows")
+    got = [0, 0]
+
+    def arrived():
+        for pair in ends:
+            for side, end in enumerate(pair):
+                got[side] += len(drained(end))
+        return got == [ROUNDS, ROUNDS]
+
+    poll(arrived, 5)
+    equal(got, [ROUNDS, ROUNDS], f"{name}: every packet arrives on both sides")
+    for ns, was in zip((LEFT, RIGHT), before):
+        is_now = statistics(ns)
+        equal((is_now["drop"], is_now["insert_failed"]), (was["drop"], was["insert_failed"]), f"{name}: {ns} dropped none")
+        made = len(find(ns, sport=20000, dport=30000)) + len(find(ns, sport=30000, dport=20000))
+        equal(made, 1, f"{name}: one connection for a flow that both began, in {ns}")
+        diag(f"{name}: {is_now['clashres'] - was['clashres']} clashes in {ns}")
+    for pair in ends:
+        for one in pair:
+            one.close()
+
+
+def scenario():
+    hosts(LEFT, RIGHT)
+    load()
+    if os.cpu_count() < 2:
+        diag("one CPU only: nothing can race")
+    for name, left, right in (("IPv4", "10.1.0.1", "10.1.0.2"), ("IPv6", "fd01::1", "fd01::2")):
+        one_socket(name, left, right)
+        both_sides(name, left, right)
+    check(count(LEFT) <= 4 * ROUNDS + 20, "no connection object is lost", count(LEFT))
+
+
+main(scenario)
