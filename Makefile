@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+#
+# Read in two ways: by kbuild (KERNELRELEASE is set), as the list of what to build,
+# out of the kernel tree or in it; and by a person's make, as the list of
+# commands.
+
+ifneq ($(KERNELRELEASE),)
+
+obj-$(CONFIG_RUST_CT) += rust_ct/
+obj-$(CONFIG_RUST_CT_KUNIT_TEST) += kunit/
+
+else
+
+# The kernel tree to build for; it must have been prepared, with CONFIG_RUST=y.
+KDIR ?= /lib/modules/$(shell uname -r)/build
+# Where the objects go; beside the sources if not said.
+MO ?=
+
+# Kbuild knows the kernel's Kconfig only, so our options come from here.
+export CONFIG_RUST_CT ?= m
+export CONFIG_RUST_CT_KUNIT_TEST ?=
+
+# A tree that clang built wants clang, and a user-mode kernel wants its code where
+# its loader can reach it.
+kconf = $(shell grep -s '^$(1)=y' $(KDIR)/include/config/auto.conf)
+kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
+	$(if $(call kconf,CONFIG_UML),ARCH=um \
+	KRUSTFLAGS='-Crelocation-model=static -Ccode-model=large')
+kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags)
+
+.PHONY: modules clean help setup demo test test-host test-kunit test-debug \
+	test-stock fuzz uml lint distclean
+
+modules: ## build rust_ct.ko for the kernel tree KDIR= (default: the running kernel's)
+	@test -f $(KDIR)/include/config/auto.conf || { \
+		echo "error: KDIR=$(KDIR) is no prepared kernel tree (no include/config/auto.conf);" >&2; \
+		echo "give one by KDIR=..., or let 'make demo' make its own" >&2; exit 1; }
+	@grep -q '^CONFIG_RUST=y' $(KDIR)/include/config/auto.conf || { \
+		echo "error: the kernel in KDIR=$(KDIR) was configured without CONFIG_RUST=y" >&2; exit 1; }
+	$(kbuild) modules
+
+clean: ## remove what 'make modules' made for KDIR=
+	$(kbuild) clean
+
+help: ## this list
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' Makefile | \
+		while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
+
+setup: ## make all that the other commands need, in the cache
+	scripts/setup.sh root stock debug uml
+
+demo: ## watch rust_ct follow real connections in the stock Debian kernel
+	scripts/run_demo.sh
+
+test: ## set up, and run every test
+	scripts/test.sh
+
+test-host: ## the pure layer's tests, as an ordinary program
+	scripts/test.sh host
+
+test-kunit: ## KUnit suites in the debug kernel
+	scripts/test.sh kunit
+
+test-debug: ## scenarios in the debug kernel
+	scripts/test.sh debug
+
+test-stock: ## scenarios in the stock Debian kernel
+	scripts/test.sh stock
+
+fuzz: ## fuzz the packet parser for SECONDS= (default 60)
+	scripts/test.sh fuzz
+
+uml: ## build, load under user-mode Linux, and run CMD= there
+	scripts/uml.sh $(if $(CMD),'$(CMD)')
+
+lint: ## formatting, clippy, checkpatch, shellcheck, layers
+	scripts/lint.sh
+
+distclean: ## drop the cache
+	scripts/distclean.sh
+
+endif

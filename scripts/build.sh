@@ -1,0 +1,20 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# build.sh stock|debug|uml [VARIABLE=VALUE]...: builds the modules of this clone for
+# that kernel (the KUnit module too where the kernel has KUnit). They end in
+# /out/KIND of the build root, which is the directory work-*/KIND of the cache.
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/cache.sh
+. "$TOP/scripts/cache.sh"
+
+kind=$1
+shift
+[ "$kind" = stock ] || set -- CONFIG_RUST_CT_KUNIT_TEST=m "$@"
+"$TOP/scripts/setup.sh" "$kind"
+mkdir -p "$WORK/$kind"
+run_step "modules for the $kind kernel" "$LOGS/build-$kind.log" \
+	in_root make -C /src -j"$JOBS" KDIR="/build/$kind" MO="/out/$kind" modules "$@"
+grep -E '^(WARNING|warning)|: warning:' "$LOGS/build-$kind.log" || true

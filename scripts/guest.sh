@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# guest.sh [--name NAME] [--timeout SECONDS] stock|debug COMMAND...: boots that kernel
+# in QEMU through virtme-ng, with two processors and the build root as its
+# (copy-on-write) disk, and runs COMMAND in it as root, in /src, this clone. /out
+# is writable. Ends with COMMAND's exit status; with 124 when the guest
+# does not end in time, and with 99 when COMMAND succeeded but the kernel
+# complained on the console (or leaked memory, on the debug kernel).
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/cache.sh
+. "$TOP/scripts/cache.sh"
+
+name=guest
+timeout=900
+while [ $# -gt 0 ]; do
+	case $1 in
+	--name) name=$2 ;;
+	--timeout) timeout=$2 ;;
+	*) break ;;
+	esac
+	shift 2
+done
+[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] stock|debug COMMAND..."
+kind=$1
+shift
+memory=2G
+[ "$kind" = stock ] || memory=3G
+
+"$TOP/scripts/setup.sh" "$kind"
+release=$(cat "$(tree_dir "$kind")/release")
+console=$LOGS/$name-$kind.console
+output=$LOGS/$name-$kind.log
+rm -f "$console" "$output"
+
+# The command crosses the kernel's command line, so it goes through a file.
+job=guest-job-$name-$kind
+{
+	printf 'exec /src/scripts/guest_job.sh'
+	printf ' %q' "$@"
+	printf '\n'
+} >"$WORK/$job"
+
+accel=()
+"$TOP/scripts/probe_kvm.sh" || accel=(--disable-kvm)
+
+say "guest: booting $release${accel[*]:+ without KVM}, log $output"
+start=$SECONDS
+status=0
+# QEMU truncates what it opens as its output, so it gets pipes, not files.
+{
+	timeout --kill-after=10 "$timeout" bash -c '. "$0/scripts/lib.sh"
+		. "$0/scripts/cache.sh"; in_root "$@"' "$TOP" \
+		vng --verbose "${accel[@]}" --run "$release" --user root --rw --force-9p \
+		--cpus 2 --memory "$memory" --exec "sh /out/$job" \
+		</dev/null 2>&3 | tee "$output"
+} 3> >(tr -d '\r' >"$console") || status=$?
+say "guest: ended after $(duration $((SECONDS - start))) with status $status"
+rm -f "$WORK/$job"
+
+case $status in
+0) ;;
+124 | 137)
+	tail -n 30 "$console" >&2
+	warn "the guest did not end within $timeout seconds; console: $console"
+	status=124
+	;;
+255)
+	tail -n 30 "$console" >&2
+	warn "the guest ended without a word; console: $console"
+	;;
+esac
+if ! "$TOP/scripts/scan_console.sh" "$console"; then
+	warn "the kernel complained; console: $console"
+	[ "$status" -ne 0 ] || status=99
+fi
+exit "$status"

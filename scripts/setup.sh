@@ -1,0 +1,84 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# setup.sh [root|stock|debug|uml]...: makes what is named and not in the cache yet.
+# Each thing lies in the cache under the hash of what it is made from, is built
+# under a temporary name, and is renamed when it is complete.
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/cache.sh
+. "$TOP/scripts/cache.sh"
+
+check_machine() {
+	[ "$(id -u)" -eq 0 ] || die "set-up needs root: run it as root (it makes a" \
+		"build root with mmdebstrap and enters it with chroot)"
+	[ "$(uname -m)" = x86_64 ] || die "set-up knows x86_64 machines only, this one" \
+		"is $(uname -m)"
+	command -v apt-get >/dev/null || die "set-up needs Debian 12 or 13: no apt-get here"
+}
+
+# check_disk GIGABYTES WHAT: enough room in the cache.
+check_disk() {
+	local free
+	free=$(($(df -Pk "$CACHE" | awk 'NR == 2 { print $4 }') / 1048576))
+	[ "$free" -ge "$1" ] || die "$2 needs $1 GB in $CACHE, and only $free GB are free:" \
+		"make room, or set RUST_CT_CACHE to a directory on another disk"
+}
+
+install_mmdebstrap() {
+	command -v mmdebstrap >/dev/null && return
+	run_step "package lists of this machine" "$LOGS/apt-update.log" apt-get update
+	run_step "mmdebstrap" "$LOGS/apt-install.log" env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y --no-install-recommends mmdebstrap debian-archive-keyring
+}
+
+# make_once NAME DIRECTORY GIGABYTES COMMAND...: runs COMMAND with a new directory
+# as its last argument, and calls that DIRECTORY when it succeeded.
+make_once() {
+	local name=$1 final=$2 size=$3 new=$2.new lock
+	shift 3
+	[ ! -d "$final" ] || return 0
+	exec {lock}>"$CACHE/$name.lock"
+	flock -n "$lock" || { say "another set-up makes $name, waiting for it"
+		flock "$lock"; }
+	if [ ! -d "$final" ]; then
+		check_disk "$size" "$name"
+		# What is left of an interrupted set-up, or was not used for a week.
+		rm -rf "$CACHE/$name"-*.new
+		find "$CACHE" -maxdepth 1 -name "$name-*" -mtime +7 -exec rm -rf {} +
+		mkdir -p "$new"
+		"$@" "$new"
+		mv "$new" "$final"
+	fi
+	exec {lock}>&-
+}
+
+make_root() {
+	install_mmdebstrap
+	bash "$TOP/scripts/make_root.sh" "$1" "$LOGS"
+}
+
+# make_kernel KIND TREE
+make_kernel() {
+	local kind=$1 tree=$2
+	run_step "$kind kernel tree" "$LOGS/kernel-$kind.log" \
+		enter_root "$(root_dir)" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
+		env JOBS="$JOBS" nice bash /src/scripts/make_kernel.sh "$kind" \
+		$([ "$kind" = stock ] || echo /src/scripts/common.config "/src/scripts/$kind.config")
+}
+
+check_machine
+mkdir -p "$CACHE" "$CACHE/cargo" "$WORK" "$LOGS"
+for thing in "${@:-root}"; do
+	make_once root "$(root_dir)" 8 make_root
+	touch "$(root_dir)"
+	case $thing in
+	root) ;;
+	stock) make_once stock "$(tree_dir stock)" 1 make_kernel stock ;;
+	debug) make_once debug "$(tree_dir debug)" 4 make_kernel debug ;;
+	uml) make_once uml "$(tree_dir uml)" 3 make_kernel uml ;;
+	*) die "setup.sh: unknown thing '$thing' (root, stock, debug or uml)" ;;
+	esac
+	[ "$thing" = root ] || touch "$(tree_dir "$thing")"
+done
