@@ -55,7 +55,7 @@ plant() {
 	[ -f "fuzz/seeds/$target.txt" ] || return 0
 	while read -r name hex; do
 		case $name in '' | '#'*) continue ;; esac
-		printf '%b' "$(sed 's/../\\x&/g' <<<"$hex")" >"$cache/corpus/$target/seed-$name"
+		printf '%b' "${hex//??/\\x&}" >"$cache/corpus/$target/seed-$name"
 	done <"fuzz/seeds/$target.txt"
 }
 
