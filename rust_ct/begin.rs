@@ -74,7 +74,7 @@ pub(crate) fn begin(
 fn make_room(netns: &Netns, net: &Net, hash: u32, rcu: ReadSide<'_>) -> bool {
     let mut index = TABLE.index(hash, rcu);
     for _ in 0..EVICTION_RANGE {
-        let mut dropped = 0;
+        let mut dropped = 0u32;
         let visit = TABLE.visit(index, rcu, |candidate| {
             if candidate.is_expired() {
                 TABLE.remove_overdue(candidate, rcu);
@@ -85,7 +85,7 @@ fn make_room(netns: &Netns, net: &Net, hash: u32, rcu: ReadSide<'_>) -> bool {
                         && may_go(conn.status())
                         && conn.status().contains(Status::CONFIRMED);
                     if going && TABLE.kill(&conn) {
-                        dropped += 1;
+                        dropped = dropped.saturating_add(1);
                     }
                 }
             }
@@ -96,7 +96,7 @@ fn make_room(netns: &Netns, net: &Net, hash: u32, rcu: ReadSide<'_>) -> bool {
             return true;
         }
         // Behind the last bucket comes the first.
-        index = if visit == Visit::End { 0 } else { index + 1 };
+        index = if visit == Visit::End { 0 } else { index.wrapping_add(1) };
     }
     false
 }

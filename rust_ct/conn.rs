@@ -361,6 +361,19 @@ impl Conn {
         unsafe { (&raw const (*self.ct()).mark).read_volatile() }
     }
 
+    /// The security mark that rules gave the connection.
+    #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
+    pub(crate) fn secmark(&self) -> u32 {
+        // SAFETY: The field is valid, and others write it with one access.
+        unsafe { (&raw const (*self.ct()).secmark).read_volatile() }
+    }
+
+    /// No connection has a security mark.
+    #[cfg(not(CONFIG_NF_CONNTRACK_SECMARK))]
+    pub(crate) fn secmark(&self) -> u32 {
+        0
+    }
+
     /// How many references there are.
     pub(crate) fn use_count(&self) -> u32 {
         // SAFETY: The counter is inside the connection.

@@ -45,7 +45,7 @@ pub(crate) enum Private {
 
 /// A connection as it was at one moment.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Line {
+pub(crate) struct Line<'a> {
     /// The tuples of both directions.
     pub(crate) original: Tuple,
     /// That of the answers.
@@ -60,11 +60,13 @@ pub(crate) struct Line {
     pub(crate) private: Private,
     /// The mark that rules gave it, where the kernel has marks.
     pub(crate) mark: u32,
+    /// What the security module calls its security mark, if it has a name for it.
+    pub(crate) secctx: Option<&'a str>,
     /// How many references there are, the reader's own among them.
     pub(crate) use_count: u32,
 }
 
-impl Display for Line {
+impl Display for Line<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (l3num, proto) = (self.original.l3num(), self.original.proto());
         let l3 = match self.original.family() {
@@ -96,12 +98,15 @@ impl Display for Line {
             f.write_str("[ASSURED] ")?;
         }
         write!(f, "mark={} ", self.mark)?;
+        if let Some(secctx) = self.secctx {
+            write!(f, "secctx={secctx} ")?;
+        }
         self.fmt_zone(f, Zone::DIR_ORIGINAL | Zone::DIR_REPLY, "zone")?;
         writeln!(f, "use={}", self.use_count)
     }
 }
 
-impl Line {
+impl Line<'_> {
     /// A flow table does not keep the state of TCP up to date, so that one is not shown.
     fn fmt_private(&self, f: &mut Formatter<'_>, offloaded: bool) -> fmt::Result {
         match self.private {

@@ -400,7 +400,8 @@ impl Arrival<'_> {
                     synproxy: false,
                     seqadj: tcp::SeqAdj::default(),
                 };
-                tcp::track(conn.lock().tcp(), &segment, input, &env)
+                let mut locked = conn.lock();
+                tcp::track(locked.tcp(), &segment, input, &env)
             }
             ipproto::UDP => {
                 udp::check(&pkt, &self.l4, self.family, verify)?;
@@ -416,7 +417,8 @@ impl Arrival<'_> {
             ipproto::SCTP => {
                 let packet = Sctp::read(&pkt, &self.l4, self.family, verify)?;
                 let timeouts = net.sctp_timeouts();
-                sctp::track(conn.lock().sctp(), &packet, &pkt, &self.l4, input, &timeouts)
+                let mut locked = conn.lock();
+                sctp::track(locked.sctp(), &packet, &pkt, &self.l4, input, &timeouts)
             }
             ipproto::GRE => {
                 let mut proto = conn.gre();

@@ -36,7 +36,17 @@ pub(crate) use crate::export::enable_hooks;
 
 /// A number in decimal, perhaps with the line end of `echo` behind it.
 fn parse(text: &CStr) -> Option<u32> {
-    text.to_str().ok()?.trim_end().parse().ok()
+    let digits = match text.to_bytes() {
+        [digits @ .., b'\n'] => digits,
+        digits => digits,
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    digits.iter().try_fold(0u32, |number, &byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
+        number.checked_mul(10)?.checked_add(digit.into())
+    })
 }
 
 /// Takes a new value of `hashsize`. Process context, sleeps.
@@ -103,9 +113,13 @@ struct Printable<'a>(&'a CStr);
 
 impl kernel::fmt::Display for Printable<'_> {
     fn fmt(&self, f: &mut kernel::fmt::Formatter<'_>) -> kernel::fmt::Result {
-        for &byte in self.0.to_bytes().trim_ascii_end().iter().take(32) {
-            let shown = if byte.is_ascii_graphic() { byte } else { b'?' };
-            write!(f, "{}", shown as char)?;
+        let bytes = self.0.to_bytes();
+        for &byte in bytes.get(..32).unwrap_or(bytes) {
+            match byte {
+                b'\n' => (),
+                byte if byte.is_ascii_graphic() => write!(f, "{}", byte as char)?,
+                _ => f.write_str("?")?,
+            }
         }
         Ok(())
     }

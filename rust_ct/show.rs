@@ -36,6 +36,7 @@ use crate::{
 use core::fmt::Write;
 use kernel::{
     prelude::*,
+    security::SecurityCtx,
     sync::aref::ARef, //
 };
 
@@ -84,12 +85,19 @@ impl Walk for Connections {
             return;
         }
         // What does not fit is asked for again.
-        let _ = write!(out, "{}", line(conn));
+        let secctx = SecurityCtx::from_secid(conn.secmark()).ok();
+        let _ = write!(out, "{}", line(conn, secctx.as_ref().and_then(text)));
     }
 }
 
+/// A security context as text, which may end before its bytes do.
+fn text(secctx: &SecurityCtx) -> Option<&str> {
+    let text = secctx.as_bytes().split(|&byte| byte == 0).next()?;
+    core::str::from_utf8(text).ok()
+}
+
 /// What there is to say about a connection.
-fn line(conn: &Conn) -> Line {
+fn line<'a>(conn: &Conn, secctx: Option<&'a str>) -> Line<'a> {
     let private = match conn.proto() {
         ipproto::TCP => Private::Tcp(tcp::State::from_bits(conn.lock().state())),
         ipproto::SCTP => Private::Sctp(sctp::State::from_bits(conn.lock().state())),
@@ -104,6 +112,7 @@ fn line(conn: &Conn) -> Line {
         seconds: conn.remaining() / time::HZ,
         private,
         mark: conn.mark(),
+        secctx,
         use_count: conn.use_count(),
     }
 }
@@ -135,7 +144,7 @@ impl Walk for CpuCounters {
             return Some(CpuLine::Header);
         };
         let cpu = (cpu..percpu::cpus()).find(|&cpu| percpu::possible(cpu))?;
-        self.0 = cpu + 1;
+        self.0 = cpu.saturating_add(1);
         Some(CpuLine::Cpu(cpu))
     }
 
@@ -214,7 +223,7 @@ impl Walk for Counters {
         };
         if let Some(&(stat, name)) = Stat::ALL.get(line) {
             let _ = writeln!(out, "{name} {}", netns.stats.total(stat));
-        } else if let Some(&reason) = Reason::ALL.get(line - Stat::ALL.len()) {
+        } else if let Some(&reason) = Reason::ALL.get(line.wrapping_sub(Stat::ALL.len())) {
             let total = netns.stats.total_reason(reason);
             let _ = writeln!(out, "invalid_{} {total}", reason.name());
         }

@@ -75,7 +75,12 @@ impl Stats {
 
     /// Counts a packet that is INVALID, dropped or without effect for a reason. Any context.
     pub(crate) fn count_reason(&self, reason: Reason) {
-        self.add(Stat::ALL.len() + reason.index(), 1);
+        self.add(Self::index_of(reason), 1);
+    }
+
+    /// The reasons are counted behind the rest.
+    fn index_of(reason: Reason) -> usize {
+        Stat::ALL.len().wrapping_add(reason.index())
     }
 
     /// How often something happened on a CPU.
@@ -90,6 +95,6 @@ impl Stats {
 
     /// How often a packet was INVALID, dropped or without effect for a reason.
     pub(crate) fn total_reason(&self, reason: Reason) -> u64 {
-        self.sum(Stat::ALL.len() + reason.index())
+        self.sum(Self::index_of(reason))
     }
 }

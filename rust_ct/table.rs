@@ -65,7 +65,7 @@ use kernel::{
 /// How many locks the buckets share.
 pub(crate) const LOCKS: usize = 1024;
 
-/// Buckets come in multiples of this number, a page full of them.
+/// Buckets come in multiples of this number, a page full of them and a power of two.
 const STEP: u32 = 512;
 
 /// The largest number of buckets.
@@ -95,10 +95,11 @@ struct Buckets {
 impl Buckets {
     /// Empty buckets, `size` of them, rounded up.
     fn new(size: u32) -> Result<KBox<Self>> {
-        let size = size
-            .checked_next_multiple_of(STEP)
-            .filter(|size| (1..=MAX_SIZE).contains(size))
-            .ok_or(EINVAL)?;
+        if !(1..=MAX_SIZE).contains(&size) {
+            return Err(EINVAL);
+        }
+        // `MAX_SIZE` is a multiple itself.
+        let size = size.wrapping_add(STEP - 1) & !(STEP - 1);
         let mut heads = KVVec::with_capacity(size as usize, GFP_KERNEL | __GFP_NOWARN)?;
         for i in 0..size as usize {
             heads.push(Head::new(i), GFP_KERNEL)?;

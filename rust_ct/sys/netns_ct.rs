@@ -68,12 +68,42 @@ macro_rules! timeouts {
 timeouts! {
     tcp_timeouts, set_tcp_timeouts: [14] at tcp.timeouts;
     udp_timeouts, set_udp_timeouts: [2] at udp.timeouts;
-    gre_timeouts, set_gre_timeouts: [2] at gre.timeouts;
-    sctp_timeouts, set_sctp_timeouts: [10] at sctp.timeouts;
     icmp_timeout, set_icmp_timeout: [1] at icmp.timeout;
     icmpv6_timeout, set_icmpv6_timeout: [1] at icmpv6.timeout;
     generic_timeout, set_generic_timeout: [1] at generic.timeout;
 }
+
+#[cfg(CONFIG_NF_CT_PROTO_SCTP)]
+timeouts! {
+    sctp_timeouts, set_sctp_timeouts: [10] at sctp.timeouts;
+}
+
+#[cfg(CONFIG_NF_CT_PROTO_GRE)]
+timeouts! {
+    gre_timeouts, set_gre_timeouts: [2] at gre.timeouts;
+}
+
+/// Defines the timeouts of a protocol that this kernel was configured without: the namespace has no room
+/// for them, so what nf_conntrack begins with holds, in seconds.
+#[cfg(not(all(CONFIG_NF_CT_PROTO_SCTP, CONFIG_NF_CT_PROTO_GRE)))]
+macro_rules! no_timeouts {
+    ($get:ident, $set:ident: $seconds:expr, $len:literal) => {
+        impl Net {
+            /// The timeouts, in jiffies.
+            pub(crate) fn $get(&self) -> [u32; $len] {
+                let seconds: [u32; $len] = $seconds;
+                seconds.map(|seconds| seconds.wrapping_mul(crate::sys::time::HZ))
+            }
+
+            /// Does nothing: there is no room for them.
+            pub(crate) fn $set(&self, _values: &[u32; $len]) {}
+        }
+    };
+}
+#[cfg(not(CONFIG_NF_CT_PROTO_SCTP))]
+no_timeouts! { sctp_timeouts, set_sctp_timeouts: [10, 10, 3, 3, 210, 3, 3, 3, 30, 0], 10 }
+#[cfg(not(CONFIG_NF_CT_PROTO_GRE))]
+no_timeouts! { gre_timeouts, set_gre_timeouts: [30, 180], 2 }
 
 /// Defines how a setting of one byte is read and written.
 macro_rules! bytes {

@@ -70,7 +70,7 @@ impl<const N: usize> Counters<N> {
 
     /// The sum of counter number `i` over all CPUs.
     pub(crate) fn sum(&self, i: usize) -> u64 {
-        (0..cpus()).map(|cpu| u64::from(self.get(cpu, i))).sum()
+        (0..cpus()).fold(0, |sum: u64, cpu| sum.wrapping_add(self.get(cpu, i).into()))
     }
 }
 

@@ -110,14 +110,15 @@ impl Skb {
         let Some(sum) = dataoff.checked_add(SUM).and_then(|at| self.read::<4>(at)) else {
             return false;
         };
-        let rest = dataoff + SUM + SUM_LEN;
+        // The header is inside the packet, so its end is too.
+        let rest = dataoff.wrapping_add(SUM + SUM_LEN);
         // The checksum counts as zero in the sum.
         // SAFETY: By the type invariant, the buffer is valid and ours. The header is inside it, as `read`
         // has found, and so is what is behind the header.
         let crc = unsafe {
             let crc = bindings::skb_crc32c(skb, dataoff as c_int, SUM as c_int, !0);
             let crc = bindings::crc32c(crc, [0u8; SUM_LEN as usize].as_ptr().cast(), 4);
-            !bindings::skb_crc32c(skb, rest as c_int, (self.len() - rest) as c_int, crc)
+            !bindings::skb_crc32c(skb, rest as c_int, self.len().wrapping_sub(rest) as c_int, crc)
         };
         let ok = crc == u32::from_le_bytes(sum);
         if ok {
