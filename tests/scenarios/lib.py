@@ -182,7 +182,7 @@ class Entry:
                 self.flags.add(word.strip("[]"))
                 continue
             key, value = word.split("=", 1)
-            if key == "src" and side:
+            if key == "src" and "src" in side:
                 side = self.reply
             if key in ("mark", "secctx", "zone", "use", "delta-time"):
                 self.tail[key] = value
@@ -533,10 +533,10 @@ class Rules:
             rule = ["-w", "-t", table, "-A", chain, *match, "-m", "comment", "--comment", name]
             run(command, *rule, *(["-j", jump] if jump else []), ns=self.ns)
 
-    def states(self, table, chain, *which):
+    def states(self, table, chain, *which, families=None):
         """One rule for each state that a packet can have."""
         for name, match in STATES.items():
-            self.add(table, chain, name, *which, "-m", "conntrack", *match)
+            self.add(table, chain, name, *which, "-m", "conntrack", *match, families=families)
 
     def packets(self, commands=None):
         """name -> packets, the families added."""
