@@ -66,8 +66,8 @@ pub(crate) fn begin(
     }
 }
 
-/// Removes connections of the namespace that are not assured, from the buckets around a hash: those of the
-/// first one that has any. Tells whether it did.
+/// Removes connections of the namespace that are not assured, from the buckets around a hash: those
+/// of the first one that has any. Tells whether it did.
 ///
 /// Somebody may be assured just now who is removed: there is no room, so one of them has to go.
 /// Source: net/netfilter/nf_conntrack_core.c, early_drop().
@@ -96,7 +96,11 @@ fn make_room(netns: &Netns, net: &Net, hash: u32, rcu: ReadSide<'_>) -> bool {
             return true;
         }
         // Behind the last bucket comes the first.
-        index = if visit == Visit::End { 0 } else { index.wrapping_add(1) };
+        index = if visit == Visit::End {
+            0
+        } else {
+            index.wrapping_add(1)
+        };
     }
     false
 }
@@ -111,7 +115,10 @@ fn warn_full(netns: &Netns, net: &Net) {
     }
     let max = MAX.load(Relaxed);
     if net.is_init() {
-        pr_warn!("table full ({} connections), dropping packet; see the parameter max\n", max);
+        pr_warn!(
+            "table full ({} connections), dropping packet; see the parameter max\n",
+            max
+        );
     } else {
         pr_warn!(
             "table full in netns {} ({} connections), dropping packet; see the parameter max\n",

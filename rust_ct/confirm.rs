@@ -2,8 +2,8 @@
 
 //! A packet's way out: a connection whose first packet gets here enters the table.
 //!
-//! A packet that is dropped between [`crate::packet`] and here takes its unconfirmed connection with it, so
-//! that what rules forbid costs no place in the table.
+//! A packet that is dropped between [`crate::packet`] and here takes its unconfirmed connection
+//! with it, so that what rules forbid costs no place in the table.
 
 use crate::{
     conn::{
@@ -131,8 +131,8 @@ fn resolve_clash(
             Some(Some(winner)) => return Decision::Merge(winner),
             Some(None) => (),
             None => {
-                // Packets go the winner's way, which may be another destination, but the answers to this
-                // one are let in as well.
+                // Packets go the winner's way, which may be another destination, but the answers to
+                // this one are let in as well.
                 loser.store_hash(Direction::Reply, reply);
                 loser.begin_clash();
                 pair.enter_reply(loser);
@@ -146,7 +146,8 @@ fn resolve_clash(
     Decision::Drop
 }
 
-/// A reference to a connection that is the same as an unconfirmed one, or the same seen from the other end.
+/// A reference to a connection that is the same as an unconfirmed one, or the same seen from the
+/// other end.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_match() and nf_ct_match_reverse().
 fn same(winner: Candidate<'_>, loser: &Conn) -> Option<ARef<Conn>> {

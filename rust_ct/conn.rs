@@ -2,17 +2,18 @@
 
 //! Connections: the object that a packet carries, and who may do what with it.
 //!
-//! A connection is the kernel's `struct nf_conn`, because the rest of the kernel reads it, with a few words
-//! of ours behind it. Its life:
+//! A connection is the kernel's `struct nf_conn`, because the rest of the kernel reads it, with a
+//! few words of ours behind it. Its life:
 //!
 //! - [`Fresh`]: just allocated, with no reference; one owner, who may still fail and drop it.
-//! - unconfirmed: a packet holds the only reference ([`attach`]). It is in no table, and if the packet is
-//!   dropped, it is gone.
-//! - confirmed: the table holds a reference too, and so does every packet of the connection on its way.
+//! - unconfirmed: a packet holds the only reference ([`attach`]). It is in no table, and if the
+//!   packet is dropped, it is gone.
+//! - confirmed: the table holds a reference too, and so does every packet of the connection on its
+//!   way.
 //! - dying: out of the table. Who still has a reference may use it to the end.
 //!
-//! The memory is that of a connection until a grace period after the last reference was given back, but it
-//! may be another connection by then: see [`Candidate`].
+//! The memory is that of a connection until a grace period after the last reference was given back,
+//! but it may be another connection by then: see [`Candidate`].
 
 use crate::{
     bindings,
@@ -66,13 +67,15 @@ use kernel::{
     },
 };
 
-/// The low bits of a packet's slot, which say what the packet is to its connection (`NFCT_INFOMASK`).
+/// The low bits of a packet's slot, which say what the packet is to its connection
+/// (`NFCT_INFOMASK`).
 const INFO_MASK: usize = 7;
 
 /// Where connections are allocated.
 pub(crate) static CACHE: slab::Cache<Conn> = slab::Cache::new();
 
-/// The offset in a connection of the pointer that the allocator may use while the connection is free.
+/// The offset in a connection of the pointer that the allocator may use while the connection is
+/// free.
 ///
 /// Nobody looks at the master of a connection without a reference to the connection.
 pub(crate) const FREE_POINTER: usize = offset_of!(bindings::nf_conn, master);
@@ -93,8 +96,8 @@ pub(crate) struct Conn {
     hash: UnsafeCell<[u32; 2]>,
 }
 
-// SAFETY: Connections are shared by all CPUs: what changes in one is atomic, or under its lock or the
-// table's.
+// SAFETY: Connections are shared by all CPUs: what changes in one is atomic, or under its lock or
+// the table's.
 unsafe impl Sync for Conn {}
 // SAFETY: A connection belongs to no thread.
 unsafe impl Send for Conn {}
@@ -185,7 +188,8 @@ impl<'a> Key<'a> {
 
     /// The hash by which connections are found whose packets in direction `dir` have the key.
     ///
-    /// The namespace and the number of the zone are part of it: equal tuples in many of them spread out.
+    /// The namespace and the number of the zone are part of it: equal tuples in many of them spread
+    /// out.
     #[inline]
     pub(crate) fn hash(&self, dir: Direction) -> u32 {
         let [a, b, c, d, e] = self.words.0;
@@ -240,7 +244,8 @@ impl Conn {
         unsafe { &raw mut (*self.ct()).status }
     }
 
-    /// Sets one status bit; what was done before is visible to who sees it. Tells whether it was not set.
+    /// Sets one status bit; what was done before is visible to who sees it. Tells whether it was
+    /// not set.
     pub(crate) fn set_status(&self, bit: Status) -> bool {
         // SAFETY: The field is a word that is changed atomically.
         unsafe { !bindings::rct_test_and_set_bit(bit.bits().trailing_zeros(), self.status_word()) }
@@ -257,7 +262,9 @@ impl Conn {
         // SAFETY: The tuple is inside the connection.
         let words = unsafe { &raw const (*self.ct()).tuplehash[dir.index()].tuple }.cast::<u64>();
         // SAFETY: A tuple is five words, aligned as asserted above.
-        Words(core::array::from_fn(|i| unsafe { words.add(i).read_volatile() }))
+        Words(core::array::from_fn(|i| unsafe {
+            words.add(i).read_volatile()
+        }))
     }
 
     /// The transport protocol.
@@ -270,7 +277,11 @@ impl Conn {
     #[inline]
     pub(crate) fn zone(&self) -> Zone {
         // SAFETY: The field is inside the connection; any bytes are a zone.
-        unsafe { (&raw const (*self.ct()).zone).cast::<Zone>().read_volatile() }
+        unsafe {
+            (&raw const (*self.ct()).zone)
+                .cast::<Zone>()
+                .read_volatile()
+        }
     }
 
     /// The namespace, which lives as long as one of its connections.
@@ -303,8 +314,8 @@ impl Conn {
         unsafe { (&raw mut (*self.ct()).timeout).write_volatile(jiffies) };
     }
 
-    /// Lets the connection expire `jiffies` from now, or from its confirmation, unless its timeout is
-    /// fixed. Writers may race: each of them is right.
+    /// Lets the connection expire `jiffies` from now, or from its confirmation, unless its timeout
+    /// is fixed. Writers may race: each of them is right.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, __nf_ct_refresh_acct().
     #[inline]
@@ -324,12 +335,14 @@ impl Conn {
         }
     }
 
-    /// Turns the timeout from a span into a moment; called at confirmation, by who has the table's locks.
+    /// Turns the timeout from a span into a moment; called at confirmation, by who has the table's
+    /// locks.
     pub(crate) fn begin_timeout(&self) {
         self.store_timeout(self.timeout().wrapping_add(time::now()));
     }
 
-    /// Lets a connection that lost a clash expire soon whatever happens, and be found by replies only.
+    /// Lets a connection that lost a clash expire soon whatever happens, and be found by replies
+    /// only.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_resolve_clash_harder().
     pub(crate) fn begin_clash(&self) {
@@ -388,8 +401,8 @@ impl Conn {
         unsafe { hash.read_volatile() }
     }
 
-    /// Remembers the hash of the key of packets in a direction; by who has the table's locks, or the only
-    /// reference.
+    /// Remembers the hash of the key of packets in a direction; by who has the table's locks, or
+    /// the only reference.
     pub(crate) fn store_hash(&self, dir: Direction, value: u32) {
         let hash = self.hash.get().cast::<u32>().wrapping_add(dir.index());
         // SAFETY: There is one for each direction.
@@ -401,9 +414,7 @@ impl Conn {
     pub(crate) fn node(&self, dir: Direction) -> NonNull<nulls::Node> {
         // SAFETY: The link is inside the connection, and has the layout of a node.
         unsafe {
-            NonNull::new_unchecked(
-                (&raw mut (*self.ct()).tuplehash[dir.index()].hnnode).cast(),
-            )
+            NonNull::new_unchecked((&raw mut (*self.ct()).tuplehash[dir.index()].hnnode).cast())
         }
     }
 
@@ -418,36 +429,54 @@ impl Conn {
         }
     }
 
-    /// The private state of a UDP connection. It is not locked: it is written before confirmation only.
+    /// The private state of a UDP connection. It is not locked: it is written before confirmation
+    /// only.
     #[inline]
     pub(crate) fn udp(&self) -> udp::Proto {
         // SAFETY: The field is inside the connection; any bytes are a state.
-        unsafe { (&raw const (*self.ct()).proto).cast::<udp::Proto>().read_volatile() }
+        unsafe {
+            (&raw const (*self.ct()).proto)
+                .cast::<udp::Proto>()
+                .read_volatile()
+        }
     }
 
     /// Writes the private state of a UDP connection, before confirmation.
     #[inline]
     pub(crate) fn store_udp(&self, proto: udp::Proto) {
         // SAFETY: The field is inside the connection.
-        unsafe { (&raw mut (*self.ct()).proto).cast::<udp::Proto>().write_volatile(proto) };
+        unsafe {
+            (&raw mut (*self.ct()).proto)
+                .cast::<udp::Proto>()
+                .write_volatile(proto)
+        };
     }
 
-    /// The private state of a GRE connection. It is not locked: it is written before confirmation only.
+    /// The private state of a GRE connection. It is not locked: it is written before confirmation
+    /// only.
     pub(crate) fn gre(&self) -> gre::Proto {
         // SAFETY: The field is inside the connection; any bytes are a state.
-        unsafe { (&raw const (*self.ct()).proto).cast::<gre::Proto>().read_volatile() }
+        unsafe {
+            (&raw const (*self.ct()).proto)
+                .cast::<gre::Proto>()
+                .read_volatile()
+        }
     }
 
     /// Writes the private state of a GRE connection, before confirmation.
     pub(crate) fn store_gre(&self, proto: gre::Proto) {
         // SAFETY: The field is inside the connection.
-        unsafe { (&raw mut (*self.ct()).proto).cast::<gre::Proto>().write_volatile(proto) };
+        unsafe {
+            (&raw mut (*self.ct()).proto)
+                .cast::<gre::Proto>()
+                .write_volatile(proto)
+        };
     }
 
     /// The number by which user space knows the connection, made with a key of its own.
     ///
-    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_get_id(): what goes into it does not change while
-    /// the connection lives.
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_get_id(): what goes into it does not change
+    /// while the connection lives.
     pub(crate) fn id(&self, key: &siphash::Key) -> u32 {
         // SAFETY: The field is inside the connection, and constant once that is confirmed.
         let master = unsafe { (&raw const (*self.ct()).master).read_volatile() };
@@ -499,7 +528,8 @@ unsafe impl AlwaysRefCounted for Conn {
     unsafe fn dec_ref(obj: NonNull<Self>) {
         // SAFETY: The caller has a reference, which it gives up.
         if unsafe { bindings::rct_conntrack_put(obj.as_ref().nfct()) } {
-            // SAFETY: It was the last one: the table's, if any, is gone, so the connection is out of it.
+            // SAFETY: It was the last one: the table's, if any, is gone, so the connection is out
+            // of it.
             unsafe { Self::destroy(obj) };
         }
     }
@@ -515,8 +545,8 @@ impl Locked<'_> {
     /// The private state of a TCP connection.
     #[inline]
     pub(crate) fn tcp(&mut self) -> &mut tcp::Proto {
-        // SAFETY: The field is inside the connection, large enough as asserted above; its lock is held, and
-        // any bytes are a state.
+        // SAFETY: The field is inside the connection, large enough as asserted above; its lock is
+        // held, and any bytes are a state.
         unsafe { &mut *(&raw mut (*self.conn.ct()).proto).cast() }
     }
 
@@ -543,23 +573,25 @@ pub(crate) struct Fresh(NonNull<Conn>);
 impl Fresh {
     /// Allocates a connection of `net`, in any context. It is counted already by the caller.
     ///
-    /// The memory may be that of a connection that readers are at: all that they read is written with
-    /// single accesses, and without a reference they get none.
+    /// The memory may be that of a connection that readers are at: all that they read is written
+    /// with single accesses, and without a reference they get none.
     pub(crate) fn new(net: &Net, beginning: &Beginning<'_>) -> Option<Self> {
         let memory = CACHE.alloc()?;
         let conn = memory.as_ptr();
         // SAFETY: The memory is a connection's and ours.
         let ct = unsafe { UnsafeCell::raw_get(&raw const (*conn).ct) };
 
-        // SAFETY: All fields are inside the memory. Nobody but readers is there, and what they read is
-        // written with volatile accesses.
+        // SAFETY: All fields are inside the memory. Nobody but readers is there, and what they read
+        // is written with volatile accesses.
         unsafe {
             RawLock::new(&raw mut (*ct).lock).init(c"nf_conn", kernel::static_lock_class!());
             (&raw mut (*ct).ct_general.use_.refs.counter).write_volatile(0);
             (&raw mut (*ct).status).write_volatile(0);
             (&raw mut (*ct).timeout).write_volatile(0);
             (&raw mut (*ct).ct_net.net).write_volatile(net.as_ptr());
-            (&raw mut (*ct).zone).cast::<Zone>().write_volatile(beginning.zone);
+            (&raw mut (*ct).zone)
+                .cast::<Zone>()
+                .write_volatile(beginning.zone);
             // All behind this field is the owner's, and begins as zero.
             let rest = offset_of!(bindings::nf_conn, __nfct_init_offset);
             ct.byte_add(rest)
@@ -592,8 +624,8 @@ impl Fresh {
     pub(crate) fn publish(self) -> ARef<Conn> {
         let conn = self.0;
         core::mem::forget(self);
-        // SAFETY: The connection is complete. The store releases all that was written before: who gets a
-        // reference sees it.
+        // SAFETY: The connection is complete. The store releases all that was written before: who
+        // gets a reference sees it.
         unsafe { bindings::rct_conntrack_publish(conn.as_ref().nfct()) };
         // SAFETY: The count of one is this reference.
         unsafe { ARef::from_raw(conn) }
@@ -607,13 +639,14 @@ impl Drop for Fresh {
     }
 }
 
-/// A connection met in the table without a reference. It may be freed and given out anew at any time, so
-/// nothing that is read from it counts until [`Candidate::get`] succeeds and it is read again.
+/// A connection met in the table without a reference. It may be freed and given out anew at any
+/// time, so nothing that is read from it counts until [`Candidate::get`] succeeds and it is read
+/// again.
 ///
 /// # Invariants
 ///
-/// The memory is that of a connection throughout `'a`, in which RCU or the lock of a list that it is in is
-/// held.
+/// The memory is that of a connection throughout `'a`, in which RCU or the lock of a list that it
+/// is in is held.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {
     conn: &'a Conn,
@@ -625,19 +658,23 @@ impl<'a> Candidate<'a> {
     ///
     /// # Safety
     ///
-    /// The link must be one of a connection's, met in a list of the table with RCU, or the lock of the
-    /// list, held for `'a`.
+    /// The link must be one of a connection's, met in a list of the table with RCU, or the lock of
+    /// the list, held for `'a`.
     #[inline]
     pub(crate) unsafe fn new(node: NonNull<nulls::Node>) -> Self {
         const NODE: usize = offset_of!(bindings::nf_conn, tuplehash);
         const SIZE: usize = size_of::<bindings::nf_conntrack_tuple_hash>();
         const DIR: usize = offset_of!(bindings::nf_conntrack_tuple_hash, tuple) + Tuple::KEY_LEN;
 
-        // SAFETY: The link is followed by its tuple. By the invariant of `Conn`, the direction in there
-        // says which of the two the link is, whoever's the memory is now.
+        // SAFETY: The link is followed by its tuple. By the invariant of `Conn`, the direction in
+        // there says which of the two the link is, whoever's the memory is now.
         let dir = Direction::from_bits(unsafe { node.cast::<u8>().add(DIR).read_volatile() });
         // SAFETY: The link is that far into the connection, and the memory stays a connection's.
-        let conn = unsafe { node.byte_sub(NODE + dir.index() * SIZE).cast::<Conn>().as_ref() };
+        let conn = unsafe {
+            node.byte_sub(NODE + dir.index() * SIZE)
+                .cast::<Conn>()
+                .as_ref()
+        };
         // INVARIANT: As the caller says.
         Self { conn, dir }
     }
@@ -697,8 +734,8 @@ impl<'a> Candidate<'a> {
     /// Takes a reference, unless the last one is gone. What is read from now on counts.
     #[inline]
     pub(crate) fn get(&self) -> Option<ARef<Conn>> {
-        // SAFETY: The memory is a connection's; the counter is changed atomically, and acquires what
-        // `Fresh::publish` released.
+        // SAFETY: The memory is a connection's; the counter is changed atomically, and acquires
+        // what `Fresh::publish` released.
         if !unsafe { bindings::rct_conntrack_tryget(self.conn.nfct()) } {
             return None;
         }
@@ -727,8 +764,8 @@ pub(crate) fn attached(skb: &Skb) -> Attached<'_> {
     let info = CtInfo::from_bits((slot & INFO_MASK) as u8);
     let conn = core::ptr::with_exposed_provenance_mut::<Conn>(slot & !INFO_MASK);
 
-    // SAFETY: The slot holds a reference to a connection, or nothing. As long as the packet is borrowed,
-    // nobody takes it out.
+    // SAFETY: The slot holds a reference to a connection, or nothing. As long as the packet is
+    // borrowed, nobody takes it out.
     match (unsafe { conn.as_ref() }, info) {
         (Some(conn), _) if conn.status().contains(Status::TEMPLATE) => Attached::Template(conn),
         (Some(conn), Some(info)) => Attached::Conn(conn, info),
@@ -737,7 +774,8 @@ pub(crate) fn attached(skb: &Skb) -> Attached<'_> {
     }
 }
 
-/// Attaches a connection to a packet, which takes the reference over. What was attached is forgotten.
+/// Attaches a connection to a packet, which takes the reference over. What was attached is
+/// forgotten.
 #[inline]
 pub(crate) fn attach(skb: &mut Skb, conn: ARef<Conn>, info: CtInfo) {
     let slot = ARef::into_raw(conn).as_ptr().expose_provenance();

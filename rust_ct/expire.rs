@@ -2,11 +2,11 @@
 
 //! Removal of connections that have expired, a few at a time.
 //!
-//! A lookup removes what it meets that has expired, so nobody is found who should be gone. This worker is
-//! for those whom nobody meets. It goes round the table; one step looks at no more than [`STEP`]
-//! connections or [`STEP_BUCKETS`] buckets, whatever the size of the table, and how soon the next round
-//! begins depends on how long the connections still have, as in net/netfilter/nf_conntrack_core.c,
-//! gc_worker().
+//! A lookup removes what it meets that has expired, so nobody is found who should be gone. This
+//! worker is for those whom nobody meets. It goes round the table; one step looks at no more than
+//! [`STEP`] connections or [`STEP_BUCKETS`] buckets, whatever the size of the table, and how soon
+//! the next round begins depends on how long the connections still have, as in
+//! net/netfilter/nf_conntrack_core.c, gc_worker().
 
 use crate::{
     conn::Candidate,
@@ -49,14 +49,15 @@ const INTERVAL_MIN: u32 = HZ;
 const INTERVAL_MAX: u32 = 60 * HZ;
 /// A connection that has longer than this counts as if it had this long, in jiffies.
 const REMAINING_MAX: u32 = 300 * HZ;
-/// An average begins with so many connections at the longest interval, so that a few short-lived ones do
-/// not keep the machine awake.
+/// An average begins with so many connections at the longest interval, so that a few short-lived
+/// ones do not keep the machine awake.
 const INITIAL_COUNT: u32 = 100;
 
 /// The worker, which [`crate::RustCt`] starts.
 pub(crate) static WORKER: Worker<Expiry> = Worker::new();
 
-/// Raised when a namespace is full: connections that may be removed early are, until the next round.
+/// Raised when a namespace is full: connections that may be removed early are, until the next
+/// round.
 static PRESSED: Atomic<bool> = Atomic::new(false);
 
 /// Where the round is. Written by the worker alone, which never runs twice at a time.
@@ -183,7 +184,8 @@ impl Round {
         self.average = average as u32;
     }
 
-    /// Removes a connection that is not assured, or is closing, from a namespace that is nearly full.
+    /// Removes a connection that is not assured, or is closing, from a namespace that is nearly
+    /// full.
     fn remove_early(&self, candidate: Candidate<'_>) {
         let Some(conn) = candidate.get() else {
             return;

@@ -70,13 +70,13 @@ pub(crate) static ID_KEY: siphash::Key = siphash::Key::new();
 ///
 /// The caller must have a reference to the connection, or template, for `'a`.
 unsafe fn conn<'a>(nfct: *const bindings::nf_conntrack) -> &'a Conn {
-    // SAFETY: `struct nf_conntrack` is the first field of `struct nf_conn`, which is that of a `Conn`.
-    // CAST: See above.
+    // SAFETY: `struct nf_conntrack` is the first field of `struct nf_conn`, which is that of a
+    // `Conn`. CAST: See above.
     unsafe { &*nfct.cast() }
 }
 
-/// A packet comes back from user space, with the verdict that it may go on. It was tracked before, and its
-/// connection stays what it was.
+/// A packet comes back from user space, with the verdict that it may go on. It was tracked before,
+/// and its connection stays what it was.
 ///
 /// # Safety
 ///
@@ -134,8 +134,8 @@ fn look_up(skb: &Skb, rcu: ReadSide<'_>) -> Option<Tuple> {
     Some(conn.tuple(dir.other()))
 }
 
-/// The kernel answers a packet with one of its own, like an ICMP error or a reset: that goes with the same
-/// connection.
+/// The kernel answers a packet with one of its own, like an ICMP error or a reset: that goes with
+/// the same connection.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_attach().
 ///

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where packets come by: the hooks of each family, registered in a namespace while somebody there wants
-//! connections tracked.
+//! Where packets come by: the hooks of each family, registered in a namespace while somebody there
+//! wants connections tracked.
 
 use crate::{
     confirm,
@@ -42,8 +42,8 @@ use kernel::prelude::*;
 /// Netfilter's family that stands for IPv4 and IPv6 at once (`NFPROTO_INET`).
 const NFPROTO_INET: u8 = 1;
 
-/// Priority of tracking: behind reassembly and the raw table, before everything that asks for a state
-/// (`NF_IP_PRI_CONNTRACK`).
+/// Priority of tracking: behind reassembly and the raw table, before everything that asks for a
+/// state (`NF_IP_PRI_CONNTRACK`).
 const PRIORITY_TRACK: i32 = -200;
 /// Priority of confirmation: behind everything that may still drop the packet (`NF_IP_PRI_LAST`).
 const PRIORITY_CONFIRM: i32 = i32::MAX;
@@ -122,12 +122,12 @@ const fn which(family: Family) -> usize {
 /// Has the packets of a family tracked in a namespace, once more. Process context.
 fn get_family(net: &Net, family: Family) -> Result {
     let begun = match family {
-        Family::Ipv4 => {
-            NETNS.get_hooks(net, which(family), &POINTS_IPV4, || defrag::enable_ipv4(net))?
-        }
-        Family::Ipv6 => {
-            NETNS.get_hooks(net, which(family), &POINTS_IPV6, || defrag::enable_ipv6(net))?
-        }
+        Family::Ipv4 => NETNS.get_hooks(net, which(family), &POINTS_IPV4, || {
+            defrag::enable_ipv4(net)
+        })?,
+        Family::Ipv6 => NETNS.get_hooks(net, which(family), &POINTS_IPV6, || {
+            defrag::enable_ipv6(net)
+        })?,
     };
     if begun {
         forget_windows(net, family);
@@ -135,7 +135,8 @@ fn get_family(net: &Net, family: Family) -> Result {
     Ok(())
 }
 
-/// Lets the windows of TCP be found out anew: packets went by that nobody has seen. Process context.
+/// Lets the windows of TCP be found out anew: packets went by that nobody has seen. Process
+/// context.
 ///
 /// Source: net/netfilter/nf_conntrack_proto.c, nf_ct_tcp_fixup().
 fn forget_windows(net: &Net, family: Family) {

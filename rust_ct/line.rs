@@ -2,7 +2,8 @@
 
 //! A connection as a line of text, in the format of /proc/net/nf_conntrack.
 //!
-//! Source: net/netfilter/nf_conntrack_standalone.c, ct_seq_show(). Tools parse this: every space counts.
+//! Source: net/netfilter/nf_conntrack_standalone.c, ct_seq_show(). Tools parse this: every space
+//! counts.
 
 use crate::{
     l4proto::{
@@ -134,7 +135,10 @@ impl Private {
     /// What is to be shown of a GRE connection, whose timeouts are in jiffies.
     pub(crate) const fn gre(proto: &gre::Proto, hz: u32) -> Self {
         // There are jiffies in a second.
-        match (proto.timeout.checked_div(hz), proto.stream_timeout.checked_div(hz)) {
+        match (
+            proto.timeout.checked_div(hz),
+            proto.stream_timeout.checked_div(hz),
+        ) {
             (Some(timeout), Some(stream_timeout)) => Self::Gre {
                 timeout,
                 stream_timeout,
@@ -144,7 +148,8 @@ impl Private {
     }
 }
 
-/// The two ends of a tuple, as print_tuple() in net/netfilter/nf_conntrack_standalone.c writes them.
+/// The two ends of a tuple, as print_tuple() in net/netfilter/nf_conntrack_standalone.c writes
+/// them.
 struct Ends<'a>(&'a Tuple);
 
 impl Display for Ends<'_> {

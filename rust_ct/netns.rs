@@ -69,8 +69,8 @@ impl Netns {
         })
     }
 
-    /// Counts a connection that is about to be made; gives the number of connections with it. The caller
-    /// makes it, or calls [`Netns::uncount`]. Any context.
+    /// Counts a connection that is about to be made; gives the number of connections with it. The
+    /// caller makes it, or calls [`Netns::uncount`]. Any context.
     pub(crate) fn count(&self) -> u32 {
         let before = self.count.fetch_add(1, Full);
         before.wrapping_add(1).max(0).unsigned_abs()

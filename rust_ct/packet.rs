@@ -96,7 +96,9 @@ impl Packet for Bytes<'_> {
     fn checksum_ok(&self, l4: &L4, family: Family) -> bool {
         match l4.proto {
             ipproto::SCTP => self.skb.crc32c_ok(l4.offset),
-            proto => self.skb.checksum_ok(self.hook, l4.offset, proto, family.nfproto()),
+            proto => self
+                .skb
+                .checksum_ok(self.hook, l4.offset, proto, family.nfproto()),
         }
     }
 
@@ -267,8 +269,8 @@ impl Arrival<'_> {
         Bytes::of(self.skb, self.state)
     }
 
-    /// Handles what has no connection of its own: an ICMP error goes with the connection that it is about,
-    /// and neighbours are not tracked. `None` for everything else.
+    /// Handles what has no connection of its own: an ICMP error goes with the connection that it is
+    /// about, and neighbours are not tracked. `None` for everything else.
     ///
     /// Source: net/netfilter/nf_conntrack_proto_icmp.c, nf_conntrack_inet_error().
     fn error(&self, zone: Zone) -> Result<Option<Found>, Refusal> {
@@ -312,7 +314,8 @@ impl Arrival<'_> {
             .or_else(|| self.lookup_reply(key, zone))
     }
 
-    /// Finds the connection in whose reply direction the packet goes, where its zone has another number.
+    /// Finds the connection in whose reply direction the packet goes, where its zone has another
+    /// number.
     fn lookup_reply(&self, key: &Key<'_>, zone: Zone) -> Option<(ARef<Conn>, Direction)> {
         if zone.id(Direction::Original) == zone.id(Direction::Reply) {
             return None;
@@ -433,7 +436,12 @@ impl Arrival<'_> {
     }
 
     fn icmp(&self, conn: &Conn, input: &Input, timeouts: &[u32; 1]) -> Outcome {
-        icmp::track(input, self.family, &conn.tuple(Direction::Original), timeouts)
+        icmp::track(
+            input,
+            self.family,
+            &conn.tuple(Direction::Original),
+            timeouts,
+        )
     }
 }
 

@@ -2,8 +2,8 @@
 
 //! The module's parameters: what they mean, and which values are right.
 //!
-//! `hashsize` and `max` are parsed when the module is loaded, before anything else runs, and whenever root
-//! writes to /sys/module/rust_ct/parameters.
+//! `hashsize` and `max` are parsed when the module is loaded, before anything else runs, and
+//! whenever root writes to /sys/module/rust_ct/parameters.
 
 use crate::{
     netns::MAX,
@@ -53,8 +53,8 @@ fn parse(text: &CStr) -> Option<u32> {
 ///
 /// # Errors
 ///
-/// `EINVAL` if it is no number or out of range, `EOPNOTSUPP` in a namespace other than the initial one,
-/// `ENOMEM`.
+/// `EINVAL` if it is no number or out of range, `EOPNOTSUPP` in a namespace other than the initial
+/// one, `ENOMEM`.
 pub(crate) fn set_hashsize(text: &CStr) -> Result {
     let size = parse(text).filter(|size| (1..=table::MAX_SIZE).contains(size));
     let Some(size) = size else {
@@ -130,9 +130,13 @@ impl kernel::fmt::Display for Printable<'_> {
 /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_init_start().
 pub(crate) fn settle() -> u32 {
     let asked = HASHSIZE.load(Relaxed);
-    let size = if asked > 0 { asked } else { default_size(memory::total()) };
-    // A chain has two links for each connection. Who asks for a size gets the limit that went with it
-    // when limits were eight times the size.
+    let size = if asked > 0 {
+        asked
+    } else {
+        default_size(memory::total())
+    };
+    // A chain has two links for each connection. Who asks for a size gets the limit that went with
+    // it when limits were eight times the size.
     let factor = if asked > 0 { 8 } else { 1 };
     let wanted = WANTED_MAX.load(Relaxed);
     let max = if wanted > 0 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a namespace's tracking: what is set up when a namespace is born or the module loaded, and
-//! taken down when either goes.
+//! The life of a namespace's tracking: what is set up when a namespace is born or the module
+//! loaded, and taken down when either goes.
 
 use crate::{
     hooks,
@@ -72,7 +72,8 @@ impl PerNet for Netns {
     }
 
     fn exit(&self, net: &Net) {
-        // Packets that wait for a program hold connections; without our hooks they have nowhere to go on.
+        // Packets that wait for a program hold connections; without our hooks they have nowhere to
+        // go on.
         hook::drop_queued(net);
         let began = time::now();
         let mut warned = false;

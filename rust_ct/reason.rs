@@ -85,7 +85,7 @@ reasons! {
     TcpOvershot = "tcp_overshot",
     /// The TCP segment passes, but holds only data acknowledged before.
     TcpSeqUnder = "tcp_seq_under",
-    /// The TCP segment passes, but its acknowledgement is overly delayed.
+    /// The TCP segment passes, but its acknowledgment is overly delayed.
     TcpAckUnder = "tcp_ack_under",
 
     /// The packet ends inside the UDP header.

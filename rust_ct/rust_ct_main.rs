@@ -49,8 +49,8 @@ module! {
 
 /// The loaded module.
 ///
-/// Fields are dropped in their order: first what lets user space in, then what packets come through, which
-/// waits for every connection to be gone, then what connections are made of.
+/// Fields are dropped in their order: first what lets user space in, then what packets come
+/// through, which waits for every connection to be gone, then what connections are made of.
 struct RustCt {
     _writable: param::Writable,
     _proc: [sys::proc::Symlink; 2],

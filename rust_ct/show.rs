@@ -51,7 +51,8 @@ pub(crate) fn create(net: &Net) -> Result<[File; 3]> {
 
 /// /proc/net/nf_conntrack: a line for each connection.
 ///
-/// Between two lines nothing is held but the place of the last one; see [`crate::table::Table::seek`].
+/// Between two lines nothing is held but the place of the last one; see
+/// [`crate::table::Table::seek`].
 #[derive(Clone, Copy)]
 struct Connections(Option<Cursor>);
 
@@ -191,8 +192,8 @@ impl Walk for CpuCounters {
     }
 }
 
-/// /proc/net/stat/rust_ct: the same for people, a name and a sum over all CPUs in each line, and one line
-/// for each reason for which a packet was INVALID.
+/// /proc/net/stat/rust_ct: the same for people, a name and a sum over all CPUs in each line, and
+/// one line for each reason for which a packet was INVALID.
 #[derive(Clone, Copy)]
 struct Counters(usize);
 

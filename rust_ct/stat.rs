@@ -7,7 +7,8 @@ use crate::{
     sys::percpu::Counters, //
 };
 
-/// What is counted, in the order of the kernel's `struct ip_conntrack_stat`, which other modules read.
+/// What is counted, in the order of the kernel's `struct ip_conntrack_stat`, which other modules
+/// read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub(crate) enum Stat {
@@ -37,7 +38,8 @@ pub(crate) enum Stat {
     SearchRestart,
     /// A connection could not be confirmed because its place in the table was crowded.
     ChainTooLong,
-    /// A new connection was refused because the namespace had too many. Not in the kernel's structure.
+    /// A new connection was refused because the namespace had too many. Not in the kernel's
+    /// structure.
     Full,
 }
 

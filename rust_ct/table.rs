@@ -2,15 +2,16 @@
 
 //! The table of confirmed connections: one for the machine, read under RCU.
 //!
-//! Each connection is in it twice, by the key of packets in each direction. A bucket is a list, and its
-//! number is the hash scaled to the number of buckets: buckets are in the order of hashes whatever the size
-//! of the table, which is what lets a [`Cursor`] go on through a table that is resized meanwhile.
+//! Each connection is in it twice, by the key of packets in each direction. A bucket is a list, and
+//! its number is the hash scaled to the number of buckets: buckets are in the order of hashes
+//! whatever the size of the table, which is what lets a [`Cursor`] go on through a table that is
+//! resized meanwhile.
 //!
 //! # Locking
 //!
-//! Readers hold RCU and nothing else. A writer holds the lock of each bucket that it writes to; bucket `i`
-//! has the lock `i` modulo [`LOCKS`]. Resizing holds all of them. The mutex `walk` is for those who go
-//! through the whole table and sleep on the way.
+//! Readers hold RCU and nothing else. A writer holds the lock of each bucket that it writes to;
+//! bucket `i` has the lock `i` modulo [`LOCKS`]. Resizing holds all of them. The mutex `walk` is
+//! for those who go through the whole table and sleep on the way.
 //!
 //! Lock order: `walk`, then the locks of [`Locks`] in its order, then nothing.
 
@@ -40,7 +41,6 @@ use crate::{
     tuple::Direction, //
 };
 use core::{
-    cmp::Ordering,
     ops::ControlFlow,
     ptr, //
 };
@@ -138,8 +138,8 @@ struct Bucket<'a> {
 }
 
 impl<'a> Bucket<'a> {
-    /// Calls `f` for each connection until it breaks. `None` if a connection was moved to another list
-    /// while we were at it, so that some may have been missed.
+    /// Calls `f` for each connection until it breaks. `None` if a connection was moved to another
+    /// list while we were at it, so that some may have been missed.
     ///
     /// # Safety
     ///
@@ -153,8 +153,8 @@ impl<'a> Bucket<'a> {
         loop {
             match link {
                 Link::Node(node) => {
-                    // SAFETY: Everything in the list is a connection's link, and RCU or the lock keeps
-                    // the memory that of a connection.
+                    // SAFETY: Everything in the list is a connection's link, and RCU or the lock
+                    // keeps the memory that of a connection.
                     let candidate = unsafe { Candidate::new(node) };
                     if let ControlFlow::Break(found) = f(candidate) {
                         return Some(ControlFlow::Break(found));
@@ -211,8 +211,8 @@ impl Cursor {
 ///
 /// # Invariants
 ///
-/// `buckets` is null before [`Table::set_up`] and after its result was dropped, and points at [`Buckets`]
-/// in between, which are freed a grace period after they were replaced.
+/// `buckets` is null before [`Table::set_up`] and after its result was dropped, and points at
+/// [`Buckets`] in between, which are freed a grace period after they were replaced.
 pub(crate) struct Table {
     buckets: Atomic<*mut Buckets>,
     locks: Locks<LOCKS>,
@@ -246,7 +246,8 @@ impl Table {
         let buckets = Buckets::new(size)?;
         // SAFETY: Nobody is there yet.
         unsafe {
-            self.locks.init(c"rust_ct_bucket", kernel::static_lock_class!());
+            self.locks
+                .init(c"rust_ct_bucket", kernel::static_lock_class!());
             WALK.init();
         }
         self.buckets.store(KBox::into_raw(buckets), Release);
@@ -260,10 +261,11 @@ impl Table {
     /// The result must not be used longer than RCU is held, or one of the locks.
     #[inline]
     unsafe fn buckets<'a>(&self) -> Option<&'a Buckets> {
-        // SAFETY: The field is a pointer. What it points at is read through it, in address dependency.
+        // SAFETY: The field is a pointer. What it points at is read through it, in address
+        // dependency.
         let buckets = unsafe { self.buckets.as_ptr().read_volatile() };
-        // SAFETY: By the type invariant, they live until a grace period after they were replaced; who
-        // replaces them holds all locks.
+        // SAFETY: By the type invariant, they live until a grace period after they were replaced;
+        // who replaces them holds all locks.
         unsafe { buckets.as_ref() }
     }
 
@@ -276,8 +278,8 @@ impl Table {
         size
     }
 
-    /// Finds the connection with a key, by the key's hash, and takes a reference to it. Removes what it
-    /// meets that has expired. Any context.
+    /// Finds the connection with a key, by the key's hash, and takes a reference to it. Removes
+    /// what it meets that has expired. Any context.
     #[inline]
     pub(crate) fn find(
         &self,
@@ -305,8 +307,8 @@ impl Table {
         }
     }
 
-    /// Tells whether connections are being moved, or were, out of these buckets, so that whoever has just
-    /// looked through one of them may have missed something.
+    /// Tells whether connections are being moved, or were, out of these buckets, so that whoever
+    /// has just looked through one of them may have missed something.
     fn is_stale(&self, buckets: &Buckets) -> bool {
         // Pairs with the barrier in `resize`: who saw that a connection was gone sees why.
         smp_mb(Read);
@@ -315,8 +317,8 @@ impl Table {
         self.moving.load(Relaxed) || !ptr::eq(buckets, now)
     }
 
-    /// Looks whether a connection is the one with the key: breaks with it, or with nothing if it was, until
-    /// it was given out anew.
+    /// Looks whether a connection is the one with the key: breaks with it, or with nothing if it
+    /// was, until it was given out anew.
     #[inline]
     fn examine(
         &self,
@@ -356,7 +358,8 @@ impl Table {
             let buckets = unsafe { self.buckets()? };
             let (o, r) = (buckets.index(original), buckets.index(reply));
             let locks = self.locks.lock_pair(o, r);
-            // Who replaces the buckets holds all locks: if they were not replaced before, they are not now.
+            // Who replaces the buckets holds all locks: if they were not replaced before, they are
+            // not now.
             if ptr::eq(buckets, self.buckets.load(Relaxed)) {
                 drop(guard);
                 return Some(Pair {
@@ -369,8 +372,8 @@ impl Table {
         }
     }
 
-    /// Removes a connection from the table, and gives the table's reference back. Tells whether it was us
-    /// who removed it. Any context, with none of the table's locks held.
+    /// Removes a connection from the table, and gives the table's reference back. Tells whether it
+    /// was us who removed it. Any context, with none of the table's locks held.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_delete().
     pub(crate) fn kill(&self, conn: &Conn) -> bool {
@@ -387,8 +390,8 @@ impl Table {
             return false;
         }
         for dir in Direction::BOTH {
-            // SAFETY: A confirmed connection is in the table, and DYING is set once; its buckets' locks
-            // are held.
+            // SAFETY: A confirmed connection is in the table, and DYING is set once; its buckets'
+            // locks are held.
             unsafe { Node::remove(conn.node(dir)) };
         }
         drop(pair);
@@ -397,11 +400,11 @@ impl Table {
         true
     }
 
-    /// The first connection of `net` at a place or behind it, met by the link of its direction `dir`, and
-    /// its place. No lock is held afterwards. Process context.
+    /// The first connection of `net` at a place or behind it, met by the link of its direction
+    /// `dir`, and its place. No lock is held afterwards. Process context.
     ///
-    /// A walk from the beginning to the end sees each connection that is in the table throughout once,
-    /// whatever comes, goes, or is resized meanwhile.
+    /// A walk from the beginning to the end sees each connection that is in the table throughout
+    /// once, whatever comes, goes, or is resized meanwhile.
     pub(crate) fn seek(
         &self,
         from: Cursor,
@@ -447,14 +450,14 @@ impl Table {
             return Least::None;
         };
         let wanted = |candidate: &Candidate<'_>| {
-            candidate.dir() == dir && net.map_or(true, |net| candidate.is_of(net))
+            candidate.dir() == dir && net.is_none_or(|net| candidate.is_of(net))
         };
         let mut least: Option<(Cursor, Candidate<'_>)> = None;
         // SAFETY: RCU is held.
         let walked = unsafe {
             bucket.walk(|candidate| {
                 let at = Cursor::of(&candidate);
-                let nearer = least.map_or(true, |(l, _)| at.cmp(&l) == Ordering::Less);
+                let nearer = least.is_none_or(|(l, _)| at < l);
                 if at >= from && nearer && wanted(&candidate) {
                     least = Some((at, candidate));
                 }
@@ -488,8 +491,8 @@ impl Table {
         }
     }
 
-    /// Calls `f` for each connection of one bucket, unless it breaks, and says whether there is a next
-    /// bucket. Any context.
+    /// Calls `f` for each connection of one bucket, unless it breaks, and says whether there is a
+    /// next bucket. Any context.
     pub(crate) fn visit<'a>(
         &self,
         index: usize,
@@ -557,7 +560,8 @@ impl Table {
                 let Some(to) = new.bucket(new.index(candidate.hash())) else {
                     break;
                 };
-                // SAFETY: All locks are held, and the connection is in the one list, then in the other.
+                // SAFETY: All locks are held, and the connection is in the one list, then in the
+                // other.
                 unsafe {
                     Node::remove(node);
                     to.head.add(node);
@@ -570,8 +574,8 @@ impl Table {
         drop(walk);
 
         rcu::synchronize_rcu();
-        // SAFETY: The pointer is from `KBox::into_raw`, and a grace period has passed since it was there
-        // to be found.
+        // SAFETY: The pointer is from `KBox::into_raw`, and a grace period has passed since it was
+        // there to be found.
         drop(unsafe { KBox::from_raw(old) });
         Ok(())
     }
@@ -649,8 +653,8 @@ impl Pair<'_> {
 
     /// Enters a connection, which the table takes a reference to, and confirms it.
     ///
-    /// CONFIRMED comes after the links: a reader who meets the memory while it is being reused, or before
-    /// both links are there, must not take it for a connection that is in the table.
+    /// CONFIRMED comes after the links: a reader who meets the memory while it is being reused, or
+    /// before both links are there, must not take it for a connection that is in the table.
     pub(crate) fn enter(&self, conn: &Conn) {
         self.link(conn, Direction::Original, self.original);
         self.link(conn, Direction::Reply, self.reply);
@@ -667,8 +671,8 @@ impl Pair<'_> {
 
     fn link(&self, conn: &Conn, dir: Direction, index: usize) {
         if let Some(bucket) = self.buckets.bucket(index) {
-            // SAFETY: The lock of the bucket is held. The connection is not confirmed, so its link is in
-            // no list; it is removed before the memory is given back.
+            // SAFETY: The lock of the bucket is held. The connection is not confirmed, so its link
+            // is in no list; it is removed before the memory is given back.
             unsafe { bucket.head.add(conn.node(dir)) };
         }
     }
@@ -689,8 +693,8 @@ impl Drop for SetUp {
     fn drop(&mut self) {
         let buckets = self.table.buckets.xchg(ptr::null_mut(), Relaxed);
         rcu::synchronize_rcu();
-        // SAFETY: The pointer is from `KBox::into_raw`, and a grace period has passed since it was there
-        // to be found.
+        // SAFETY: The pointer is from `KBox::into_raw`, and a grace period has passed since it was
+        // there to be found.
         drop(unsafe { KBox::from_raw(buckets) });
     }
 }

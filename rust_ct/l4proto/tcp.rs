@@ -127,7 +127,7 @@ impl State {
 pub(crate) mod peer_flag {
     /// The peer scales its windows.
     pub(crate) const WINDOW_SCALE: u8 = 0x01;
-    /// The peer understands selective acknowledgements.
+    /// The peer understands selective acknowledgments.
     pub(crate) const SACK_PERM: u8 = 0x02;
     /// The peer was the first to send a FIN.
     pub(crate) const CLOSE_INIT: u8 = 0x04;
@@ -153,7 +153,7 @@ pub(crate) struct Peer {
     pub(crate) td_maxend: u32,
     /// The largest window that it offered, scaled; zero if it sent nothing yet.
     pub(crate) td_maxwin: u32,
-    /// The highest acknowledgement that it sent, with [`peer_flag::MAXACK_SET`].
+    /// The highest acknowledgment that it sent, with [`peer_flag::MAXACK_SET`].
     pub(crate) td_maxack: u32,
     /// By how many bits it shifts its windows.
     pub(crate) td_scale: u8,
@@ -219,7 +219,7 @@ pub(crate) struct Proto {
     pub(crate) last_index: u8,
     /// Its sequence number.
     pub(crate) last_seq: u32,
-    /// Its acknowledgement number.
+    /// Its acknowledgment number.
     pub(crate) last_ack: u32,
     /// Its end.
     pub(crate) last_end: u32,

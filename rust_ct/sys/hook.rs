@@ -105,19 +105,18 @@ impl State {
     /// The namespace that the packet is in.
     #[inline]
     pub(crate) fn net(&self) -> &Net {
-        // SAFETY: The state is valid by the contract of `from_raw`; the namespace of a hook that runs
-        // lives at least until the hook returns.
+        // SAFETY: The state is valid by the contract of `from_raw`; the namespace of a hook that
+        // runs lives at least until the hook returns.
         unsafe { Net::from_raw((*self.0.get()).net) }
     }
 
-    /// Tells whether the packet leaves through a device that stands for a VRF: it will pass POST_ROUTING
-    /// once more, through the device below.
+    /// Tells whether the packet leaves through a device that stands for a VRF: it will pass
+    /// POST_ROUTING once more, through the device below.
     #[inline]
     pub(crate) fn leaves_through_vrf(&self) -> bool {
-        // SAFETY: The state is valid by the contract of `from_raw`, and the device with it; the helper
-        // takes a null pointer.
-        self.is_at(Place::PostRouting)
-            && unsafe { bindings::rct_is_l3_master((*self.0.get()).out) }
+        // SAFETY: The state is valid by the contract of `from_raw`, and the device with it; the
+        // helper takes a null pointer.
+        self.is_at(Place::PostRouting) && unsafe { bindings::rct_is_l3_master((*self.0.get()).out) }
     }
 }
 
@@ -166,10 +165,15 @@ unsafe extern "C" fn trampoline<H: Hook>(
     skb: *mut bindings::sk_buff,
     state: *const bindings::nf_hook_state,
 ) -> c_uint {
-    // SAFETY: `Set::get` put `data` there, and its caller keeps it alive for a grace period longer than
-    // the hook is registered. Netfilter lends the buffer and the state for the call.
-    let (data, skb, state) =
-        unsafe { (&*data.cast::<H::Data>(), Skb::from_raw(skb), State::from_raw(state)) };
+    // SAFETY: `Set::get` put `data` there, and its caller keeps it alive for a grace period longer
+    // than the hook is registered. Netfilter lends the buffer and the state for the call.
+    let (data, skb, state) = unsafe {
+        (
+            &*data.cast::<H::Data>(),
+            Skb::from_raw(skb),
+            State::from_raw(state),
+        )
+    };
     H::run(data, skb, state) as c_uint
 }
 
@@ -180,8 +184,8 @@ pub(crate) const HOOKS: usize = 4;
 ///
 /// # Invariants
 ///
-/// `ops` is written with `users` locked and zero only, which means that the hooks are not registered. While
-/// they are, the set does not move.
+/// `ops` is written with `users` locked and zero only, which means that the hooks are not
+/// registered. While they are, the set does not move.
 #[pin_data]
 pub(crate) struct Set {
     #[pin]
@@ -189,7 +193,8 @@ pub(crate) struct Set {
     ops: UnsafeCell<[bindings::nf_hook_ops; HOOKS]>,
 }
 
-// SAFETY: By the type invariant, writes do not race; netfilter reads the operations under its own rules.
+// SAFETY: By the type invariant, writes do not race; netfilter reads the operations under its own
+// rules.
 unsafe impl Sync for Set {}
 // SAFETY: Neither the mutex nor the operations belong to a thread.
 unsafe impl Send for Set {}
@@ -244,8 +249,8 @@ impl Set {
         Ok(true)
     }
 
-    /// Gives back one use of the hooks; with the last one they are unregistered. Tells whether they were.
-    /// Process context. A packet may be in a hook until a grace period later.
+    /// Gives back one use of the hooks; with the last one they are unregistered. Tells whether they
+    /// were. Process context. A packet may be in a hook until a grace period later.
     pub(super) fn put(&self, net: &Net) -> bool {
         let mut users = self.users.lock();
         match *users {
@@ -262,7 +267,8 @@ impl Set {
         }
     }
 
-    /// Unregisters the hooks whoever uses them. Tells whether they were registered. Process context.
+    /// Unregisters the hooks whoever uses them. Tells whether they were registered. Process
+    /// context.
     pub(super) fn shut(&self, net: &Net) -> bool {
         let mut users = self.users.lock();
         let registered = *users > 0;
@@ -298,8 +304,8 @@ impl Tracker {
     }
 
     fn slot() -> &'static Atomic<*mut bindings::nf_ct_hook> {
-        // SAFETY: The kernel's variable is a pointer that is valid throughout, and is read and written
-        // with marked accesses only.
+        // SAFETY: The kernel's variable is a pointer that is valid throughout, and is read and
+        // written with marked accesses only.
         unsafe { Atomic::from_ptr((&raw mut bindings::nf_ct_hook).cast()) }
     }
 }

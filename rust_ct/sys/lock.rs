@@ -28,7 +28,11 @@ use kernel::{
 /// # Safety
 ///
 /// `lock` must be valid, and nobody may use it.
-unsafe fn init(lock: *mut bindings::spinlock_t, name: &'static CStr, class: Pin<&'static LockClassKey>) {
+unsafe fn init(
+    lock: *mut bindings::spinlock_t,
+    name: &'static CStr,
+    class: Pin<&'static LockClassKey>,
+) {
     // SAFETY: The caller vouches for the lock; name and class are static.
     unsafe { bindings::__spin_lock_init(lock, name.as_char_ptr(), class.as_ptr()) };
 }
@@ -102,9 +106,9 @@ impl Drop for BhOff {
 ///
 /// Lock order: `all`, then the lock with the smaller number, then the one with the larger.
 ///
-/// All at once is done without holding `N` locks. Who wants that takes `all`, raises `closed`, and passes
-/// through each lock once, after which nobody holds one who has not seen the flag. Who takes a lock and
-/// sees the flag lets it go again and waits for `all` first.
+/// All at once is done without holding `N` locks. Who wants that takes `all`, raises `closed`, and
+/// passes through each lock once, after which nobody holds one who has not seen the flag. Who takes
+/// a lock and sees the flag lets it go again and waits for `all` first.
 ///
 /// # Invariants
 ///
@@ -133,13 +137,23 @@ impl<const N: usize> Locks<N> {
     /// # Safety
     ///
     /// Must be called before anything else, with nobody else there.
-    pub(crate) unsafe fn init(&'static self, name: &'static CStr, class: Pin<&'static LockClassKey>) {
+    pub(crate) unsafe fn init(
+        &'static self,
+        name: &'static CStr,
+        class: Pin<&'static LockClassKey>,
+    ) {
         for i in 0..N {
             // SAFETY: The lock is valid, and nobody uses it.
             unsafe { init(self.raw(i), name, class) };
         }
         // SAFETY: The lock is valid, and nobody uses it.
-        unsafe { init(self.all.get().cast(), c"rust_ct_all", kernel::static_lock_class!()) };
+        unsafe {
+            init(
+                self.all.get().cast(),
+                c"rust_ct_all",
+                kernel::static_lock_class!(),
+            )
+        };
     }
 
     #[inline]
@@ -156,7 +170,8 @@ impl<const N: usize> Locks<N> {
     fn take(&self, lock: *mut bindings::spinlock_t) {
         // SAFETY: By the type invariant, the lock is initialised.
         unsafe { bindings::spin_lock(lock) };
-        // The flag is lowered with release ordering: who sees it low sees what was done under `all`.
+        // The flag is lowered with release ordering: who sees it low sees what was done under
+        // `all`.
         if self.closed.load(Acquire) {
             // SAFETY: The locks are initialised, and taken in order: `all` first.
             unsafe {
@@ -194,8 +209,8 @@ impl<const N: usize> Locks<N> {
         unsafe { bindings::spin_lock(self.all.get().cast()) };
         self.closed.store(true, Relaxed);
         for i in 0..N {
-            // SAFETY: By the type invariant, the lock is initialised. Unlocking releases the flag to the
-            // next one who takes it.
+            // SAFETY: By the type invariant, the lock is initialised. Unlocking releases the flag
+            // to the next one who takes it.
             unsafe {
                 bindings::spin_lock(self.raw(i));
                 bindings::spin_unlock(self.raw(i));

@@ -12,8 +12,8 @@ use kernel::types::Opaque;
 #[repr(transparent)]
 pub(crate) struct Net(Opaque<bindings::net>);
 
-// SAFETY: A namespace is shared by all CPUs. What is read here never changes while it lives, or is read
-// with volatile accesses.
+// SAFETY: A namespace is shared by all CPUs. What is read here never changes while it lives, or is
+// read with volatile accesses.
 unsafe impl Sync for Net {}
 
 impl Net {
@@ -36,8 +36,8 @@ impl Net {
 
     /// The namespace of the calling task; process context.
     pub(crate) fn with_current<R>(f: impl FnOnce(&Self) -> R) -> R {
-        // SAFETY: A running task holds a reference to its namespaces, and only the task itself changes
-        // them, which it does not do while it runs `f`.
+        // SAFETY: A running task holds a reference to its namespaces, and only the task itself
+        // changes them, which it does not do while it runs `f`.
         f(unsafe { Self::from_raw(bindings::rct_current_net()) })
     }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The settings that the kernel keeps in each namespace for the connection tracker, `struct netns_ct`.
+//! The settings that the kernel keeps in each namespace for the connection tracker, `struct
+//! netns_ct`.
 //!
-//! They are where other modules look for them. Writers are sysctls and rules, at any time, so every access
-//! is a volatile one of a single number.
+//! They are where other modules look for them. Writers are sysctls and rules, at any time, so every
+//! access is a volatile one of a single number.
 //!
 //! C header: [`include/net/netns/conntrack.h`](srctree/include/net/netns/conntrack.h)
 
@@ -83,8 +84,8 @@ timeouts! {
     gre_timeouts, set_gre_timeouts: [2] at gre.timeouts;
 }
 
-/// Defines the timeouts of a protocol that this kernel was configured without: the namespace has no room
-/// for them, so what nf_conntrack begins with holds, in seconds.
+/// Defines the timeouts of a protocol that this kernel was configured without: the namespace has no
+/// room for them, so what nf_conntrack begins with holds, in seconds.
 #[cfg(not(all(CONFIG_NF_CT_PROTO_SCTP, CONFIG_NF_CT_PROTO_GRE)))]
 macro_rules! no_timeouts {
     ($get:ident, $set:ident: $seconds:expr, $len:literal) => {
@@ -114,14 +115,18 @@ macro_rules! bytes {
                 #[inline]
                 pub(crate) fn $get(&self) -> u8 {
                     // SAFETY: The namespace is valid, and the field a byte.
-                    unsafe { (&raw const (*self.as_ptr()).ct.$($field).+).cast::<u8>().read_volatile() }
+                    unsafe {
+                        (&raw const (*self.as_ptr()).ct.$($field).+).cast::<u8>().read_volatile()
+                    }
                 }
 
                 $(#[doc = $doc])*
                 pub(crate) fn $set(&self, value: u8) {
                     // SAFETY: The namespace is valid, and the field a byte.
                     unsafe {
-                        (&raw mut (*self.as_ptr()).ct.$($field).+).cast::<u8>().write_volatile(value)
+                        (&raw mut (*self.as_ptr()).ct.$($field).+)
+                            .cast::<u8>()
+                            .write_volatile(value)
                     };
                 }
             )*
@@ -142,7 +147,8 @@ bytes! {
     tcp_ignore_invalid_rst, set_tcp_ignore_invalid_rst at nf_ct_proto.tcp.tcp_ignore_invalid_rst;
 }
 
-/// Counters of a namespace that other modules read, as `struct ip_conntrack_stat`, while this lives.
+/// Counters of a namespace that other modules read, as `struct ip_conntrack_stat`, while this
+/// lives.
 ///
 /// # Invariants
 ///

@@ -5,15 +5,16 @@
 //! C headers: [`include/linux/list_nulls.h`](srctree/include/linux/list_nulls.h),
 //! [`include/linux/rculist_nulls.h`](srctree/include/linux/rculist_nulls.h). The layout is theirs.
 //!
-//! The end of a list is not a null pointer but an odd number, the list's own. A reader whose object was
-//! freed, given out anew and entered into another list under its feet notices it there: it comes to the
-//! end of a list that it did not begin with, and starts again.
+//! The end of a list is not a null pointer but an odd number, the list's own. A reader whose object
+//! was freed, given out anew and entered into another list under its feet notices it there: it
+//! comes to the end of a list that it did not begin with, and starts again.
 //!
 //! # Ordering
 //!
-//! A reader loads each link with one volatile access and only dereferences what it got, which keeps the
-//! address dependency that rcu_dereference() relies on: the pointer is never compared with one that is
-//! known, so the compiler has nothing to put in its place. A writer publishes a node with release ordering.
+//! A reader loads each link with one volatile access and only dereferences what it got, which keeps
+//! the address dependency that rcu_dereference() relies on: the pointer is never compared with one
+//! that is known, so the compiler has nothing to put in its place. A writer publishes a node with
+//! release ordering.
 
 use crate::bindings;
 use core::{
@@ -68,8 +69,8 @@ impl Link {
 /// `link` must be valid for reads.
 #[inline]
 unsafe fn read(link: *const *mut bindings::hlist_nulls_node) -> Link {
-    // SAFETY: The caller vouches for the pointer; writers use marked accesses. For the ordering see the
-    // module's documentation.
+    // SAFETY: The caller vouches for the pointer; writers use marked accesses. For the ordering see
+    // the module's documentation.
     Link::new(unsafe { link.read_volatile() })
 }
 
@@ -78,10 +79,7 @@ unsafe fn read(link: *const *mut bindings::hlist_nulls_node) -> Link {
 /// # Safety
 ///
 /// `link` must be valid for writes.
-unsafe fn publish(
-    link: *mut *mut bindings::hlist_nulls_node,
-    to: *mut bindings::hlist_nulls_node,
-) {
+unsafe fn publish(link: *mut *mut bindings::hlist_nulls_node, to: *mut bindings::hlist_nulls_node) {
     // SAFETY: The caller vouches for the pointer; readers use marked accesses.
     unsafe { Atomic::from_ptr(link) }.store(to, Release);
 }
@@ -89,7 +87,9 @@ unsafe fn publish(
 impl Head {
     /// An empty list with number `list`.
     pub(crate) const fn new(list: usize) -> Self {
-        Self(UnsafeCell::new(bindings::hlist_nulls_head { first: end(list) }))
+        Self(UnsafeCell::new(bindings::hlist_nulls_head {
+            first: end(list),
+        }))
     }
 
     /// The first link of the list.
@@ -103,8 +103,8 @@ impl Head {
     ///
     /// # Safety
     ///
-    /// The caller must hold the lock of the list. The node must be in no list, must not move, and its
-    /// memory must stay that of a node until a grace period after it was removed.
+    /// The caller must hold the lock of the list. The node must be in no list, must not move, and
+    /// its memory must stay that of a node until a grace period after it was removed.
     pub(crate) unsafe fn add(&self, node: NonNull<Node>) {
         let head = self.0.get();
         // SAFETY: The head is valid, and the caller vouches for the node.
@@ -112,8 +112,8 @@ impl Head {
         // SAFETY: `this` is valid, and nobody else writes to it.
         let first = unsafe { this.read() };
 
-        // SAFETY: The caller has the node to itself but for readers, who may be at it if its memory was a
-        // node before: hence the volatile accesses.
+        // SAFETY: The caller has the node to itself but for readers, who may be at it if its memory
+        // was a node before: hence the volatile accesses.
         unsafe {
             (&raw mut (*node).next).write_volatile(first);
             (&raw mut (*node).pprev).write_volatile(this);
@@ -121,8 +121,11 @@ impl Head {
         // SAFETY: The head is valid for writes.
         unsafe { publish(this, node) };
         if let Link::Node(next) = Link::new(first) {
-            // SAFETY: A node that is in the list is valid, and the lock of the list covers its `pprev`.
-            unsafe { (&raw mut (*next.as_ref().0.get()).pprev).write_volatile(&raw mut (*node).next) };
+            // SAFETY: A node that is in the list is valid, and the lock of the list covers its
+            // `pprev`.
+            unsafe {
+                (&raw mut (*next.as_ref().0.get()).pprev).write_volatile(&raw mut (*node).next)
+            };
         }
     }
 }
@@ -132,8 +135,8 @@ impl Node {
     ///
     /// # Safety
     ///
-    /// `this` must be at memory that is a node's until a grace period after now; the caller holds RCU or
-    /// the lock of the list.
+    /// `this` must be at memory that is a node's until a grace period after now; the caller holds
+    /// RCU or the lock of the list.
     #[inline]
     pub(crate) unsafe fn next(this: NonNull<Self>) -> Link {
         // SAFETY: The caller vouches for the memory, and writers use marked accesses.
@@ -144,24 +147,27 @@ impl Node {
     ///
     /// # Safety
     ///
-    /// The node must be in a list, by [`Head::add`] or [`Node::add_alone`], whose lock the caller holds.
+    /// The node must be in a list, by [`Head::add`] or [`Node::add_alone`], whose lock the caller
+    /// holds.
     pub(crate) unsafe fn remove(this: NonNull<Self>) {
         // SAFETY: The caller vouches for the node.
         let node = unsafe { this.as_ref().0.get() };
         // SAFETY: The lock of the list covers both fields.
         let (next, pprev) = unsafe { ((*node).next, (*node).pprev) };
-        // SAFETY: `pprev` is at the link that leads here, which is in the head or in a node of the list.
-        // A plain volatile store will do: `next` was published before.
+        // SAFETY: `pprev` is at the link that leads here, which is in the head or in a node of the
+        // list. A plain volatile store will do: `next` was published before.
         unsafe { pprev.write_volatile(next) };
         if let Link::Node(next) = Link::new(next) {
-            // SAFETY: A node that is in the list is valid, and the lock of the list covers its `pprev`.
+            // SAFETY: A node that is in the list is valid, and the lock of the list covers its
+            // `pprev`.
             unsafe { (&raw mut (*next.as_ref().0.get()).pprev).write_volatile(pprev) };
         }
         // SAFETY: The lock of the list covers the field.
         unsafe { (&raw mut (*node).pprev).write_volatile(core::ptr::null_mut()) };
     }
 
-    /// Makes a node a list of its own, which nobody can find, so that [`Node::remove`] can be called.
+    /// Makes a node a list of its own, which nobody can find, so that [`Node::remove`] can be
+    /// called.
     ///
     /// # Safety
     ///

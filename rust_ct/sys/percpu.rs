@@ -58,8 +58,8 @@ impl<const N: usize> Counters<N> {
         if i >= N || !possible(cpu) {
             return 0;
         }
-        // SAFETY: By the type invariant, there is an array of counters for each possible CPU. The read
-        // races with increments by design, hence a volatile access.
+        // SAFETY: By the type invariant, there is an array of counters for each possible CPU. The
+        // read races with increments by design, hence a volatile access.
         unsafe {
             bindings::rct_per_cpu_ptr(self.0.as_ptr(), cpu)
                 .cast::<u32>()
@@ -76,7 +76,8 @@ impl<const N: usize> Counters<N> {
 
 impl<const N: usize> Drop for Counters<N> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, the memory is from the per-CPU allocator, and nobody has it.
+        // SAFETY: By the type invariant, the memory is from the per-CPU allocator, and nobody has
+        // it.
         unsafe { bindings::free_percpu(self.0.as_ptr()) };
     }
 }

@@ -46,7 +46,8 @@ pub(crate) trait PerNet: Sized + Send + Sync + 'static {
     /// Called once the state of `net` is in its place. If it fails, the state is dropped.
     fn start(&self, net: &Net) -> Result;
 
-    /// The hooks that may be registered in the namespace. They are unregistered when it begins to go away.
+    /// The hooks that may be registered in the namespace. They are unregistered when it begins to
+    /// go away.
     fn hooks(&self) -> [&Set; 2];
 
     /// Called when the hooks number `which` were unregistered because `net` goes away.
@@ -80,16 +81,17 @@ impl<'a> Here<'a> {
 ///
 /// # Invariants
 ///
-/// `id` and `ops` are written by [`Slot::register`] alone, before the slot is used. While it is registered,
-/// the generic pointer number `id` of each namespace is null or at the state of the namespace, which does
-/// not move.
+/// `id` and `ops` are written by [`Slot::register`] alone, before the slot is used. While it is
+/// registered, the generic pointer number `id` of each namespace is null or at the state of the
+/// namespace, which does not move.
 pub(crate) struct Slot<T: PerNet> {
     id: UnsafeCell<c_uint>,
     ops: UnsafeCell<mem::MaybeUninit<bindings::pernet_operations>>,
     _state: PhantomData<T>,
 }
 
-// SAFETY: By the type invariant, nothing is written once the slot is shared; a `T` may be shared itself.
+// SAFETY: By the type invariant, nothing is written once the slot is shared; a `T` may be shared
+// itself.
 unsafe impl<T: PerNet> Sync for Slot<T> {}
 
 impl<T: PerNet> Slot<T> {
@@ -107,9 +109,9 @@ impl<T: PerNet> Slot<T> {
     pub(crate) fn get<'a>(&self, net: &'a Net) -> Option<&'a T> {
         // SAFETY: By the type invariant, `id` is constant.
         let state = unsafe { bindings::rct_net_generic(net.as_ptr(), *self.id.get()) };
-        // SAFETY: By the type invariant, the pointer is null or at the state: `init` fills the memory
-        // before the namespace or this module is visible to anybody else, and it is freed when nobody is
-        // left in the namespace.
+        // SAFETY: By the type invariant, the pointer is null or at the state: `init` fills the
+        // memory before the namespace or this module is visible to anybody else, and it is freed
+        // when nobody is left in the namespace.
         unsafe { state.cast::<T>().as_ref() }
     }
 
@@ -124,13 +126,13 @@ impl<T: PerNet> Slot<T> {
     ) -> Result<bool> {
         let state = self.get(net).ok_or(ENOENT)?;
         let set = *state.hooks().get(which).ok_or(EINVAL)?;
-        // SAFETY: Set and state are where the namespace keeps them. They do not move, and live until
-        // `exit`, a grace period after `pre_exit` unregistered the hooks; `net` lives longer.
+        // SAFETY: Set and state are where the namespace keeps them. They do not move, and live
+        // until `exit`, a grace period after `pre_exit` unregistered the hooks; `net` lives longer.
         unsafe { set.get(net, points, state, before) }
     }
 
-    /// Gives back one use of the hooks number `which` of `net`; tells whether they were unregistered.
-    /// Process context.
+    /// Gives back one use of the hooks number `which` of `net`; tells whether they were
+    /// unregistered. Process context.
     pub(crate) fn put_hooks(&self, net: &Net, which: usize) -> bool {
         self.get(net)
             .and_then(|state| state.hooks().get(which).map(|set| set.put(net)))
@@ -177,7 +179,8 @@ unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
         unsafe { pin_init::raw_try_init(state, T::init(Here(net)))? };
         // SAFETY: The state was just made.
         if let Err(e) = T::start(unsafe { &*state }, net) {
-            // SAFETY: Nobody else has seen the state, and the core frees the memory without a look at it.
+            // SAFETY: Nobody else has seen the state, and the core frees the memory without a look
+            // at it.
             unsafe { state.drop_in_place() };
             return Err(e);
         }
@@ -213,8 +216,8 @@ unsafe extern "C" fn exit<T: PerNet>(net: *mut bindings::net) {
     let net = unsafe { Net::from_raw(net) };
     if let Some(state) = T::slot().get(net) {
         state.exit(net);
-        // SAFETY: The hooks are gone, and so is everybody who had the state from them; the core frees the
-        // memory next.
+        // SAFETY: The hooks are gone, and so is everybody who had the state from them; the core
+        // frees the memory next.
         unsafe { core::ptr::from_ref(state).cast_mut().drop_in_place() };
     }
 }

@@ -27,7 +27,8 @@ use kernel::{
 pub(crate) struct Output(*mut bindings::seq_file, NotThreadSafe);
 
 impl Output {
-    /// Appends bytes. What does not fit is written again into a larger buffer, by the caller's caller.
+    /// Appends bytes. What does not fit is written again into a larger buffer, by the caller's
+    /// caller.
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         // SAFETY: The file is being shown, and `bytes` is valid for its length.
         unsafe { bindings::seq_write(self.0, bytes.as_ptr().cast(), bytes.len()) };
@@ -43,8 +44,8 @@ impl core::fmt::Write for Output {
 
 /// A walk over the lines of a file, from the first on, as long as somebody reads. Process context.
 ///
-/// The walk is remembered between two reads, the item is not: no lock and no reference is held when a
-/// reader pauses.
+/// The walk is remembered between two reads, the item is not: no lock and no reference is held when
+/// a reader pauses.
 pub(crate) trait Walk: Copy + 'static {
     /// What a line is about.
     type Item;
@@ -66,8 +67,8 @@ pub(crate) trait Walk: Copy + 'static {
 ///
 /// # Invariants
 ///
-/// The kernel zeroes it at open and frees it at release. `walk` is initialised once `begun` is set; `item`
-/// holds something between the `start` and the `stop` of a read only.
+/// The kernel zeroes it at open and frees it at release. `walk` is initialised once `begun` is set;
+/// `item` holds something between the `start` and the `stop` of a read only.
 #[repr(C)]
 struct Open<W: Walk> {
     net: bindings::seq_net_private,
@@ -118,8 +119,8 @@ impl<W: Walk> Open<W> {
 ///
 /// `m` must be a file made by [`File::create`] with `W`, in one of its operations.
 unsafe fn open<'a, W: Walk>(m: *mut bindings::seq_file) -> (&'a mut Open<W>, &'a Net) {
-    // SAFETY: The kernel allocated the state with the size of an `Open<W>`, and runs one operation on the
-    // file at a time. It holds the namespace as long as the file is open.
+    // SAFETY: The kernel allocated the state with the size of an `Open<W>`, and runs one operation
+    // on the file at a time. It holds the namespace as long as the file is open.
     unsafe {
         (
             &mut *(*m).private.cast::<Open<W>>(),
@@ -228,8 +229,8 @@ impl File {
         mode: u16,
     ) -> Result<Self> {
         let dir = dir.entry(net);
-        // SAFETY: Directory and name are valid, the operations are static, and they are for a state of
-        // this size.
+        // SAFETY: Directory and name are valid, the operations are static, and they are for a state
+        // of this size.
         let entry = unsafe {
             bindings::proc_create_net_data(
                 name.as_char_ptr(),

@@ -31,10 +31,7 @@ impl Key {
     pub(crate) unsafe fn draw(&self) {
         // SAFETY: The key is valid for writes of its size, and the caller has it alone.
         unsafe {
-            bindings::get_random_bytes(
-                self.0.get().cast(),
-                size_of::<bindings::siphash_key_t>(),
-            )
+            bindings::get_random_bytes(self.0.get().cast(), size_of::<bindings::siphash_key_t>())
         };
     }
 

@@ -65,13 +65,14 @@ impl Skb {
         if end <= len.wrapping_sub(data_len) {
             // SAFETY: The linear part holds `len - data_len` bytes, and these are within it.
             let from = unsafe { data.add(offset as usize) };
-            // SAFETY: `from` is valid for `N` bytes as said, and so is `bytes`; they do not overlap.
+            // SAFETY: `from` is valid for `N` bytes as said, and so is `bytes`; they do not
+            // overlap.
             unsafe { ptr::copy_nonoverlapping(from, bytes.as_mut_ptr().cast(), N) };
         } else {
             let from = i32::try_from(offset).ok()?;
             // SAFETY: `bytes` is valid for `N` bytes, and `skb_copy_bits` checks the rest.
             let err = unsafe {
-                bindings::skb_copy_bits(skb, from, bytes.as_mut_ptr().cast(), N as _)
+                bindings::skb_copy_bits(skb, from, bytes.as_mut_ptr().cast(), N as c_int)
             };
             if err != 0 {
                 return None;
@@ -93,8 +94,8 @@ impl Skb {
         sum == 0
     }
 
-    /// Tells whether the CRC32c of an SCTP packet is right, whose header is at `dataoff`; if it is, or the
-    /// device has found so, nobody needs to look again.
+    /// Tells whether the CRC32c of an SCTP packet is right, whose header is at `dataoff`; if it is,
+    /// or the device has found so, nobody needs to look again.
     ///
     /// Source: net/netfilter/nf_conntrack_proto_sctp.c, sctp_error().
     pub(crate) fn crc32c_ok(&self, dataoff: u32) -> bool {
@@ -112,13 +113,18 @@ impl Skb {
         };
         // The header is inside the packet, so its end is too.
         let rest = dataoff.wrapping_add(SUM + SUM_LEN);
-        // The checksum counts as zero in the sum.
-        // SAFETY: By the type invariant, the buffer is valid and ours. The header is inside it, as `read`
-        // has found, and so is what is behind the header.
+        // The checksum counts as zero in the sum. SAFETY: By the type invariant, the buffer is
+        // valid and ours. The header is inside it, as `read` has found, and so is what is behind
+        // the header.
         let crc = unsafe {
             let crc = bindings::skb_crc32c(skb, dataoff as c_int, SUM as c_int, !0);
             let crc = bindings::crc32c(crc, [0u8; SUM_LEN as usize].as_ptr().cast(), 4);
-            !bindings::skb_crc32c(skb, rest as c_int, self.len().wrapping_sub(rest) as c_int, crc)
+            !bindings::skb_crc32c(
+                skb,
+                rest as c_int,
+                self.len().wrapping_sub(rest) as c_int,
+                crc,
+            )
         };
         let ok = crc == u32::from_le_bytes(sum);
         if ok {
@@ -156,8 +162,8 @@ impl Skb {
 
     /// The namespace of the device that the packet is at, if it is at one.
     pub(crate) fn dev_net(&self) -> Option<&Net> {
-        // SAFETY: By the type invariant, the buffer is valid and ours; while it is on its way, its device
-        // lives, and with the device its namespace.
+        // SAFETY: By the type invariant, the buffer is valid and ours; while it is on its way, its
+        // device lives, and with the device its namespace.
         unsafe {
             let net = bindings::rct_skb_dev_net(self.0.get());
             (!net.is_null()).then(|| Net::from_raw(net))

@@ -13,6 +13,7 @@ use core::{
     },
 };
 use kernel::{
+    ffi::c_uint,
     prelude::*,
     sync::{
         atomic::{
@@ -45,12 +46,12 @@ impl<T> Cache<T> {
 
     /// Creates the cache. Process context.
     ///
-    /// `freeptr` is the offset of a pointer in a `T` that no reader looks at without owning the object:
-    /// the allocator keeps its own there while the object is free.
+    /// `freeptr` is the offset of a pointer in a `T` that no reader looks at without owning the
+    /// object: the allocator keeps its own there while the object is free.
     pub(crate) fn create(&'static self, name: &CStr, freeptr: usize) -> Result<Created<T>> {
         let mut args = bindings::kmem_cache_args {
-            align: align_of::<T>() as _,
-            freeptr_offset: freeptr as _,
+            align: align_of::<T>() as c_uint,
+            freeptr_offset: freeptr as c_uint,
             use_freeptr_offset: true,
             ..Default::default()
         };
@@ -58,7 +59,7 @@ impl<T> Cache<T> {
         let cache = unsafe {
             bindings::__kmem_cache_create_args(
                 name.as_char_ptr(),
-                size_of::<T>() as _,
+                size_of::<T>() as c_uint,
                 &mut args,
                 bindings::RUST_CT_CONST_SLAB_FLAGS,
             )
@@ -71,8 +72,8 @@ impl<T> Cache<T> {
     }
 
     fn raw(&self) -> *mut bindings::kmem_cache {
-        // SAFETY: The field is valid. A volatile read is enough: it is written before the cache is used,
-        // and after.
+        // SAFETY: The field is valid. A volatile read is enough: it is written before the cache is
+        // used, and after.
         unsafe { self.cache.as_ptr().read_volatile() }
     }
 
@@ -92,7 +93,8 @@ impl<T> Cache<T> {
     ///
     /// # Safety
     ///
-    /// `object` must be from [`Cache::alloc`], and nobody but readers under RCU may use it any more.
+    /// `object` must be from [`Cache::alloc`], and nobody but readers under RCU may use it any
+    /// more.
     #[inline]
     pub(crate) unsafe fn free(&self, object: NonNull<T>) {
         // SAFETY: An object of the cache exists, so the cache does, and the caller owns the object.

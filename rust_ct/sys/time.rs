@@ -10,8 +10,8 @@ pub(crate) const HZ: u32 = bindings::RUST_CT_CONST_HZ;
 /// Now, in jiffies; wraps around.
 #[inline]
 pub(crate) fn jiffies() -> usize {
-    // SAFETY: `jiffies` is valid throughout, and the kernel means it to be read with a volatile access
-    // while the timer interrupt writes it.
+    // SAFETY: `jiffies` is valid throughout, and the kernel means it to be read with a volatile
+    // access while the timer interrupt writes it.
     unsafe { (&raw const bindings::jiffies).read_volatile() }
 }
 

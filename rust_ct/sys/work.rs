@@ -10,6 +10,7 @@ use core::{
     marker::PhantomData,
     mem::MaybeUninit, //
 };
+use kernel::ffi::c_int;
 
 /// Something to be done again and again. Process context, may sleep.
 pub(crate) trait Job: 'static {
@@ -63,7 +64,7 @@ unsafe fn queue(work: *mut bindings::delayed_work, delay: u32) {
     // SAFETY: The queue exists throughout, and the caller vouches for the work.
     unsafe {
         bindings::queue_delayed_work_on(
-            bindings::wq_misc_consts_WORK_CPU_UNBOUND as _,
+            bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
             bindings::system_power_efficient_wq,
             work,
             delay as usize,
@@ -78,9 +79,14 @@ unsafe fn queue(work: *mut bindings::delayed_work, delay: u32) {
 /// Called by the work queue alone, with the work of a [`Worker`] of `J`.
 unsafe extern "C" fn run<J: Job>(work: *mut bindings::work_struct) {
     let delay = J::run();
-    // SAFETY: The work is the field of a delayed work, which is initialised, since it runs. While it is
-    // being cancelled, queueing does nothing.
-    unsafe { queue(kernel::container_of!(work, bindings::delayed_work, work), delay) };
+    // SAFETY: The work is the field of a delayed work, which is initialised, since it runs. While
+    // it is being cancelled, queueing does nothing.
+    unsafe {
+        queue(
+            kernel::container_of!(work, bindings::delayed_work, work),
+            delay,
+        )
+    };
 }
 
 /// A worker runs while this lives.

@@ -35,7 +35,7 @@ pub(crate) mod flag {
     pub(crate) const RST: u8 = 0x04;
     /// Push.
     pub(crate) const PSH: u8 = 0x08;
-    /// The acknowledgement number is valid.
+    /// The acknowledgment number is valid.
     pub(crate) const ACK: u8 = 0x10;
     /// The urgent pointer is valid.
     pub(crate) const URG: u8 = 0x20;
@@ -130,7 +130,7 @@ impl Kind {
 pub(crate) struct Options {
     /// The segment has options, though perhaps none that matters.
     pub(crate) present: bool,
-    /// The sender can handle selective acknowledgements.
+    /// The sender can handle selective acknowledgments.
     pub(crate) sack_permitted: bool,
     /// By how many bits the sender shifts its windows, at most 14, if it does.
     pub(crate) scale: Option<u8>,
@@ -150,7 +150,7 @@ pub(crate) struct Segment {
     pub(crate) seq: u32,
     /// Sequence number behind the last byte; SYN and FIN count as one each.
     pub(crate) end: u32,
-    /// Acknowledgement number; only means something with [`flag::ACK`].
+    /// Acknowledgment number; only means something with [`flag::ACK`].
     pub(crate) ack: u32,
     /// Window, not scaled.
     pub(crate) window: u16,
@@ -260,7 +260,7 @@ fn read_options<P: Packet>(pkt: &P, offset: u32, hdr: &Header) -> Option<Options
 impl Options {
     /// Parses options; what stands behind a malformed one is not looked at.
     ///
-    /// `ack` is the acknowledgement number of the segment, which selective ones are compared with.
+    /// `ack` is the acknowledgment number of the segment, which selective ones are compared with.
     /// Source: net/netfilter/nf_conntrack_proto_tcp.c, tcp_options() and tcp_sack().
     fn parse(mut bytes: &[u8], ack: u32) -> Self {
         let mut options = Self {

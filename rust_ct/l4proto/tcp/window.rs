@@ -4,7 +4,7 @@
 //!
 //! The method is that of Guido van Rooij, "Real Stateful TCP Packet Filtering in IP Filter" (2000),
 //! with the bounds moved so that a segment need only touch the window (RFC 9293 section 3.10.7.4).
-//! With `sack` for the highest selective acknowledgement, or the ordinary one if there is none:
+//! With `sack` for the highest selective acknowledgment, or the ordinary one if there is none:
 //!
 //! - data may not begin above what the receiver has room for: `seq <= sender.td_maxend`
 //! - data may not end below what the receiver can still want:
@@ -33,7 +33,7 @@ use crate::{
     },
 };
 
-/// The least distance up to which old acknowledgements are let through, in bytes.
+/// The least distance up to which old acknowledgments are let through, in bytes.
 const MAX_ACK_WINDOW: u32 = 66000;
 
 /// What the window says.
@@ -200,7 +200,7 @@ impl Edges {
         let little = receiver.td_maxwin != 0 && overshot <= receiver.td_maxwin;
         if little && end_ok && ack_new_enough && ack_seen {
             // The receiver may take it although it did not offer the room, and then acknowledge it:
-            // note the end, or no later acknowledgement would be accepted.
+            // note the end, or no later acknowledgment would be accepted.
             sender.td_end = self.end;
             sender.flags |= peer_flag::DATA_UNACKNOWLEDGED;
             return Verdict::Ignored(Reason::TcpOvershot);
