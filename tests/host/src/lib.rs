@@ -35,6 +35,8 @@ mod tests {
     mod build;
     mod icmp_error;
     mod reason;
+    #[cfg(rct_reference)]
+    mod reference;
     mod sctp;
     mod state;
     mod tcp;
