@@ -134,14 +134,15 @@ enum Refusal {
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_in().
 pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
-    let zone = match conn::attached(skb) {
+    let (zone, template) = match conn::attached(skb) {
         // It comes by a second time, as on the loopback device, or is not to be tracked.
         Attached::Conn(..) | Attached::Untracked => return Verdict::Accept,
-        Attached::Template(template) => template.zone().of_packet(skb.mark()),
-        Attached::Nothing => Zone::DEFAULT,
+        Attached::Nothing => (Zone::DEFAULT, None),
+        Attached::Template(template) => {
+            let zone = template.zone().of_packet(skb.mark());
+            (zone, conn::detach(skb))
+        }
     };
-    // A template has done its duty once the packet is tracked.
-    let template = conn::detach(skb);
 
     let verdict = match find(netns, skb, state, zone) {
         Ok(Found::Conn(conn, info)) => {
@@ -154,6 +155,7 @@ pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
         }
         Err(refusal) => refuse(netns, &refusal),
     };
+    // A template has done its duty once the packet is tracked.
     drop(template);
     verdict
 }

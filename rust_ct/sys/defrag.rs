@@ -2,9 +2,8 @@
 
 //! Reassembly of fragments before any hook of ours sees them.
 //!
-//! C headers:
-//! [`include/net/netfilter/ipv4/nf_defrag_ipv4.h`](srctree/include/net/netfilter/ipv4/nf_defrag_ipv4.h),
-//! [`include/net/netfilter/ipv6/nf_defrag_ipv6.h`](srctree/include/net/netfilter/ipv6/nf_defrag_ipv6.h)
+//! C headers: `include/net/netfilter/ipv4/nf_defrag_ipv4.h` and
+//! `include/net/netfilter/ipv6/nf_defrag_ipv6.h`.
 
 use crate::{
     bindings,
