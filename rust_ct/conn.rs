@@ -61,9 +61,15 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        barrier::{
+            smp_mb,
+            Read, //
+        },
     },
 };
 
@@ -363,9 +369,12 @@ impl Conn {
     /// Source: include/net/netfilter/nf_conntrack.h, nf_ct_should_gc().
     pub(crate) fn is_overdue(&self) -> bool {
         let status = self.status();
-        status.contains(Status::CONFIRMED)
-            && !status.contains(Status::DYING)
-            && time::until(self.timeout()) <= 0
+        if !status.contains(Status::CONFIRMED) || status.contains(Status::DYING) {
+            return false;
+        }
+        // Pairs with the barrier of the bit that confirmation sets behind the timeout.
+        smp_mb(Read);
+        time::until(self.timeout()) <= 0
     }
 
     /// The mark that rules gave the connection.

@@ -121,15 +121,20 @@ const fn which(family: Family) -> usize {
 
 /// Has the packets of a family tracked in a namespace, once more. Process context.
 fn get_family(net: &Net, family: Family) -> Result {
-    let begun = match family {
-        Family::Ipv4 => NETNS.get_hooks(net, which(family), &POINTS_IPV4, || {
-            defrag::enable_ipv4(net)
-        })?,
-        Family::Ipv6 => NETNS.get_hooks(net, which(family), &POINTS_IPV6, || {
-            defrag::enable_ipv6(net)
-        })?,
+    let (points, defrag): (_, fn(&Net) -> Result) = match family {
+        Family::Ipv4 => (&POINTS_IPV4, defrag::enable_ipv4),
+        Family::Ipv6 => (&POINTS_IPV6, defrag::enable_ipv6),
     };
-    if begun {
+    let mut defragmented = false;
+    let begun = NETNS.get_hooks(net, which(family), points, || {
+        defrag(net)?;
+        defragmented = true;
+        Ok(())
+    });
+    if begun.is_err() && defragmented {
+        unhooked(net, which(family));
+    }
+    if begun? {
         forget_windows(net, family);
     }
     Ok(())

@@ -77,17 +77,13 @@ impl PerNet for Netns {
         hook::drop_queued(net);
         let began = time::now();
         let mut warned = false;
-        loop {
+        while self.connections() > 0 {
             TABLE.kill_all(Some(net));
-            let left = self.connections();
-            if left == 0 {
-                break;
-            }
             if !warned && time::now().wrapping_sub(began) >= PATIENCE {
                 pr_warn!(
                     "netns {}: waiting for {} connections that packets still hold\n",
                     net.inum(),
-                    left
+                    self.connections()
                 );
                 warned = true;
             }
