@@ -40,6 +40,5 @@ for proto in tcp sctp; do
 done
 ar rcs "$build/librct_reference.a" "$build/tcp.o" "$build/sctp.o"
 
-export RUSTFLAGS="--cfg rct_reference -L native=$build -l static=rct_reference"
-export CARGO_TARGET_DIR="$build/target"
+export RCT_REFERENCE="$build"
 exec "$here/run.sh" tests::reference
