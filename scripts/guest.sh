@@ -51,9 +51,7 @@ start=$SECONDS
 status=0
 # QEMU truncates what it opens as its output, so it gets pipes, not files.
 {
-	timeout --kill-after=10 "$timeout" bash -c '. "$0/scripts/lib.sh"
-		. "$0/scripts/cache.sh"; in_root "$@"' "$TOP" \
-		vng --verbose "${accel[@]}" --run "$release" --user root --rw --force-9p \
+	timeout --kill-after=10 "$timeout" "$TOP/scripts/root.sh" vng --verbose "${accel[@]}" --run "$release" --user root --rw --force-9p \
 		--cpus 2 --memory "$memory" --exec "sh /out/$job" \
 		</dev/null 2>&3 | tee "$output"
 } 3> >(tr -d '\r' >"$console") || status=$?

@@ -10,9 +10,9 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 CACHE=${RUST_CT_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/rust_ct}
 # Objects and logs of this clone; several clones may share one cache.
 WORK=$CACHE/work-$(printf '%s' "$TOP" | sha256sum | cut -c1-12)
-LOGS=$WORK/logs
+export LOGS=$WORK/logs
 # At most this many jobs at once.
-JOBS=${RUST_CT_JOBS:-$(nproc)}
+export JOBS=${RUST_CT_JOBS:-$(nproc)}
 
 say() {
 	printf '[%s] %s\n' "$(date +%H:%M:%S)" "$*"

@@ -158,6 +158,7 @@ install_guest_tools() {
 
 # Everything that a kernel tree built in this root depends on.
 write_versions() {
+	# shellcheck disable=SC2016
 	cat >"$root/build/versions" <<-END
 		series=$series
 		release=$release

@@ -15,10 +15,8 @@ if [ ! -e "$answer" ]; then
 	result=no
 	if [ -c /dev/kvm ] && [ -w /dev/kvm ]; then
 		say "guest: trying /dev/kvm (at most 30 seconds)"
-		# shellcheck disable=SC1091
-		. "$(root_dir)/build/versions"
-		timeout --kill-after=5 30 bash -c '. "$0/scripts/lib.sh"
-			. "$0/scripts/cache.sh"; in_root "$@"' "$TOP" \
+		release=$(sed -n 's/^release=//p' "$(root_dir)/build/versions")
+		timeout --kill-after=5 30 "$TOP/scripts/root.sh" \
 			qemu-system-x86_64 -accel kvm -cpu host -smp 2 -m 512M -nodefaults \
 			-display none -serial stdio -no-reboot \
 			-kernel "/usr/lib/modules/$release/vmlinuz" \

@@ -61,11 +61,13 @@ make_root() {
 
 # make_kernel KIND TREE
 make_kernel() {
-	local kind=$1 tree=$2
+	local kind=$1 tree=$2 configs=()
+	[ "$kind" = stock ] ||
+		configs=(/src/scripts/common.config "/src/scripts/$kind.config")
 	run_step "$kind kernel tree" "$LOGS/kernel-$kind.log" \
 		enter_root "$(root_dir)" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
 		env JOBS="$JOBS" nice bash /src/scripts/make_kernel.sh "$kind" \
-		$([ "$kind" = stock ] || echo /src/scripts/common.config "/src/scripts/$kind.config")
+		"${configs[@]}"
 }
 
 check_machine

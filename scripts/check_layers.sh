@@ -1,0 +1,123 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# check_layers.sh [DIRECTORY]: holds the lines between the layers of rust_ct/, as
+# Documentation/development.md states them, in DIRECTORY (default: this clone's
+# rust_ct). Prints each line that crosses one, and fails then.
+# check_layers.sh --self-test: proves that each rule catches a violation.
+
+set -euo pipefail
+
+top=$(cd "$(dirname "$0")/.." && pwd -P)
+
+# What counts as which layer, as patterns of paths below rust_ct/.
+pure='^(wire|tuple|zone|state|reason|timeout|l4proto)[a-z0-9_]*(/.*)?\.rs$'
+system='^sys(/.*)?\.rs$|^sys\.rs$'
+bindings='^bindings[a-z0-9_]*\.rs$'
+entry='^rust_ct_main\.rs$'
+objects='^(conn|ext|table|expect|net|stat|param|export)[a-z0-9_]*(/.*)?\.rs$'
+unsafe_rooms="$system|$bindings|^(conn|table|export)[a-z0-9_]*(/.*)?\.rs\$"
+
+# Prints FILE with comments, attributes and the text of strings taken out, line by
+# line, so that a rule looks at code only.
+code() {
+	sed -E -e 's/"([^"\\]|\\.)*"/""/g' -e 's,//.*$,,' \
+		-e 's/#!?\[(forbid|deny|allow|expect|warn)\([^]]*\]//g' "$1"
+}
+
+# search PATTERN FILE WHY: reports the lines of FILE whose code has PATTERN.
+search() {
+	local found
+	found=$(code "$dir/$2" | grep -nE "$1") || return 0
+	while IFS= read -r line; do
+		printf '%s:%s: %s\n' "$2" "${line%%:*}" "$3"
+	done <<<"$found"
+	status=1
+}
+
+check_file() {
+	local file=$1
+	if [[ ! $file =~ $unsafe_rooms ]]; then
+		search '\bunsafe\b' "$file" "unsafe outside sys/, bindings, conn, table and export"
+	fi
+	if [[ $file =~ $pure ]]; then
+		search '\b(kernel|bindings|pin_init|alloc|std)::|crate::(sys|bindings)\b' "$file" \
+			"a pure file uses something other than core, zerocopy and pure files"
+		search 'crate::(conn|table|expect|export|net|stat|show|param)\b' "$file" \
+			"a pure file uses an object"
+		search '\b(pr_(info|warn|err|debug)|SpinLock|Mutex|KBox|KVec|KVVec)\b' "$file" \
+			"a pure file logs, locks or allocates"
+	elif [[ $file =~ $system ]]; then
+		search 'crate::(conn|table|tuple|zone|state|reason|timeout|l4proto|expect|show|export)\b' \
+			"$file" "a system wrapper uses a file that knows connections"
+		search '\b(Conn|Connection|Tuple|Zone|Expectation|L4Proto)\b|\bnf_conn\b' \
+			"$file" "a system wrapper names a connection concept"
+	elif [[ ! $file =~ $bindings && ! $file =~ $entry && ! $file =~ $unsafe_rooms ]]; then
+		search '\b(crate|kernel|super)::bindings\b|\bbindings::' "$file" \
+			"an object or flow uses the raw bindings"
+	fi
+	if [[ $file =~ $objects ]]; then
+		search 'crate::(begin|confirm|expire|show|packet|flow|icmp_error|hook)\b' "$file" \
+			"an object uses a flow"
+	fi
+}
+
+check() {
+	local file
+	dir=$1
+	status=0
+	while IFS= read -r file; do
+		check_file "$file"
+	done < <(cd "$dir" && find . -name '*.rs' ! -name '*generated*' | sed 's,^\./,,' | sort)
+	return "$status"
+}
+
+# expect VERDICT FILE LINE: a tree with this one line in FILE is caught (1) or not (0).
+expect() {
+	local dir result=0
+	dir=$(mktemp -d)
+	mkdir -p "$dir/$(dirname "$2")"
+	printf '%s\n' "$3" >"$dir/$2"
+	(check "$dir" >/dev/null) || result=1
+	rm -rf "$dir"
+	number=$((number + 1))
+	if [ "$result" -eq "$1" ]; then
+		echo "ok $number - $2: $3"
+	else
+		echo "not ok $number - $2: $3"
+		bad=1
+	fi
+}
+
+self_test() {
+	number=0
+	bad=0
+	expect 1 begin.rs 'let x = unsafe { y() };'
+	expect 0 begin.rs '// nothing unsafe here'
+	expect 0 begin.rs '#![forbid(unsafe_code)]'
+	expect 0 begin.rs 'pr_err!("an unsafe packet\n");'
+	expect 0 sys/skb.rs 'let x = unsafe { y() };'
+	expect 0 table.rs 'let x = unsafe { y() };'
+	expect 0 conn/slab.rs 'let x = unsafe { y() };'
+	expect 1 wire/tcp.rs 'let x = unsafe { y() };'
+	expect 1 wire/tcp.rs 'use kernel::prelude::*;'
+	expect 1 wire.rs 'use crate::sys::skb::Skb;'
+	expect 0 wire/tcp.rs 'use crate::reason::Reason;'
+	expect 0 tuple.rs 'use core::cmp::min;'
+	expect 1 l4proto/udp.rs 'use crate::table::Table;'
+	expect 1 state.rs 'pr_info!("hello");'
+	expect 1 sys/skb.rs 'use crate::conn::Conn;'
+	expect 1 sys/skb.rs 'fn get(ct: *mut nf_conn) {}'
+	expect 1 begin.rs 'use crate::bindings::sk_buff;'
+	expect 1 begin.rs 'let x = kernel::bindings::NF_ACCEPT;'
+	expect 0 begin.rs 'use crate::sys::hook::Verdict;'
+	expect 1 table.rs 'use crate::begin::enter;'
+	echo "1..$number"
+	return "$bad"
+}
+
+if [ "${1:-}" = --self-test ]; then
+	self_test
+else
+	check "${1:-$top/rust_ct}"
+fi

@@ -1,0 +1,76 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# scan_console_test.sh: proves that scan_console.sh finds each kind of complaint, by a
+# line as the kernel prints it, and lets an ordinary log pass. Prints TAP.
+
+set -euo pipefail
+
+scan=$(dirname "$0")/scan_console.sh
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+number=0
+bad=0
+
+# expect VERDICT WHAT TEXT: the scanner passes (0) or fails (1) the log TEXT.
+expect() {
+	local result=0
+	printf '%s\n' "$3" >"$log"
+	"$scan" "$log" >/dev/null 2>&1 || result=1
+	number=$((number + 1))
+	if [ "$result" -eq "$1" ]; then
+		echo "ok $number - $2"
+	else
+		echo "not ok $number - $2"
+		bad=1
+	fi
+}
+
+# The log of a whole run with the line $1 in it.
+run() {
+	printf '%s\n' '[    0.000000] rcu: 	RCU lockdep checking is enabled.' \
+		'[    0.000000] kasan: KernelAddressSanitizer initialized (generic)' \
+		'[    0.000000] Lock dependency validator: Copyright (c) 2006 Red Hat, Inc.' \
+		'[    0.900000] kmemleak: Kernel memory leak detector initialized' \
+		'[    9.000000] rust_ct guest: begin' "$1" '[   19.000000] rust_ct guest: end'
+}
+
+expect 0 "an ordinary run" "$(run '[   10.000000] rust_ct: loaded, 65536 buckets')"
+expect 1 "an empty log" ""
+expect 1 "a job that never began" "[    0.000000] Linux version 7.3.4"
+expect 1 "a job that never ended" "[    9.000000] rust_ct guest: begin"
+while IFS='|' read -r what line; do
+	expect 1 "$what" "$(run "[   10.000000] $line")"
+done <<'END'
+KASAN|BUG: KASAN: slab-use-after-free in rust_ct_get+0x12/0x80 [rust_ct]
+WARN_ON|WARNING: CPU: 1 PID: 77 at net/netfilter/core.c:12 nf_hook+0x1/0x2
+WARN_ON, new format|WARNING: net/netfilter/core.c:12 at nf_hook+0x1/0x2, CPU#1: ping/77
+oops|Oops: general protection fault, probably for non-canonical address
+null pointer|BUG: kernel NULL pointer dereference, address: 0000000000000008
+BUG()|kernel BUG at rust/helpers/bug.c:7!
+panic|Kernel panic - not syncing: Fatal exception in interrupt
+Rust panic|rust_kernel: panicked at rust_ct/table.rs:12:3
+lock inversion|WARNING: possible irq lock inversion dependency detected
+lock recursion|WARNING: possible recursive locking detected
+lock state|WARNING: inconsistent lock state
+lock left held|WARNING: lock held when returning to user space!
+suspicious RCU|WARNING: suspicious RCU usage
+RCU stall|rcu: INFO: rcu_preempt self-detected stall on CPU
+RCU stall of others|rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
+atomic scheduling|BUG: scheduling while atomic: insmod/80/0x00000201
+atomic sleep|BUG: sleeping function called from invalid context at mm/slab.h:12
+hung task|INFO: task rmmod:99 blocked for more than 120 seconds.
+soft lockup|watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [rmmod:99]
+workqueue|BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 35s!
+leak|unreferenced object 0xffff888003a1e000 (size 256):
+leak count|kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)
+slab left|BUG rust_ct_conn (Tainted: G O): Objects remaining on __kmem_cache_shutdown()
+refcount|refcount_t: underflow; use-after-free.
+call trace|Call Trace:
+debug objects|ODEBUG: free active (active state 0) object: 00000000 object type: timer_list
+list|list_del corruption. prev->next should be ffff, but was dead
+device|unregister_netdevice: waiting for lo to become free. Usage count = 2
+preemption|BUG: using smp_processor_id() in preemptible [00000000] code: insmod/80
+END
+echo "1..$number"
+exit "$bad"

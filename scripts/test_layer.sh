@@ -1,0 +1,78 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test_layer.sh lint|scripts|host|fuzz|stock|kunit|debug: runs one layer of tests; the
+# last line is 'N passed, N failed'.
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/cache.sh
+. "$TOP/scripts/cache.sh"
+
+cd "$TOP"
+
+# count_tap LOG: prints 'N passed, N failed' of a log in TAP. A skipped check is
+# neither; a plan that is missing or does not fit is a failure.
+count_tap() {
+	awk '{ sub(/\r$/, "") }
+		/^ok / { run++; if (!/# SKIP/) passed++ }
+		/^not ok / { run++; failed++ }
+		/^1\.\.[0-9]+$/ { plan = substr($0, 4) + 0; planned = 1 }
+		END {
+			if (!planned || plan != run || !run) failed++
+			printf "%d passed, %d failed\n", passed, failed
+		}' "$1"
+}
+
+layer_lint() {
+	scripts/lint.sh
+}
+
+layer_scripts() {
+	scripts/scan_console_test.sh | tee "$LOGS/scripts.tap" | grep -v '^ok' || true
+	count_tap "$LOGS/scripts.tap"
+}
+
+layer_host() {
+	in_root env CARGO_BUILD_JOBS="$JOBS" bash /src/tests/host/run.sh
+}
+
+# Each target that found nothing is one passed test, as is the proof that the
+# sanitizer works.
+layer_fuzz() {
+	local status=0 log=$LOGS/fuzz.out
+	in_root env CARGO_TARGET_DIR=/out/fuzz FUZZ_JOBS="$JOBS" \
+		bash /src/tests/host/fuzz.sh "${SECONDS_OF_FUZZING:-60}" | tee "$log" || status=$?
+	echo "$(grep -cE 'nothing found|AddressSanitizer is active' "$log" || true) passed," \
+		"$((status != 0)) failed"
+}
+
+layer_kunit() {
+	scripts/kunit.sh
+}
+
+# scenarios KIND SLOWNESS TIMEOUT
+scenarios() {
+	local kind=$1 status=0 log=$LOGS/scenarios-$1.log
+	rm -f "$log"
+	scripts/build.sh "$kind"
+	scripts/guest.sh --name scenarios --timeout "$3" "$kind" \
+		env CT=rust_ct RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" SLOW="$2" \
+		bash tests/scenarios/run.sh || status=$?
+	if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$log"; then
+		# The guest itself is what failed.
+		count_tap "$log" | awk '{ print $1, "passed,", $3 + 1, "failed" }'
+	else
+		count_tap "$log"
+	fi
+}
+
+layer_stock() {
+	scenarios stock 1 1800
+}
+
+layer_debug() {
+	scenarios debug 4 2700
+}
+
+"layer_$1"
