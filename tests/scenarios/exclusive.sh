@@ -6,14 +6,15 @@
 #
 # limit: 90
 
+# The parameters of ct_load are the module's, and optional.
+# shellcheck disable=SC2119
 # shellcheck source=tests/scenarios/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 WHY='duplicate symbol|another connection tracker'
 
 # refused FIRST SECOND COMMAND...: loading the second beside the first fails and changes nothing.
-refused()
-{
+refused() {
 	local first=$1 second=$2 mark="exclusive $RANDOM$RANDOM" before
 	shift 2
 	in_ns rct-c ping -qc1 -W5 10.1.0.1 >/dev/null
@@ -35,13 +36,11 @@ refused()
 }
 
 # reference COMMAND...: with nf_conntrack.ko as what is to be loaded.
-insert_reference()
-{
+insert_reference() {
 	modprobe --ignore-install nf_conntrack
 }
 
-insert_rust()
-{
+insert_rust() {
 	modprobe -qa nf_defrag_ipv4 nf_defrag_ipv6 || true
 	insmod "$RUST_CT_KO"
 }

@@ -6,6 +6,8 @@
 #
 # limit: 120
 
+# The parameters of ct_load are the module's, and optional.
+# shellcheck disable=SC2119
 # shellcheck source=tests/scenarios/lib.sh
 . "$(dirname "$0")/lib.sh"
 
@@ -32,8 +34,7 @@ for number in range(3):
 '
 
 # in_full ADDRESS: as the listing writes it.
-in_full()
-{
+in_full() {
 	case $1 in
 	fd0?::2) echo "${1%::2}:0000:0000:0000:0000:0000:0000:0002" ;;
 	*) echo "$1" ;;
@@ -41,23 +42,20 @@ in_full()
 }
 
 # line PROTO STATE SRC DST PORT FLAGS: a whole line of the listing, as an extended regular expression.
-line()
-{
+line() {
 	local l3='ipv4     2' src dst
 	src=$(in_full "$3")
 	dst=$(in_full "$4")
 	[[ $3 != *:* ]] || l3='ipv6     10'
-	echo "^$l3 $1 [0-9]+ ${2:+$2 }src=$src dst=$dst sport=([0-9]+) dport=$5 src=$dst dst=$src sport=$5 dport=\\1 $6mark=0 zone=0 use=[0-9]+\$"
+	printf '%s\n' "^$l3 $1 [0-9]+ ${2:+$2 }src=$src dst=$dst sport=([0-9]+) dport=$5 src=$dst dst=$src sport=$5 dport=\\1 $6mark=0 zone=0 use=[0-9]+\$"
 }
 
 # listed NAMESPACE REGEX: exactly one line matches.
-listed()
-{
+listed() {
 	[ "$(entries "$1" "$2" | wc -l)" = 1 ]
 }
 
-listening()
-{
+listening() {
 	in_ns rct-s ss -Hlnt | grep -qF "$1:8000 " && in_ns rct-s ss -Hlnu | grep -qF "$1:53 "
 }
 
@@ -72,7 +70,7 @@ poll 30 listening 10.2.0.2
 poll 30 listening '[fd02::2]'
 ct_load
 
-for family in 10.1.0.2,10.2.0.2,10.2.0.2 fd01::2,fd02::2,[fd02::2]; do
+for family in 10.1.0.2,10.2.0.2,10.2.0.2 'fd01::2,fd02::2,[fd02::2]'; do
 	IFS=, read -r client server host <<<"$family"
 
 	# Nobody reads the pipe yet, so the connection stays open.
@@ -110,14 +108,12 @@ for command in iptables ip6tables; do
 done
 
 # counter COMMAND NAME: what a rule of the client has counted.
-counter()
-{
+counter() {
 	in_ns rct-c "$1-save" -c | sed -n "s/^\\[\\([0-9]*\\):.*--comment \"*$2\"*.*/\\1/p"
 }
 
 # related NUMBER WHAT COMMAND TARGET...: a probe that must come back as NUMBER RELATED packets.
-related()
-{
+related() {
 	local number=$1 what=$2 command=$3 before after
 	shift 3
 	before=$(counter "$command" related)
@@ -129,8 +125,8 @@ related()
 in_ns rct-r ip link set dev rct-s mtu 1300
 related 1 "TTL exceeded (IPv4)" iptables in_ns rct-c ping -c1 -W2 -t1 10.2.0.2
 related 1 "TTL exceeded (IPv6)" ip6tables in_ns rct-c ping -c1 -W2 -t1 fd02::2
-related 1 "fragmentation needed (IPv4)" iptables in_ns rct-c ping -c1 -W2 -M do -s 1400 10.2.0.2
-related 1 "packet too big (IPv6)" ip6tables in_ns rct-c ping -c1 -W2 -M do -s 1400 fd02::2
+related 1 "fragmentation needed (IPv4)" iptables in_ns rct-c ping -c1 -W2 -M 'do' -s 1400 10.2.0.2
+related 1 "packet too big (IPv6)" ip6tables in_ns rct-c ping -c1 -W2 -M 'do' -s 1400 fd02::2
 related 1 "port unreachable (IPv4)" iptables in_ns rct-c bash -c 'exec 3<>/dev/udp/10.2.0.2/9; echo x >&3; read -rt2 -u3'
 related 1 "port unreachable (IPv6)" ip6tables in_ns rct-c bash -c 'exec 3<>/dev/udp/fd02::2/9; echo x >&3; read -rt2 -u3'
 for command in iptables ip6tables; do

@@ -25,14 +25,12 @@ MODPROBE_OVERRIDE=/etc/modprobe.d/rust_ct_scenarios.conf
 
 # ---- TAP
 
-diag()
-{
-	sed 's/^/# /' <<<"$*"
+diag() {
+	printf '%s\n' "$*" | sed 's/^/# /'
 }
 
 # check WHAT COMMAND...: ok if the command succeeds; its output is shown if not.
-check()
-{
+check() {
 	local what=$1 output
 	shift
 	if output=$("$@" 2>&1); then
@@ -44,8 +42,7 @@ check()
 }
 
 # equal GOT WANT WHAT
-equal()
-{
+equal() {
 	if [ "$1" = "$2" ]; then
 		echo "ok - $3"
 	else
@@ -55,19 +52,16 @@ equal()
 	fi
 }
 
-skip()
-{
+skip() {
 	echo "ok - $1 # SKIP $2"
 }
 
-finish()
-{
+finish() {
 	echo "# end"
 }
 
 # poll SECONDS COMMAND...: until it succeeds; its last status when the scaled time is over.
-poll()
-{
+poll() {
 	local deadline=$((SECONDS + $1 * SLOW))
 	shift
 	until "$@" >/dev/null 2>&1; do
@@ -81,14 +75,12 @@ poll()
 # ---- the tracker
 
 # ct_loaded: whether the tracker under test is in the kernel.
-ct_loaded()
-{
+ct_loaded() {
 	[ -d "/sys/module/$CT" ] && [ -e "/sys/module/$CT/refcnt" ]
 }
 
 # ct_insert [PARAMETER=VALUE...]: loads the tracker just so, and says what the loader said.
-ct_insert()
-{
+ct_insert() {
 	if [ "$CT" = nf_conntrack ]; then
 		rm -f "$MODPROBE_OVERRIDE"
 		modprobe nf_conntrack "$@"
@@ -100,8 +92,7 @@ ct_insert()
 }
 
 # ct_load [PARAMETER=VALUE...]: loads it with its hooks on in every namespace.
-ct_load()
-{
+ct_load() {
 	if ct_loaded; then
 		ct_unload
 	fi
@@ -109,8 +100,7 @@ ct_load()
 }
 
 # drop_holders MODULE: removes what uses a module, users of users first.
-drop_holders()
-{
+drop_holders() {
 	local holder
 	for holder in "/sys/module/$1/holders/"*; do
 		[ -e "$holder" ] || continue
@@ -119,14 +109,12 @@ drop_holders()
 	done
 }
 
-unload_once()
-{
+unload_once() {
 	drop_holders "$CT" && rmmod "$CT"
 }
 
 # ct_unload: removes the tracker and its users; rules of dying namespaces may hold them for a while.
-ct_unload()
-{
+ct_unload() {
 	if ct_loaded && ! poll 60 unload_once; then
 		echo "$CT does not unload: $(grep "^$CT " /proc/modules || true)" >&2
 		unload_once
@@ -137,14 +125,12 @@ ct_unload()
 # ---- namespaces, all named rct-*
 
 # in_ns NAMESPACE COMMAND...
-in_ns()
-{
+in_ns() {
 	ip netns exec "$@"
 }
 
 # link_ns A ADDRESS4 ADDRESS6 B ADDRESS4 ADDRESS6: a veth between two namespaces, named after the peer.
-link_ns()
-{
+link_ns() {
 	ip -n "$1" link add "$4" type veth peer name "$1" netns "$4"
 	ip -n "$1" addr add "$2" dev "$4"
 	ip -n "$1" addr add "$3" dev "$4" nodad
@@ -155,8 +141,7 @@ link_ns()
 }
 
 # three_ns: rct-c, the client, behind rct-r, the router, from rct-s, the server; both families.
-three_ns()
-{
+three_ns() {
 	local ns
 	for ns in rct-c rct-r rct-s; do
 		ip netns add $ns
@@ -172,8 +157,7 @@ three_ns()
 }
 
 # drop_ns: ends what runs in our namespaces and deletes them.
-drop_ns()
-{
+drop_ns() {
 	local ns pids
 	for ns in $(ip netns list | awk '/^rct-/ {print $1}'); do
 		pids=$(ip netns pids "$ns")
@@ -184,15 +168,13 @@ drop_ns()
 }
 
 # count NAMESPACE: connections that the tracker holds for it, unconfirmed ones included.
-count()
-{
+count() {
 	local entries
 	entries=$(in_ns "$1" sed -n '2s/ .*//p' /proc/net/stat/nf_conntrack)
 	echo $((16#$entries))
 }
 
 # entries NAMESPACE [PATTERN]: the lines of its listing that match.
-entries()
-{
+entries() {
 	in_ns "$1" cat "$LISTING" | grep -E -- "${2:-}" || true
 }

@@ -9,14 +9,12 @@
 . "$(dirname "$0")/lib.sh"
 
 # log_after MARK
-log_after()
-{
+log_after() {
 	dmesg | sed "1,/$1/d"
 }
 
 # refused PARAMETER VALUE RIGHT: loading with it fails, and the log names it and what is right.
-refused()
-{
+refused() {
 	local mark="params $RANDOM$RANDOM"
 	echo "$mark" >/dev/kmsg
 	if ct_insert "$1=$2" 2>/dev/null; then
@@ -34,8 +32,7 @@ refused()
 }
 
 # refused_later PARAMETER VALUE RIGHT: writing it fails and changes nothing.
-refused_later()
-{
+refused_later() {
 	local mark="params $RANDOM$RANDOM" file=/sys/module/$CT/parameters/$1 before
 	before=$(cat "$file")
 	echo "$mark" >/dev/kmsg
@@ -51,8 +48,7 @@ refused_later()
 }
 
 # taken PARAMETER VALUE READS: loading with it works, and it reads back so.
-taken()
-{
+taken() {
 	check "$1=$2 is taken" ct_insert "$1=$2"
 	equal "$(cat "/sys/module/$CT/parameters/$1")" "$3" "$1=$2 reads as $3"
 	ct_unload
@@ -100,7 +96,7 @@ if [ "$CT" = rust_ct ]; then
 		refused_later max "$value" 'from 1 to [0-9]+'
 	done
 	check "a good limit is taken later" eval "echo 77 >/sys/module/$CT/parameters/max"
-	equal "$(cat /sys/module/$CT/parameters/max)" 77 "and reads back"
+	equal "$(cat "/sys/module/$CT/parameters/max")" 77 "and reads back"
 fi
 
 # Another namespace's root does not decide for all.

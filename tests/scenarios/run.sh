@@ -29,8 +29,7 @@ skipped=0
 number=0
 
 # tap LINE: numbers one check of the scenario $name, passes diagnostics on.
-tap()
-{
+tap() {
 	case $1 in
 	'ok - '*' # SKIP '*)
 		skipped=$((skipped + 1))
@@ -60,19 +59,16 @@ tap()
 }
 
 # clean_up: takes away what a scenario left; tells whether all of it went.
-clean_up()
-{
+clean_up() {
 	drop_ns && ct_unload
 }
 
 # kernel_log MARK: its complaints since the mark, with what follows each of them.
-kernel_log()
-{
+kernel_log() {
 	dmesg | sed -n "/$1/,\$p" | grep -E -A40 -- "$COMPLAINTS" || true
 }
 
-run_one()
-{
+run_one() {
 	local file=$1 limit mark status complaints
 	name=$(basename "${file%.*}")
 	limit=$(sed -n 's/^# limit: //p' "$file")
@@ -114,8 +110,7 @@ run_one()
 }
 
 # kmemleak: two scans, as an object is only reported when it was unreachable in both.
-leaks()
-{
+leaks() {
 	local file=/sys/kernel/debug/kmemleak
 	[ -w $file ] || return 0
 	name=kmemleak
@@ -130,8 +125,7 @@ leaks()
 	fi
 }
 
-main()
-{
+main() {
 	local files=() file wanted before
 	for file in "$here"/*.sh "$here"/*.py; do
 		if grep -q '^# limit: ' "$file" && [ "$file" != "$here/run.sh" ]; then
