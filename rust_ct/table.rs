@@ -49,6 +49,7 @@ use kernel::{
     sync::{
         aref::ARef,
         atomic::{
+            Acquire,
             Atomic,
             Full,
             Relaxed,
@@ -312,9 +313,13 @@ impl Table {
     fn is_stale(&self, buckets: &Buckets) -> bool {
         // Pairs with the barrier in `resize`: who saw that a connection was gone sees why.
         smp_mb(Read);
+        // In this order: the flag is lowered after the buckets were replaced, so who sees it low
+        // again sees that they were.
+        if self.moving.load(Acquire) {
+            return true;
+        }
         // SAFETY: The field is a pointer, which is compared only.
-        let now = unsafe { self.buckets.as_ptr().read_volatile() };
-        self.moving.load(Relaxed) || !ptr::eq(buckets, now)
+        !ptr::eq(buckets, unsafe { self.buckets.as_ptr().read_volatile() })
     }
 
     /// Looks whether a connection is the one with the key: breaks with it, or with nothing if it
