@@ -142,7 +142,10 @@ fn env(timeouts: &Timeouts) -> tcp::Env<'_> {
 pub fn tcp_sequence(data: &[u8]) {
     let timeouts = Timeouts::new(HZ);
     let env = env(&timeouts);
-    let mut conn = Conn::default();
+    let mut conn = Conn {
+        remaining: timeouts.tcp[tcp::State::Established as usize],
+        ..Conn::default()
+    };
 
     for bytes in data.chunks_exact(STEP) {
         let bytes = bytes.first_chunk().expect("an exact chunk");
@@ -206,6 +209,8 @@ fn segment(bytes: &[u8; STEP], proto: &tcp::Proto) -> (Segment, Direction) {
 pub(crate) struct Conn {
     pub(crate) proto: tcp::Proto,
     pub(crate) status: Status,
+    /// Jiffies until it expires.
+    pub(crate) remaining: u32,
 }
 
 impl Conn {
@@ -221,7 +226,7 @@ impl Conn {
                 Direction::Reply => CtInfo::EstablishedReply,
             },
             now: 0,
-            remaining: 200 * HZ,
+            remaining: self.remaining,
             hz: HZ,
         };
         let outcome = tcp::track(&mut self.proto, seg, &input, env);
@@ -229,7 +234,10 @@ impl Conn {
         let over = matches!(outcome.action, Action::Reuse | Action::Kill);
         let refused = matches!(outcome.action, Action::Invalid(_)) && !input.confirmed();
         if over || refused {
-            *self = Self::default();
+            *self = Self {
+                remaining: self.remaining,
+                ..Self::default()
+            };
             return outcome;
         }
         self.status = self.status.with(Status::CONFIRMED);

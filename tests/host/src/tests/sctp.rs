@@ -368,6 +368,15 @@ fn heartbeats_with_another_tag() {
         Action::Refresh(210 * HZ)
     );
     assert_eq!(rig.send(Reply, A, &[data()]).action, wrong);
+    // The other tag is to be learnt anew.
+    assert_eq!(
+        rig.send(Original, 5, &[one(HEARTBEAT)]).action,
+        Action::Refresh(210 * HZ)
+    );
+    assert_eq!(
+        rig.send(Original, 5, &[data()]).action,
+        Action::Refresh(210 * HZ)
+    );
 
     // With data beside it, the question is a stranger's; and nobody answers what was not asked.
     let mut rig = Rig::established();

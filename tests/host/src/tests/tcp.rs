@@ -652,8 +652,8 @@ fn challenge_ack_in_last_ack() {
     assert_eq!(challenge, Outcome::ignore(Reason::TcpChallengeAck));
     assert_eq!(rig.state(), State::LastAck);
 
-    // The next ACK is the last one.
-    rig.send(Original, segment(ACK, 1002, 5002, 0));
+    // There is one challenge: the next ACK of the same end is the last one.
+    rig.send(Reply, segment(ACK, 5002, 1002, 0));
     assert_eq!(rig.state(), State::TimeWait);
 }
 
@@ -674,44 +674,69 @@ fn reset_after_a_challenge_ack() {
 /// days.
 #[test]
 fn invalid_ends_lower_the_timeout() {
-    let rows: &[(&str, [(Direction, u8); 2], Status, bool)] = &[
-        (
-            "both ends",
-            [(Original, FIN | ACK), (Reply, RST)],
-            Status::default(),
-            true,
-        ),
+    let both = [(Original, FIN | ACK), (Reply, RST)];
+    let any = Status::default();
+    // Who ends, with how much time left and how much to be left, in seconds.
+    let rows = [
+        ("both ends", both, any, 200, 150, true),
         (
             "one end twice",
             [(Original, FIN | ACK), (Original, RST)],
-            Status::default(),
+            any,
+            200,
+            150,
             false,
         ),
         (
             "no ends",
             [(Original, ACK), (Reply, ACK)],
-            Status::default(),
+            any,
+            200,
+            150,
             false,
         ),
         (
             "fixed timeout",
-            [(Original, FIN | ACK), (Reply, RST)],
+            both,
             Status::FIXED_TIMEOUT,
+            200,
+            150,
+            false,
+        ),
+        ("two minutes left", both, any, 120, 60, true),
+        ("less than two minutes left", both, any, 119, 60, false),
+        (
+            "less left than the lower timeout",
+            both,
+            any,
+            200,
+            300,
             false,
         ),
     ];
-    for (what, ends, status, lowered) in rows {
+    for (what, ends, status, left, lower, lowered) in rows {
         let mut rig = Rig::in_window(State::Established);
-        // 200 seconds are left in this rig, so the lower timeout must be below that.
-        rig.timeouts.tcp[13] = 150 * HZ;
-        rig.conn.status = rig.conn.status.with(*status);
+        rig.conn.remaining = left * HZ;
+        rig.timeouts.tcp[13] = lower * HZ;
+        rig.conn.status = rig.conn.status.with(status);
         let [first, second] =
             ends.map(|(dir, flags)| rig.send(dir, segment(flags, 0x4000_0000, 1000, 0)));
         assert_eq!(first, Outcome::invalid(Reason::TcpSeqOver), "{what}");
         let mut expected = Outcome::invalid(Reason::TcpSeqOver);
-        expected.lower_timeout = lowered.then_some(150 * HZ);
+        expected.lower_timeout = lowered.then_some(lower * HZ);
         assert_eq!(second, expected, "{what}");
     }
+}
+
+/// A closed window may be probed with one byte (RFC 9293 section 3.8.6.1).
+#[test]
+fn window_probes() {
+    let mut rig = Rig::established();
+    rig.send(Original, segment(ACK, 1001, 5001, 4096));
+    let mut closed = segment(ACK, 5001, 5097, 0);
+    closed.window = 0;
+    rig.send(Reply, closed);
+    assert_eq!(rig.conn.proto.seen[0].td_maxend, 5097 + 1);
 }
 
 /// The client of a SYN proxy may keep alive before the server has answered; others may not.
