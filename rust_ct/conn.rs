@@ -791,15 +791,14 @@ pub(crate) fn attach(skb: &mut Skb, conn: ARef<Conn>, info: CtInfo) {
     skb.set_nfct(slot | usize::from(info.bits()));
 }
 
-/// Marks a packet as not tracked, on purpose. What was attached is forgotten.
+/// Marks a packet that has no connection as not tracked, on purpose.
 pub(crate) fn attach_untracked(skb: &mut Skb) {
     skb.set_nfct(usize::from(CtInfo::Untracked.bits()));
 }
 
 /// Takes the connection or template off a packet, with its reference.
 pub(crate) fn detach(skb: &mut Skb) -> Option<ARef<Conn>> {
-    let conn = core::ptr::with_exposed_provenance_mut::<Conn>(skb.nfct() & !INFO_MASK);
-    skb.set_nfct(0);
+    let conn = core::ptr::with_exposed_provenance_mut::<Conn>(skb.take_nfct() & !INFO_MASK);
     // SAFETY: The slot held a reference, which is ours now.
     NonNull::new(conn).map(|conn| unsafe { ARef::from_raw(conn) })
 }

@@ -63,21 +63,16 @@ struct RustCt {
 
 impl kernel::Module for RustCt {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: Nothing of the module runs yet but this function, and it runs once.
-        let (table, worker) = unsafe {
-            conn::HASH_KEY.draw();
-            export::ID_KEY.draw();
-            (table::TABLE.set_up(param::settle())?, &expire::WORKER)
-        };
+        conn::HASH_KEY.draw();
+        export::ID_KEY.draw();
+        let table = table::TABLE.set_up(param::settle())?;
         let cache = conn::CACHE.create(c"nf_conntrack", conn::FREE_POINTER)?;
         let tracker = sys::hook::Tracker::publish(&export::CT_HOOK).inspect_err(|_| {
             pr_err!("another connection tracker is loaded: unload it first (rmmod nf_conntrack)\n")
         })?;
-        // SAFETY: As above.
-        let netns = unsafe { netns::NETNS.register()? };
+        let netns = netns::NETNS.register()?;
         let this = Self {
-            // SAFETY: As above.
-            _expiry: unsafe { worker.start(sys::time::HZ) },
+            _expiry: expire::WORKER.start(sys::time::HZ)?,
             _writable: param::Writable::new(),
             _proc: [
                 sys::proc::Symlink::create(c"rust_ct", c"net/nf_conntrack")?,

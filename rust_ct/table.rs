@@ -217,6 +217,8 @@ impl Cursor {
 pub(crate) struct Table {
     buckets: Atomic<*mut Buckets>,
     locks: Locks<LOCKS>,
+    /// Raised by [`Table::set_up`].
+    used: Atomic<bool>,
     /// Raised while connections are moved, when a reader may miss one.
     moving: Atomic<bool>,
 }
@@ -234,18 +236,23 @@ impl Table {
         Self {
             buckets: Atomic::new(ptr::null_mut()),
             locks: Locks::new(),
+            used: Atomic::new(false),
             moving: Atomic::new(false),
         }
     }
 
     /// Makes the table, with `size` buckets or a few more. Process context.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// Must be called once, when the module is loaded, before the table is used.
-    pub(crate) unsafe fn set_up(&'static self, size: u32) -> Result<SetUp> {
+    /// `EINVAL` if the size is out of range, `ENOMEM`, and `EBUSY` if that was done before.
+    pub(crate) fn set_up(&'static self, size: u32) -> Result<SetUp> {
         let buckets = Buckets::new(size)?;
-        // SAFETY: Nobody is there yet.
+        if self.used.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        // SAFETY: This is the one call that raised `used`, and nobody takes a lock before there are
+        // buckets.
         unsafe {
             self.locks
                 .init(c"rust_ct_bucket", kernel::static_lock_class!());
@@ -253,6 +260,12 @@ impl Table {
         }
         self.buckets.store(KBox::into_raw(buckets), Release);
         Ok(SetUp { table: self })
+    }
+
+    /// Waits until nobody else goes through the whole table; `None` while there is no table.
+    fn walk(&self) -> Option<kernel::sync::lock::GlobalGuard<WALK>> {
+        // The mutex is initialised before the buckets are there.
+        (!self.buckets.load(Acquire).is_null()).then(|| WALK.lock())
     }
 
     /// The buckets.
@@ -528,7 +541,9 @@ impl Table {
 
     /// Removes every connection of `net`, or of all namespaces. Process context, sleeps.
     pub(crate) fn kill_all(&self, net: Option<&Net>) {
-        let _walk = WALK.lock();
+        let Some(_walk) = self.walk() else {
+            return;
+        };
         let mut at = Some(Cursor::BEGIN);
         // The reply link is there even for a connection that lost a clash.
         while let Some((conn, cursor)) = at.and_then(|at| self.seek(at, Direction::Reply, net)) {
@@ -547,7 +562,7 @@ impl Table {
     /// `EINVAL` if the number is zero or above [`MAX_SIZE`], `ENOMEM`.
     pub(crate) fn resize(&self, size: u32) -> Result {
         let new = Buckets::new(size)?;
-        let walk = WALK.lock();
+        let walk = self.walk().ok_or(ENODEV)?;
         // SAFETY: The mutex keeps the buckets from being replaced.
         let old = unsafe { self.buckets() }.ok_or(ENODEV)?;
         if old.size == new.size {

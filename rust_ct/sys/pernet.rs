@@ -30,7 +30,11 @@ use kernel::{
         c_int,
         c_uint, //
     },
-    prelude::*, //
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Full, //
+    },
 };
 
 /// The state of one namespace, made when the namespace is and dropped with it.
@@ -81,23 +85,24 @@ impl<'a> Here<'a> {
 ///
 /// # Invariants
 ///
-/// `id` and `ops` are written by [`Slot::register`] alone, before the slot is used. While it is
+/// `id` and `ops` are written by the one call of [`Slot::register`] that raises `used`. While it is
 /// registered, the generic pointer number `id` of each namespace is null or at the state of the
 /// namespace, which does not move.
 pub(crate) struct Slot<T: PerNet> {
+    used: Atomic<bool>,
     id: UnsafeCell<c_uint>,
     ops: UnsafeCell<mem::MaybeUninit<bindings::pernet_operations>>,
     _state: PhantomData<T>,
 }
 
-// SAFETY: By the type invariant, nothing is written once the slot is shared; a `T` may be shared
-// itself.
+// SAFETY: By the type invariant, writes do not race with each other; a `T` may be shared itself.
 unsafe impl<T: PerNet> Sync for Slot<T> {}
 
 impl<T: PerNet> Slot<T> {
     /// An unregistered slot, for a `static`.
     pub(crate) const fn new() -> Self {
         Self {
+            used: Atomic::new(false),
             id: UnsafeCell::new(0),
             ops: UnsafeCell::new(mem::MaybeUninit::uninit()),
             _state: PhantomData,
@@ -107,8 +112,13 @@ impl<T: PerNet> Slot<T> {
     /// The state of `net`; `None` before it was made and after it was dropped.
     #[inline]
     pub(crate) fn get<'a>(&self, net: &'a Net) -> Option<&'a T> {
-        // SAFETY: By the type invariant, `id` is constant.
-        let state = unsafe { bindings::rct_net_generic(net.as_ptr(), *self.id.get()) };
+        // SAFETY: The field is valid. It is written once, before any namespace has a state.
+        let id = unsafe { self.id.get().read_volatile() };
+        if id == 0 {
+            return None;
+        }
+        // SAFETY: The number is one that the network core gave us.
+        let state = unsafe { bindings::rct_net_generic(net.as_ptr(), id) };
         // SAFETY: By the type invariant, the pointer is null or at the state: `init` fills the
         // memory before the namespace or this module is visible to anybody else, and it is freed
         // when nobody is left in the namespace.
@@ -141,10 +151,13 @@ impl<T: PerNet> Slot<T> {
 
     /// Makes the state of every namespace, present and future. Process context.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// Nobody may use the slot yet, nor be registering it.
-    pub(crate) unsafe fn register(&'static self) -> Result<Registration<T>> {
+    /// `EBUSY` if that was tried before, or what making a state fails with.
+    pub(crate) fn register(&'static self) -> Result<Registration<T>> {
+        if self.used.xchg(true, Full) {
+            return Err(EBUSY);
+        }
         // SAFETY: All fields are integers, pointers that may be null, and options of functions.
         let zero: bindings::pernet_operations = unsafe { mem::zeroed() };
         let ops = bindings::pernet_operations {
@@ -155,7 +168,7 @@ impl<T: PerNet> Slot<T> {
             size: size_of::<T>(),
             ..zero
         };
-        // SAFETY: The caller has the slot to itself.
+        // SAFETY: This is the one call that raised `used`.
         unsafe { (*self.ops.get()).write(ops) };
         // SAFETY: The operations are complete and static.
         to_result(unsafe { bindings::register_pernet_subsys(self.ops.get().cast()) })?;

@@ -5,47 +5,51 @@
 //! C header: [`include/linux/siphash.h`](srctree/include/linux/siphash.h)
 
 use crate::bindings;
-use core::cell::UnsafeCell;
+use core::mem;
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
-/// A SipHash key in static memory, drawn once.
-///
-/// # Invariants
-///
-/// The key is written by [`Key::draw`] alone, before it is shared.
-pub(crate) struct Key(UnsafeCell<bindings::siphash_key_t>);
-
-// SAFETY: By the type invariant, the key is only read once it is shared.
-unsafe impl Sync for Key {}
+/// A SipHash key in static memory, to be drawn when the module is loaded.
+pub(crate) struct Key([Atomic<u64>; 2]);
 
 impl Key {
-    /// A key of zeroes, to be drawn.
+    /// A key of zeroes.
     pub(crate) const fn new() -> Self {
-        Self(UnsafeCell::new(bindings::siphash_key_t { key: [0; 2] }))
+        Self([Atomic::new(0), Atomic::new(0)])
     }
 
-    /// Draws the key at random.
-    ///
-    /// # Safety
-    ///
-    /// Nobody else may use the key meanwhile.
-    pub(crate) unsafe fn draw(&self) {
-        // SAFETY: The key is valid for writes of its size, and the caller has it alone.
-        unsafe {
-            bindings::get_random_bytes(self.0.get().cast(), size_of::<bindings::siphash_key_t>())
-        };
+    /// Draws the key at random. What was hashed before is not found again.
+    pub(crate) fn draw(&self) {
+        let mut key = [0u64; 2];
+        // SAFETY: The array is valid for writes of its size.
+        unsafe { bindings::get_random_bytes((&raw mut key).cast(), mem::size_of_val(&key)) };
+        for (word, drawn) in self.0.iter().zip(key) {
+            word.store(drawn, Relaxed);
+        }
+    }
+
+    #[inline]
+    fn key(&self) -> bindings::siphash_key_t {
+        let [a, b] = &self.0;
+        // SAFETY: The words are valid. They are written before anything is hashed that matters,
+        // each by one access.
+        let key = unsafe { [a.as_ptr().read_volatile(), b.as_ptr().read_volatile()] };
+        bindings::siphash_key_t { key }
     }
 
     /// Hashes three words.
     #[inline]
     pub(crate) fn hash3(&self, a: u64, b: u64, c: u64) -> u64 {
-        // SAFETY: By the type invariant, the key is valid and not written meanwhile.
-        unsafe { bindings::siphash_3u64(a, b, c, self.0.get()) }
+        // SAFETY: The key is valid.
+        unsafe { bindings::siphash_3u64(a, b, c, &self.key()) }
     }
 
     /// Hashes four words.
     #[inline]
     pub(crate) fn hash4(&self, a: u64, b: u64, c: u64, d: u64) -> u64 {
-        // SAFETY: By the type invariant, the key is valid and not written meanwhile.
-        unsafe { bindings::siphash_4u64(a, b, c, d, self.0.get()) }
+        // SAFETY: The key is valid.
+        unsafe { bindings::siphash_4u64(a, b, c, d, &self.key()) }
     }
 }

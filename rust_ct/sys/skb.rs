@@ -153,11 +153,18 @@ impl Skb {
         unsafe { (*self.0.get())._nfct }
     }
 
-    /// Fills the slot `_nfct`. What it held is forgotten, not released.
+    /// Fills the slot `_nfct`, which must hold no pointer.
     #[inline]
     pub(crate) fn set_nfct(&mut self, nfct: usize) {
         // SAFETY: By the type invariant, the buffer is valid and ours.
         unsafe { bindings::rct_skb_set_nfct(self.0.get(), nfct) };
+    }
+
+    /// Empties the slot `_nfct`, and gives what it held to the caller.
+    #[inline]
+    pub(crate) fn take_nfct(&mut self) -> usize {
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        unsafe { core::mem::take(&mut (*self.0.get())._nfct) }
     }
 
     /// The namespace of the device that the packet is at, if it is at one.

@@ -10,7 +10,15 @@ use core::{
     marker::PhantomData,
     mem::MaybeUninit, //
 };
-use kernel::ffi::c_int;
+use kernel::{
+    ffi::c_int,
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Full,
+        Release, //
+    },
+};
 
 /// Something to be done again and again. Process context, may sleep.
 pub(crate) trait Job: 'static {
@@ -22,8 +30,10 @@ pub(crate) trait Job: 'static {
 ///
 /// # Invariants
 ///
-/// `work` is initialised before it is queued, and used by the work queue alone from then on.
+/// `work` is initialised by who raises `running`, and used by the work queue alone until that is
+/// lowered.
 pub(crate) struct Worker<J: Job> {
+    running: Atomic<bool>,
     work: UnsafeCell<MaybeUninit<bindings::delayed_work>>,
     _job: PhantomData<J>,
 }
@@ -35,6 +45,7 @@ impl<J: Job> Worker<J> {
     /// A worker that does nothing yet.
     pub(crate) const fn new() -> Self {
         Self {
+            running: Atomic::new(false),
             work: UnsafeCell::new(MaybeUninit::uninit()),
             _job: PhantomData,
         }
@@ -42,16 +53,19 @@ impl<J: Job> Worker<J> {
 
     /// Begins, in `delay` jiffies.
     ///
-    /// # Safety
+    /// # Errors
     ///
-    /// The worker must not be running already.
-    pub(crate) unsafe fn start(&'static self, delay: u32) -> Running<J> {
+    /// `EBUSY` if it has begun already.
+    pub(crate) fn start(&'static self, delay: u32) -> Result<Running<J>> {
+        if self.running.xchg(true, Full) {
+            return Err(EBUSY);
+        }
         let work = self.work.get().cast();
-        // SAFETY: The memory is valid and static, and nobody uses it by the caller's promise.
+        // SAFETY: The memory is valid and static, and nobody else uses it by the type invariant.
         unsafe { bindings::rct_init_delayed_work(work, Some(run::<J>)) };
         // SAFETY: The work was just initialised.
         unsafe { queue(work, delay) };
-        Running { worker: self }
+        Ok(Running { worker: self })
     }
 }
 
@@ -99,5 +113,6 @@ impl<J: Job> Drop for Running<J> {
     fn drop(&mut self) {
         // SAFETY: The work is initialised. Cancelling forbids a running job to queue itself.
         unsafe { bindings::cancel_delayed_work_sync(self.worker.work.get().cast()) };
+        self.worker.running.store(false, Release);
     }
 }
