@@ -109,7 +109,7 @@ def log_mark():
     """Leaves a line in the kernel log to read from; returns it."""
     mark = f"scenario mark {time.monotonic_ns()}"
     with open("/dev/kmsg", "w", encoding="ascii") as log:
-        log.write(mark)
+        log.write(mark + "\n")  # without its end the line waits for the next one
     return mark
 
 
