@@ -175,13 +175,13 @@ fn segment(bytes: &[u8; STEP], proto: &tcp::Proto) -> (Segment, Direction) {
     let near = |base: u32, low, high| base.wrapping_add(i32::from(word(low, high) as i16) as u32);
     let far = |low, high| u32::from(word(low, high)) << 16;
 
-    let seq = match choice >> 1 & 3 {
+    let seq = match (choice >> 1) & 3 {
         0 => sender.td_end,
         1 => near(sender.td_end, seq_low, seq_high),
         2 => near(receiver.td_maxack, seq_low, seq_high),
         _ => far(seq_low, seq_high),
     };
-    let ack = match choice >> 3 & 3 {
+    let ack = match (choice >> 3) & 3 {
         0 => receiver.td_end,
         1 => near(receiver.td_end, ack_low, ack_high),
         2 => proto.last_end,

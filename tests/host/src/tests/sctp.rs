@@ -60,6 +60,9 @@ const COMPLETE: u8 = 14;
 /// The flag of ABORT and SHUTDOWN COMPLETE that says whose tag it is.
 const T: u8 = 1;
 
+/// The chunks of a packet.
+type Chunks = Vec<Vec<u8>>;
+
 /// The tags that the ends ask for: packets to the client carry A, packets to the server B.
 const A: u32 = 0xaaaa_0001;
 const B: u32 = 0xbbbb_0002;
@@ -198,7 +201,7 @@ fn data() -> Vec<u8> {
 #[test]
 fn an_association_from_init_to_shutdown() {
     use State::*;
-    let rows: &[(Direction, u32, Vec<Vec<u8>>, State, u32)] = &[
+    let rows: &[(Direction, u32, Chunks, State, u32)] = &[
         (Original, 0, vec![init(INIT, A)], Closed, 10),
         (Reply, A, vec![init(INIT_ACK, B)], CookieWait, 3),
         (Original, B, vec![one(COOKIE_ECHO), data()], CookieEchoed, 3),
@@ -230,7 +233,7 @@ fn an_association_from_init_to_shutdown() {
 /// What can begin an association.
 #[test]
 fn first_packets() {
-    let rows: &[(&str, u32, Vec<Vec<u8>>, Action)] = &[
+    let rows: &[(&str, u32, Chunks, Action)] = &[
         ("INIT", 0, vec![init(INIT, A)], Action::Refresh(10 * HZ)),
         (
             "INIT with a tag",

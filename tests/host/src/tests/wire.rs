@@ -490,7 +490,8 @@ fn sctp_chunks() {
     let one = |kind| chunk(kind, 0, b"");
     let data = || chunk(0, 3, b"payload");
 
-    let rows: &[(&str, Vec<Vec<u8>>, Option<Reason>)] = &[
+    type Row = (&'static str, Vec<Vec<u8>>, Option<Reason>);
+    let rows: &[Row] = &[
         ("none", vec![], Some(Reason::SctpShort)),
         ("data", vec![data(), data(), data()], None),
         ("INIT alone", vec![one(INIT)], None),
