@@ -98,7 +98,7 @@ fn text(secctx: &SecurityCtx) -> Option<&str> {
 }
 
 /// What there is to say about a connection.
-fn line<'a>(conn: &Conn, secctx: Option<&'a str>) -> Line<'a> {
+pub(crate) fn line<'a>(conn: &Conn, secctx: Option<&'a str>) -> Line<'a> {
     let private = match conn.proto() {
         ipproto::TCP => Private::Tcp(tcp::State::from_bits(conn.lock().state())),
         ipproto::SCTP => Private::Sctp(sctp::State::from_bits(conn.lock().state())),
