@@ -12,13 +12,12 @@
 #include <arpa/inet.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 #include <string.h>
 
-typedef uint8_t u8, __u8;
-typedef uint16_t u16, __u16, __be16;
-typedef uint32_t u32, __u32, __be32, __le32;
-typedef int32_t s32;
+typedef __UINT8_TYPE__ u8, __u8, u_int8_t;
+typedef __UINT16_TYPE__ u16, __u16, __be16, u_int16_t;
+typedef __UINT32_TYPE__ u32, __u32, __be32, __le32, u_int32_t;
+typedef __INT32_TYPE__ s32;
 
 #define HZ 250
 #define READ_ONCE(x) (x)
@@ -27,7 +26,7 @@ typedef int32_t s32;
 #define fallthrough __attribute__((fallthrough))
 #define noinline
 #define __cold
-#define IS_ENABLED(option) 0
+#define IS_ENABLED(CONFIG_option) 0
 #define BIT(n) (1u << (n))
 #define pr_debug(...) do { } while (0)
 #define secs_to_jiffies(secs) ((secs) * HZ)
@@ -51,9 +50,9 @@ enum { NF_INET_PRE_ROUTING, NF_INET_LOCAL_IN };
 
 /* Lower layers. */
 
-typedef int spinlock_t;
-#define spin_lock_bh(lock) do { } while (0)
-#define spin_unlock_bh(lock) do { } while (0)
+/* One thread needs no lock. */
+#define spin_lock_bh(lock) ((void)(lock))
+#define spin_unlock_bh(lock) ((void)(lock))
 
 static inline bool test_bit(unsigned int nr, const unsigned long *addr)
 {
@@ -201,7 +200,7 @@ struct nf_conn {
 	u8 synproxy;
 	u32 correction_pos;
 	s32 offset_before, offset_after;
-	spinlock_t lock;
+	int lock;
 	struct net *net;
 };
 
@@ -217,13 +216,17 @@ extern const struct nf_conntrack_l4proto nf_conntrack_l4proto_tcp, nf_conntrack_
 #define nf_ct_net(ct) ((ct)->net)
 #define nf_tcp_pernet(net) (&(net)->tcp)
 #define nf_sctp_pernet(net) (&(net)->sctp)
-#define nf_ct_timeout_lookup(ct) NULL
 #define nf_ct_is_confirmed(ct) test_bit(IPS_CONFIRMED_BIT, &(ct)->status)
 #define nf_ct_expires(ct) ((ct)->timeout - nfct_time_stamp)
 #define nfct_synproxy(ct) ((ct)->synproxy)
 #define nf_checksum(...) 0
 #define nf_l4proto_log_invalid(...) do { } while (0)
 #define nf_ct_l4proto_log_invalid(...) do { } while (0)
+
+static inline unsigned int *nf_ct_timeout_lookup(const struct nf_conn *ct)
+{
+	return NULL;
+}
 
 static inline s32 nf_ct_seq_offset(const struct nf_conn *ct, enum ip_conntrack_dir dir, u32 seq)
 {
