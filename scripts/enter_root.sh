@@ -28,6 +28,11 @@ if [ -e /etc/resolv.conf ]; then
 	[ -e "$root/etc/resolv.conf" ] || : >"$root/etc/resolv.conf"
 	mount --bind "$(readlink -f /etc/resolv.conf)" "$root/etc/resolv.conf"
 fi
+# Who is behind a proxy of their own has taught the machine, not the root, to trust it.
+ca=/etc/ssl/certs/ca-certificates.crt
+if [ -s "$ca" ] && [ -e "$root$ca" ]; then
+	mount --bind "$(readlink -f "$ca")" "$root$ca"
+fi
 while [ "$1" = --bind ]; do
 	IFS=: read -r from to mode <<<"$2"
 	mkdir -p "$root/$to"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh [lint|scripts|host|fuzz|stock|kunit|debug]...: sets up what is needed and runs
+# test.sh [lint|scripts|host|reference|fuzz|stock|kunit|debug]...: sets up what is needed and runs
 # those layers of tests (default: all but lint), prints what each of them
 # counted and how long it took, and as the last line the sum. A layer that does not
 # run counts as failed.
@@ -53,7 +53,7 @@ wait_for_setup() {
 }
 
 layers=("$@")
-[ ${#layers[@]} -gt 0 ] || layers=(scripts host fuzz stock kunit debug)
+[ ${#layers[@]} -gt 0 ] || layers=(scripts host reference fuzz stock kunit debug)
 passed=0
 failed=0
 table=
@@ -70,8 +70,8 @@ table+=$(printf '%-10s %27s %8s' "(set-up)" "" "$(duration $((SECONDS - start)))
 for layer in "${layers[@]}"; do
 	case $layer in
 	kunit | debug) wait_for_setup ;;
-	lint | scripts | host | fuzz | stock) ;;
-	*) die "unknown layer '$layer' (lint, scripts, host, fuzz, stock, kunit or debug)" ;;
+	lint | scripts | host | reference | fuzz | stock) ;;
+	*) die "unknown layer '$layer' (lint, scripts, host, reference, fuzz, stock, kunit or debug)" ;;
 	esac
 	run_layer "$layer"
 done

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test_layer.sh lint|scripts|host|fuzz|stock|kunit|debug: runs one layer of tests; the
+# test_layer.sh lint|scripts|host|reference|fuzz|stock|kunit|debug: runs one layer of tests; the
 # last line is 'N passed, N failed'.
 
 # shellcheck source=scripts/lib.sh
@@ -35,6 +35,11 @@ layer_scripts() {
 
 layer_host() {
 	in_root env CARGO_BUILD_JOBS="$JOBS" bash /src/tests/host/run.sh
+}
+
+# The trackers of TCP and SCTP beside the kernel's own C, packet by packet.
+layer_reference() {
+	in_root env CARGO_BUILD_JOBS="$JOBS" bash /src/tests/host/reference.sh /build/source
 }
 
 # Each target that found nothing is one passed test, as is the proof that the
