@@ -16,7 +16,7 @@ if [ ! -e "$answer" ]; then
 	if [ -c /dev/kvm ] && [ -w /dev/kvm ]; then
 		say "guest: trying /dev/kvm (at most 30 seconds)"
 		release=$(sed -n 's/^release=//p' "$(root_dir)/build/versions")
-		timeout --kill-after=5 30 "$TOP/scripts/root.sh" \
+		"$TOP/scripts/root.sh" timeout --foreground --kill-after=5 30 \
 			qemu-system-x86_64 -accel kvm -cpu host -smp 2 -m 512M -nodefaults \
 			-display none -serial stdio -no-reboot \
 			-kernel "/usr/lib/modules/$release/vmlinuz" \

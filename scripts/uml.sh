@@ -25,7 +25,7 @@ exit "\$status"
 END
 rm -f "$WORK/uml-status"
 start=$SECONDS
-in_root timeout --kill-after=5 "${UML_TIMEOUT:-120}" \
+in_root timeout --foreground --kill-after=5 "${UML_TIMEOUT:-120}" \
 	"/usr/lib/modules/$(cat "$(tree_dir uml)/release")/vmlinuz" mem=512M \
 	root=/dev/root rootfstype=hostfs rootflags=/ rw ncpus=1 seccomp=off \
 	con=null con0=null,fd:1 init=/src/scripts/uml_init.sh \
