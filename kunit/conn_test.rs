@@ -1,0 +1,386 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The life of a connection: who holds it, when it goes, and what becomes of its memory.
+
+use crate::{
+    bindings,
+    conn::{
+        self,
+        Attached,
+        Beginning,
+        Candidate,
+        Conn,
+        Fresh,
+        Key, //
+    },
+    export::ID_KEY,
+    l4proto::udp::Proto,
+    maker::{
+        begin,
+        case,
+        enter,
+        entered,
+        find,
+        in_table,
+        tuple,
+        udp, //
+    },
+    skbs::Buffer,
+    state::{
+        CtInfo,
+        Status, //
+    },
+    sys::{
+        net::Net,
+        rcu::ReadSide,
+        time::{
+            self,
+            HZ, //
+        },
+    },
+    table::TABLE,
+    tuple::Direction,
+    wire::ipproto,
+    zone::Zone, //
+};
+use core::ops::ControlFlow;
+use kernel::{
+    macros::kunit_tests,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
+};
+
+/// The links of a bucket's connections that satisfy a condition: how many, and the last one.
+fn meet<'a>(
+    index: usize,
+    rcu: ReadSide<'a>,
+    wanted: impl Fn(&Candidate<'a>) -> bool,
+) -> (usize, Option<Candidate<'a>>) {
+    let mut met = (0usize, None);
+    TABLE.visit(index, rcu, |candidate| {
+        if wanted(&candidate) {
+            met = (met.0.wrapping_add(1), Some(candidate));
+        }
+        ControlFlow::Continue(())
+    });
+    met
+}
+
+fn addr(conn: &Conn) -> usize {
+    core::ptr::from_ref(conn).addr()
+}
+
+#[kunit_tests(rust_ct_conn)]
+mod tests {
+    use super::*;
+
+    /// A connection that nobody got to see goes with its owner, and its count with it.
+    #[test]
+    fn a_fresh_one_is_dropped() -> Result {
+        case(|netns| {
+            let original = udp(1);
+            let reply = original.invert().ok_or(EINVAL)?;
+            let beginning = Beginning {
+                original: &original,
+                reply: &reply,
+                zone: Zone::DEFAULT,
+                hash: 0,
+            };
+            check_eq!(netns.count(), 1);
+            let fresh = Fresh::new(Net::init(), &beginning).ok_or(ENOMEM)?;
+            check_eq!(netns.connections(), 1);
+            drop(fresh);
+            check_eq!(netns.connections(), 0);
+            Ok(())
+        })
+    }
+
+    /// Each holder counts as one, from the beginning to the end.
+    #[test]
+    fn references_are_counted() -> Result {
+        case(|netns| {
+            let conn = begin(&udp(1))?;
+            check_eq!(conn.use_count(), 1);
+            let another = conn.clone();
+            check_eq!(conn.use_count(), 2);
+            drop(another);
+            check_eq!(conn.use_count(), 1);
+
+            enter(&conn)?;
+            check_eq!(conn.use_count(), 2);
+            let (found, dir) = find(&udp(1)).ok_or(ENOENT)?;
+            check_eq!((found.use_count(), dir), (3, Direction::Original));
+            drop(found);
+
+            check!(TABLE.kill(&conn));
+            check_eq!(conn.use_count(), 1);
+            check!(!TABLE.kill(&conn));
+            check_eq!(conn.use_count(), 1);
+            check!(find(&udp(1)).is_none());
+            check_eq!(netns.connections(), 1);
+            drop(conn);
+            check_eq!(netns.connections(), 0);
+            Ok(())
+        })
+    }
+
+    /// The table keeps a connection that nobody else holds, and gives it up when it is emptied.
+    #[test]
+    fn the_table_is_a_holder() -> Result {
+        case(|netns| {
+            drop(entered(&udp(1))?);
+            check_eq!((netns.connections(), in_table()), (1, 1));
+            TABLE.kill_all(Some(Net::init()));
+            check_eq!((netns.connections(), in_table()), (0, 0));
+            Ok(())
+        })
+    }
+
+    /// A packet's slot holds a connection and what the packet is to it; it neither takes nor gives
+    /// references by itself.
+    #[test]
+    fn packets_hold_connections() -> Result {
+        case(|_| {
+            let mut buffer = Buffer::new(b"packet")?;
+            check!(matches!(conn::attached(buffer.skb()), Attached::Nothing));
+            check!(conn::detach(buffer.skb_mut()).is_none());
+
+            let conn = begin(&udp(1))?;
+            for bits in 0..=4 {
+                let info = CtInfo::from_bits(bits).ok_or(EINVAL)?;
+                conn::attach(buffer.skb_mut(), conn.clone(), info);
+                check_eq!(buffer.info(), Some(info));
+                check_eq!(buffer.conn().map(addr), Some(addr(&conn)));
+                check_eq!(conn.use_count(), 2);
+                let taken = conn::detach(buffer.skb_mut()).ok_or(EINVAL)?;
+                check_eq!((addr(&taken), buffer.skb().nfct()), (addr(&conn), 0));
+            }
+            conn::attach_untracked(buffer.skb_mut());
+            check!(matches!(conn::attached(buffer.skb()), Attached::Untracked));
+            check_eq!(
+                buffer.skb().nfct(),
+                bindings::ip_conntrack_info_IP_CT_UNTRACKED as usize
+            );
+            Ok(())
+        })
+    }
+
+    /// A status bit is set once; who sets it learns that.
+    #[test]
+    fn status_bits_are_set_once() -> Result {
+        case(|_| {
+            let conn = begin(&udp(1))?;
+            check_eq!(conn.status(), Status::default());
+            for bit in [Status::ASSURED, Status::DYING, Status::HW_OFFLOAD] {
+                check!(conn.set_status(bit));
+                check!(!conn.set_status(bit));
+                check!(conn.status().contains(bit));
+            }
+            let all = Status::ASSURED.with(Status::DYING).with(Status::HW_OFFLOAD);
+            check_eq!(conn.status(), all);
+            Ok(())
+        })
+    }
+
+    /// A timeout is a span before confirmation and a moment afterwards; a fixed one stays.
+    #[test]
+    fn timeouts_are_refreshed_unless_fixed() -> Result {
+        case(|_| {
+            let conn = begin(&udp(1))?;
+            conn.refresh(7 * HZ);
+            check_eq!(conn.timeout(), 7 * HZ);
+            check!(!conn.is_overdue(), "unconfirmed");
+
+            enter(&conn)?;
+            let left = conn.remaining();
+            check!(left > 5 * HZ && left <= 7 * HZ, "{} jiffies", left);
+            conn.refresh(100 * HZ);
+            let left = conn.remaining();
+            check!(left > 98 * HZ && left <= 100 * HZ, "{} jiffies", left);
+
+            conn.set_status(Status::FIXED_TIMEOUT);
+            conn.refresh(HZ);
+            check!(conn.remaining() > 90 * HZ);
+            check!(!conn.is_overdue());
+            Ok(())
+        })
+    }
+
+    /// A connection is overdue from its very moment on, unless somebody is removing it already.
+    #[test]
+    fn overdue_from_the_moment_on() -> Result {
+        case(|_| {
+            let conn = entered(&udp(1))?;
+            conn.refresh(0);
+            check_eq!(conn.remaining(), 0);
+            check!(conn.is_overdue());
+            conn.refresh(0u32.wrapping_sub(10 * HZ));
+            check_eq!(conn.remaining(), 0);
+            check!(conn.is_overdue());
+            check!(TABLE.kill(&conn));
+            check!(!conn.is_overdue());
+            Ok(())
+        })
+    }
+
+    /// What a connection begins with is nothing, whoever had the memory before, and its trackers'
+    /// private states hold what is put into them.
+    #[test]
+    fn private_states_begin_empty() -> Result {
+        case(|_| {
+            for _ in 0..3 {
+                let conn = begin(&tuple(ipproto::TCP, 1))?;
+                check_eq!(conn.lock().tcp(), &mut Default::default());
+                check_eq!((conn.mark(), conn.status()), (0, Status::default()));
+                conn.lock().tcp().state = 9;
+                conn.lock().tcp().last_flags = 0xff;
+                check_eq!(conn.lock().state(), 9);
+                conn.set_status(Status::ASSURED);
+            }
+            for _ in 0..3 {
+                let conn = begin(&tuple(ipproto::SCTP, 1))?;
+                check_eq!(conn.lock().sctp(), &mut Default::default());
+                conn.lock().sctp().state = 4;
+                check_eq!(conn.lock().state(), 4);
+            }
+            let conn = begin(&udp(1))?;
+            conn.store_udp(Proto::default());
+            check_eq!(conn.lock().state(), 0);
+            Ok(())
+        })
+    }
+
+    /// A connection says what it was begun with.
+    #[test]
+    fn a_connection_knows_its_tuples() -> Result {
+        case(|_| {
+            let original = tuple(ipproto::SCTP, 77);
+            let reply = original.invert().ok_or(EINVAL)?;
+            let conn = begin(&original)?;
+            check_eq!(conn.tuple(Direction::Original), original);
+            check_eq!(conn.tuple(Direction::Reply), reply);
+            check_eq!(conn.tuple(Direction::Reply).dir(), Direction::Reply);
+            check_eq!((conn.proto(), conn.zone()), (ipproto::SCTP, Zone::DEFAULT));
+            check!(conn.net().is_init());
+            Ok(())
+        })
+    }
+
+    /// The number of a connection is its own, and stays.
+    #[test]
+    fn numbers_stay() -> Result {
+        case(|_| {
+            let (one, two) = (entered(&udp(1))?, entered(&udp(2))?);
+            let id = one.id(&ID_KEY);
+            check!(id != two.id(&ID_KEY));
+            one.set_status(Status::ASSURED);
+            one.refresh(HZ);
+            check_eq!(one.id(&ID_KEY), id);
+            TABLE.kill(&one);
+            check_eq!(one.id(&ID_KEY), id);
+            Ok(())
+        })
+    }
+
+    /// A reader meets a connection by each of its links once, and knows which it is.
+    #[test]
+    fn both_links_are_met() -> Result {
+        case(|_| {
+            let conn = entered(&udp(1))?;
+            let guard = rcu::read_lock();
+            let rcu = ReadSide::of(&guard);
+            for dir in Direction::BOTH {
+                let index = TABLE.index(conn.hash(dir), rcu);
+                let (links, met) = meet(index, rcu, |met| met.dir() == dir);
+                let met = met.ok_or(ENOENT)?;
+                check_eq!(
+                    (links, met.addr(), met.hash()),
+                    (1, addr(&conn), conn.hash(dir))
+                );
+                check!(met.matches(&conn.key(dir)) && !met.matches(&conn.key(!dir)));
+                check!(met.is_of(Net::init()) && !met.is_expired());
+            }
+            Ok(())
+        })
+    }
+
+    /// A reader that still looks at a connection whose memory was given back, and out again, gets
+    /// no reference while it is free, and notices that it is another one afterwards.
+    #[test]
+    fn reused_memory_is_noticed() -> Result {
+        case(|_| {
+            let old = udp(1);
+            let conn = entered(&old)?;
+            let place = addr(&conn);
+            let guard = rcu::read_lock();
+            let rcu = ReadSide::of(&guard);
+            let key = Key::new(&old, Zone::DEFAULT, Net::init());
+            let index = TABLE.index(conn.hash(Direction::Original), rcu);
+            let (_, met) = meet(index, rcu, |met| met.dir() == Direction::Original);
+            let met = met.ok_or(ENOENT)?;
+            check!(met.matches(&key));
+            check!(met.get().is_some());
+
+            check!(TABLE.kill(&conn));
+            check!(met.get().is_some(), "killed, but held");
+            drop(conn);
+            check!(met.get().is_none(), "freed");
+
+            // The allocator gives the memory out again soon, but not necessarily at once.
+            let mut others = KVec::new();
+            let reused = loop {
+                let conn = begin(&udp(100 + others.len() as u32))?;
+                if addr(&conn) == place {
+                    break conn;
+                }
+                check!(others.len() < 200, "the memory did not come back");
+                others.push(conn, GFP_ATOMIC)?;
+            };
+            let new = reused.tuple(Direction::Original);
+            let new_key = Key::new(&new, Zone::DEFAULT, Net::init());
+            check!(
+                !met.matches(&key) && !met.matches(&new_key),
+                "not confirmed"
+            );
+            let taken = met.get().ok_or(ENOENT)?;
+            check_eq!(taken.tuple(Direction::Original), new);
+            enter(&reused)?;
+            check!(!met.matches(&key) && met.matches(&new_key), "confirmed");
+            drop(guard);
+            Ok(())
+        })
+    }
+
+    /// Jiffies wrap; what is before and after does not care.
+    #[test]
+    fn time_wraps() -> Result {
+        let now = time::now();
+        check!(time::until(now.wrapping_add(HZ)) > 0);
+        check!(time::until(now.wrapping_sub(HZ)) < 0);
+        check!(time::until(now.wrapping_add(i32::MAX as u32)) > 0);
+        Ok(())
+    }
+
+    /// A reference from nowhere keeps a connection alive over its removal.
+    #[test]
+    fn the_last_holder_frees() -> Result {
+        case(|netns| {
+            let holders: [ARef<Conn>; 3] = {
+                let conn = entered(&udp(1))?;
+                [conn.clone(), conn.clone(), conn]
+            };
+            TABLE.kill_all(None);
+            let mut left = 3;
+            for holder in holders {
+                check_eq!((holder.use_count(), netns.connections()), (left, 1));
+                left -= 1;
+                drop(holder);
+            }
+            check_eq!(netns.connections(), 0);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Expiry: who is removed, by whom, and how much of it is done at a time.
+
+use crate::{
+    conn::Conn,
+    expire::Expiry,
+    maker::{
+        begin,
+        case,
+        enter,
+        entered,
+        find,
+        in_table,
+        tuple,
+        udp, //
+    },
+    netns::Netns,
+    skbs::{
+        self,
+        ip,
+        Buffer, //
+    },
+    state::Status,
+    sys::{
+        hook::Place,
+        net::Net,
+        time::HZ,
+        work::Job, //
+    },
+    table::TABLE,
+    tuple::Direction,
+    wire::{
+        ipproto,
+        Family, //
+    },
+};
+use kernel::{
+    macros::kunit_tests,
+    prelude::*,
+    sync::aref::ARef,
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+
+/// How many links one step of the worker looks at, and some more of the bucket where that is
+/// reached.
+const STEP: u32 = 4096;
+const BUCKET: u32 = 80;
+
+/// A connection whose time is up.
+fn aged(n: u32) -> Result<ARef<Conn>> {
+    let conn = begin(&udp(n))?;
+    conn.refresh(0);
+    enter(&conn)?;
+    Ok(conn)
+}
+
+/// Lets the worker finish its round; gives the number of steps that it took, and in how many
+/// jiffies it wants to come back.
+fn round() -> Result<(u32, u32)> {
+    for steps in 1..1000 {
+        match Expiry::run() {
+            1 => (),
+            delay => return Ok((steps, delay)),
+        }
+    }
+    check!(false, "the round does not end");
+    Err(EINVAL)
+}
+
+/// Jiffies that a connection of `proto` has left after its first packet, and after the answer to
+/// it.
+fn left_after(netns: &Netns, client: u16) -> Result<(u32, u32)> {
+    let mut left = [0, 0];
+    for (dir, left) in Direction::BOTH.into_iter().zip(&mut left) {
+        let body = skbs::udp(dir, client, b"");
+        let bytes = ip(Family::Ipv4, dir, ipproto::UDP, body.get());
+        let mut buffer = Buffer::new(bytes.get())?;
+        buffer.track(Place::LocalOut, Family::Ipv4)?;
+        buffer.leave(Family::Ipv4)?;
+        *left = buffer.conn().ok_or(EINVAL)?.remaining();
+    }
+    check_eq!(netns.connections(), 1);
+    Ok((left[0], left[1]))
+}
+
+#[kunit_tests(rust_ct_expire)]
+mod tests {
+    use super::*;
+
+    /// The worker removes those whose time is up, and nobody else.
+    #[test]
+    fn the_aged_go() -> Result {
+        case(|netns| {
+            round()?;
+            for n in 0..200 {
+                if n % 2 == 0 {
+                    aged(n)?;
+                } else {
+                    entered(&udp(n))?;
+                }
+            }
+            check_eq!(netns.connections(), 200);
+            round()?;
+            check_eq!((netns.connections(), in_table()), (100, 100));
+            for n in 0..200 {
+                check_eq!(find(&udp(n)).is_some(), n % 2 == 1, "connection {}", n);
+            }
+            Ok(())
+        })
+    }
+
+    /// Whoever is held when its time is up leaves the table at once, and the memory with its last
+    /// holder.
+    #[test]
+    fn the_held_leave_the_table() -> Result {
+        case(|netns| {
+            round()?;
+            let conn = aged(1)?;
+            round()?;
+            check!(conn.status().contains(Status::DYING));
+            check_eq!(
+                (conn.use_count(), netns.connections(), in_table()),
+                (1, 1, 0)
+            );
+            Ok(())
+        })
+    }
+
+    /// However many there are, a step looks at so many and comes back for the rest.
+    #[test]
+    fn a_step_is_bounded() -> Result {
+        const MANY: u32 = 6000;
+        case(|netns| {
+            round()?;
+            for n in 0..MANY {
+                aged(n)?;
+            }
+            check_eq!(netns.connections(), MANY);
+            check_eq!(Expiry::run(), 1);
+            let removed = MANY - netns.connections();
+            check!(
+                (STEP / 2..=STEP + BUCKET).contains(&removed),
+                "{} in one step",
+                removed
+            );
+            round()?;
+            check_eq!((netns.connections(), in_table()), (0, 0));
+            Ok(())
+        })
+    }
+
+    /// The less time the connections have, the sooner the worker comes back: in a second at the
+    /// earliest, in a minute at the latest.
+    #[test]
+    fn the_next_round_is_due_in_time() -> Result {
+        // For how many seconds 500 connections live, and in how many the next round is due, at
+        // least and at most; what the round itself takes is taken off.
+        let rows = [(3600, 59, 60), (60, 55, 60), (20, 20, 35), (2, 1, 15)];
+        case(|_| {
+            round()?;
+            check!(round()? >= (1, 59 * HZ), "idle");
+            for (seconds, least, most) in rows {
+                for n in 0..500 {
+                    entered(&udp(n))?.refresh(seconds * HZ);
+                }
+                let (steps, delay) = round()?;
+                let expected = least * HZ - HZ / 2..=most * HZ;
+                check!(
+                    expected.contains(&delay),
+                    "{} jiffies with {} seconds",
+                    delay,
+                    seconds
+                );
+                check_eq!(steps, 1);
+                TABLE.kill_all(None);
+            }
+            Ok(())
+        })
+    }
+
+    /// A lookup removes what it meets whose time is up, and does not find it.
+    #[test]
+    fn lookups_remove_the_aged() -> Result {
+        case(|netns| {
+            aged(1)?;
+            check_eq!(netns.connections(), 1);
+            check!(find(&udp(1)).is_none());
+            check_eq!((netns.connections(), in_table()), (0, 0));
+            // Its tuple is free again.
+            check_eq!(entered(&udp(1)).map(|_| ()), Ok(()));
+            Ok(())
+        })
+    }
+
+    /// Time goes by for a connection that is left alone.
+    #[test]
+    fn time_is_up_some_day() -> Result {
+        case(|netns| {
+            round()?;
+            let conn = begin(&tuple(ipproto::TCP, 1))?;
+            conn.refresh(HZ / 4);
+            enter(&conn)?;
+            round()?;
+            check_eq!(in_table(), 1);
+            check!(!conn.is_overdue());
+            fsleep(Delta::from_millis(500));
+            check!(conn.is_overdue());
+            round()?;
+            check_eq!((in_table(), netns.connections()), (0, 1));
+            Ok(())
+        })
+    }
+
+    /// A packet renews the time of its connection as its namespace says at that moment.
+    #[test]
+    fn packets_renew_the_time() -> Result {
+        case(|netns| {
+            let net = Net::init();
+            let usual = net.udp_timeouts();
+            let near = |left: u32, seconds: u32| {
+                left <= seconds * HZ && left > (seconds - 5).saturating_mul(HZ)
+            };
+            let (first, second) = left_after(netns, 1000)?;
+            check!(
+                near(first, 30) && near(second, 30),
+                "{} and {} jiffies",
+                first,
+                second
+            );
+
+            net.set_udp_timeouts(&[500 * HZ, 900 * HZ]);
+            let again = left_after(netns, 1000);
+            net.set_udp_timeouts(&usual);
+            let (first, _) = again?;
+            check!(near(first, 500), "{} jiffies", first);
+            Ok(())
+        })
+    }
+}

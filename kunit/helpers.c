@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What rust_ct.ko has in C, and what the tests need on top of it.
+ */
+
+#include <linux/kthread.h>
+#include <linux/skbuff.h>
+#include <linux/umh.h>
+
+#include "../rust_ct/helpers.c"
+#include "rust_ct_kunit.h"
+
+/* In the place of params.c: the tests register no hooks. */
+bool rct_param_enable_hooks;
+
+struct sk_buff *rct_kunit_alloc_skb(unsigned int size)
+{
+	struct sk_buff *skb = alloc_skb(size, GFP_KERNEL);
+
+	if (skb)
+		skb_reset_network_header(skb);
+	return skb;
+}
+
+void rct_kunit_skb_put(struct sk_buff *skb, const void *data, unsigned int len)
+{
+	skb_put_data(skb, data, len);
+}
+
+bool rct_kunit_skb_add_page(struct sk_buff *skb, const void *data, unsigned int len)
+{
+	struct page *page = alloc_page(GFP_KERNEL);
+
+	if (!page)
+		return false;
+	memcpy(page_address(page), data, len);
+	skb_add_rx_frag(skb, skb_shinfo(skb)->nr_frags, page, 0, len, PAGE_SIZE);
+	return true;
+}
+
+void rct_kunit_skb_add_skb(struct sk_buff *skb, struct sk_buff *last, struct sk_buff *next)
+{
+	if (last)
+		last->next = next;
+	else
+		skb_shinfo(skb)->frag_list = next;
+	skb->len += next->len;
+	skb->data_len += next->len;
+	skb->truesize += next->truesize;
+}
+
+struct sk_buff *rct_kunit_clone_skb(struct sk_buff *skb)
+{
+	return skb_clone(skb, GFP_KERNEL);
+}
+
+void rct_kunit_free_skb(struct sk_buff *skb)
+{
+	kfree_skb(skb);
+}
+
+struct task_struct *rct_kunit_start_thread(int (*run)(void *data), void *data, unsigned int cpu)
+{
+	struct task_struct *thread = kthread_create(run, data, "rust_ct_kunit/%u", cpu);
+
+	if (IS_ERR(thread))
+		return NULL;
+	kthread_bind(thread, cpu);
+	wake_up_process(thread);
+	return thread;
+}
+
+int rct_kunit_stop_thread(struct task_struct *thread)
+{
+	return kthread_stop(thread);
+}
+
+bool rct_kunit_should_stop(void)
+{
+	return kthread_should_stop();
+}
+
+int rct_kunit_exec(char **argv, char **envp)
+{
+	return call_usermodehelper(argv[0], argv, envp, UMH_WAIT_EXEC);
+}
+
+struct net *rct_kunit_get_net(void)
+{
+	struct net *net, *found = NULL;
+
+	rcu_read_lock();
+	for_each_net_rcu(net) {
+		if (net_eq(net, &init_net))
+			continue;
+		found = maybe_get_net(net);
+		if (found)
+			break;
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+void rct_kunit_put_net(struct net *net)
+{
+	put_net(net);
+}

@@ -1,0 +1,330 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Trackers: what a packet does to its connection.
+
+use crate::{
+    l4proto::{
+        self,
+        generic,
+        gre,
+        icmp,
+        sctp,
+        tcp::{
+            self,
+            table::Next, //
+        },
+        udp,
+        Action,
+        Input,
+        Outcome, //
+    },
+    reason::Reason,
+    state::{
+        CtInfo,
+        Status, //
+    },
+    sys::time::HZ,
+    timeout::Timeouts,
+    tuple::{
+        Addr,
+        Direction,
+        Tuple, //
+    },
+    wire::{
+        self,
+        ipproto,
+        Family, //
+    },
+};
+use kernel::{
+    macros::kunit_tests,
+    prelude::*, //
+};
+
+const NEW: Status = Status::from_bits(0);
+const CONFIRMED: Status = Status::CONFIRMED;
+const REPLIED: Status = Status::CONFIRMED.with(Status::SEEN_REPLY);
+const ASSURED: Status = REPLIED.with(Status::ASSURED);
+const CLASHED: Status = REPLIED.with(Status::NAT_CLASH);
+
+/// A connection's status, so many jiffies after the machine has started.
+fn input(status: Status, now: usize) -> Input {
+    Input {
+        status,
+        ctinfo: CtInfo::New,
+        now,
+        remaining: 0,
+        hz: HZ,
+    }
+}
+
+fn refresh(seconds: u32, assured: bool) -> Outcome {
+    Outcome {
+        assured,
+        ..Outcome::refresh(seconds * HZ)
+    }
+}
+
+/// `tcp_conntracks` in net/netfilter/nf_conntrack_proto_tcp.c, in the order of the states; IV is
+/// invalid, IG ignored.
+const TCP: [(Direction, wire::tcp::Kind, &str); 12] = {
+    use wire::tcp::Kind;
+    use Direction::{
+        Original,
+        Reply, //
+    };
+    [
+        //                       NO SS SR ES FW CW LA TW CL S2
+        (Original, Kind::Syn, "SS SS IG IG IG IG IG SS SS S2"),
+        (Original, Kind::SynAck, "IV IV SR IV IV IV IV IV IV SR"),
+        (Original, Kind::Fin, "IV IV FW FW LA LA LA TW CL IV"),
+        (Original, Kind::Ack, "ES IV ES ES CW CW TW TW CL IV"),
+        (Original, Kind::Rst, "IV CL CL CL CL CL CL CL CL CL"),
+        (Original, Kind::None, "IV IV IV IV IV IV IV IV IV IV"),
+        (Reply, Kind::Syn, "IV S2 IV IV IV IV IV SS IV S2"),
+        (Reply, Kind::SynAck, "IV SR IG IG IG IG IG IG IG SR"),
+        (Reply, Kind::Fin, "IV IV FW FW LA LA LA TW CL IV"),
+        (Reply, Kind::Ack, "IV IG SR ES CW CW TW TW CL IG"),
+        (Reply, Kind::Rst, "IV CL CL CL CL CL CL CL CL CL"),
+        (Reply, Kind::None, "IV IV IV IV IV IV IV IV IV IV"),
+    ]
+};
+
+/// `sctp_conntracks` in net/netfilter/nf_conntrack_proto_sctp.c, in the order of the states.
+const SCTP: [(Direction, wire::sctp::Kind, &str); 22] = {
+    use wire::sctp::Kind;
+    use Direction::{
+        Original,
+        Reply, //
+    };
+    [
+        //                               NO CL CW CE ES SS SR SA HS
+        (Original, Kind::Init, "CL CL CW CE ES CL CL SA CW"),
+        (Original, Kind::InitAck, "CL CL CW CE ES SS SR SA CL"),
+        (Original, Kind::Abort, "CL CL CL CL CL CL CL CL CL"),
+        (Original, Kind::Shutdown, "CL CL CW CE SS SS SR SA CL"),
+        (Original, Kind::ShutdownAck, "SA CL CW CE ES SA SA SA SA"),
+        (Original, Kind::Error, "CL CL CW CE ES SS SR SA CL"),
+        (Original, Kind::CookieEcho, "CL CL CE CE ES SS SR SA CL"),
+        (Original, Kind::CookieAck, "CL CL CW ES ES SS SR SA CL"),
+        (
+            Original,
+            Kind::ShutdownComplete,
+            "CL CL CW CE ES SS SR CL CL",
+        ),
+        (Original, Kind::Heartbeat, "HS CL CW CE ES SS SR SA HS"),
+        (Original, Kind::HeartbeatAck, "CL CL CW CE ES SS SR SA HS"),
+        (Reply, Kind::Init, "IV CL CW CE ES SS SR SA IV"),
+        (Reply, Kind::InitAck, "IV CW CW CE ES SS SR SA IV"),
+        (Reply, Kind::Abort, "IV CL CL CL CL CL CL CL IV"),
+        (Reply, Kind::Shutdown, "IV CL CW CE SR SS SR SA IV"),
+        (Reply, Kind::ShutdownAck, "IV CL CW CE ES SA SA SA IV"),
+        (Reply, Kind::Error, "IV CL CW CL ES SS SR SA IV"),
+        (Reply, Kind::CookieEcho, "IV CL CE CE ES SS SR SA IV"),
+        (Reply, Kind::CookieAck, "IV CL CW ES ES SS SR SA IV"),
+        (Reply, Kind::ShutdownComplete, "IV CL CW CE ES SS SR CL IV"),
+        (Reply, Kind::Heartbeat, "IV CL CW CE ES SS SR SA HS"),
+        (Reply, Kind::HeartbeatAck, "IV CL CW CE ES SS SR SA ES"),
+    ]
+};
+
+/// The position of a state's name.
+fn column(names: &str, name: &str) -> Option<u8> {
+    let column = names.split(' ').position(|column| column == name)?;
+    u8::try_from(column).ok()
+}
+
+#[kunit_tests(rust_ct_l4proto)]
+mod tests {
+    use super::*;
+
+    /// Every cell of the table of TCP is the kernel's.
+    #[test]
+    fn the_table_of_tcp() -> Result {
+        let mut cells = 0;
+        for (dir, kind, row) in TCP {
+            check_eq!(row.split(' ').count(), tcp::State::ALL.len());
+            for (state, name) in tcp::State::ALL.into_iter().zip(row.split(' ')) {
+                let expected = match name {
+                    "IV" => Next::Invalid,
+                    "IG" => Next::Ignore,
+                    name => {
+                        let names = "NO SS SR ES FW CW LA TW CL S2";
+                        Next::To(tcp::State::from_bits(column(names, name).ok_or(EINVAL)?))
+                    }
+                };
+                let found = tcp::table::next(dir, kind, state);
+                check_eq!(found, expected, "{:?} {:?} in {:?}", dir, kind, state);
+                cells += 1;
+            }
+        }
+        check_eq!(cells, 2 * 6 * 10);
+        Ok(())
+    }
+
+    /// Every cell of the table of SCTP is the kernel's, and data moves nothing.
+    #[test]
+    fn the_table_of_sctp() -> Result {
+        let mut cells = 0;
+        for (dir, kind, row) in SCTP {
+            check_eq!(row.split(' ').count(), sctp::State::ALL.len());
+            for (state, name) in sctp::State::ALL.into_iter().zip(row.split(' ')) {
+                let expected = match name {
+                    "IV" => None,
+                    name => {
+                        let names = "NO CL CW CE ES SS SR SA HS";
+                        Some(sctp::State::from_bits(column(names, name).ok_or(EINVAL)?))
+                    }
+                };
+                let found = sctp::table::next(dir, kind, state);
+                check_eq!(found, expected, "{:?} {:?} in {:?}", dir, kind, state);
+                cells += 1;
+            }
+        }
+        check_eq!(cells, 2 * 11 * 9);
+        for state in sctp::State::ALL {
+            let data = sctp::table::next(Direction::Reply, wire::sctp::Kind::Data, state);
+            check_eq!(data, Some(state));
+        }
+        Ok(())
+    }
+
+    /// UDP is a stream, and assured, once it was answered and two seconds have passed; also where
+    /// jiffies wrap.
+    #[test]
+    fn udp_streams() -> Result {
+        let hz = HZ as usize;
+        let timeouts = Timeouts::new(HZ);
+        let rows = [
+            ("first", NEW, 0, refresh(30, false)),
+            ("repeated", CONFIRMED, 10 * hz, refresh(30, false)),
+            ("answered at once", REPLIED, 0, refresh(30, false)),
+            (
+                "answered at two seconds",
+                REPLIED,
+                2 * hz,
+                refresh(30, false),
+            ),
+            ("answered later", REPLIED, 2 * hz + 1, refresh(120, true)),
+            ("assured before", ASSURED, 3 * hz, refresh(120, false)),
+            ("clashed", CLASHED, 3 * hz, refresh(120, false)),
+        ];
+        for start in [0, 1_000_000, usize::MAX - hz] {
+            let mut first = udp::Proto::default();
+            udp::track(&mut first, &input(NEW, start), &timeouts.udp);
+            for (what, status, later, expected) in rows {
+                let mut proto = first;
+                let input = input(status, start.wrapping_add(later));
+                let found = udp::track(&mut proto, &input, &timeouts.udp);
+                check_eq!(found, expected, "{}, from {}", what, start);
+            }
+        }
+        Ok(())
+    }
+
+    /// Only queries begin connections; ICMP asks on every packet, ICMPv6 at the beginning. Either
+    /// is invalid over the other family.
+    #[test]
+    fn icmp_queries() -> Result {
+        let timeouts = Timeouts::new(HZ);
+        let rows: [(Family, u8, &[u8]); 2] = [
+            (Family::Ipv4, ipproto::ICMP, &[8, 13, 15, 17]),
+            (Family::Ipv6, ipproto::ICMPV6, &[128, 139]),
+        ];
+        for (family, proto, queries) in rows {
+            let other = match family {
+                Family::Ipv4 => Family::Ipv6,
+                Family::Ipv6 => Family::Ipv4,
+            };
+            for status in [NEW, CONFIRMED, REPLIED] {
+                for kind in 0..=u8::MAX {
+                    let original = Tuple::new(family, proto, Addr::default(), Addr::default())
+                        .with_icmp(kind, 0, 1);
+                    let track =
+                        |family| icmp::track(&input(status, 0), family, &original, &timeouts.icmp);
+                    let asked = family == Family::Ipv4 || status == NEW;
+                    let expected = if asked && !queries.contains(&kind) {
+                        Outcome::invalid(Reason::IcmpNew)
+                    } else {
+                        refresh(30, false)
+                    };
+                    check_eq!(track(family), expected, "{:?} type {}", family, kind);
+                    check_eq!(track(other), Outcome::invalid(Reason::IcmpFamily));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// GRE keeps the timeouts of its first packet, and is assured by the first answer.
+    #[test]
+    fn gre_timeouts() -> Result {
+        let mut timeouts = Timeouts::new(HZ).gre;
+        let mut proto = gre::Proto::default();
+        let rows = [
+            (NEW, refresh(30, false)),
+            (CONFIRMED, refresh(30, false)),
+            (REPLIED, refresh(180, true)),
+            (ASSURED, refresh(180, false)),
+            (CLASHED, refresh(180, false)),
+        ];
+        for (status, expected) in rows {
+            check_eq!(
+                gre::track(&mut proto, &input(status, 0), &timeouts),
+                expected
+            );
+            timeouts = [1, 1];
+        }
+        Ok(())
+    }
+
+    /// Protocols without a tracker are kept for ten minutes after each packet.
+    #[test]
+    fn the_rest() -> Result {
+        check_eq!(
+            generic::track(&Timeouts::new(HZ).generic),
+            refresh(600, false)
+        );
+        Ok(())
+    }
+
+    /// Names, clashes and early drop by protocol, as the kernel's trackers declare them.
+    #[test]
+    fn protocols_have_their_traits() -> Result {
+        // The protocol, its name, whether clashes are resolved, and the states that may be dropped
+        // early.
+        let rows = [
+            (1, "icmp", true, 0..0),
+            (6, "tcp", false, 4..9),
+            (17, "udp", true, 0..0),
+            (47, "gre", true, 0..0),
+            (58, "icmpv6", true, 0..0),
+            (132, "sctp", false, 5..8),
+            (50, "unknown", true, 0..0),
+        ];
+        for (proto, name, clash, early) in rows {
+            check_eq!(l4proto::name(proto), name);
+            check_eq!(l4proto::allow_clash(proto), clash, "{}", name);
+            for state in 0..=u8::MAX {
+                let found = l4proto::can_early_drop(proto, state);
+                check_eq!(found, early.contains(&state), "{} state {}", name, state);
+            }
+        }
+        Ok(())
+    }
+
+    /// An outcome is what its constructor says, and nothing besides.
+    #[test]
+    fn outcomes() -> Result {
+        let ignored = Outcome::ignore(Reason::TcpIgnored);
+        check_eq!(
+            (ignored.action, ignored.log),
+            (Action::Accept, Some(Reason::TcpIgnored))
+        );
+        let invalid = Outcome::invalid(Reason::TcpNew);
+        check_eq!(invalid.action, Action::Invalid(Reason::TcpNew));
+        check!(!invalid.assured && !invalid.protoinfo_changed);
+        check_eq!((invalid.lower_timeout, invalid.log), (None, None));
+        Ok(())
+    }
+}

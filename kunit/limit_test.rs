@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The limit of a namespace: who has to make room for a new connection, and who is refused.
+
+use crate::{
+    conn::{
+        Conn,
+        Key, //
+    },
+    expire::Expiry,
+    l4proto::tcp::State,
+    maker::{
+        begin_in,
+        case,
+        enter,
+        entered,
+        in_table,
+        tuple,
+        OtherNet, //
+    },
+    netns::{
+        Netns,
+        MAX, //
+    },
+    skbs::{
+        self,
+        ip,
+        Buffer, //
+    },
+    stat::Stat,
+    state::Status,
+    sys::{
+        hook::{
+            Place,
+            Verdict, //
+        },
+        net::Net,
+        rcu::ReadSide,
+        work::Job, //
+    },
+    table::TABLE,
+    tuple::{
+        Direction,
+        Tuple, //
+    },
+    wire::{
+        ipproto,
+        Family, //
+    },
+    zone::Zone,
+    BUCKETS, //
+};
+use kernel::{
+    macros::kunit_tests,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::Relaxed,
+        rcu, //
+    },
+};
+
+/// How many buckets are searched for somebody who can go.
+const RANGE: usize = 8;
+
+/// Another limit, until this is dropped.
+struct Limit(u32);
+
+impl Limit {
+    fn set(max: u32) -> Self {
+        let usual = MAX.load(Relaxed);
+        MAX.store(max, Relaxed);
+        Self(usual)
+    }
+}
+
+impl Drop for Limit {
+    fn drop(&mut self) {
+        MAX.store(self.0, Relaxed);
+    }
+}
+
+/// The buckets of a connection's first packet and of its answers.
+fn buckets(original: &Tuple) -> Result<[usize; 2]> {
+    let reply = original.invert().ok_or(EINVAL)?;
+    let guard = rcu::read_lock();
+    let index = |tuple: &Tuple, dir| {
+        let key = Key::new(tuple, Zone::DEFAULT, Net::init());
+        TABLE.index(key.hash(dir), ReadSide::of(&guard))
+    };
+    Ok([
+        index(original, Direction::Original),
+        index(&reply, Direction::Reply),
+    ])
+}
+
+/// A UDP datagram of the client, and the bucket of its connection, which has some room behind it.
+fn newcomer() -> Result<(u16, usize)> {
+    for port in 1000..2000 {
+        let original = Tuple::new(
+            Family::Ipv4,
+            ipproto::UDP,
+            crate::tuple::Addr::v4(skbs::CLIENT),
+            crate::tuple::Addr::v4(skbs::SERVER),
+        )
+        .with_ports(port, 53);
+        let [bucket, _] = buckets(&original)?;
+        if (100..200).contains(&bucket) {
+            return Ok((port, bucket));
+        }
+    }
+    Err(ENOENT)
+}
+
+/// A connection in the table whose first packet is in a bucket and whose answers are far from
+/// `away`. It has a number of `from` or above.
+fn at_bucket(proto: u8, bucket: usize, away: usize, from: u32) -> Result<ARef<Conn>> {
+    for n in from..from + 1_000_000 {
+        let original = tuple(proto, n);
+        let [o, r] = buckets(&original)?;
+        if o == bucket && !(away..away + RANGE + 1).contains(&r) {
+            return entered(&original);
+        }
+    }
+    Err(ENOENT)
+}
+
+/// Sends a packet that begins a connection; gives its verdict, and whether it got one.
+fn send(port: u16) -> Result<(Verdict, bool)> {
+    let body = skbs::udp(Direction::Original, port, b"");
+    let bytes = ip(Family::Ipv4, Direction::Original, ipproto::UDP, body.get());
+    let mut buffer = Buffer::new(bytes.get())?;
+    let verdict = buffer.track(Place::LocalOut, Family::Ipv4)?;
+    let tracked = buffer.conn().is_some();
+    buffer.leave(Family::Ipv4)?;
+    Ok((verdict, tracked))
+}
+
+const PASSES: (Verdict, bool) = (Verdict::Accept, true);
+const REFUSED: (Verdict, bool) = (Verdict::Drop, false);
+
+/// The counters that tell what happened: connections made to go, refusals, drops.
+fn counters(netns: &Netns) -> [u64; 3] {
+    [Stat::EarlyDrop, Stat::Full, Stat::Drop].map(|stat| netns.stats.total(stat))
+}
+
+fn since(netns: &Netns, before: [u64; 3]) -> [u64; 3] {
+    let [a, b, c] = counters(netns);
+    [a - before[0], b - before[1], c - before[2]]
+}
+
+#[kunit_tests(rust_ct_limit)]
+mod tests {
+    use super::*;
+
+    /// Up to the limit everybody is let in.
+    #[test]
+    fn up_to_the_limit() -> Result {
+        case(|netns| {
+            let _limit = Limit::set(5);
+            let before = counters(netns);
+            for port in 1..=5 {
+                check_eq!(send(port)?, PASSES, "port {}", port);
+            }
+            check_eq!((netns.connections(), since(netns, before)), (5, [0, 0, 0]));
+            Ok(())
+        })
+    }
+
+    /// At the limit, one who is not assured has to go, from the first of eight buckets that has
+    /// any; nobody does who is assured.
+    #[test]
+    fn the_unassured_make_room() -> Result {
+        // In which bucket behind the newcomer's somebody is, whether assured, and what becomes of
+        // both.
+        let rows = [
+            (0, false, PASSES),
+            (3, false, PASSES),
+            (RANGE - 1, false, PASSES),
+            (RANGE, false, REFUSED),
+            (0, true, REFUSED),
+            (3, true, REFUSED),
+        ];
+        case(|netns| {
+            let (port, bucket) = newcomer()?;
+            for (distance, assured, expected) in rows {
+                let old = at_bucket(ipproto::UDP, bucket + distance, bucket, 5000)?;
+                if assured {
+                    old.set_status(Status::ASSURED);
+                }
+                let before = counters(netns);
+                let limit = Limit::set(1);
+                let found = send(port)?;
+                drop(limit);
+
+                let what = (distance, assured);
+                check_eq!(found, expected, "{:?}", what);
+                let counts = if expected == PASSES {
+                    [1, 0, 0]
+                } else {
+                    [0, 1, 1]
+                };
+                check_eq!(since(netns, before), counts, "{:?}", what);
+                check_eq!(
+                    old.status().contains(Status::DYING),
+                    expected == PASSES,
+                    "{:?}",
+                    what
+                );
+                check_eq!(in_table(), 1, "{:?}", what);
+                drop(old);
+                TABLE.kill_all(None);
+            }
+            Ok(())
+        })
+    }
+
+    /// The search goes on from the last bucket to the first.
+    #[test]
+    fn the_search_goes_round() -> Result {
+        case(|netns| {
+            let last = BUCKETS as usize - 1;
+            let mut newcomer = None;
+            for port in 1..u16::MAX {
+                let original = Tuple::new(
+                    Family::Ipv4,
+                    ipproto::UDP,
+                    crate::tuple::Addr::v4(skbs::CLIENT),
+                    crate::tuple::Addr::v4(skbs::SERVER),
+                )
+                .with_ports(port, 53);
+                if buckets(&original)?[0] == last {
+                    newcomer = Some(port);
+                    break;
+                }
+            }
+            let old = at_bucket(ipproto::UDP, 2, 0, 5000)?;
+            let _limit = Limit::set(1);
+            check_eq!(send(newcomer.ok_or(ENOENT)?)?, PASSES);
+            check!(old.status().contains(Status::DYING));
+            check_eq!(netns.connections(), 2);
+            Ok(())
+        })
+    }
+
+    /// Nobody makes room for another namespace.
+    #[test]
+    fn namespaces_do_not_make_room_for_each_other() -> Result {
+        case(|netns| {
+            let other = OtherNet::get()?;
+            let (port, bucket) = newcomer()?;
+            let kept = at_bucket(ipproto::UDP, bucket, bucket, 5000)?;
+            kept.set_status(Status::ASSURED);
+            let guard = rcu::read_lock();
+            let (theirs, original) = (5000..1_000_000)
+                .map(|n| (n, tuple(ipproto::UDP, n)))
+                .find(|(_, original)| {
+                    let key = Key::new(original, Zone::DEFAULT, other.net());
+                    let hash = key.hash(Direction::Original);
+                    TABLE.index(hash, ReadSide::of(&guard)) == bucket
+                })
+                .ok_or(ENOENT)?;
+            drop(guard);
+            let reply = original.invert().ok_or(EINVAL)?;
+            let conn = begin_in(other.net(), &original, &reply, Zone::DEFAULT)?;
+            enter(&conn)?;
+
+            let _limit = Limit::set(1);
+            check_eq!(send(port)?, REFUSED, "theirs is {}", theirs);
+            check!(!conn.status().contains(Status::DYING));
+            check_eq!(netns.connections(), 1);
+            Ok(())
+        })
+    }
+
+    /// A refusal leaves nothing behind.
+    #[test]
+    fn a_refusal_leaves_nothing() -> Result {
+        case(|netns| {
+            let (port, bucket) = newcomer()?;
+            let old = at_bucket(ipproto::UDP, bucket, bucket, 5000)?;
+            old.set_status(Status::ASSURED);
+            let _limit = Limit::set(1);
+            for _ in 0..20 {
+                check_eq!(send(port)?, REFUSED);
+            }
+            check_eq!(
+                (netns.connections(), in_table(), old.use_count()),
+                (1, 1, 2)
+            );
+            Ok(())
+        })
+    }
+
+    /// After a refusal the worker makes room in a namespace that is nearly full: those who are not
+    /// assured go, and those who are closing; afterwards it stops.
+    #[test]
+    fn the_worker_makes_room() -> Result {
+        case(|netns| {
+            while Expiry::run() == 1 {}
+            let (port, bucket) = newcomer()?;
+            let far = (bucket + 100) % BUCKETS as usize;
+            let is = |state: State, assured: bool, from: u32| {
+                let conn = at_bucket(ipproto::TCP, far, bucket, from)?;
+                conn.lock().tcp().state = state as u8;
+                if assured {
+                    conn.set_status(Status::ASSURED);
+                }
+                Ok::<_, Error>(conn)
+            };
+            let rows = [
+                (is(State::Established, true, 10_000)?, false),
+                (is(State::Established, false, 110_000)?, true),
+                (is(State::TimeWait, true, 210_000)?, true),
+                (is(State::SynSent, false, 310_000)?, true),
+            ];
+            // Nobody has asked yet.
+            let limit = Limit::set(4);
+            while Expiry::run() == 1 {}
+            check_eq!(in_table(), 4);
+
+            check_eq!(send(port)?, REFUSED);
+            MAX.store(400, Relaxed);
+            crate::expire::press();
+            while Expiry::run() == 1 {}
+            check_eq!(in_table(), 4, "there is room");
+
+            // The limit counts in hundredths.
+            MAX.store(99, Relaxed);
+            crate::expire::press();
+            while Expiry::run() == 1 {}
+            drop(limit);
+            for (n, (conn, gone)) in rows.iter().enumerate() {
+                check_eq!(conn.status().contains(Status::DYING), *gone, "row {}", n);
+            }
+            check_eq!(in_table(), 1);
+
+            let late = entered(&tuple(ipproto::UDP, 1))?;
+            let _limit = Limit::set(1);
+            while Expiry::run() == 1 {}
+            check!(!late.status().contains(Status::DYING), "pressed no more");
+            check_eq!(netns.connections(), 5);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Connections for tests, and the table that each test case finds and leaves empty.
+
+use crate::{
+    bindings,
+    conn::{
+        Beginning,
+        Conn,
+        Fresh,
+        Key, //
+    },
+    netns::{
+        Netns,
+        NETNS, //
+    },
+    sys::{
+        net::Net,
+        rcu::ReadSide,
+        time::HZ, //
+    },
+    table::{
+        Cursor,
+        Place,
+        TABLE, //
+    },
+    tuple::{
+        Addr,
+        Direction,
+        Tuple, //
+    },
+    wire::{
+        ipproto,
+        Family, //
+    },
+    zone::Zone, //
+};
+use core::ptr::NonNull;
+use kernel::{
+    error::to_result,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+
+/// Runs a test case with the state of the initial namespace. There is no connection before, and
+/// none afterwards: whoever forgets to give a reference back fails here.
+pub(crate) fn case(body: impl FnOnce(&'static Netns) -> Result) -> Result {
+    let netns = NETNS.get(Net::init()).ok_or(ENOENT)?;
+    check_eq!(netns.connections(), 0, "an earlier case has left something");
+    let result = body(netns);
+    TABLE.kill_all(None);
+    result?;
+    check_eq!(netns.connections(), 0, "a reference was kept");
+    Ok(())
+}
+
+/// The tuple of the first packet of connection number `n`, one for each number.
+pub(crate) fn tuple(proto: u8, n: u32) -> Tuple {
+    let [a, b, c, d] = n.to_be_bytes();
+    let (src, dst) = (Addr::v4([10, a, b, 1]), Addr::v4([192, 0, 2, 1]));
+    let port = u16::from_be_bytes([c, d]);
+    Tuple::new(Family::Ipv4, proto, src, dst).with_ports(port, 80)
+}
+
+/// The same with UDP.
+pub(crate) fn udp(n: u32) -> Tuple {
+    tuple(ipproto::UDP, n)
+}
+
+/// An unconfirmed connection of a namespace, which lives for an hour once it is in the table.
+pub(crate) fn begin_in(
+    net: &Net,
+    original: &Tuple,
+    reply: &Tuple,
+    zone: Zone,
+) -> Result<ARef<Conn>> {
+    let netns = NETNS.get(net).ok_or(ENOENT)?;
+    let hash = Key::new(original, zone, net).hash(Direction::Original);
+    let beginning = Beginning {
+        original,
+        reply,
+        zone,
+        hash,
+    };
+    netns.count();
+    let Some(fresh) = Fresh::new(net, &beginning) else {
+        netns.uncount();
+        return Err(ENOMEM);
+    };
+    let conn = fresh.publish();
+    conn.refresh(3600 * HZ);
+    Ok(conn)
+}
+
+/// An unconfirmed connection of the initial namespace, in no zone.
+pub(crate) fn begin(original: &Tuple) -> Result<ARef<Conn>> {
+    let reply = original.invert().ok_or(EINVAL)?;
+    begin_in(Net::init(), original, &reply, Zone::DEFAULT)
+}
+
+/// Enters a connection into the table.
+///
+/// # Errors
+///
+/// `EEXIST` if one of its tuples is taken, `ENOSPC` if one of its buckets is crowded.
+pub(crate) fn enter(conn: &Conn) -> Result {
+    let reply = conn.key(Direction::Reply).hash(Direction::Reply);
+    let pair = TABLE
+        .lock_pair(conn.hash(Direction::Original), reply)
+        .ok_or(ENODEV)?;
+    match pair.place(conn) {
+        Place::Free => (),
+        Place::Taken(_) => return Err(EEXIST),
+        Place::Crowded => return Err(ENOSPC),
+    }
+    conn.store_hash(Direction::Reply, reply);
+    conn.begin_timeout();
+    pair.enter(conn);
+    Ok(())
+}
+
+/// A connection that is in the table.
+pub(crate) fn entered(original: &Tuple) -> Result<ARef<Conn>> {
+    let conn = begin(original)?;
+    enter(&conn)?;
+    Ok(conn)
+}
+
+/// Looks a connection up by the tuple of a packet, in a zone of a namespace.
+pub(crate) fn find_in(net: &Net, tuple: &Tuple, zone: Zone) -> Option<(ARef<Conn>, Direction)> {
+    let key = Key::new(tuple, zone, net);
+    let guard = rcu::read_lock();
+    let rcu = ReadSide::of(&guard);
+    let found = TABLE
+        .find(&key, key.hash(Direction::Original), rcu)
+        .or_else(|| TABLE.find(&key, key.hash(Direction::Reply), rcu));
+    drop(guard);
+    found
+}
+
+/// Looks a connection of the initial namespace up, in no zone.
+pub(crate) fn find(tuple: &Tuple) -> Option<(ARef<Conn>, Direction)> {
+    find_in(Net::init(), tuple, Zone::DEFAULT)
+}
+
+/// Calls `f` for each connection of a namespace, or of all, in the order of the table, until it
+/// fails.
+pub(crate) fn walk(net: Option<&Net>, mut f: impl FnMut(&Conn) -> Result) -> Result {
+    let mut at = Some(Cursor::BEGIN);
+    while let Some((conn, cursor)) = at.and_then(|at| TABLE.seek(at, Direction::Original, net)) {
+        f(&conn)?;
+        at = cursor.next();
+    }
+    Ok(())
+}
+
+/// How many connections a walk meets.
+pub(crate) fn in_table() -> usize {
+    let mut met = 0usize;
+    // The closure does not fail.
+    let _ = walk(None, |_| {
+        met = met.wrapping_add(1);
+        Ok(())
+    });
+    met
+}
+
+/// Starts a program, which ends by itself. Process context.
+fn start<const N: usize>(words: [&'static CStr; N]) -> Result {
+    let null = core::ptr::null_mut();
+    let mut argv = KVec::new();
+    for word in words {
+        argv.push(word.as_char_ptr().cast_mut(), GFP_KERNEL)?;
+    }
+    argv.push(null, GFP_KERNEL)?;
+    let mut envp = [c"PATH=/usr/bin:/bin".as_char_ptr().cast_mut(), null];
+    // SAFETY: Both are lists of C strings that end with a null pointer. The call ends once the
+    // program runs, and nobody writes to them.
+    to_result(unsafe { bindings::rct_kunit_exec(argv.as_mut_ptr(), envp.as_mut_ptr()) })
+}
+
+/// A namespace that is not the initial one, which cannot go away while this lives.
+pub(crate) struct OtherNet(NonNull<bindings::net>);
+
+impl OtherNet {
+    /// Takes one that is there, or has a process make one for itself. Process context.
+    pub(crate) fn get() -> Result<Self> {
+        // SAFETY: Process context.
+        let take = || NonNull::new(unsafe { bindings::rct_kunit_get_net() }).map(Self);
+        if let Some(net) = take() {
+            return Ok(net);
+        }
+        // The kernel exports no way to make a namespace: a process has to.
+        start([c"/usr/bin/unshare", c"--net", c"/usr/bin/sleep", c"5"])?;
+        for _ in 0..400 {
+            if let Some(net) = take() {
+                return Ok(net);
+            }
+            fsleep(Delta::from_millis(10));
+        }
+        pr_err!("# no process made a namespace\n");
+        Err(ETIMEDOUT)
+    }
+
+    /// The namespace.
+    pub(crate) fn net(&self) -> &Net {
+        // SAFETY: The reference that was taken keeps the namespace alive.
+        unsafe { Net::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for OtherNet {
+    fn drop(&mut self) {
+        // SAFETY: The reference is ours.
+        unsafe { bindings::rct_kunit_put_net(self.0.as_ptr()) };
+    }
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Parameters: which texts are numbers, which numbers are right, and what they do.
+
+use crate::{
+    maker::case,
+    netns::MAX,
+    param,
+    sys::memory,
+    table::{
+        self,
+        TABLE, //
+    },
+    BUCKETS,
+    SETTLED, //
+};
+use kernel::{
+    macros::kunit_tests,
+    prelude::*,
+    sync::atomic::Relaxed, //
+};
+
+/// Texts that are no number, or one that is too large or small whatever it is for.
+const WRONG: [&CStr; 14] = [
+    c"",
+    c"\n",
+    c"0",
+    c"-1",
+    c"+1",
+    c" 1",
+    c"1 ",
+    c"1\n\n",
+    c"0x10",
+    c"1k",
+    c"1.5",
+    c"4294967296",
+    c"99999999999999999999",
+    c"\xff",
+];
+
+#[kunit_tests(rust_ct_param)]
+mod tests {
+    use super::*;
+
+    /// Without a parameter, the size goes by the memory of the machine, and the limit is the size.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_init_start().
+    #[test]
+    fn defaults_go_by_memory() -> Result {
+        const GIB: usize = 1 << 30;
+        let expected = match memory::total() {
+            bytes if bytes > 4 * GIB => 262_144,
+            bytes if bytes > GIB => 65_536,
+            bytes => (bytes / 16_384 / size_of::<usize>()).max(1024),
+        };
+        let settled = SETTLED.load(Relaxed);
+        check_eq!(settled as usize, expected);
+        Ok(())
+    }
+
+    /// The limit is a number that fits a positive int.
+    #[test]
+    fn limits() -> Result {
+        let usual = param::max();
+        let _writable = param::Writable::new();
+        for (text, max) in [
+            (c"1", 1),
+            (c"0001\n", 1),
+            (c"2147483647", 2_147_483_647),
+            (c"65536", 65_536),
+        ] {
+            check_eq!(param::set_max(text), Ok(()), "{:?}", text);
+            check_eq!(param::max(), max, "{:?}", text);
+        }
+        let wrong = [&WRONG[..], &[c"2147483648", c"4294967295"]];
+        for text in wrong.into_iter().flatten() {
+            check_eq!(param::set_max(text), Err(EINVAL), "{:?}", text);
+            check_eq!(param::max(), 65_536, "{:?}", text);
+        }
+        MAX.store(usual, Relaxed);
+        Ok(())
+    }
+
+    /// The size of the table changes when it is written, and is rounded up to whole pages of
+    /// buckets.
+    #[test]
+    fn sizes() -> Result {
+        case(|_| {
+            let _writable = param::Writable::new();
+            for (text, size) in [
+                (c"1", 512),
+                (c"513\n", 1024),
+                (c"2048", 2048),
+                (c"512", BUCKETS),
+            ] {
+                check_eq!(param::set_hashsize(text), Ok(()), "{:?}", text);
+                check_eq!(
+                    (param::hashsize(), TABLE.size()),
+                    (size, size),
+                    "{:?}",
+                    text
+                );
+            }
+            let wrong = [&WRONG[..], &[c"268434945", c"4294967295"]];
+            for text in wrong.into_iter().flatten() {
+                check_eq!(param::set_hashsize(text), Err(EINVAL), "{:?}", text);
+                check_eq!(param::hashsize(), BUCKETS, "{:?}", text);
+            }
+            Ok(())
+        })
+    }
+
+    /// What is written before the module runs is kept for it: the largest size is right, and the
+    /// limit is eight times the size if only that was asked for.
+    #[test]
+    fn what_is_asked_for_at_load_is_settled() -> Result {
+        let usual = param::max();
+        let largest = table::MAX_SIZE;
+        check!(largest <= i32::MAX as u32 / 8 && largest > i32::MAX as u32 / 8 - 512);
+        let rows = [
+            (c"1000", 1000, 8000),
+            (c"1", 1, 8),
+            (c"268434944", 268_434_944, 2_147_479_552),
+        ];
+        for (text, size, max) in rows {
+            check_eq!(param::set_hashsize(text), Ok(()), "{:?}", text);
+            check_eq!((param::settle(), param::max()), (size, max), "{:?}", text);
+            check_eq!(param::hashsize(), BUCKETS, "{:?}", text);
+        }
+        check_eq!(param::set_hashsize(c"268434945"), Err(EINVAL));
+        check_eq!(param::settle(), 268_434_944);
+
+        check_eq!(param::set_max(c"77"), Ok(()));
+        check_eq!((param::settle(), param::max()), (268_434_944, 77));
+        MAX.store(usual, Relaxed);
+        Ok(())
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Tests of rust_ct in the kernel.
+//!
+//! The module is made of rust_ct's own files, and tests them where they live: on real packets, with
+//! the kernel's allocator, its locks and RCU. It registers no hook and publishes no tracker, so
+//! that it meets no packet but those that its tests make. KUnit runs the suites once the module is
+//! loaded; the log has the results. One file is about one noun, as in rust_ct.
+
+// Without this the suites would vanish without a word.
+#[cfg(not(CONFIG_KUNIT = "y"))]
+compile_error!("rust_ct_kunit needs a kernel with CONFIG_KUNIT=y");
+
+/// The files under test; an inline module gives their own modules the right directory.
+#[path = "../rust_ct"]
+#[allow(dead_code)] // Hooks, parameters and exports are entered from C that is not here.
+mod rust_ct {
+    pub(crate) mod begin;
+    pub(crate) mod bindings;
+    pub(crate) mod confirm;
+    pub(crate) mod conn;
+    pub(crate) mod expire;
+    pub(crate) mod export;
+    pub(crate) mod hooks;
+    pub(crate) mod l4proto;
+    pub(crate) mod line;
+    pub(crate) mod netns;
+    pub(crate) mod packet;
+    pub(crate) mod param;
+    pub(crate) mod pernet;
+    pub(crate) mod reason;
+    pub(crate) mod show;
+    pub(crate) mod stat;
+    pub(crate) mod state;
+    pub(crate) mod sys;
+    pub(crate) mod table;
+    pub(crate) mod timeout;
+    pub(crate) mod tuple;
+    pub(crate) mod wire;
+    pub(crate) mod zone;
+}
+
+// They call each other by these names.
+use rust_ct::*;
+
+#[macro_use]
+mod check;
+mod maker;
+mod random;
+mod skbs;
+mod text;
+mod thread;
+
+mod confirm_test;
+mod conn_test;
+mod expire_test;
+mod l4proto_test;
+mod limit_test;
+mod line_test;
+mod param_test;
+mod state_test;
+mod table_test;
+mod timeout_test;
+mod tuple_test;
+mod wire_test;
+
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
+};
+
+module! {
+    type: RustCtKunit,
+    name: "rust_ct_kunit",
+    authors: ["The rust_ct developers"],
+    description: "KUnit tests of rust_ct",
+    license: "GPL",
+    params: {
+        seed: u64 {
+            default: 0,
+            description: "seed of the random tests, as an earlier log has it (default: drawn)",
+        },
+    },
+}
+
+/// How many buckets the table has while no test changes it.
+const BUCKETS: u32 = 512;
+
+/// The size that the table would have by default.
+static SETTLED: Atomic<u32> = Atomic::new(0);
+
+/// The loaded module.
+///
+/// Fields are dropped in their order, as those of rust_ct.
+struct RustCtKunit {
+    _netns: sys::pernet::Registration<netns::Netns>,
+    _cache: sys::slab::Created<conn::Conn>,
+    _table: table::SetUp,
+}
+
+impl kernel::Module for RustCtKunit {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        // SAFETY: The kernel's variable is a pointer that is valid throughout.
+        let tracker = unsafe { (&raw const bindings::nf_ct_hook).read_volatile() };
+        if !tracker.is_null() {
+            pr_err!(
+                "a connection tracker is loaded: unload it first (rmmod rust_ct nf_conntrack)\n"
+            );
+            return Err(EBUSY);
+        }
+        SETTLED.store(param::settle(), Relaxed);
+        conn::HASH_KEY.draw();
+        export::ID_KEY.draw();
+        let table = table::TABLE.set_up(BUCKETS)?;
+        let cache = conn::CACHE.create(c"rust_ct_kunit", conn::FREE_POINTER)?;
+        let netns = netns::NETNS.register()?;
+        random::begin(module_parameters::seed.value());
+        Ok(Self {
+            _netns: netns,
+            _cache: cache,
+            _table: table,
+        })
+    }
+}

@@ -1,0 +1,621 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table: who is found in it, who is refused, and that nobody is lost while others come and go
+//! and the table grows and shrinks.
+
+use crate::{
+    conn::Conn,
+    maker::{
+        begin,
+        begin_in,
+        case,
+        enter,
+        entered,
+        find,
+        find_in,
+        in_table,
+        tuple,
+        udp,
+        walk,
+        OtherNet, //
+    },
+    netns::NETNS,
+    random::Random,
+    sys::{
+        net::Net,
+        rcu::ReadSide, //
+    },
+    table::{
+        self,
+        Visit,
+        TABLE, //
+    },
+    thread::Thread,
+    tuple::{
+        Addr,
+        Direction,
+        Tuple, //
+    },
+    wire::{
+        ipproto,
+        Family, //
+    },
+    zone::Zone,
+    BUCKETS, //
+};
+use core::ops::ControlFlow;
+use kernel::{
+    macros::kunit_tests,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        rcu, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
+};
+
+/// How many connections stay in the table while others come and go.
+const STAYING: u32 = 128;
+/// The numbers of those that come and go begin here.
+const PASSING: u32 = 10_000;
+/// How many there are of those at once.
+const CROWD: u32 = 64;
+/// The numbers of those that are never in the table begin here.
+const ABSENT: u32 = 20_000;
+
+/// Tells whether a packet with a tuple is found to belong to a connection, in a direction.
+fn leads_to(tuple: &Tuple, conn: &Conn, dir: Direction) -> bool {
+    find(tuple).is_some_and(|(found, at)| core::ptr::eq(&*found, conn) && at == dir)
+}
+
+fn zone(id: u16, dir: u8) -> Zone {
+    Zone { id, flags: 0, dir }
+}
+
+/// Gives the table its usual size back.
+struct Resized;
+
+impl Drop for Resized {
+    fn drop(&mut self) {
+        if TABLE.resize(BUCKETS).is_err() {
+            pr_err!("# the table keeps {} buckets\n", TABLE.size());
+        }
+    }
+}
+
+/// How often a step of a thread was done, and what it does next.
+static STEPS: Atomic<u32> = Atomic::new(0);
+
+/// Looks each staying connection up, by both of its tuples, and one that is not there.
+fn look_up_all() -> Result {
+    for n in 0..STAYING {
+        for dir in Direction::BOTH {
+            let original = udp(n);
+            let tuple = match dir {
+                Direction::Original => original,
+                Direction::Reply => original.invert().ok_or(EINVAL)?,
+            };
+            let Some((conn, at)) = find(&tuple) else {
+                check!(false, "connection {} was missed", n);
+                break;
+            };
+            check_eq!((conn.tuple(dir), at), (tuple, dir), "connection {}", n);
+        }
+    }
+    let absent = udp(ABSENT.wrapping_add(STEPS.add_one()));
+    check!(
+        find(&absent).is_none(),
+        "somebody else's connection was found"
+    );
+    Ok(())
+}
+
+/// Lets a crowd come and go, and the table grow and shrink.
+fn churn() -> Result {
+    const SIZES: [u32; 4] = [1024, 4096, 512, 1536];
+    let step = STEPS.add_one();
+    let mut crowd: [Option<ARef<Conn>>; CROWD as usize] = [const { None }; CROWD as usize];
+    for (n, place) in (PASSING..).zip(&mut crowd) {
+        *place = Some(entered(&udp(n))?);
+    }
+    for conn in crowd.iter().flatten() {
+        check!(TABLE.kill(conn));
+    }
+    if step % 4 == 0 {
+        TABLE.resize(SIZES[(step / 4) as usize % SIZES.len()])?;
+    }
+    Ok(())
+}
+
+trait Count {
+    fn add_one(&self) -> u32;
+}
+
+impl Count for Atomic<u32> {
+    fn add_one(&self) -> u32 {
+        // Only one thread at a time counts.
+        let before = self.load(Relaxed);
+        self.store(before.wrapping_add(1), Relaxed);
+        before
+    }
+}
+
+/// The connections that stay.
+fn staying() -> Result<KVec<ARef<Conn>>> {
+    STEPS.store(0, Relaxed);
+    let mut conns = KVec::new();
+    for n in 0..STAYING {
+        conns.push(entered(&udp(n))?, GFP_KERNEL)?;
+    }
+    Ok(conns)
+}
+
+/// Walks over the table: each staying connection is met once.
+fn walk_once(round: u32) -> Result {
+    let mut met = [0u8; STAYING as usize];
+    let mut strangers = 0u32;
+    walk(Some(Net::init()), |conn| {
+        let port = usize::from(conn.tuple(Direction::Original).src_port());
+        match met.get_mut(port) {
+            Some(count) => *count = count.saturating_add(1),
+            None => strangers = strangers.wrapping_add(1),
+        }
+        Ok(())
+    })?;
+    for (n, count) in met.iter().enumerate() {
+        check_eq!(*count, 1, "connection {} in round {}", n, round);
+    }
+    // The crowd is entered anew during the walk, but a walk does not go on for ever.
+    check!(strangers < 100 * CROWD, "{} strangers", strangers);
+    Ok(())
+}
+
+/// The number of a UDP connection, from `from` on, whose first packet is in a bucket and whose
+/// answers are not.
+fn next_in_bucket(index: usize, from: u32, rcu: ReadSide<'_>) -> Result<(u32, Tuple)> {
+    for n in from..from.saturating_add(1_000_000) {
+        let original = udp(n);
+        let reply = original.invert().ok_or(EINVAL)?;
+        let bucket = |tuple: &Tuple, dir| {
+            let key = crate::conn::Key::new(tuple, Zone::DEFAULT, Net::init());
+            TABLE.index(key.hash(dir), rcu)
+        };
+        if bucket(&original, Direction::Original) == index
+            && bucket(&reply, Direction::Reply) != index
+        {
+            return Ok((n, original));
+        }
+    }
+    Err(ENOENT)
+}
+
+#[kunit_tests(rust_ct_table)]
+mod tests {
+    use super::*;
+
+    /// A connection is found by the packets of both directions, whatever its protocol and family,
+    /// until it is killed.
+    #[test]
+    fn found_both_ways() -> Result {
+        case(|netns| {
+            let (v4, v6) = (Addr::v4([10, 0, 0, 1]), Addr::v6([7; 16]));
+            let plain = |family, proto, addr| Tuple::new(family, proto, addr, Addr::default());
+            let rows = [
+                plain(Family::Ipv4, ipproto::TCP, v4).with_ports(1, 2),
+                plain(Family::Ipv4, ipproto::UDP, v4).with_ports(1, 2),
+                plain(Family::Ipv4, ipproto::SCTP, v4).with_ports(1, 2),
+                plain(Family::Ipv4, ipproto::ICMP, v4).with_icmp(8, 0, 1),
+                plain(Family::Ipv4, ipproto::GRE, v4).with_ports(0, 9),
+                plain(Family::Ipv4, 50, v4),
+                plain(Family::Ipv6, ipproto::TCP, v6).with_ports(1, 2),
+                plain(Family::Ipv6, ipproto::UDP, v6).with_ports(1, 2),
+                plain(Family::Ipv6, ipproto::ICMPV6, v6).with_icmp(128, 0, 1),
+                plain(Family::Ipv6, 50, v6),
+            ];
+            for (row, original) in rows.iter().enumerate() {
+                check!(find(original).is_none(), "row {} before", row);
+                entered(original)?;
+            }
+            check_eq!((netns.connections(), in_table()), (10, 10));
+            for (row, original) in rows.iter().enumerate() {
+                let (conn, dir) = find(original).ok_or(ENOENT)?;
+                check_eq!(
+                    (conn.tuple(dir), dir),
+                    (*original, Direction::Original),
+                    "row {}",
+                    row
+                );
+                let reply = original.invert().ok_or(EINVAL)?;
+                check!(leads_to(&reply, &conn, Direction::Reply), "row {}", row);
+                check!(TABLE.kill(&conn), "row {}", row);
+                check!(
+                    find(original).is_none() && find(&reply).is_none(),
+                    "row {} after",
+                    row
+                );
+            }
+            Ok(())
+        })
+    }
+
+    /// An unconfirmed connection is not found.
+    #[test]
+    fn unconfirmed_is_not_found() -> Result {
+        case(|_| {
+            let conn = begin(&udp(1))?;
+            check!(find(&udp(1)).is_none());
+            enter(&conn)?;
+            check!(leads_to(&udp(1), &conn, Direction::Original));
+            Ok(())
+        })
+    }
+
+    /// A tuple is taken by one connection, in whichever direction; with another zone or namespace
+    /// it is another tuple.
+    #[test]
+    fn tuples_are_taken_once() -> Result {
+        case(|_| {
+            let (net, original) = (Net::init(), udp(1));
+            let reply = original.invert().ok_or(EINVAL)?;
+            let other = udp(2).invert().ok_or(EINVAL)?;
+            let both = Zone::DIR_ORIGINAL | Zone::DIR_REPLY;
+            entered(&original)?;
+            let rows = [
+                ("the same", original, reply, Zone::DEFAULT, Err(EEXIST)),
+                (
+                    "the same one's first packet",
+                    original,
+                    other,
+                    Zone::DEFAULT,
+                    Err(EEXIST),
+                ),
+                (
+                    "the same one's answers",
+                    udp(3),
+                    reply,
+                    Zone::DEFAULT,
+                    Err(EEXIST),
+                ),
+                (
+                    "the other way round",
+                    reply,
+                    original,
+                    Zone::DEFAULT,
+                    Err(EEXIST),
+                ),
+                ("in a zone", original, reply, zone(5, both), Ok(())),
+                (
+                    "in the same zone",
+                    original,
+                    reply,
+                    zone(5, both),
+                    Err(EEXIST),
+                ),
+                (
+                    "in the zone of its answers",
+                    original,
+                    other,
+                    zone(5, Zone::DIR_REPLY),
+                    Err(EEXIST),
+                ),
+                (
+                    "nobody's",
+                    udp(4),
+                    udp(4).invert().ok_or(EINVAL)?,
+                    Zone::DEFAULT,
+                    Ok(()),
+                ),
+            ];
+            for (what, original, reply, zone, expected) in rows {
+                let conn = begin_in(net, &original.with_dir(Direction::Original), &reply, zone)?;
+                check_eq!(enter(&conn), expected, "{}", what);
+            }
+            Ok(())
+        })
+    }
+
+    /// A zone counts in the directions that it applies to.
+    #[test]
+    fn zones_count_by_direction() -> Result {
+        let both = Zone::DIR_ORIGINAL | Zone::DIR_REPLY;
+        // The directions, whether the first packet is found in zone 7 and in none, and so the
+        // answer.
+        let rows = [
+            (both, [true, false], [true, false]),
+            (Zone::DIR_ORIGINAL, [true, false], [false, true]),
+            (Zone::DIR_REPLY, [false, true], [true, false]),
+        ];
+        case(|_| {
+            for (dirs, ahead, back) in rows {
+                let (net, original) = (Net::init(), udp(1));
+                let reply = original.invert().ok_or(EINVAL)?;
+                let conn = begin_in(net, &original, &reply, zone(7, dirs))?;
+                enter(&conn)?;
+                let found = |tuple: &Tuple, zone| find_in(net, tuple, zone).map(|(_, dir)| dir);
+                for (tuple, dir, expected) in [
+                    (&original, Direction::Original, ahead),
+                    (&reply, Direction::Reply, back),
+                ] {
+                    let zones = [zone(7, both), Zone::DEFAULT];
+                    let got = zones.map(|zone| found(tuple, zone) == Some(dir));
+                    check_eq!(got, expected, "directions {}, {:?}", dirs, dir);
+                }
+                check!(found(&original, zone(8, both)).is_none());
+                check!(TABLE.kill(&conn));
+            }
+            Ok(())
+        })
+    }
+
+    /// A bucket with more connections than can have got there by chance takes no more, from
+    /// somewhere between 51 and 80 on.
+    #[test]
+    fn a_crowded_bucket_refuses() -> Result {
+        const BUCKET: usize = 100;
+        case(|_| {
+            let mut from = 0;
+            let mut inside = 0u32;
+            let refused = loop {
+                let guard = rcu::read_lock();
+                let (n, original) = next_in_bucket(BUCKET, from, ReadSide::of(&guard))?;
+                drop(guard);
+                from = n.wrapping_add(1);
+                match entered(&original) {
+                    Ok(_) => inside = inside.wrapping_add(1),
+                    Err(e) => break e,
+                }
+                check!(inside <= 80, "{} are in one bucket", inside);
+            };
+            check_eq!(refused, ENOSPC);
+            check!((51..=80).contains(&inside), "refused behind {}", inside);
+            // Elsewhere there is room.
+            let guard = rcu::read_lock();
+            let (_, original) = next_in_bucket(BUCKET + 1, 0, ReadSide::of(&guard))?;
+            drop(guard);
+            check_eq!(entered(&original).map(|_| ()), Ok(()));
+            Ok(())
+        })
+    }
+
+    /// A table of another size holds the same connections, and they are found.
+    #[test]
+    fn resizing_keeps_everybody() -> Result {
+        case(|netns| {
+            let _size = Resized;
+            check_eq!(TABLE.size(), BUCKETS);
+            for n in 0..1000 {
+                entered(&udp(n))?;
+            }
+            for (asked, got) in [
+                (513, 1024),
+                (4096, 4096),
+                (1, 512),
+                (1024, 1024),
+                (1024, 1024),
+            ] {
+                check_eq!(TABLE.resize(asked), Ok(()));
+                check_eq!(TABLE.size(), got, "asked for {}", asked);
+                check_eq!(
+                    (in_table(), netns.connections()),
+                    (1000, 1000),
+                    "size {}",
+                    got
+                );
+                for n in 0..1000 {
+                    let reply = udp(n).invert().ok_or(EINVAL)?;
+                    check!(
+                        find(&udp(n)).is_some() && find(&reply).is_some(),
+                        "{} of size {}",
+                        n,
+                        got
+                    );
+                }
+            }
+            for asked in [0, table::MAX_SIZE + 1, u32::MAX] {
+                check_eq!(TABLE.resize(asked), Err(EINVAL), "{}", asked);
+            }
+            check_eq!(TABLE.size(), 1024);
+            Ok(())
+        })
+    }
+
+    /// A walk meets each connection that is there throughout once, while a thread on another
+    /// processor lets others come and go and resizes the table.
+    #[test]
+    fn walks_meet_everybody_once() -> Result {
+        case(|_| {
+            let _size = Resized;
+            let stay = staying()?;
+            let thread = Thread::start(1, churn)?;
+            let mut round = 0;
+            while STEPS.load(Relaxed) < 40 {
+                walk_once(round)?;
+                round += 1;
+            }
+            thread.stop()?;
+            check!(round >= 3, "{} rounds", round);
+            check_eq!(in_table(), stay.len());
+            Ok(())
+        })
+    }
+
+    /// A lookup on another processor never misses a connection that is there, nor finds one that is
+    /// not meant, while others come and go, their memory is reused, and the table is resized.
+    #[test]
+    fn lookups_miss_nobody() -> Result {
+        case(|_| {
+            let _size = Resized;
+            let stay = staying()?;
+            let thread = Thread::start(1, look_up_all)?;
+            let mut rounds = 0u32;
+            while STEPS.load(Relaxed) < 40 {
+                churn_without_counting(rounds)?;
+                rounds = rounds.wrapping_add(1);
+            }
+            thread.stop()?;
+            check!(rounds >= 3, "{} rounds", rounds);
+            check_eq!(in_table(), stay.len());
+            Ok(())
+        })
+    }
+
+    fn churn_without_counting(round: u32) -> Result {
+        for n in PASSING..PASSING + CROWD {
+            let conn = entered(&udp(n))?;
+            check!(TABLE.kill(&conn));
+        }
+        TABLE.resize([1024, 4096, 512, 1536][round as usize % 4])
+    }
+
+    /// Looks random tuples up against a list of what is in the table: what is found is what is
+    /// there.
+    #[test]
+    fn the_table_agrees_with_a_list() -> Result {
+        const NUMBERS: usize = 48;
+        case(|netns| {
+            let mut random = Random::of("the_table_agrees_with_a_list");
+            let mut list: [Option<ARef<Conn>>; NUMBERS] = [const { None }; NUMBERS];
+            for step in 0..3000 {
+                let n = random.below(NUMBERS);
+                let (original, place) = (udp(n as u32), list.get_mut(n).ok_or(EINVAL)?);
+                match random.below(3) {
+                    0 if place.is_none() => *place = Some(entered(&original)?),
+                    0 => check_eq!(entered(&original).map(|_| ()), Err(EEXIST), "step {}", step),
+                    1 => {
+                        let killed = place.take().is_some_and(|conn| TABLE.kill(&conn));
+                        check!(!killed || find(&original).is_none(), "step {}", step);
+                    }
+                    _ => {
+                        let found = find(&original).map(|(conn, _)| core::ptr::from_ref(&*conn));
+                        let expected = place.as_ref().map(|conn| core::ptr::from_ref(&**conn));
+                        check_eq!(found, expected, "step {}", step);
+                    }
+                }
+            }
+            let inside = list.iter().flatten().count();
+            check_eq!((in_table(), netns.connections() as usize), (inside, inside));
+            Ok(())
+        })
+    }
+
+    /// A visit sees one bucket, says whether it broke off, and where the table ends.
+    #[test]
+    fn visits_see_one_bucket() -> Result {
+        case(|_| {
+            entered(&udp(1))?;
+            let guard = rcu::read_lock();
+            let rcu = ReadSide::of(&guard);
+            let mut links = 0;
+            for index in 0..BUCKETS as usize {
+                let visit = TABLE.visit(index, rcu, |met| {
+                    links += usize::from(TABLE.index(met.hash(), rcu) == index);
+                    ControlFlow::Continue(())
+                });
+                check!(visit == Visit::Whole, "bucket {}", index);
+                let mut seen = false;
+                let visit = TABLE.visit(index, rcu, |_| {
+                    seen = true;
+                    ControlFlow::Break(())
+                });
+                check_eq!(visit == Visit::Broken, seen, "bucket {}", index);
+            }
+            check_eq!(links, 2);
+            let visit = TABLE.visit(BUCKETS as usize, rcu, |_| ControlFlow::Continue(()));
+            check!(visit == Visit::End);
+            Ok(())
+        })
+    }
+
+    /// Equal tuples in two namespaces are two connections, and each namespace is emptied by itself.
+    #[test]
+    fn namespaces_are_apart() -> Result {
+        case(|netns| {
+            let other = OtherNet::get()?;
+            let (here, there) = (Net::init(), other.net());
+            let theirs = NETNS.get(there).ok_or(ENOENT)?;
+            let reply = udp(1).invert().ok_or(EINVAL)?;
+            entered(&udp(1))?;
+            enter(&*begin_in(there, &udp(1), &reply, Zone::DEFAULT)?)?;
+            enter(&*begin_in(
+                there,
+                &udp(2),
+                &udp(2).invert().ok_or(EINVAL)?,
+                Zone::DEFAULT,
+            )?)?;
+            check_eq!(
+                (netns.connections(), theirs.connections(), in_table()),
+                (1, 2, 3)
+            );
+
+            let is_of = |net: &Net, tuple: &Tuple| {
+                find_in(net, tuple, Zone::DEFAULT).map(|(conn, _)| core::ptr::eq(conn.net(), net))
+            };
+            check_eq!(is_of(here, &udp(1)), Some(true));
+            check_eq!(is_of(there, &reply), Some(true));
+            check_eq!(
+                (is_of(here, &udp(2)), is_of(there, &udp(2))),
+                (None, Some(true))
+            );
+            let mut met = 0;
+            walk(Some(there), |conn| {
+                check!(core::ptr::eq(conn.net(), there));
+                met += 1;
+                Ok(())
+            })?;
+            check_eq!(met, 2);
+
+            TABLE.kill_all(Some(there));
+            check_eq!(
+                (netns.connections(), theirs.connections(), in_table()),
+                (1, 0, 1)
+            );
+            check_eq!(
+                (is_of(here, &udp(1)), is_of(there, &udp(1))),
+                (Some(true), None)
+            );
+            Ok(())
+        })
+    }
+
+    /// A namespace that goes away takes its connections along, and only its own.
+    #[test]
+    fn a_namespace_takes_its_connections_along() -> Result {
+        case(|_| {
+            let other = OtherNet::get()?;
+            entered(&udp(1))?;
+            for n in 0..100 {
+                let reply = udp(n).invert().ok_or(EINVAL)?;
+                enter(&*begin_in(other.net(), &udp(n), &reply, Zone::DEFAULT)?)?;
+            }
+            check_eq!(in_table(), 101);
+            drop(other);
+            // The process that the namespace was made for ends by itself.
+            for _ in 0..6000 {
+                if in_table() == 1 {
+                    break;
+                }
+                fsleep(Delta::from_millis(10));
+            }
+            check_eq!(in_table(), 1);
+            check!(find(&udp(1)).is_some());
+            Ok(())
+        })
+    }
+
+    /// The tuples that these tests are made of are different ones.
+    #[test]
+    fn numbers_are_tuples() -> Result {
+        for (n, port) in [(0, 0), (1, 1), (65_535, 65_535), (65_536, 0)] {
+            check_eq!(udp(n).src_port(), port);
+        }
+        check!(udp(1) != udp(65_537) && udp(1) != tuple(ipproto::TCP, 1));
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Timeouts: the defaults, and where a namespace keeps them.
+
+use crate::{
+    sys::{
+        net::Net,
+        time::HZ, //
+    },
+    timeout::{
+        slot,
+        Timeouts, //
+    },
+};
+use kernel::{
+    macros::kunit_tests,
+    prelude::*, //
+};
+
+/// Timeouts in jiffies as seconds; a fraction is a defect.
+fn seconds<const N: usize>(jiffies: [u32; N]) -> [Option<u32>; N] {
+    jiffies.map(|jiffies| (jiffies % HZ == 0).then_some(jiffies / HZ))
+}
+
+#[kunit_tests(rust_ct_timeout)]
+mod tests {
+    use super::*;
+
+    /// A namespace begins with the defaults of nf_conntrack, in seconds, in the order of the
+    /// kernel's states.
+    ///
+    /// Source: the tables in net/netfilter/nf_conntrack_proto_*.c.
+    #[test]
+    fn a_namespace_begins_with_the_defaults() -> Result {
+        let net = Net::init();
+        check_eq!(
+            seconds(net.tcp_timeouts()),
+            [120, 120, 60, 432_000, 120, 60, 30, 120, 10, 120, 0, 0, 300, 300].map(Some)
+        );
+        check_eq!(seconds(net.udp_timeouts()), [30, 120].map(Some));
+        check_eq!(seconds(net.gre_timeouts()), [30, 180].map(Some));
+        check_eq!(
+            seconds(net.sctp_timeouts()),
+            [10, 10, 3, 3, 210, 3, 3, 3, 30, 0].map(Some)
+        );
+        check_eq!(seconds(net.icmp_timeout()), [Some(30)]);
+        check_eq!(seconds(net.icmpv6_timeout()), [Some(30)]);
+        check_eq!(seconds(net.generic_timeout()), [Some(600)]);
+        Ok(())
+    }
+
+    /// A namespace begins with the other settings of nf_conntrack.
+    #[test]
+    fn a_namespace_begins_with_the_settings() -> Result {
+        let net = Net::init();
+        check_eq!(
+            (net.checksum(), net.tcp_loose(), net.tcp_be_liberal()),
+            (1, 1, 0)
+        );
+        check_eq!(
+            (net.tcp_ignore_invalid_rst(), net.tcp_max_retrans()),
+            (0, 3)
+        );
+        Ok(())
+    }
+
+    /// Each setting has a place of its own.
+    #[test]
+    fn settings_do_not_overlap() -> Result {
+        let net = Net::init();
+        let usual = Timeouts::new(HZ);
+        net.set_udp_timeouts(&[1, 2]);
+        net.set_icmp_timeout(&[3]);
+        let found = (net.udp_timeouts(), net.icmp_timeout());
+        net.set_udp_timeouts(&usual.udp);
+        net.set_icmp_timeout(&usual.icmp);
+        check_eq!(found, ([1, 2], [3]));
+        check_eq!(net.tcp_timeouts(), usual.tcp);
+        check_eq!(net.gre_timeouts(), usual.gre);
+        check_eq!(net.sctp_timeouts(), usual.sctp);
+        check_eq!(
+            (net.icmpv6_timeout(), net.generic_timeout()),
+            (usual.icmpv6, usual.generic)
+        );
+
+        net.set_tcp_loose(0);
+        let found = (
+            net.tcp_loose(),
+            net.tcp_be_liberal(),
+            net.tcp_max_retrans(),
+            net.checksum(),
+        );
+        net.set_tcp_loose(1);
+        check_eq!(found, (0, 0, 3, 1));
+        Ok(())
+    }
+
+    /// A state without a timeout expires at once; a long timeout does not overflow.
+    #[test]
+    fn bounds() -> Result {
+        for (index, expected) in [(0, 5), (1, 6), (2, 0), (usize::MAX, 0)] {
+            check_eq!(slot(&[5, 6], index), expected, "index {}", index);
+        }
+        let [.., established, _, _, _, _, _, _, _, _, _, _] = Timeouts::new(u32::MAX).tcp;
+        check_eq!(established, u32::MAX);
+        Ok(())
+    }
+}
