@@ -32,7 +32,7 @@ if [ "$kind" = debug ]; then
 	memory=3G
 	# Without an initramfs the kernel mounts the root itself; it may cache it,
 	# as nothing else writes there, and starts programs four times as fast.
-	options+=(--append rootflags=version=9p2000.L,trans=virtio,access=any,cache=loose)
+	options+=(--append "rootflags=version=9p2000.L,trans=virtio,access=any,cache=loose")
 fi
 
 "$TOP/scripts/setup.sh" "$kind"

@@ -49,7 +49,7 @@ check_clippy() {
 check_checkpatch() {
 	# shellcheck disable=SC2016,SC2046
 	in_root sh -c 'cd /src && perl /build/source/scripts/checkpatch.pl --no-tree \
-		--strict --quiet --terse --show-types -f "$@"' sh \
+		--strict --quiet --terse --no-summary --show-types -f "$@"' sh \
 		$(sources '*.c' '*.h' '*.rs' Makefile Kconfig '*.mk')
 }
 
