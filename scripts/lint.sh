@@ -23,14 +23,15 @@ sources() {
 }
 
 # Each file by itself, through standard input, so that none is left out for not
-# being reached from a crate's root.
+# being reached from a crate's root; rustfmt --check does not fail there.
 check_rustfmt() {
 	# shellcheck disable=SC2016,SC2046
 	in_root sh -c 'cd /src; status=0
 		for file; do
-			rustfmt --check --edition 2021 --config-path /build/source/.rustfmt.toml \
-				<"$file" >/tmp/diff 2>&1 ||
-				{ echo "$file:"; cat /tmp/diff; status=1; }
+			rustfmt --emit stdout --edition 2021 \
+				--config-path /build/source/.rustfmt.toml <"$file" |
+				diff -u --label "$file" "$file" --label formatted - ||
+				status=1
 		done
 		exit $status' sh $(sources '*.rs')
 }
