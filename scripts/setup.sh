@@ -74,7 +74,7 @@ check_machine
 mkdir -p "$CACHE" "$CACHE/cargo" "$WORK" "$LOGS"
 for thing in "${@:-root}"; do
 	make_once root "$(root_dir)" 8 make_root
-	touch "$(root_dir)"
+	touch -c "$(root_dir)"
 	case $thing in
 	root) ;;
 	stock) make_once stock "$(tree_dir stock)" 1 make_kernel stock ;;
@@ -82,5 +82,5 @@ for thing in "${@:-root}"; do
 	uml) make_once uml "$(tree_dir uml)" 3 make_kernel uml ;;
 	*) die "setup.sh: unknown thing '$thing' (root, stock, debug or uml)" ;;
 	esac
-	[ "$thing" = root ] || touch "$(tree_dir "$thing")"
+	[ "$thing" = root ] || touch -c "$(tree_dir "$thing")"
 done

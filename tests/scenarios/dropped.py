@@ -6,9 +6,9 @@ No entry, no count, and its connection object is free again: thousands of them d
 
 # limit: 60
 
-from lib import Router, Rules, check, count, equal, find, grown, listing, load, main, poll, run, slab_objects, udp
+from lib import Router, Rules, check, count, equal, find, grown, listing, load, main, poll, run, slab_objects, times, udp
 
-PACKETS = 3000
+PACKETS = times(4000)
 
 
 def scenario():

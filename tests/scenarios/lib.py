@@ -21,6 +21,7 @@ import traceback
 CT = os.environ.get("CT", "rust_ct")
 RUST = CT == "rust_ct"
 SLOW = float(os.environ.get("SLOW", "1"))
+FULL = os.environ.get("FULL") == "1" or SLOW <= 1
 HERE = os.path.dirname(os.path.abspath(__file__))
 LISTING = "/proc/rust_ct" if RUST else "/proc/net/nf_conntrack"
 PARAMETERS = f"/sys/module/{CT}/parameters"
@@ -66,6 +67,11 @@ def main(scenario):
     print("# end", flush=True)
 
 
+def times(number):
+    """How often something is repeated: a quarter of it on a slow kernel, unless FULL=1."""
+    return number if FULL else number // 4
+
+
 def poll(question, seconds, pause=0.05):
     """Asks until the answer is true or the (scaled) time is over; returns the last answer."""
     deadline = time.monotonic() + seconds * SLOW
@@ -88,6 +94,12 @@ def run(*command, ns=None, must=True, text=None):
     if must and done.returncode:
         raise RuntimeError(f"{' '.join(command)}: status {done.returncode}\n{done.stdout}")
     return done.returncode, done.stdout
+
+
+def ip_batch(ns, *lines):
+    """Several commands of ip, in one process."""
+    command = ["ip", *(["-n", ns] if ns else []), "-batch", "-"]
+    run(*command, text="".join(f"{line}\n" for line in lines))
 
 
 def lib_sh(function, *arguments, must=True):
@@ -458,28 +470,25 @@ class Router:
 
     def __init__(self, name="rct-r", mtu=1500):
         self.ns = name
-        ports = []
-        run("ip", "netns", "add", name)
-        for number, side in ((1, "ea"), (2, "eb")):
-            ns = f"{name}-{side}"
-            run("ip", "netns", "add", ns)
+        sides = ((1, "ea"), (2, "eb"))
+        ip_batch(None, f"netns add {name}", *[f"netns add {name}-{side}" for _, side in sides])
+        setup = ["link set dev lo up"]
+        for number, side in sides:
+            ns, near, far = f"{name}-{side}", f"02:00:00:00:0{number}:01", f"02:00:00:00:0{number}:02"
             write("/proc/sys/net/ipv6/conf/all/disable_ipv6", 1, ns)
-            peer = ("peer", "name", side, "mtu", str(mtu), "netns", name)
-            run("ip", "-n", ns, "link", "add", "e0", "mtu", str(mtu), "type", "veth", *peer)
-            far = mac_of(ns, "e0").hex(":")
-            run("ip", "-n", ns, "link", "set", "dev", "e0", "up")
-            run("ip", "-n", name, "link", "set", "dev", side, "up")
-            run("ip", "-n", name, "addr", "add", f"10.{number}.0.1/30", "dev", side)
-            run("ip", "-n", name, "addr", "add", f"fd0{number}::1/126", "dev", side, "nodad")
-            run("ip", "-n", name, "neigh", "replace", f"10.{number}.0.2", "lladdr", far, "dev", side)
-            run("ip", "-n", name, "neigh", "replace", f"fd0{number}::2", "lladdr", far, "dev", side)
-            run("ip", "-n", name, "route", "add", f"10.{number}.0.0/16", "via", f"10.{number}.0.2")
-            run("ip", "-n", name, "-6", "route", "add", f"fd0{number}::/64", "via", f"fd0{number}::2")
-            ports.append(Port(ns, "e0", mac_of(name, side)))
-        self.a, self.b = ports
-        run("ip", "-n", name, "route", "add", "default", "via", "10.1.0.2")
-        run("ip", "-n", name, "-6", "route", "add", "default", "via", "fd01::2")
-        run("ip", "-n", name, "link", "set", "dev", "lo", "up")
+            peer = f"peer name {side} address {near} mtu {mtu} netns {name}"
+            ip_batch(ns, f"link add e0 address {far} mtu {mtu} type veth {peer}", "link set dev e0 up")
+            setup += [
+                f"link set dev {side} up",
+                f"addr add 10.{number}.0.1/30 dev {side}",
+                f"addr add fd0{number}::1/126 dev {side} nodad",
+                f"neigh replace 10.{number}.0.2 lladdr {far} dev {side}",
+                f"neigh replace fd0{number}::2 lladdr {far} dev {side}",
+                f"route add 10.{number}.0.0/16 via 10.{number}.0.2",
+                f"route add fd0{number}::/64 via fd0{number}::2",
+            ]
+        ip_batch(name, *setup, "route add default via 10.1.0.2", "route add default via fd01::2")
+        self.a, self.b = (Port(f"{name}-{side}", "e0", mac_of(name, side)) for _, side in sides)
         for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
             write(f"/proc/sys/net/{path}", 1, name)
         for device in ("all", "ea", "eb"):
@@ -499,12 +508,24 @@ def hosts(*names):
 
     The first is 10.<n>.0.1 and fd0<n>::1 towards the n-th of the others, which is 10.<n>.0.2 and fd0<n>::2.
     """
-    for name in names:
-        run("ip", "netns", "add", name)
-        run("ip", "-n", name, "link", "set", "dev", "lo", "up")
+    ip_batch(None, *[f"netns add {name}" for name in names])
+    first = ["link set dev lo up"]
     for n, name in enumerate(names[1:], 1):
-        ends = [names[0], f"10.{n}.0.1/24", f"fd0{n}::1/64", name, f"10.{n}.0.2/24", f"fd0{n}::2/64"]
-        lib_sh("link_ns", *ends)
+        first += [
+            f"link add {name} type veth peer name {names[0]} netns {name}",
+            f"addr add 10.{n}.0.1/24 dev {name}",
+            f"addr add fd0{n}::1/64 dev {name} nodad",
+            f"link set dev {name} up",
+        ]
+    ip_batch(names[0], *first)
+    for n, name in enumerate(names[1:], 1):
+        ip_batch(
+            name,
+            "link set dev lo up",
+            f"addr add 10.{n}.0.2/24 dev {names[0]}",
+            f"addr add fd0{n}::2/64 dev {names[0]} nodad",
+            f"link set dev {names[0]} up",
+        )
 
 
 def make_socket(ns, address, port=0, kind=socket.SOCK_DGRAM):

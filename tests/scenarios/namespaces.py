@@ -12,6 +12,7 @@ from lib import (
     equal,
     find,
     hosts,
+    ip_batch,
     listing,
     load,
     mac_of,
@@ -20,11 +21,12 @@ from lib import (
     poll,
     run,
     slab_objects,
+    times,
     udp,
     unload,
 )
 
-ROUNDS = 50
+ROUNDS = times(50)
 HOME = "rct-home"
 
 
@@ -47,25 +49,29 @@ def own_view():
     equal((listing("rct-y"), count("rct-y")), ([], 0), "a new namespace of the old name begins empty")
 
 
+FLOWS = [udp("10.9.0.1", "10.9.0.2", 1000 + sport, 2000, b"x") for sport in range(200)]
+
+
 def churn(turn):
     """One namespace comes, is filled with connections, and goes while packets still arrive."""
     name = f"rct-n{turn % 4}"
     run("ip", "netns", "add", name)
-    run("ip", "-n", HOME, "link", "add", "tmp", "type", "veth", "peer", "name", "e0", "netns", name)
-    for ns, device, number in ((HOME, "tmp", 1), (name, "e0", 2)):
-        run("ip", "-n", ns, "addr", "add", f"10.9.0.{number}/24", "dev", device)
-        run("ip", "-n", ns, "link", "set", "dev", device, "up")
+    ip_batch(
+        HOME,
+        f"link add tmp type veth peer name e0 netns {name}",
+        "addr add 10.9.0.1/24 dev tmp",
+        "link set dev tmp up",
+    )
+    ip_batch(name, "addr add 10.9.0.2/24 dev e0", "link set dev e0 up")
     port = Port(HOME, "tmp", mac_of(name, "e0"))
     sink = make_socket(name, "10.9.0.2", 2000)
-    for sport in range(200):
-        port.send(udp("10.9.0.1", "10.9.0.2", 1000 + sport, 2000, b"x"))
+    port.send(*FLOWS)
     run("ping", "-c2", "-i0.01", "-W1", "10.9.0.2", ns=HOME, must=False)
     seen = count(name)
     sink.close()
     run("ip", "netns", "delete", name)
     with contextlib.suppress(OSError):  # the wire goes with the namespace, a little later
-        for sport in range(200):
-            port.send(udp("10.9.0.1", "10.9.0.2", 5000 + sport, 2000, b"x"))
+        port.send(*FLOWS)
     port.sock.close()
     run("ip", "-n", HOME, "link", "delete", "tmp", must=False)
     return seen

@@ -28,11 +28,12 @@ from lib import (
     skip,
     statistics,
     sysctl,
+    times,
     udp,
     write,
 )
 
-FEW, MANY = 700, 100_000
+FEW, MANY = 700, times(100_000)
 SEED = int(os.environ.get("SEED", "1"))
 STAT_HEADER = (
     "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop "

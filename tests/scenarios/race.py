@@ -8,9 +8,9 @@ import os
 import socket
 import struct
 
-from lib import check, count, diag, equal, find, hosts, listing, load, main, make_socket, poll, shown, statistics
+from lib import check, count, diag, equal, find, hosts, listing, load, main, make_socket, poll, shown, statistics, times
 
-ROUNDS = 400
+ROUNDS = times(400)
 LEFT, RIGHT = "rct-left", "rct-right"
 
 

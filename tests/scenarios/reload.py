@@ -21,7 +21,6 @@ from lib import (
     equal,
     hosts,
     inside,
-    lib_sh,
     load,
     log_mark,
     log_since,
@@ -30,11 +29,13 @@ from lib import (
     poll,
     read,
     run,
+    times,
     unload,
 )
 
-ROUNDS = int(os.environ.get("ROUNDS", "100"))
+ROUNDS = times(100)
 LEFT, RIGHT = "rct-left", "rct-right"
+INSERT = ("insmod", os.environ["RUST_CT_KO"]) if RUST else ("modprobe", "nf_conntrack")
 
 
 def traces(ns):
@@ -88,7 +89,7 @@ def rounds():
     """Loads, waits until it tracks, unloads; returns how often it tracked something."""
     tracked = 0
     for turn in range(ROUNDS):
-        lib_sh("ct_insert", "enable_hooks=1")
+        run(*INSERT, "enable_hooks=1")
         tracked += bool(poll(lambda: count(LEFT) > 0 and count(RIGHT) > 0, 10, 0.02))
         if turn == 0:
             check(traces(LEFT) and os.path.exists(LISTING), "while it is loaded it can be seen", traces(LEFT))
