@@ -36,6 +36,7 @@ run_layer() {
 setup_debug() {
 	nice "$TOP/scripts/setup.sh" debug >"$LOGS/setup-debug.log" 2>&1 &
 	setup_pid=$!
+	trap 'kill "$setup_pid" 2>/dev/null || true; end_step_group' EXIT
 }
 
 wait_for_setup() {
