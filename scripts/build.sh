@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# build.sh stock|debug|uml [VARIABLE=VALUE]...: builds the modules of this clone for
-# that kernel (the KUnit module too where the kernel has KUnit). They end in
-# /out/KIND of the build root, which is the directory work-*/KIND of the cache.
+# build.sh stock|debug|uml [VARIABLE=VALUE]...: builds rust_ct.ko of this clone for that
+# kernel, and for the debug kernel the KUnit module too. They end in /out/KIND of
+# the build root, which is the directory work-*/KIND of the cache.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,7 +12,7 @@
 
 kind=$1
 shift
-[ "$kind" = stock ] || set -- CONFIG_RUST_CT_KUNIT_TEST=m "$@"
+[ "$kind" != debug ] || set -- CONFIG_RUST_CT_KUNIT_TEST=m "$@"
 "$TOP/scripts/setup.sh" "$kind"
 mkdir -p "$WORK/$kind"
 run_step "modules for the $kind kernel" "$LOGS/build-$kind.log" \

@@ -17,6 +17,7 @@ console=$LOGS/uml.console
 "$TOP/scripts/build.sh" uml
 cat >"$WORK/uml-job" <<END
 set -e
+modprobe -a nf_defrag_ipv4 nf_defrag_ipv6
 insmod /out/uml/rust_ct/rust_ct.ko
 status=0
 bash -c $(printf %q "$command") || status=\$?
