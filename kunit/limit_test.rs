@@ -325,10 +325,22 @@ mod tests {
             while Expiry::run() == 1 {}
             check_eq!(in_table(), 4, "there is room");
 
-            // The limit counts in hundredths.
+            // The limit counts in hundredths: what is below one is never nearly full.
             MAX.store(99, Relaxed);
             crate::expire::press();
             while Expiry::run() == 1 {}
+            check_eq!(in_table(), 4, "below a hundred");
+
+            // Connections that are not in the table count as well.
+            for _ in 0..100 {
+                netns.count();
+            }
+            MAX.store(100, Relaxed);
+            crate::expire::press();
+            while Expiry::run() == 1 {}
+            for _ in 0..100 {
+                netns.uncount();
+            }
             drop(limit);
             for (n, (conn, gone)) in rows.iter().enumerate() {
                 check_eq!(conn.status().contains(Status::DYING), *gone, "row {}", n);

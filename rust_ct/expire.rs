@@ -129,7 +129,9 @@ impl Round {
             average: AVERAGE.load(Relaxed),
             count: COUNT.load(Relaxed),
             started,
-            crowd: PRESSED.load(Relaxed).then(|| MAX.load(Relaxed) / 100 * 95),
+            // A limit below a hundred is so small that making room for each newcomer is enough.
+            crowd: (PRESSED.load(Relaxed).then(|| MAX.load(Relaxed) / 100 * 95))
+                .filter(|&crowd| crowd > 0),
         }
     }
 
