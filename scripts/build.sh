@@ -15,6 +15,8 @@ shift
 [ "$kind" != debug ] || set -- CONFIG_RUST_CT_KUNIT_TEST=m "$@"
 "$TOP/scripts/setup.sh" "$kind"
 mkdir -p "$WORK/$kind"
+exec {lock}>"$WORK/$kind.lock"
+flock "$lock"
 run_step "modules for the $kind kernel" "$LOGS/build-$kind.log" \
 	in_root make -C /src -j"$JOBS" KDIR="/build/$kind" MO="/out/$kind" modules "$@"
 grep -E '^(WARNING|warning)|: warning:' "$LOGS/build-$kind.log" || true

@@ -72,6 +72,8 @@ make_kernel() {
 
 check_machine
 mkdir -p "$CACHE" "$CACHE/cargo" "$WORK" "$LOGS"
+touch "$WORK"
+find "$CACHE" -maxdepth 1 -name 'work-*' -mtime +7 -exec rm -rf {} +
 for thing in "${@:-root}"; do
 	make_once root "$(root_dir)" 8 make_root
 	touch -c "$(root_dir)"
