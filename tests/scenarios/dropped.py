@@ -8,7 +8,7 @@ No entry, no count, and its connection object is free again: thousands of them d
 
 from lib import Router, Rules, check, count, equal, find, grown, listing, load, main, poll, run, slab_objects, times, udp
 
-PACKETS = times(4000)
+PACKETS = times(8000)
 
 
 def scenario():
