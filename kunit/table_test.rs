@@ -67,6 +67,8 @@ const STAYING: u32 = 128;
 const PASSING: u32 = 10_000;
 /// How many there are of those at once.
 const CROWD: u32 = 64;
+/// The sizes that the table goes through.
+const SIZES: [u32; 4] = [1024, 4096, 512, 1536];
 /// The numbers of those that are never in the table begin here.
 const ABSENT: u32 = 20_000;
 
@@ -90,7 +92,7 @@ impl Drop for Resized {
     }
 }
 
-/// How often a step of a thread was done, and what it does next.
+/// How often the step of a thread was done.
 static STEPS: Atomic<u32> = Atomic::new(0);
 
 /// Looks each staying connection up, by both of its tuples, and one that is not there.
@@ -109,7 +111,7 @@ fn look_up_all() -> Result {
             check_eq!((conn.tuple(dir), at), (tuple, dir), "connection {}", n);
         }
     }
-    let absent = udp(ABSENT.wrapping_add(STEPS.add_one()));
+    let absent = udp(ABSENT.wrapping_add(count_step()));
     check!(
         find(&absent).is_none(),
         "somebody else's connection was found"
@@ -119,8 +121,7 @@ fn look_up_all() -> Result {
 
 /// Lets a crowd come and go, and the table grow and shrink.
 fn churn() -> Result {
-    const SIZES: [u32; 4] = [1024, 4096, 512, 1536];
-    let step = STEPS.add_one();
+    let step = count_step();
     let mut crowd: [Option<ARef<Conn>>; CROWD as usize] = [const { None }; CROWD as usize];
     for (n, place) in (PASSING..).zip(&mut crowd) {
         *place = Some(entered(&udp(n))?);
@@ -134,17 +135,23 @@ fn churn() -> Result {
     Ok(())
 }
 
-trait Count {
-    fn add_one(&self) -> u32;
+/// Lets others pass through the table one by one, and gives it another size.
+fn pass_through(round: u32) -> Result {
+    for n in PASSING..PASSING + CROWD {
+        let conn = entered(&udp(n))?;
+        check!(TABLE.kill(&conn));
+    }
+    TABLE.resize(SIZES[round as usize % SIZES.len()])
 }
 
-impl Count for Atomic<u32> {
-    fn add_one(&self) -> u32 {
-        // Only one thread at a time counts.
-        let before = self.load(Relaxed);
-        self.store(before.wrapping_add(1), Relaxed);
-        before
-    }
+/// Tells whether a thread and this one have done enough side by side, or the thread has failed.
+fn enough(thread: &Thread, rounds: u32) -> bool {
+    (STEPS.load(Relaxed) >= 40 && rounds >= 20) || thread.has_failed()
+}
+
+/// Counts a step; gives how many there were before.
+fn count_step() -> u32 {
+    STEPS.fetch_add(1, Relaxed)
 }
 
 /// The connections that stay.
@@ -435,12 +442,11 @@ mod tests {
             let stay = staying()?;
             let thread = Thread::start(1, churn)?;
             let mut round = 0;
-            while STEPS.load(Relaxed) < 40 {
+            while !enough(&thread, round) {
                 walk_once(round)?;
                 round += 1;
             }
             thread.stop()?;
-            check!(round >= 3, "{} rounds", round);
             check_eq!(in_table(), stay.len());
             Ok(())
         })
@@ -454,24 +460,15 @@ mod tests {
             let _size = Resized;
             let stay = staying()?;
             let thread = Thread::start(1, look_up_all)?;
-            let mut rounds = 0u32;
-            while STEPS.load(Relaxed) < 40 {
-                churn_without_counting(rounds)?;
-                rounds = rounds.wrapping_add(1);
+            let mut round = 0;
+            while !enough(&thread, round) {
+                pass_through(round)?;
+                round += 1;
             }
             thread.stop()?;
-            check!(rounds >= 3, "{} rounds", rounds);
             check_eq!(in_table(), stay.len());
             Ok(())
         })
-    }
-
-    fn churn_without_counting(round: u32) -> Result {
-        for n in PASSING..PASSING + CROWD {
-            let conn = entered(&udp(n))?;
-            check!(TABLE.kill(&conn));
-        }
-        TABLE.resize([1024, 4096, 512, 1536][round as usize % 4])
     }
 
     /// Looks random tuples up against a list of what is in the table: what is found is what is

@@ -11,6 +11,10 @@ use kernel::{
         c_void, //
     },
     prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
     time::{
         delay::fsleep,
         Delta, //
@@ -20,13 +24,17 @@ use kernel::{
 /// What a thread does. It is called until the thread is stopped, or it fails.
 pub(crate) type Step = fn() -> Result;
 
-/// A thread that runs until it is dropped or stopped.
+/// Whether a step of a thread has failed.
+static FAILED: Atomic<bool> = Atomic::new(false);
+
+/// A thread that runs until it is dropped or stopped. There is one at a time.
 pub(crate) struct Thread(NonNull<bindings::task_struct>);
 
 impl Thread {
     /// Starts a thread on a processor, or on the first one if there are not so many. Process
     /// context.
     pub(crate) fn start(cpu: u32, step: Step) -> Result<Self> {
+        FAILED.store(false, Relaxed);
         let cpu = if crate::sys::percpu::possible(cpu) {
             cpu
         } else {
@@ -37,6 +45,11 @@ impl Thread {
         // SAFETY: The thread ends before what it runs does: it is stopped when `Self` is dropped.
         let thread = unsafe { bindings::rct_kunit_start_thread(Some(run), data, cpu) };
         NonNull::new(thread).map(Self).ok_or(ENOMEM)
+    }
+
+    /// Tells whether a step has failed. The thread waits to be stopped then.
+    pub(crate) fn has_failed(&self) -> bool {
+        FAILED.load(Relaxed)
     }
 
     /// Stops the thread and says whether it failed. Sleeps.
@@ -71,7 +84,10 @@ unsafe extern "C" fn run(data: *mut c_void) -> c_int {
     let mut result = Ok(());
     while !should_stop() {
         match result {
-            Ok(()) => result = step(),
+            Ok(()) => {
+                result = step();
+                FAILED.store(result.is_err(), Relaxed);
+            }
             Err(_) => fsleep(Delta::from_millis(1)),
         }
         // SAFETY: Process context, with no lock held.
