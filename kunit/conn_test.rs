@@ -190,20 +190,20 @@ mod tests {
     fn timeouts_are_refreshed_unless_fixed() -> Result {
         case(|_| {
             let conn = begin(&udp(1))?;
-            conn.refresh(7 * HZ);
-            check_eq!(conn.timeout(), 7 * HZ);
+            conn.refresh(60 * HZ);
+            check_eq!(conn.timeout(), 60 * HZ);
             check!(!conn.is_overdue(), "unconfirmed");
 
             enter(&conn)?;
             let left = conn.remaining();
-            check!(left > 5 * HZ && left <= 7 * HZ, "{} jiffies", left);
+            check!(left > 50 * HZ && left <= 60 * HZ, "{} jiffies", left);
             conn.refresh(100 * HZ);
             let left = conn.remaining();
-            check!(left > 98 * HZ && left <= 100 * HZ, "{} jiffies", left);
+            check!(left > 90 * HZ && left <= 100 * HZ, "{} jiffies", left);
 
             conn.set_status(Status::FIXED_TIMEOUT);
             conn.refresh(HZ);
-            check!(conn.remaining() > 90 * HZ);
+            check!(conn.remaining() > 80 * HZ);
             check!(!conn.is_overdue());
             Ok(())
         })
