@@ -68,7 +68,7 @@ test-stock: ## scenarios in the stock Debian kernel
 	scripts/test.sh stock
 
 fuzz: ## fuzz the packet parser for SECONDS= (default 60)
-	scripts/test.sh fuzz
+	SECONDS_OF_FUZZING=$(or $(SECONDS),60) scripts/test.sh fuzz
 
 uml: ## build, load under user-mode Linux, and run CMD= there
 	scripts/uml.sh $(if $(CMD),'$(CMD)')
