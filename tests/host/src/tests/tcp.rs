@@ -125,7 +125,7 @@ impl Rig {
     }
 }
 
-/// Plays a connection: direction, flags, sequence number, acknowledgement, length; then the state
+/// Plays a connection: direction, flags, sequence number, acknowledgment, length; then the state
 /// and the seconds until it expires.
 fn play(rig: &mut Rig, steps: &[(Direction, u8, u32, u32, u32, State, u32)]) {
     for (index, &(dir, flags, seq, ack, len, state, seconds)) in steps.iter().enumerate() {
@@ -341,7 +341,7 @@ fn windows() {
     }
 }
 
-/// A little more than the window allows passes, and its acknowledgement is believed later.
+/// A little more than the window allows passes, and its acknowledgment is believed later.
 #[test]
 fn overshot_data() {
     let mut rig = Rig::established();
@@ -422,9 +422,9 @@ fn window_scaling() {
     }
 }
 
-/// A selective acknowledgement counts if its sender's peer can handle one.
+/// A selective acknowledgment counts if its sender's peer can handle one.
 #[test]
-fn selective_acknowledgements() {
+fn selective_acknowledgments() {
     for permitted in [false, true] {
         let options = Options {
             sack_permitted: permitted,
