@@ -4,7 +4,7 @@
 No entry, no count, and its connection object is free again: thousands of them do not make the slab grow.
 """
 
-# limit: 60
+# limit: 180
 
 from lib import Router, Rules, check, count, equal, find, grown, listing, load, main, poll, run, slab_objects, times, udp
 

@@ -4,7 +4,7 @@
 # The two trackers exclude each other: the second one is refused with a line that says why, and the
 # first one goes on as before. Both ways round.
 #
-# limit: 90
+# limit: 270
 
 # The parameters of ct_load are the module's, and optional.
 # shellcheck disable=SC2119

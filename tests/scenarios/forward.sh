@@ -4,7 +4,7 @@
 # Real programs through a forwarding namespace: an HTTP server and curl, a DNS-like exchange over UDP,
 # ping, traceroute-like probes and path MTU, over both families, watched in the router and at the ends.
 #
-# limit: 120
+# limit: 360
 
 # The parameters of ct_load are the module's, and optional.
 # shellcheck disable=SC2119

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """A packet in fragments is put together before it is tracked: one packet, one entry, whatever the order."""
 
-# limit: 90
+# limit: 270
 
 import random
 

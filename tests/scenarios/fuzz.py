@@ -4,7 +4,7 @@
 SEED and PACKETS choose another run; the seed is printed.
 """
 
-# limit: 300
+# limit: 900
 
 import os
 import random

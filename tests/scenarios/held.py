@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Unloading while packets that hold a connection are in a user program's queue, or wait in a queueing discipline."""
 
-# limit: 120
+# limit: 360
 
 import os
 import socket

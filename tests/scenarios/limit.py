@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """At the limit unassured connections make room, assured ones stay, and what is refused is counted and logged."""
 
-# limit: 120
+# limit: 360
 
 from lib import (
     PARAMETERS,

@@ -4,7 +4,7 @@
 A row says what is sent, what the rules see of it behind PRE_ROUTING, and which reason rust_ct counts.
 """
 
-# limit: 240
+# limit: 720
 
 import struct
 from collections import namedtuple

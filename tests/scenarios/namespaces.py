@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Each namespace sees its own connections only, and takes them along when it goes, under traffic too."""
 
-# limit: 150
+# limit: 450
 
 import contextlib
 

@@ -3,7 +3,7 @@
 #
 # Parameters that make no sense are refused with a line that says what would be right, at load and later.
 #
-# limit: 90
+# limit: 270
 
 # shellcheck source=tests/scenarios/lib.sh
 . "$(dirname "$0")/lib.sh"

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Two first packets of one flow at the same moment on two CPUs: both arrive, and one connection is made."""
 
-# limit: 120
+# limit: 360
 
 import mmap
 import os

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The table changes its size while traffic flows: no connection is lost, none appears twice."""
 
-# limit: 120
+# limit: 360
 
 import os
 import random

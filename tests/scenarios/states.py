@@ -5,7 +5,7 @@ Packets are sent one by one through a forwarding namespace. After each one exact
 expected state has counted, and it has counted once.
 """
 
-# limit: 180
+# limit: 540
 
 import re
 import struct

@@ -4,7 +4,7 @@
 Default times: net/netfilter/nf_conntrack_proto_{tcp,udp,icmp,icmpv6,generic}.c.
 """
 
-# limit: 300
+# limit: 900
 
 import time
 
