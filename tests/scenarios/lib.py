@@ -14,7 +14,6 @@ import select
 import socket
 import struct
 import subprocess
-import sys
 import time
 import traceback
 

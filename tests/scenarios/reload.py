@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Loaded and unloaded again and again under traffic: nothing is lost on the wire, nothing is left behind."""
 
-# limit: 1800
+# limit: 900
 
 import glob
 import os
