@@ -56,13 +56,14 @@ layer_kunit() {
 	scripts/kunit.sh
 }
 
-# scenarios KIND SLOWNESS TIMEOUT
+# scenarios KIND SLOWNESS FULL TIMEOUT: FULL=1 asks for every repetition; SLOWNESS
+# multiplies the time limits, as a kernel may be built beside.
 scenarios() {
 	local kind=$1 status=0 log=$LOGS/scenarios-$1.log
 	rm -f "$log"
 	scripts/build.sh "$kind"
-	scripts/guest.sh --name scenarios --timeout "$3" "$kind" \
-		env CT=rust_ct RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" SLOW="$2" \
+	scripts/guest.sh --name scenarios --timeout "$4" "$kind" \
+		env CT=rust_ct RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" SLOW="$2" FULL="$3" \
 		bash tests/scenarios/run.sh || status=$?
 	if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$log"; then
 		# The guest itself is what failed.
@@ -73,11 +74,11 @@ scenarios() {
 }
 
 layer_stock() {
-	scenarios stock 1 1800
+	scenarios stock 3 1 2400
 }
 
 layer_debug() {
-	scenarios debug 4 2700
+	scenarios debug 6 0 2700
 }
 
 "layer_$1"
