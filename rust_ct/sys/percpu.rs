@@ -84,8 +84,7 @@ impl<const N: usize> Drop for Counters<N> {
 
 /// A number above that of every possible CPU.
 pub(crate) fn cpus() -> u32 {
-    // SAFETY: The variable is written at boot only.
-    unsafe { bindings::nr_cpu_ids }
+    kernel::cpu::nr_cpu_ids()
 }
 
 /// Tells whether there may ever be a CPU of this number.
