@@ -17,6 +17,7 @@
 #include <net/netfilter/nf_conntrack.h>
 
 struct kernel_param;
+struct nf_ct_timeout;
 
 /* Exported by the kernel, but declared in net/netfilter/nf_internals.h only. */
 void nf_queue_nf_hook_drop(struct net *net);
@@ -29,6 +30,7 @@ void rct_skb_csum_set_unnecessary(struct sk_buff *skb);
 bool rct_skb_is_gso(const struct sk_buff *skb);
 u32 rct_skb_mark(const struct sk_buff *skb);
 struct net *rct_skb_dev_net(const struct sk_buff *skb);
+bool rct_skb_is_loopback(const struct sk_buff *skb);
 bool rct_is_l3_master(const struct net_device *dev);
 
 /* struct nf_conntrack: references */
@@ -37,6 +39,10 @@ void rct_conntrack_get(struct nf_conntrack *nfct);
 bool rct_conntrack_put(struct nf_conntrack *nfct);
 void rct_conntrack_publish(struct nf_conntrack *nfct);
 unsigned int rct_conntrack_use(const struct nf_conntrack *nfct);
+
+/* struct nf_ct_timeout: references */
+bool rct_timeout_tryget(struct nf_ct_timeout *timeout);
+void rct_timeout_put(const struct nf_conn *ct);
 
 /* bits */
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word);
@@ -72,12 +78,18 @@ unsigned long rct_total_ram(void);
 int rust_ct_netns_get(struct net *net, u8 nfproto);
 void rust_ct_netns_put(struct net *net, u8 nfproto);
 
+bool rust_ct_gre_keymap_add(struct nf_conn *ct, const struct nf_conntrack_tuple *original,
+			    const struct nf_conntrack_tuple *reply);
+void rust_ct_gre_keymap_destroy(struct nf_conn *ct);
+
 /* Rust behind params.c */
 int rust_ct_param_set_hashsize(const char *val, const struct kernel_param *kp);
 int rust_ct_param_get_hashsize(char *buffer, const struct kernel_param *kp);
 int rust_ct_param_set_max(const char *val, const struct kernel_param *kp);
 int rust_ct_param_get_max(char *buffer, const struct kernel_param *kp);
 
+extern bool rct_param_acct;
+extern bool rct_param_tstamp;
 extern bool rct_param_enable_hooks;
 
 #endif /* _RUST_CT_H */

@@ -89,11 +89,48 @@ mod tests {
                 zone: Zone::DEFAULT,
                 hash: 0,
             };
-            check_eq!(netns.count(), 1);
+            check_eq!((netns.count(), netns.connections()), (None, 1));
             let fresh = Fresh::new(Net::init(), &beginning).ok_or(ENOMEM)?;
             check_eq!(netns.connections(), 1);
             drop(fresh);
             check_eq!(netns.connections(), 0);
+            Ok(())
+        })
+    }
+
+    /// One that its master announced begins as RELATED, with the master's mark, and keeps the
+    /// master until it goes itself; however long the line of masters is, all of it goes.
+    #[test]
+    fn masters_outlive_their_children() -> Result {
+        case(|netns| {
+            let mut master = begin(&udp(1))?;
+            let first = master.clone();
+            let ct = core::ptr::from_ref(&*first).cast_mut();
+            // SAFETY: A connection is a `struct nf_conn`, and this one is ours alone.
+            unsafe { (*ct.cast::<crate::bindings::nf_conn>()).mark = 77 };
+            for n in 2..300u32 {
+                let original = udp(n);
+                let reply = original.invert().ok_or(EINVAL)?;
+                let beginning = Beginning {
+                    original: &original,
+                    reply: &reply,
+                    zone: Zone::DEFAULT,
+                    hash: 0,
+                };
+                netns.count();
+                let fresh = Fresh::new(Net::init(), &beginning).ok_or_else(|| {
+                    netns.uncount();
+                    ENOMEM
+                })?;
+                fresh.follow(master);
+                let child = fresh.publish();
+                check!(child.status().contains(Status::EXPECTED), "{}", n);
+                check_eq!(child.mark(), 77, "{}", n);
+                master = child;
+            }
+            check_eq!((netns.connections(), first.use_count()), (299, 2));
+            drop(master);
+            check_eq!((netns.connections(), first.use_count()), (1, 1));
             Ok(())
         })
     }

@@ -11,6 +11,8 @@
 #include "rust_ct_kunit.h"
 
 /* In the place of params.c: the tests register no hooks. */
+bool rct_param_acct;
+bool rct_param_tstamp;
 bool rct_param_enable_hooks;
 
 struct sk_buff *rct_kunit_alloc_skb(unsigned int size)

@@ -3,25 +3,28 @@
 //! The limit of a namespace: who has to make room for a new connection, and who is refused.
 
 use crate::{
+    begin::begin,
     conn::{
+        Beginning,
         Conn,
         Key, //
     },
     expire::Expiry,
     l4proto::tcp::State,
     maker::{
-        begin_in,
         case,
-        enter,
         entered,
         in_table,
         tuple,
         OtherNet, //
     },
     netns::{
+        Limit as Above,
         Netns,
-        MAX, //
+        MAX,
+        NETNS, //
     },
+    param,
     skbs::{
         self,
         ip,
@@ -243,32 +246,44 @@ mod tests {
         })
     }
 
-    /// Nobody makes room for another namespace.
+    /// Where a namespace is at its own limit, nobody elsewhere makes room for its newcomer; where
+    /// the machine is at its limit, anybody does.
     #[test]
-    fn namespaces_do_not_make_room_for_each_other() -> Result {
-        case(|netns| {
+    fn who_makes_room() -> Result {
+        case(|home| {
             let other = OtherNet::get()?;
-            let (port, bucket) = newcomer()?;
-            let kept = at_bucket(ipproto::UDP, bucket, bucket, 5000)?;
-            kept.set_status(Status::ASSURED);
-            let guard = rcu::read_lock();
-            let (theirs, original) = (5000..1_000_000)
-                .map(|n| (n, tuple(ipproto::UDP, n)))
-                .find(|(_, original)| {
-                    let key = Key::new(original, Zone::DEFAULT, other.net());
-                    let hash = key.hash(Direction::Original);
-                    TABLE.index(hash, ReadSide::of(&guard)) == bucket
-                })
-                .ok_or(ENOENT)?;
-            drop(guard);
+            let (away, net) = (NETNS.get(other.net()).ok_or(ENOENT)?, other.net());
+            let original = tuple(ipproto::UDP, 1);
             let reply = original.invert().ok_or(EINVAL)?;
-            let conn = begin_in(other.net(), &original, &reply, Zone::DEFAULT)?;
-            enter(&conn)?;
+            let hash = Key::new(&original, Zone::DEFAULT, net).hash(Direction::Original);
+            let newcomer = || {
+                let beginning = Beginning {
+                    original: &original,
+                    reply: &reply,
+                    zone: Zone::DEFAULT,
+                    hash,
+                };
+                let guard = rcu::read_lock();
+                begin(away, net, &beginning, None, ReadSide::of(&guard)).ok()
+            };
+            let guard = rcu::read_lock();
+            let bucket = TABLE.index(hash, ReadSide::of(&guard));
+            drop(guard);
+            let ours = at_bucket(ipproto::UDP, bucket, bucket, 5000)?;
 
-            let _limit = Limit::set(1);
-            check_eq!(send(port)?, REFUSED, "theirs is {}", theirs);
-            check!(!conn.status().contains(Status::DYING));
-            check_eq!(netns.connections(), 1);
+            let first = newcomer().ok_or(ENOMEM)?;
+            away.max.store(1, Relaxed);
+            let refused = newcomer().is_none();
+            let kept = !ours.status().contains(Status::DYING);
+            away.max.store(0, Relaxed);
+            let limit = Limit::set(2);
+            let second = newcomer();
+            let gone = ours.status().contains(Status::DYING);
+            drop(limit);
+            check!(refused && kept, "the namespace's own limit");
+            check!(second.is_some() && gone, "the machine's limit");
+            drop((first, second, ours));
+            check_eq!((home.connections(), away.connections()), (0, 0));
             Ok(())
         })
     }
@@ -351,6 +366,64 @@ mod tests {
             }
             check!(!late.status().contains(Status::DYING), "asked no more");
             check_eq!((in_table(), netns.connections()), (2, 5));
+            Ok(())
+        })
+    }
+
+    /// The initial namespace's limit binds the sum of all, and a namespace may have one of its own
+    /// beside it; who is above which is told by name.
+    #[test]
+    fn whose_limit() -> Result {
+        case(|home| {
+            let other = OtherNet::get()?;
+            let away = NETNS.get(other.net()).ok_or(ENOENT)?;
+            let limit = Limit::set(4);
+            // (who, the namespace's own limit, what is told)
+            let rows = [
+                (home, 0, None),
+                (away, 0, None),
+                (away, 2, None),
+                (away, 2, Some(Above::Namespace)),
+                (away, 0, Some(Above::Machine)),
+                (home, 0, Some(Above::Machine)),
+                (away, 4, Some(Above::Namespace)),
+                (away, 6, Some(Above::Machine)),
+            ];
+            let mut told = [None; 8];
+            for ((who, max, _), told) in rows.iter().zip(&mut told) {
+                away.max.store(*max, Relaxed);
+                *told = who.count();
+            }
+            for (who, ..) in &rows {
+                who.uncount();
+            }
+            away.max.store(0, Relaxed);
+            drop(limit);
+            check_eq!(told, rows.map(|(.., expected)| expected));
+            check_eq!((home.connections(), away.connections()), (0, 0));
+            Ok(())
+        })
+    }
+
+    /// What is read as a namespace's limit is its own, or the machine's as long as it has none; the
+    /// initial namespace's is the machine's.
+    #[test]
+    fn limits_are_read_and_written() -> Result {
+        case(|_| {
+            let other = OtherNet::get()?;
+            let (home, away) = (Net::init(), other.net());
+            let limit = Limit::set(1000);
+            let before = (param::max_of(home), param::max_of(away));
+            param::set_max_of(away, 10);
+            let own = (param::max_of(home), param::max_of(away), param::max());
+            param::set_max_of(home, 77);
+            let both = (param::max_of(home), param::max_of(away), param::max());
+            param::set_max_of(away, 0);
+            let none = param::max_of(away);
+            drop(limit);
+            check_eq!(before, (1000, 1000));
+            check_eq!(own, (1000, 10, 1000));
+            check_eq!((both, none), ((77, 10, 77), 77));
             Ok(())
         })
     }

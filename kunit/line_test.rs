@@ -65,11 +65,13 @@ fn line(original: Tuple, status: Status, private: Private) -> Result<Line<'stati
         original,
         reply: original.invert().ok_or(EINVAL)?,
         zone: Zone::DEFAULT,
+        counters: None,
         status,
         seconds: 100,
         private,
         mark: 0,
         secctx: None,
+        age: None,
         use_count: 2,
     })
 }
@@ -218,6 +220,22 @@ mod tests {
             line,
             "ipv4     2 unknown  50 100 src=10.0.0.2 dst=1.1.1.1 src=1.1.1.1 dst=10.0.0.2 \
              mark=1 secctx=system_u:object_r:unlabeled_t:s0 zone=0 use=2\n",
+        )])
+    }
+
+    /// Packets and bytes stand behind the ends that they are of, and the age before the references.
+    #[test]
+    fn counters_and_ages() -> Result {
+        let line = Line {
+            counters: Some([(3, 180), (u64::MAX, 0)]),
+            age: Some(86_400),
+            ..line(v4(50), REPLIED, Private::None)?
+        };
+        check_lines(&[(
+            line,
+            "ipv4     2 unknown  50 100 src=10.0.0.2 dst=1.1.1.1 packets=3 bytes=180 \
+             src=1.1.1.1 dst=10.0.0.2 packets=18446744073709551615 bytes=0 \
+             mark=0 zone=0 delta-time=86400 use=2\n",
         )])
     }
 

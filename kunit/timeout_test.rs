@@ -43,9 +43,9 @@ mod tests {
             seconds(net.sctp_timeouts()),
             [10, 10, 3, 3, 210, 3, 3, 3, 30, 0].map(Some)
         );
-        check_eq!(seconds(net.icmp_timeout()), [Some(30)]);
-        check_eq!(seconds(net.icmpv6_timeout()), [Some(30)]);
-        check_eq!(seconds(net.generic_timeout()), [Some(600)]);
+        check_eq!(seconds(net.icmp_timeouts()), [Some(30)]);
+        check_eq!(seconds(net.icmpv6_timeouts()), [Some(30)]);
+        check_eq!(seconds(net.generic_timeouts()), [Some(600)]);
         Ok(())
     }
 
@@ -70,16 +70,16 @@ mod tests {
         let net = Net::init();
         let usual = Timeouts::new(HZ);
         net.set_udp_timeouts(&[1, 2]);
-        net.set_icmp_timeout(&[3]);
-        let found = (net.udp_timeouts(), net.icmp_timeout());
+        net.set_icmp_timeouts(&[3]);
+        let found = (net.udp_timeouts(), net.icmp_timeouts());
         net.set_udp_timeouts(&usual.udp);
-        net.set_icmp_timeout(&usual.icmp);
+        net.set_icmp_timeouts(&usual.icmp);
         check_eq!(found, ([1, 2], [3]));
         check_eq!(net.tcp_timeouts(), usual.tcp);
         check_eq!(net.gre_timeouts(), usual.gre);
         check_eq!(net.sctp_timeouts(), usual.sctp);
         check_eq!(
-            (net.icmpv6_timeout(), net.generic_timeout()),
+            (net.icmpv6_timeouts(), net.generic_timeouts()),
             (usual.icmpv6, usual.generic)
         );
 

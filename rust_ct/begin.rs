@@ -4,18 +4,25 @@
 
 use crate::{
     conn::{
+        ext::{
+            EventMasks,
+            Kind,
+            Plan, //
+        },
         Beginning,
         Conn,
         Fresh, //
     },
     netns::{
-        Netns,
-        MAX, //
+        Limit,
+        Netns, //
     },
+    param,
     stat::Stat,
     state::Status,
     sys::{
         net::Net,
+        netns_ct,
         rcu::ReadSide, //
     },
     table::{
@@ -26,10 +33,7 @@ use crate::{
 use core::ops::ControlFlow;
 use kernel::{
     prelude::*,
-    sync::{
-        aref::ARef,
-        atomic::Relaxed, //
-    },
+    sync::aref::ARef, //
 };
 
 /// How many buckets are searched for a connection that can be removed to make room.
@@ -40,48 +44,98 @@ const EVICTION_RANGE: usize = 8;
 /// There is no room, or no memory, for a connection.
 pub(crate) struct Refused;
 
-/// Makes a connection for a packet that belongs to none. Any context.
+/// Makes a connection for a packet that belongs to none, as a template wants it, if a rule gave it
+/// one. Any context.
 ///
-/// Where the namespace is full, one that is not assured has to make room for it.
+/// Where the namespace is full, one of its connections that is not assured has to make room for it;
+/// where the machine is, one of anybody's.
 /// Source: net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc().
 pub(crate) fn begin(
     netns: &Netns,
     net: &Net,
     beginning: &Beginning<'_>,
+    template: Option<&Conn>,
     rcu: ReadSide<'_>,
 ) -> Result<ARef<Conn>, Refused> {
-    if netns.count() > MAX.load(Relaxed) && !make_room(netns, net, beginning.hash, rcu) {
-        netns.uncount();
-        netns.stats.count(Stat::Full);
-        warn_full(netns, net);
-        crate::expire::press();
-        return Err(Refused);
-    }
-    match Fresh::new(net, beginning) {
-        Some(fresh) => Ok(fresh.publish()),
-        None => {
+    if let Some(limit) = netns.count() {
+        let whose = (limit == Limit::Namespace).then_some(net);
+        if !make_room(netns, whose, beginning.hash, rcu) {
             netns.uncount();
-            Err(Refused)
+            netns.stats.count(Stat::Full);
+            warn_full(netns, net);
+            crate::expire::press();
+            return Err(Refused);
         }
     }
+    let Some(fresh) = Fresh::new(net, beginning) else {
+        netns.uncount();
+        return Err(Refused);
+    };
+    let masks = template.and_then(Conn::event_masks);
+    let plan = extensions(net, template, masks);
+    if !plan.is_empty() {
+        // What was allocated is dropped, and uncounted, if this fails.
+        fresh.extend(&plan).map_err(|_| Refused)?;
+        fresh.report(masks);
+        if let Some(template) = template {
+            fresh.take_policy(template, rcu);
+        }
+    }
+    Ok(fresh.publish())
 }
 
-/// Removes connections of the namespace that are not assured, from the buckets around a hash: those
-/// of the first one that has any. Tells whether it did.
+/// The extensions that the settings of a namespace, or a template, give to a new connection.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
+#[inline]
+fn extensions(net: &Net, template: Option<&Conn>, masks: Option<EventMasks>) -> Plan {
+    let mut plan = Plan::NONE;
+    #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+    if template.is_some_and(Conn::has_policy) {
+        plan.add(Kind::Timeout);
+    }
+    #[cfg(not(CONFIG_NF_CONNTRACK_TIMEOUT))]
+    let _ = template;
+    if net.acct() != 0 {
+        plan.add(Kind::Accounting);
+    }
+    #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
+    if net.timestamp() != 0 {
+        plan.add(Kind::Times);
+    }
+    #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+    if net.labels_used() {
+        plan.add(Kind::Labels);
+    }
+    #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+    match net.events() {
+        // Not by itself, but if a rule says which.
+        0 if masks.is_some_and(|masks| !masks.is_empty()) => plan.add(Kind::Events),
+        1 => plan.add(Kind::Events),
+        2 if netns_ct::events_have_listener() => plan.add(Kind::Events),
+        _ => (),
+    }
+    #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
+    let _ = masks;
+    plan
+}
+
+/// Removes connections that are not assured, of a namespace or of all, from the buckets around a
+/// hash: those of the first one that has any. Tells whether it did.
 ///
 /// Somebody may be assured just now who is removed: there is no room, so one of them has to go.
 /// Source: net/netfilter/nf_conntrack_core.c, early_drop().
-fn make_room(netns: &Netns, net: &Net, hash: u32, rcu: ReadSide<'_>) -> bool {
+fn make_room(netns: &Netns, whose: Option<&Net>, hash: u32, rcu: ReadSide<'_>) -> bool {
     let mut index = TABLE.index(hash, rcu);
     for _ in 0..EVICTION_RANGE {
         let mut dropped = 0u32;
         let visit = TABLE.visit(index, rcu, |candidate| {
             if candidate.is_expired() {
                 TABLE.remove_overdue(candidate, rcu);
-            } else if candidate.is_of(net) && may_go(candidate.status()) {
+            } else if candidate.is_of_any(whose) && may_go(candidate.status()) {
                 // What was seen without a reference is looked at again with one.
                 if let Some(conn) = candidate.get() {
-                    let going = candidate.is_of(net)
+                    let going = candidate.is_of_any(whose)
                         && may_go(conn.status())
                         && conn.status().contains(Status::CONFIRMED);
                     if going && TABLE.kill(&conn) {
@@ -113,15 +167,16 @@ fn warn_full(netns: &Netns, net: &Net) {
     if !netns.may_warn() {
         return;
     }
-    let max = MAX.load(Relaxed);
+    let max = param::max_of(net);
     if net.is_init() {
         pr_warn!(
-            "table full ({} connections), dropping packet; see the parameter max\n",
+            "table full ({} connections), dropping packet; see net.netfilter.nf_conntrack_max\n",
             max
         );
     } else {
         pr_warn!(
-            "table full in netns {} ({} connections), dropping packet; see the parameter max\n",
+            "table full in netns {} ({} connections), dropping packet; see \
+             net.netfilter.nf_conntrack_max there and in the initial namespace\n",
             net.inum(),
             max
         );

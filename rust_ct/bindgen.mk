@@ -4,7 +4,8 @@
 # kbuild directory that includes this file. The result lies in that directory's
 # object folder, which the crate finds through RUST_CT_OBJ.
 
-rust_ct-src := $(if $(filter kunit,$(notdir $(patsubst %/,%,$(src)))),$(src)/../rust_ct,$(src))
+# Where rust_ct's own sources are; the Makefile that includes this may say so.
+rust_ct-src ?= $(src)
 
 ccflags-y += -I$(rust_ct-src)/../include
 export RUST_CT_OBJ := $(abspath $(obj))

@@ -5,6 +5,7 @@
  */
 #include <linux/crc32.h>
 #include <linux/kernel.h>
+#include <linux/kmod.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/netfilter_ipv6.h>
@@ -12,12 +13,20 @@
 #include <linux/seq_file_net.h>
 #include <linux/siphash.h>
 #include <linux/slab.h>
+#include <linux/sysctl.h>
 #include <net/net_namespace.h>
 #include <net/netfilter/ipv4/nf_defrag_ipv4.h>
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
 #include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_conntrack_acct.h>
+#include <net/netfilter/nf_conntrack_ecache.h>
+#include <net/netfilter/nf_conntrack_extend.h>
 #include <net/netfilter/nf_conntrack_l4proto.h>
+#include <net/netfilter/nf_conntrack_labels.h>
+#include <net/netfilter/nf_conntrack_seqadj.h>
+#include <net/netfilter/nf_conntrack_timeout.h>
 #include <net/netfilter/nf_conntrack_zones.h>
+#include <net/netfilter/nf_log.h>
 #include <net/netfilter/nf_queue.h>
 
 #include "rust_ct.h"

@@ -14,8 +14,12 @@ use crate::{
     },
     l4proto,
     netns::Netns,
+    seqadj,
     stat::Stat,
-    state::Status,
+    state::{
+        CtInfo,
+        Status, //
+    },
     sys::{
         hook::{
             State,
@@ -37,12 +41,27 @@ use kernel::sync::aref::ARef;
 /// Source: net/netfilter/nf_conntrack_proto.c, nf_confirm().
 #[inline]
 pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
-    match conn::attached(skb) {
-        Attached::Conn(conn, _) if !conn.status().contains(Status::CONFIRMED) => (),
-        _ => return Verdict::Accept,
+    let Attached::Conn(conn, info) = conn::attached(skb) else {
+        return Verdict::Accept;
+    };
+    let status = conn.status();
+    let adjusted = status.contains(Status::SEQ_ADJUST);
+    if status.contains(Status::CONFIRMED) && !adjusted {
+        return Verdict::Accept;
     }
     // The packet comes by again, through the device below, perhaps with another source.
     if state.leaves_through_vrf() {
+        return Verdict::Accept;
+    }
+    // An ICMP error holds no segment of its own.
+    if adjusted && info != CtInfo::RelatedReply && !skb.is_loopback() {
+        let conn = ARef::from(conn);
+        if seqadj::adjust(&conn, info.direction(), skb, state).is_none() {
+            netns.stats.count(Stat::Drop);
+            return Verdict::Drop;
+        }
+    }
+    if status.contains(Status::CONFIRMED) {
         return Verdict::Accept;
     }
     confirm(netns, skb)
@@ -101,6 +120,7 @@ fn decide(netns: &Netns, conn: &Conn) -> Decision {
         Place::Free => {
             conn.store_hash(Direction::Reply, reply);
             conn.begin_timeout();
+            conn.note_start();
             pair.enter(conn);
             Decision::Entered
         }
@@ -135,6 +155,7 @@ fn resolve_clash(
                 // this one are let in as well.
                 loser.store_hash(Direction::Reply, reply);
                 loser.begin_clash();
+                loser.note_start();
                 pair.enter_reply(loser);
                 netns.stats.count(Stat::ClashResolve);
                 return Decision::Entered;

@@ -15,6 +15,8 @@
 //! The memory is that of a connection until a grace period after the last reference was given back,
 //! but it may be another connection by then: see [`Candidate`].
 
+pub(crate) mod ext;
+
 use crate::{
     bindings,
     l4proto::{
@@ -500,22 +502,50 @@ impl Conn {
         ) as u32
     }
 
-    /// Gives the memory of a connection back that has no reference left.
+    /// Gives the memory of a connection back that has no reference left, and its reference to its
+    /// master; if that was the last one, so on.
     ///
     /// # Safety
     ///
     /// The last reference must be gone, and the connection in no table.
     pub(crate) unsafe fn destroy(this: NonNull<Self>) {
+        let mut last = Some(this);
+        while let Some(conn) = last {
+            // SAFETY: The last reference is gone: by the contract, or because the one that its last
+            // child had is. A connection leaves the table before the table's reference goes.
+            last = unsafe { Self::free(conn) }.filter(|master| {
+                // SAFETY: The child had a reference, which is given up.
+                unsafe { bindings::rct_conntrack_put(master.as_ref().nfct()) }
+            });
+        }
+    }
+
+    /// Gives the memory of a connection or template back, and hands its reference to its master on.
+    ///
+    /// # Safety
+    ///
+    /// As [`Conn::destroy`].
+    unsafe fn free(this: NonNull<Self>) -> Option<NonNull<Self>> {
         // SAFETY: The memory is that of a connection or of a template, which has no words of ours.
         let ct = unsafe { UnsafeCell::raw_get(&raw const (*this.as_ptr()).ct) };
         // SAFETY: Nobody else is left.
-        let (status, ext, net) = unsafe { ((*ct).status, (*ct).ext, (*ct).ct_net.net) };
-        // SAFETY: Extensions come from kmalloc(), and a null pointer is none.
-        unsafe { bindings::kfree(ext.cast()) };
+        let (status, ext, net, master) =
+            unsafe { ((*ct).status, (*ct).ext, (*ct).ct_net.net, (*ct).master) };
         if Status::from_bits(status as u64).contains(Status::TEMPLATE) {
-            // SAFETY: So do templates.
-            unsafe { bindings::kfree(ct.cast()) };
-            return;
+            // SAFETY: Templates and extensions come from kmalloc(), and a null pointer is none.
+            // What a template's extensions refer to belongs to the rule that made it.
+            unsafe {
+                bindings::kfree(ext.cast());
+                bindings::kfree(ct.cast());
+            }
+            return None;
+        }
+        if !ext.is_null() {
+            // SAFETY: As above; a connection has a reference to its policy.
+            unsafe {
+                bindings::rct_timeout_put(ct);
+                bindings::kfree(ext.cast());
+            }
         }
         // SAFETY: The connection is from the cache, and nobody but readers under RCU is left.
         unsafe { CACHE.free(this) };
@@ -524,6 +554,7 @@ impl Conn {
         if let Some(netns) = NETNS.get(unsafe { Net::from_raw(net) }) {
             netns.uncount();
         }
+        NonNull::new(master.cast())
     }
 }
 
@@ -629,6 +660,23 @@ impl Fresh {
         }
     }
 
+    /// Makes it one that its master has announced: it is EXPECTED, so that its packets are RELATED,
+    /// and it begins with the marks that rules gave the master, to whom it keeps a reference.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
+    #[allow(dead_code)] // Until connections are expected, tests alone call it.
+    pub(crate) fn follow(&self, master: ARef<Conn>) {
+        self.conn().set_status(Status::EXPECTED);
+        // SAFETY: The fields are inside the connection, which is ours alone.
+        unsafe {
+            let ct = self.conn().ct();
+            (&raw mut (*ct).mark).write_volatile(master.mark());
+            #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
+            (&raw mut (*ct).secmark).write_volatile(master.secmark());
+            (&raw mut (*ct).master).write_volatile(ARef::into_raw(master).as_ptr().cast());
+        }
+    }
+
     /// Makes it a connection that has a reference. From now on others may get at it.
     pub(crate) fn publish(self) -> ARef<Conn> {
         let conn = self.0;
@@ -711,6 +759,12 @@ impl<'a> Candidate<'a> {
         // SAFETY: The field is inside the connection. The pointer is compared, not followed.
         let of = unsafe { (&raw const (*self.conn.ct()).ct_net.net).read_volatile() };
         core::ptr::eq(of, net.as_ptr())
+    }
+
+    /// Tells whether the connection is one of a namespace, or of any if there is none.
+    #[inline]
+    pub(crate) fn is_of_any(&self, net: Option<&Net>) -> bool {
+        net.is_none_or(|net| self.is_of(net))
     }
 
     /// Tells whether the connection has expired.

@@ -11,7 +11,7 @@
 use crate::{
     conn::Candidate,
     l4proto,
-    netns::MAX,
+    netns::Netns,
     state::Status,
     sys::{
         rcu::ReadSide,
@@ -103,8 +103,8 @@ struct Round {
     count: u32,
     /// When the round began, in jiffies.
     started: u32,
-    /// Above how many connections a namespace counts as nearly full; `None` if it does not matter.
-    crowd: Option<u32>,
+    /// Whether connections are removed early from namespaces that are nearly full.
+    pressed: bool,
 }
 
 impl Round {
@@ -114,7 +114,7 @@ impl Round {
             average: INTERVAL_MAX,
             count: INITIAL_COUNT,
             started: time::now(),
-            crowd: None,
+            pressed: false,
         }
     }
 
@@ -129,9 +129,7 @@ impl Round {
             average: AVERAGE.load(Relaxed),
             count: COUNT.load(Relaxed),
             started,
-            // A limit below a hundred is so small that making room for each newcomer is enough.
-            crowd: (PRESSED.load(Relaxed).then(|| MAX.load(Relaxed) / 100 * 95))
-                .filter(|&crowd| crowd > 0),
+            pressed: PRESSED.load(Relaxed),
         }
     }
 
@@ -171,8 +169,8 @@ impl Round {
             return;
         }
         self.weigh(candidate.remaining());
-        if self.crowd.is_some() {
-            self.remove_early(candidate);
+        if self.pressed {
+            remove_early(candidate);
         }
     }
 
@@ -186,31 +184,27 @@ impl Round {
         self.average = average as u32;
     }
 
-    /// Removes a connection that is not assured, or is closing, from a namespace that is nearly
-    /// full.
-    fn remove_early(&self, candidate: Candidate<'_>) {
-        let Some(conn) = candidate.get() else {
-            return;
-        };
-        let status = conn.status();
-        let crowded = conn
-            .netns()
-            .is_some_and(|netns| Some(netns.connections()) >= self.crowd);
-        if crowded
-            && status.contains(Status::CONFIRMED)
-            && !status.contains(Status::DYING)
-            && (!status.contains(Status::ASSURED)
-                || l4proto::can_early_drop(conn.proto(), conn.lock().state()))
-        {
-            TABLE.kill(&conn);
-        }
-    }
-
     /// In how many jiffies the next round is to begin.
     fn delay(&self) -> u32 {
         let interval = self.average.clamp(INTERVAL_MIN, INTERVAL_MAX);
         interval
             .saturating_sub(time::now().wrapping_sub(self.started))
             .max(1)
+    }
+}
+
+/// Removes a connection that is not assured, or is closing, from a namespace that is nearly full.
+fn remove_early(candidate: Candidate<'_>) {
+    let Some(conn) = candidate.get() else {
+        return;
+    };
+    let status = conn.status();
+    if conn.netns().is_some_and(Netns::is_crowded)
+        && status.contains(Status::CONFIRMED)
+        && !status.contains(Status::DYING)
+        && (!status.contains(Status::ASSURED)
+            || l4proto::can_early_drop(conn.proto(), conn.lock().state()))
+    {
+        TABLE.kill(&conn);
     }
 }

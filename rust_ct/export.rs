@@ -168,7 +168,11 @@ unsafe extern "C" fn set_closing(nfct: *mut bindings::nf_conntrack) {
     if status.contains(Status::TEMPLATE) || conn.proto() != ipproto::TCP {
         return;
     }
-    let timeouts = conn.net().tcp_timeouts();
+    // SAFETY: The kernel calls in a hook, under RCU.
+    let rcu = unsafe { ReadSide::assume() };
+    let timeouts = conn
+        .policy(rcu)
+        .unwrap_or_else(|| conn.net().tcp_timeouts());
     let timeout = conn.lock().tcp().set_closing(status, &timeouts);
     if let Some(jiffies) = timeout {
         conn.refresh(jiffies);
@@ -227,11 +231,72 @@ unsafe extern "C" fn rust_ct_netns_put(net: *mut bindings::net, nfproto: u8) {
     hooks::put(unsafe { Net::from_raw(net) }, nfproto);
 }
 
+/// The tuple of a kernel's pointer to one.
+///
+/// # Safety
+///
+/// `tuple` must be valid for reads.
+unsafe fn tuple(tuple: *const bindings::nf_conntrack_tuple) -> Tuple {
+    // SAFETY: The layout is that of ours, any bytes are one, and the caller vouches for the rest.
+    unsafe { tuple.cast::<Tuple>().read() }
+}
+
+/// nf_ct_gre_keymap_add(): see [`crate::keymap::Keymap::add`].
+///
+/// # Safety
+///
+/// Called from C with a connection that the caller has a reference to, and two tuples.
+#[no_mangle]
+unsafe extern "C" fn rust_ct_gre_keymap_add(
+    ct: *mut bindings::nf_conn,
+    original: *const bindings::nf_conntrack_tuple,
+    reply: *const bindings::nf_conntrack_tuple,
+) -> bool {
+    // SAFETY: The caller vouches for all three.
+    let (conn, original, reply) = unsafe { (conn(ct.cast()), tuple(original), tuple(reply)) };
+    !conn.status().contains(Status::DYING)
+        && conn
+            .netns()
+            .is_some_and(|netns| netns.keymap.add(ct.addr(), &original, &reply))
+}
+
+/// nf_ct_gre_keymap_destroy(): see [`crate::keymap::Keymap::remove`].
+///
+/// # Safety
+///
+/// Called from C with a connection that the caller has a reference to, or the last one of which is
+/// just gone.
+#[no_mangle]
+unsafe extern "C" fn rust_ct_gre_keymap_destroy(ct: *mut bindings::nf_conn) {
+    // SAFETY: The caller vouches for the connection.
+    if let Some(netns) = unsafe { conn(ct.cast()) }.netns() {
+        netns.keymap.remove(ct.addr());
+    }
+}
+
 /// Tells whether packets are tracked in every namespace, or only where a rule asks: the parameter
 /// `enable_hooks`.
 pub(crate) fn enable_hooks() -> bool {
     // SAFETY: The parameter is written before the module's code runs, and never again.
     unsafe { (&raw const bindings::rct_param_enable_hooks).read() }
+}
+
+/// Whether new namespaces begin with accounting, and with timestamps: the parameters `acct` and
+/// `tstamp`.
+pub(crate) fn begin_with() -> (bool, bool) {
+    // SAFETY: The parameters are bytes that the kernel writes at any time, as 0 or 1.
+    unsafe {
+        (
+            (&raw const bindings::rct_param_acct)
+                .cast::<u8>()
+                .read_volatile()
+                != 0,
+            (&raw const bindings::rct_param_tstamp)
+                .cast::<u8>()
+                .read_volatile()
+                != 0,
+        )
+    }
 }
 
 /// Hands the text of a parameter on.

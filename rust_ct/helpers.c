@@ -15,6 +15,7 @@
 #include <linux/seq_file_net.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
+#include <net/netfilter/nf_conntrack_timeout.h>
 #include <net/netns/generic.h>
 
 #include "rust_ct.h"
@@ -54,6 +55,11 @@ struct net *rct_skb_dev_net(const struct sk_buff *skb)
 	return skb->dev ? dev_net(skb->dev) : NULL;
 }
 
+bool rct_skb_is_loopback(const struct sk_buff *skb)
+{
+	return nf_is_loopback_packet(skb);
+}
+
 bool rct_is_l3_master(const struct net_device *dev)
 {
 	return dev && netif_is_l3_master(dev);
@@ -82,6 +88,18 @@ void rct_conntrack_publish(struct nf_conntrack *nfct)
 unsigned int rct_conntrack_use(const struct nf_conntrack *nfct)
 {
 	return refcount_read(&nfct->use);
+}
+
+bool rct_timeout_tryget(struct nf_ct_timeout *timeout)
+{
+	return refcount_inc_not_zero(&timeout->refcnt);
+}
+
+void rct_timeout_put(const struct nf_conn *ct)
+{
+	rcu_read_lock();
+	nf_ct_timeout_put(ct);
+	rcu_read_unlock();
 }
 
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word)

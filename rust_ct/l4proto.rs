@@ -17,6 +17,7 @@ pub(crate) mod gre;
 pub(crate) mod icmp;
 pub(crate) mod icmp_error;
 pub(crate) mod sctp;
+pub(crate) mod seqadj;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 

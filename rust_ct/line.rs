@@ -53,6 +53,8 @@ pub(crate) struct Line<'a> {
     pub(crate) reply: Tuple,
     /// The zone.
     pub(crate) zone: Zone,
+    /// Packets and bytes of both directions, if they are counted.
+    pub(crate) counters: Option<[(u64, u64); 2]>,
     /// The status bits.
     pub(crate) status: Status,
     /// Seconds until it expires.
@@ -63,6 +65,8 @@ pub(crate) struct Line<'a> {
     pub(crate) mark: u32,
     /// What the security module calls its security mark, if it has a name for it.
     pub(crate) secctx: Option<&'a str>,
+    /// For how many seconds it has been there, if that is known.
+    pub(crate) age: Option<u64>,
     /// How many references there are, the reader's own among them.
     pub(crate) use_count: u32,
 }
@@ -85,11 +89,13 @@ impl Display for Line<'_> {
 
         write!(f, "{}", Ends(&self.original))?;
         self.fmt_zone(f, Zone::DIR_ORIGINAL, "zone-orig")?;
+        self.fmt_counters(f, 0)?;
         if !self.status.contains(Status::SEEN_REPLY) {
             f.write_str("[UNREPLIED] ")?;
         }
         write!(f, "{}", Ends(&self.reply))?;
         self.fmt_zone(f, Zone::DIR_REPLY, "zone-reply")?;
+        self.fmt_counters(f, 1)?;
 
         if self.status.contains(Status::HW_OFFLOAD) {
             f.write_str("[HW_OFFLOAD] ")?;
@@ -103,6 +109,9 @@ impl Display for Line<'_> {
             write!(f, "secctx={secctx} ")?;
         }
         self.fmt_zone(f, Zone::DIR_ORIGINAL | Zone::DIR_REPLY, "zone")?;
+        if let Some(age) = self.age {
+            write!(f, "delta-time={age} ")?;
+        }
         writeln!(f, "use={}", self.use_count)
     }
 }
@@ -119,6 +128,13 @@ impl Line<'_> {
                 stream_timeout,
             } => write!(f, "timeout={timeout}, stream_timeout={stream_timeout} "),
             Private::None => Ok(()),
+        }
+    }
+
+    fn fmt_counters(&self, f: &mut Formatter<'_>, dir: usize) -> fmt::Result {
+        match self.counters.as_ref().and_then(|both| both.get(dir)) {
+            Some((packets, bytes)) => write!(f, "packets={packets} bytes={bytes} "),
+            None => Ok(()),
         }
     }
 

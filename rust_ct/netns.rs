@@ -3,9 +3,11 @@
 //! What the tracker keeps for each network namespace.
 
 use crate::{
+    keymap::Keymap,
     stat::COUNT,
     sys::{
         hook::Set,
+        net::Net,
         netns_ct::Published,
         pernet::{
             Here,
@@ -14,6 +16,7 @@ use crate::{
         proc,
         time, //
     },
+    sysctl::Settings, //
 };
 use kernel::{
     prelude::*,
@@ -30,21 +33,43 @@ use kernel::{
 /// The states of all namespaces.
 pub(crate) static NETNS: Slot<Netns> = Slot::new();
 
-/// How many connections a namespace may hold, `nf_conntrack_max`.
+/// How many connections the machine may hold, `nf_conntrack_max` of the initial namespace.
 pub(crate) static MAX: Atomic<u32> = Atomic::new(0);
+
+/// How many connections may be expected, `nf_conntrack_expect_max`.
+pub(crate) static EXPECT_MAX: Atomic<u32> = Atomic::new(0);
+
+/// Connections of all namespaces but the initial one, which does without it as long as it is alone.
+static ELSEWHERE: Atomic<i32> = Atomic::new(0);
 
 /// At most one line about a full table is logged in this many jiffies.
 const WARN_INTERVAL: u32 = 5 * time::HZ;
+
+/// Which limit there are too many connections for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// The namespace's own.
+    Namespace,
+    /// The machine's.
+    Machine,
+}
 
 /// The state of one namespace.
 #[pin_data]
 pub(crate) struct Netns {
     /// Connections, confirmed or not.
     count: Atomic<i32>,
+    /// Whether this is the initial namespace.
+    initial: bool,
+    /// How many connections the namespace may hold; zero if it has no limit of its own.
+    pub(crate) max: Atomic<u32>,
     /// What became of packets.
     pub(crate) stats: Published<COUNT>,
     /// When the last line about a full table was logged, in jiffies.
     warned: Atomic<u32>,
+    /// The calls of PPTP.
+    #[pin]
+    pub(crate) keymap: Keymap,
     /// The hooks of IPv4, which see packets while somebody wants them to.
     #[pin]
     pub(crate) hooks_ipv4: Set,
@@ -54,6 +79,9 @@ pub(crate) struct Netns {
     /// The files in /proc/net.
     #[pin]
     pub(crate) files: Mutex<Option<[proc::File; 3]>>,
+    /// The files in /proc/sys/net/netfilter.
+    #[pin]
+    pub(crate) settings: Mutex<Option<Settings>>,
 }
 
 impl Netns {
@@ -61,29 +89,65 @@ impl Netns {
     pub(crate) fn new(here: Here<'_>) -> impl PinInit<Self, Error> + '_ {
         try_pin_init!(Self {
             count: Atomic::new(0),
+            initial: here.net().is_init(),
+            max: Atomic::new(0),
             stats: here.counters()?,
             warned: Atomic::new(time::now().wrapping_sub(WARN_INTERVAL)),
+            keymap <- Keymap::new(),
             hooks_ipv4 <- Set::new(),
             hooks_ipv6 <- Set::new(),
             files <- kernel::new_mutex!(None, "rust_ct_files"),
+            settings <- kernel::new_mutex!(None, "rust_ct_settings"),
         })
     }
 
-    /// Counts a connection that is about to be made; gives the number of connections with it. The
+    /// Counts a connection that is about to be made; names the limit that it is above, if any. The
     /// caller makes it, or calls [`Netns::uncount`]. Any context.
-    pub(crate) fn count(&self) -> u32 {
-        let before = self.count.fetch_add(1, Full);
-        before.wrapping_add(1).max(0).unsigned_abs()
+    pub(crate) fn count(&self) -> Option<Limit> {
+        let own = positive(self.count.fetch_add(1, Full).wrapping_add(1));
+        if !self.initial {
+            ELSEWHERE.fetch_add(1, Relaxed);
+        }
+        let max = self.max.load(Relaxed);
+        if max > 0 && own > max {
+            return Some(Limit::Namespace);
+        }
+        (self.machine(own) > MAX.load(Relaxed)).then_some(Limit::Machine)
     }
 
     /// Counts a connection whose memory was given back. Any context.
     pub(crate) fn uncount(&self) {
+        if !self.initial {
+            ELSEWHERE.fetch_sub(1, Relaxed);
+        }
         self.count.fetch_sub(1, Full);
+    }
+
+    /// How many connections the machine has, where the namespace has `own`.
+    fn machine(&self, own: u32) -> u32 {
+        let elsewhere = positive(ELSEWHERE.load(Relaxed));
+        let here = if self.initial {
+            own
+        } else {
+            NETNS.get(Net::init()).map_or(0, Self::connections)
+        };
+        here.saturating_add(elsewhere)
+    }
+
+    /// Tells whether so many connections are there that some have to be removed early: within a
+    /// twentieth of a limit. Any context.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, gc_worker(), which rounds as here.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let own = self.connections();
+        // A limit below a hundred is so small that making room for each newcomer is enough.
+        let near = |count: u32, max: u32| max >= 100 && count >= max / 100 * 95;
+        near(own, self.max.load(Relaxed)) || near(self.machine(own), MAX.load(Relaxed))
     }
 
     /// How many connections there are, confirmed or not.
     pub(crate) fn connections(&self) -> u32 {
-        self.count.load(Relaxed).max(0).unsigned_abs()
+        positive(self.count.load(Relaxed))
     }
 
     /// Tells whether a line about a full table is due. Any context.
@@ -92,4 +156,9 @@ impl Netns {
         // Of those who come at once, one wins.
         now.wrapping_sub(last) >= WARN_INTERVAL && self.warned.cmpxchg(last, now, Relaxed).is_ok()
     }
+}
+
+/// A count that is read while others change it.
+fn positive(count: i32) -> u32 {
+    count.max(0).unsigned_abs()
 }

@@ -41,6 +41,7 @@ use crate::{
             State,
             Verdict, //
         },
+        log,
         net::Net,
         skb::Skb,
         time, //
@@ -68,13 +69,14 @@ use kernel::sync::aref::ARef;
 const REUSE_LIMIT: usize = 4;
 
 /// The bytes of a packet, for pure code to read.
-struct Bytes<'a> {
+pub(crate) struct Bytes<'a> {
     skb: &'a Skb,
     hook: u8,
 }
 
 impl<'a> Bytes<'a> {
-    fn of(skb: &'a Skb, state: &State) -> Self {
+    /// Those of a packet at a hook.
+    pub(crate) fn of(skb: &'a Skb, state: &State) -> Self {
         Self {
             skb,
             hook: state.hook(),
@@ -144,7 +146,7 @@ pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
         }
     };
 
-    let verdict = match find(netns, skb, state, zone) {
+    let verdict = match find(netns, skb, state, zone, template.as_deref()) {
         Ok(Found::Conn(conn, info)) => {
             conn::attach(skb, conn, info);
             Verdict::Accept
@@ -153,7 +155,7 @@ pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
             conn::attach_untracked(skb);
             Verdict::Accept
         }
-        Err(refusal) => refuse(netns, &refusal),
+        Err(refusal) => refuse(netns, skb, state, &refusal),
     };
     // A template has done its duty once the packet is tracked.
     drop(template);
@@ -180,23 +182,23 @@ pub(crate) fn tuple(skb: &Skb, family: Family) -> Option<Tuple> {
 }
 
 /// What becomes of a packet whose connection was not found, or does not want it.
-fn refuse(netns: &Netns, refusal: &Refusal) -> Verdict {
+fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict {
     let stats = &netns.stats;
     match *refusal {
         Refusal::Invalid(reason) => {
             stats.count(Stat::Invalid);
-            stats.count_reason(reason);
+            remark(netns, skb, state, reason);
             Verdict::Accept
         }
         Refusal::Error(reason) => {
             stats.count(Stat::Error);
-            stats.count_reason(reason);
+            remark(netns, skb, state, reason);
             Verdict::Accept
         }
         Refusal::Drop(reason) => {
             stats.count(Stat::Invalid);
             stats.count(Stat::Drop);
-            stats.count_reason(reason);
+            remark(netns, skb, state, reason);
             Verdict::Drop
         }
         Refusal::Full => {
@@ -204,6 +206,28 @@ fn refuse(netns: &Netns, refusal: &Refusal) -> Verdict {
             Verdict::Drop
         }
     }
+}
+
+/// Counts a reason for which a packet is INVALID, dropped or without effect, and logs it if that is
+/// asked for. No lock is held.
+fn remark(netns: &Netns, skb: &Skb, state: &State, reason: Reason) {
+    netns.stats.count_reason(reason);
+    let wanted = state.net().log_invalid();
+    if wanted == 0 {
+        return;
+    }
+    let proto = transport(skb, state).unwrap_or(0);
+    if wanted == ipproto::RAW || wanted == proto {
+        log::packet(skb, state, proto, reason.name(), reason.describe());
+    }
+}
+
+/// The number of a packet's transport protocol, as far as it can be told.
+fn transport(skb: &Skb, state: &State) -> Option<u8> {
+    let family = Family::from_nfproto(state.nfproto().into())?;
+    let nhoff = u32::try_from(skb.network_offset()).ok()?;
+    let l4 = wire::l4(&Bytes::of(skb, state), nhoff, family).ok()?;
+    Some(l4.proto)
 }
 
 /// What a packet is to be given.
@@ -215,11 +239,17 @@ enum Found {
 }
 
 /// Reads the packet and finds its connection, or makes one.
-fn find(netns: &Netns, skb: &Skb, state: &State, zone: Zone) -> Result<Found, Refusal> {
+fn find(
+    netns: &Netns,
+    skb: &Skb,
+    state: &State,
+    zone: Zone,
+    template: Option<&Conn>,
+) -> Result<Found, Refusal> {
     let family = Family::from_nfproto(state.nfproto().into());
     let nhoff = u32::try_from(skb.network_offset());
     let (Some(family), Ok(nhoff)) = (family, nhoff) else {
-        return Err(Refusal::Invalid(Reason::IpVersion));
+        return Err(Refusal::Invalid(Reason::IpFamily));
     };
     let arrival = Arrival {
         skb,
@@ -230,21 +260,32 @@ fn find(netns: &Netns, skb: &Skb, state: &State, zone: Zone) -> Result<Found, Re
         verify_checksum: state.is_at(Place::PreRouting) && state.net().checksum() != 0,
     };
 
-    if let Some(found) = arrival.error(zone)? {
+    if let Some(found) = arrival.error(netns, zone)? {
         return Ok(found);
     }
     let tuple = Tuple::from_packet(&arrival.bytes(), nhoff, family, &arrival.l4)
         .map_err(Refusal::Invalid)?;
+    let tuple = with_call(netns, tuple);
 
     for _ in 0..REUSE_LIMIT {
-        let (conn, dir) = arrival.resolve(netns, &tuple, zone)?;
+        let (conn, dir) = arrival.resolve(netns, &tuple, zone, template)?;
         let info = info(&conn, dir);
-        match arrival.judge(&conn, info)? {
+        match arrival.judge(netns, &conn, info)? {
             Judged::Passes => return Ok(Found::Conn(conn, info)),
             Judged::Begins => (),
         }
     }
     Err(Refusal::Drop(Reason::TcpReuseRace))
+}
+
+/// The tuple of a packet with all that is known of it: the call at the sender, for PPTP.
+#[inline]
+fn with_call(netns: &Netns, tuple: Tuple) -> Tuple {
+    match tuple.proto() {
+        // Plain GRE has no calls.
+        ipproto::GRE if tuple.dst_port() != 0 => netns.keymap.complete(&tuple),
+        _ => tuple,
+    }
 }
 
 /// What a packet is to the connection it was found by, in the direction in which it was found.
@@ -275,7 +316,7 @@ impl Arrival<'_> {
     /// about, and neighbours are not tracked. `None` for everything else.
     ///
     /// Source: net/netfilter/nf_conntrack_proto_icmp.c, nf_conntrack_inet_error().
-    fn error(&self, zone: Zone) -> Result<Option<Found>, Refusal> {
+    fn error(&self, netns: &Netns, zone: Zone) -> Result<Option<Found>, Refusal> {
         match (self.l4.proto, self.family) {
             (ipproto::ICMP, Family::Ipv4) | (ipproto::ICMPV6, Family::Ipv6) => (),
             _ => return Ok(None),
@@ -294,7 +335,13 @@ impl Arrival<'_> {
             Message::Untracked => return Ok(Some(Found::Untracked)),
             Message::Error(error) => error,
         };
-        let key = Key::new(&error.lookup, zone, self.state.net());
+        // What is looked up answers the packet in the error, which is the one that has a call.
+        let lookup = match error.lookup.invert() {
+            Some(inner) if inner.proto() == ipproto::GRE => with_call(netns, inner).invert(),
+            _ => None,
+        };
+        let lookup = lookup.unwrap_or(error.lookup);
+        let key = Key::new(&lookup, zone, self.state.net());
         let (conn, dir) = self
             .lookup(&key, zone)
             .ok_or(Refusal::Error(Reason::IcmpErrorUnknown))?;
@@ -333,6 +380,7 @@ impl Arrival<'_> {
         netns: &Netns,
         tuple: &Tuple,
         zone: Zone,
+        template: Option<&Conn>,
     ) -> Result<(ARef<Conn>, Direction), Refusal> {
         let (net, rcu) = (self.state.net(), self.state.rcu());
         let key = Key::new(tuple, zone, net);
@@ -353,14 +401,15 @@ impl Arrival<'_> {
             zone,
             hash,
         };
-        let conn = begin::begin(netns, net, &beginning, rcu).map_err(|_| Refusal::Full)?;
+        let conn =
+            begin::begin(netns, net, &beginning, template, rcu).map_err(|_| Refusal::Full)?;
         Ok((conn, Direction::Original))
     }
 
     /// Lets the protocol's tracker judge the packet, and carries out what it decides.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_in() after resolve_normal_ct().
-    fn judge(&self, conn: &Conn, info: CtInfo) -> Result<Judged, Refusal> {
+    fn judge(&self, netns: &Netns, conn: &Conn, info: CtInfo) -> Result<Judged, Refusal> {
         let input = Input {
             status: conn.status(),
             ctinfo: info,
@@ -373,19 +422,27 @@ impl Arrival<'_> {
         if let Some(jiffies) = outcome.lower_timeout {
             conn.refresh(jiffies);
         }
+        if let Some(reason) = outcome.log {
+            remark(netns, self.skb, self.state, reason);
+        }
+        // A chunk of SCTP may have done this, also if a later one makes the packet INVALID.
+        if outcome.assured && !input.assured() {
+            conn.set_status(Status::ASSURED);
+        }
         match outcome.action {
             Action::Invalid(reason) => return Err(Refusal::Invalid(reason)),
             Action::Drop(reason) => return Err(Refusal::Drop(reason)),
             Action::Reuse if TABLE.kill(conn) => return Ok(Judged::Begins),
             Action::Reuse => return Err(Refusal::Drop(Reason::TcpReuseRace)),
             Action::Kill => {
+                conn.account(input.dir(), self.skb.len());
                 TABLE.kill(conn);
             }
             Action::Accept => (),
-            Action::Refresh(jiffies) => conn.refresh(jiffies),
-        }
-        if outcome.assured && !input.assured() {
-            conn.set_status(Status::ASSURED);
+            Action::Refresh(jiffies) => {
+                conn.refresh(jiffies);
+                conn.account(input.dir(), self.skb.len());
+            }
         }
         if info == CtInfo::EstablishedReply && !input.seen_reply() {
             conn.set_status(Status::SEEN_REPLY);
@@ -396,44 +453,61 @@ impl Arrival<'_> {
     /// What the protocol's tracker decides.
     fn outcome(&self, conn: &Conn, input: &Input) -> Result<Outcome, Reason> {
         let (pkt, net, verify) = (self.bytes(), self.state.net(), self.verify_checksum);
+        let rcu = self.state.rcu();
         Ok(match self.l4.proto {
             ipproto::TCP => {
                 let segment = Segment::read(&pkt, &self.l4, self.family, verify)?;
+                let mut locked = conn.lock();
                 let env = tcp::Env {
                     tuning: &tcp_tuning(net),
-                    timeouts: &net.tcp_timeouts(),
+                    timeouts: &conn.policy(rcu).unwrap_or_else(|| net.tcp_timeouts()),
                     synproxy: false,
-                    seqadj: tcp::SeqAdj::default(),
+                    seqadj: locked.shift(input.dir().other()),
                 };
-                let mut locked = conn.lock();
                 tcp::track(locked.tcp(), &segment, input, &env)
             }
             ipproto::UDP => {
                 udp::check(&pkt, &self.l4, self.family, verify)?;
                 let mut proto = conn.udp();
-                let outcome = udp::track(&mut proto, input, &net.udp_timeouts());
+                let outcome = udp::track(
+                    &mut proto,
+                    input,
+                    &conn.policy(rcu).unwrap_or_else(|| net.udp_timeouts()),
+                );
                 if !input.confirmed() {
                     conn.store_udp(proto);
                 }
                 outcome
             }
-            ipproto::ICMP => self.icmp(conn, input, &net.icmp_timeout()),
-            ipproto::ICMPV6 => self.icmp(conn, input, &net.icmpv6_timeout()),
+            ipproto::ICMP => self.icmp(
+                conn,
+                input,
+                &conn.policy(rcu).unwrap_or_else(|| net.icmp_timeouts()),
+            ),
+            ipproto::ICMPV6 => self.icmp(
+                conn,
+                input,
+                &conn.policy(rcu).unwrap_or_else(|| net.icmpv6_timeouts()),
+            ),
             ipproto::SCTP => {
                 let packet = Sctp::read(&pkt, &self.l4, self.family, verify)?;
-                let timeouts = net.sctp_timeouts();
+                let timeouts = conn.policy(rcu).unwrap_or_else(|| net.sctp_timeouts());
                 let mut locked = conn.lock();
                 sctp::track(locked.sctp(), &packet, &pkt, &self.l4, input, &timeouts)
             }
             ipproto::GRE => {
                 let mut proto = conn.gre();
-                let outcome = gre::track(&mut proto, input, &net.gre_timeouts());
+                let outcome = gre::track(
+                    &mut proto,
+                    input,
+                    &conn.policy(rcu).unwrap_or_else(|| net.gre_timeouts()),
+                );
                 if !input.confirmed() {
                     conn.store_gre(proto);
                 }
                 outcome
             }
-            _ => generic::track(&net.generic_timeout()),
+            _ => generic::track(&conn.policy(rcu).unwrap_or_else(|| net.generic_timeouts())),
         })
     }
 

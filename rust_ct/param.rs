@@ -6,7 +6,11 @@
 //! whenever root writes to /sys/module/rust_ct/parameters.
 
 use crate::{
-    netns::MAX,
+    netns::{
+        EXPECT_MAX,
+        MAX,
+        NETNS, //
+    },
     sys::{
         memory,
         net::Net, //
@@ -32,7 +36,10 @@ static WANTED_MAX: Atomic<u32> = Atomic::new(0);
 static LOADED: Atomic<bool> = Atomic::new(false);
 
 /// Tells whether packets are tracked in every namespace, or only where a rule asks.
-pub(crate) use crate::export::enable_hooks;
+pub(crate) use crate::export::{
+    begin_with,
+    enable_hooks, //
+};
 
 /// A number in decimal, perhaps with the line end of `echo` behind it.
 fn parse(text: &CStr) -> Option<u32> {
@@ -103,9 +110,28 @@ pub(crate) fn set_max(text: &CStr) -> Result {
     Ok(())
 }
 
-/// The value of `max`: how many connections a namespace may hold.
+/// The value of `max`: how many connections the machine may hold.
 pub(crate) fn max() -> u32 {
     MAX.load(Relaxed)
+}
+
+/// How many connections a namespace may hold: its own limit, or the machine's if it has none.
+pub(crate) fn max_of(net: &Net) -> u32 {
+    let own = NETNS.get(net).map_or(0, |netns| netns.max.load(Relaxed));
+    if own > 0 {
+        own
+    } else {
+        max()
+    }
+}
+
+/// Sets the limit of a namespace; that of the initial one is the machine's.
+pub(crate) fn set_max_of(net: &Net, max: u32) {
+    if net.is_init() {
+        MAX.store(max, Relaxed);
+    } else if let Some(netns) = NETNS.get(net) {
+        netns.max.store(max, Relaxed);
+    }
 }
 
 /// A value that somebody typed, as far as it can be logged.
@@ -145,6 +171,8 @@ pub(crate) fn settle() -> u32 {
         size.saturating_mul(factor).min(i32::MAX as u32)
     };
     MAX.store(max, Relaxed);
+    // Four for each 256 buckets of the table, which is rounded up; see nf_conntrack_expect_init().
+    EXPECT_MAX.store(size.div_ceil(512).saturating_mul(8), Relaxed);
     size
 }
 

@@ -23,6 +23,14 @@ static const struct kernel_param_ops max_ops = {
 module_param_cb(max, &max_ops, NULL, 0600);
 MODULE_PARM_DESC(max, "connections that a network namespace may hold (default: hashsize)");
 
+bool rct_param_acct;
+module_param_named(acct, rct_param_acct, bool, 0644);
+MODULE_PARM_DESC(acct, "count packets and bytes, in namespaces to come");
+
+bool rct_param_tstamp;
+module_param_named(tstamp, rct_param_tstamp, bool, 0644);
+MODULE_PARM_DESC(tstamp, "keep when connections begin and end, in namespaces to come");
+
 bool rct_param_enable_hooks = true;
 module_param_named(enable_hooks, rct_param_enable_hooks, bool, 0444);
 MODULE_PARM_DESC(enable_hooks, "track in every network namespace (1, the default) or only where a rule asks (0)");

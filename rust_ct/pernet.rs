@@ -25,6 +25,7 @@ use crate::{
         },
         time, //
     },
+    sysctl,
     table::TABLE,
     timeout::Timeouts, //
 };
@@ -49,7 +50,9 @@ impl PerNet for Netns {
         Self::new(here)
     }
 
-    fn start(&self, net: &Net) -> Result {
+    fn start(&self, here: Here<'_>) -> Result {
+        let net = here.net();
+        *self.settings.lock() = Some(sysctl::create(here)?);
         *self.files.lock() = Some(show::create(net)?);
         if param::enable_hooks() {
             hooks::get_for_ever(net)?;
@@ -67,8 +70,8 @@ impl PerNet for Netns {
 
     fn stop(&self, _net: &Net) {
         // Waits for readers to leave.
-        let files = self.files.lock().take();
-        drop(files);
+        let (files, settings) = (self.files.lock().take(), self.settings.lock().take());
+        drop((files, settings));
     }
 
     fn exit(&self, net: &Net) {
@@ -99,12 +102,21 @@ fn set_defaults(net: &Net) {
     net.set_udp_timeouts(&timeouts.udp);
     net.set_gre_timeouts(&timeouts.gre);
     net.set_sctp_timeouts(&timeouts.sctp);
-    net.set_icmp_timeout(&timeouts.icmp);
-    net.set_icmpv6_timeout(&timeouts.icmpv6);
-    net.set_generic_timeout(&timeouts.generic);
+    net.set_icmp_timeouts(&timeouts.icmp);
+    net.set_icmpv6_timeouts(&timeouts.icmpv6);
+    net.set_generic_timeouts(&timeouts.generic);
+    #[cfg(CONFIG_NF_FLOW_TABLE)]
+    {
+        net.set_tcp_offload_timeouts(&timeouts.tcp_offload);
+        net.set_udp_offload_timeouts(&timeouts.udp_offload);
+    }
 
     let tuning = tcp::Tuning::DEFAULT;
+    let (acct, timestamp) = param::begin_with();
+    net.set_acct(acct.into());
+    net.set_timestamp(timestamp.into());
     net.set_checksum(1);
+    net.set_events(2);
     net.set_tcp_loose(tuning.loose.into());
     net.set_tcp_be_liberal(tuning.be_liberal.into());
     net.set_tcp_ignore_invalid_rst(tuning.ignore_invalid_rst.into());

@@ -42,9 +42,9 @@ macro_rules! reasons {
 reasons! {
     /// The packet ends inside the IP header.
     IpShort = "ip_short",
-    /// The version in the IP header is not that of the packet's family.
-    IpVersion = "ip_version",
-    /// The IPv4 header length is below 20 bytes or beyond the packet.
+    /// The packet is neither IPv4 nor IPv6.
+    IpFamily = "ip_family",
+    /// The IPv4 header length is beyond the packet.
     IpHeaderLength = "ip_header_length",
     /// The packet is a fragment other than the first one.
     IpFragment = "ip_fragment",

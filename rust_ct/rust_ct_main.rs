@@ -13,6 +13,7 @@ mod conn;
 mod expire;
 mod export;
 mod hooks;
+mod keymap;
 #[allow(dead_code)] // The tests use all of it.
 mod l4proto;
 mod line;
@@ -22,11 +23,13 @@ mod param;
 mod pernet;
 #[allow(dead_code)] // The tests use all of it.
 mod reason;
+mod seqadj;
 mod show;
 mod stat;
 #[allow(dead_code)] // The tests use all of it.
 mod state;
 mod sys;
+mod sysctl;
 mod table;
 #[allow(dead_code)] // The tests use all of it.
 mod timeout;

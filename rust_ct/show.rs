@@ -109,11 +109,15 @@ pub(crate) fn line<'a>(conn: &Conn, secctx: Option<&'a str>) -> Line<'a> {
         original: conn.tuple(Direction::Original),
         reply: conn.tuple(Direction::Reply),
         zone: conn.zone(),
+        counters: conn
+            .accounting()
+            .map(|accounting| Direction::BOTH.map(|dir| accounting.get(dir))),
         status: conn.status(),
         seconds: conn.remaining() / time::HZ,
         private,
         mark: conn.mark(),
         secctx,
+        age: conn.age(),
         use_count: conn.use_count(),
     }
 }

@@ -8,6 +8,7 @@
 pub(crate) mod defrag;
 pub(crate) mod hook;
 pub(crate) mod lock;
+pub(crate) mod log;
 pub(crate) mod memory;
 pub(crate) mod net;
 pub(crate) mod netns_ct;
@@ -19,5 +20,6 @@ pub(crate) mod rcu;
 pub(crate) mod siphash;
 pub(crate) mod skb;
 pub(crate) mod slab;
+pub(crate) mod sysctl;
 pub(crate) mod time;
 pub(crate) mod work;

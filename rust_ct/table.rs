@@ -399,6 +399,7 @@ impl Table {
         if !conn.set_status(Status::DYING) {
             return false;
         }
+        conn.note_stop();
         let hash = |dir| conn.hash(dir);
         let Some(pair) = self.lock_pair(hash(Direction::Original), hash(Direction::Reply)) else {
             return false;
@@ -467,9 +468,7 @@ impl Table {
         let Some(bucket) = buckets.bucket(index) else {
             return Least::None;
         };
-        let wanted = |candidate: &Candidate<'_>| {
-            candidate.dir() == dir && net.is_none_or(|net| candidate.is_of(net))
-        };
+        let wanted = |candidate: &Candidate<'_>| candidate.dir() == dir && candidate.is_of_any(net);
         let mut least: Option<(Cursor, Candidate<'_>)> = None;
         // SAFETY: RCU is held.
         let walked = unsafe {

@@ -283,6 +283,18 @@ impl Tuple {
         Ok(self.with_ports(0, pptp.call_id.get()))
     }
 
+    /// Tells whether two tuples of PPTP's GRE are of the same direction of the same call, which its
+    /// receiver's number tells.
+    ///
+    /// Source: net/netfilter/nf_conntrack_proto_gre.c, gre_key_cmpfn().
+    pub(crate) fn is_same_call(&self, other: &Self) -> bool {
+        self.src.addr == other.src.addr
+            && self.src.l3num == other.src.l3num
+            && self.dst.addr == other.dst.addr
+            && self.dst.id == other.dst.id
+            && self.dst.protonum == other.dst.protonum
+    }
+
     /// The tuple of the packets that answer this one.
     ///
     /// `None` for an ICMP message that has no answer.

@@ -35,6 +35,8 @@ pub(crate) mod ipproto {
     pub(crate) const ICMPV6: u8 = 58;
     /// Stream Control Transmission Protocol (RFC 9260).
     pub(crate) const SCTP: u8 = 132;
+    /// Stands for all of them where packets are to be logged (`IPPROTO_RAW`).
+    pub(crate) const RAW: u8 = 255;
 }
 
 /// Address family of a packet, with the number that netfilter uses for it (`NFPROTO_*`).
@@ -97,7 +99,8 @@ pub(crate) trait Packet {
 pub(crate) struct L4 {
     /// Protocol number, see [`ipproto`].
     pub(crate) proto: u8,
-    /// Offset of the transport header in bytes; at most the length of the packet.
+    /// Offset of the transport header in bytes. It may lie behind the packet's end, where an IPv6
+    /// extension header says so.
     pub(crate) offset: u32,
 }
 

@@ -64,13 +64,6 @@ impl Zone {
         self.id(dir) == other.id(dir)
     }
 
-    /// Tells whether the numbers are equal, whatever the directions.
-    ///
-    /// Source: include/net/netfilter/nf_conntrack_zones.h, nf_ct_zone_equal_any().
-    pub(crate) const fn equal_any(&self, other: &Self) -> bool {
-        self.id == other.id
-    }
-
     /// The zone that a packet with this mark is in, when a template with this zone is attached to
     /// it.
     ///

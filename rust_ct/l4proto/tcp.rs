@@ -278,8 +278,15 @@ pub(crate) struct SeqAdj {
 }
 
 impl SeqAdj {
+    /// The shift at an acknowledgment number, which counts the shift already
+    /// (nf_ct_seq_adjust() in net/netfilter/nf_conntrack_seqadj.c).
+    pub(crate) const fn offset_of_ack(&self, ack: u32) -> u32 {
+        // CAST: The shift is subtracted modulo 2^32, so its sign does not matter.
+        self.offset(ack.wrapping_sub(self.offset_before as u32))
+    }
+
     /// The shift at a sequence number (nf_ct_seq_offset() in net/netfilter/nf_conntrack_seqadj.c).
-    const fn offset(&self, seq: u32) -> u32 {
+    pub(crate) const fn offset(&self, seq: u32) -> u32 {
         // CAST: The shift is added modulo 2^32, so its sign does not matter.
         if before(self.correction_pos, seq) {
             self.offset_after as u32

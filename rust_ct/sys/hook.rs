@@ -110,6 +110,18 @@ impl State {
         unsafe { Net::from_raw((*self.0.get()).net) }
     }
 
+    /// The device that the packet came in through, or null.
+    pub(super) fn device_in(&self) -> *const bindings::net_device {
+        // SAFETY: The state is valid by the contract of `from_raw`, and constant.
+        unsafe { (*self.0.get()).in_ }
+    }
+
+    /// The device that the packet goes out through, or null.
+    pub(super) fn device_out(&self) -> *const bindings::net_device {
+        // SAFETY: The state is valid by the contract of `from_raw`, and constant.
+        unsafe { (*self.0.get()).out }
+    }
+
     /// Tells whether the packet leaves through a device that stands for a VRF: it will pass
     /// POST_ROUTING once more, through the device below.
     #[inline]

@@ -83,11 +83,11 @@ impl Drop for RawGuard {
 }
 
 /// Softirqs are off on this CPU while this lives, and the task does not sleep.
-struct BhOff(NotThreadSafe);
+pub(crate) struct BhOff(NotThreadSafe);
 
 impl BhOff {
     #[inline]
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // SAFETY: May be called in any context but hard interrupts.
         unsafe { bindings::rct_local_bh_disable() };
         Self(NotThreadSafe)

@@ -44,7 +44,7 @@ unsafe fn store<const N: usize>(to: *mut [u32; N], values: &[u32; N]) {
 
 /// Defines how a protocol's timeouts are read and written, in jiffies.
 macro_rules! timeouts {
-    ($($get:ident, $set:ident: [$len:literal] at $($field:ident).+;)*) => {
+    ($($get:ident, $set:ident, $set_one:ident: [$len:literal] at $($field:ident).+;)*) => {
         impl Net {
             $(
                 /// The timeouts, in jiffies.
@@ -61,34 +61,55 @@ macro_rules! timeouts {
                         store((&raw mut (*self.as_ptr()).ct.nf_ct_proto.$($field).+).cast(), values)
                     };
                 }
+
+                /// Sets one of the timeouts, in jiffies. Nothing if there is none of that number.
+                pub(crate) fn $set_one(&self, i: usize, value: u32) {
+                    if i < $len {
+                        // SAFETY: The namespace is valid, and the field an array of this length.
+                        unsafe {
+                            (&raw mut (*self.as_ptr()).ct.nf_ct_proto.$($field).+)
+                                .cast::<u32>()
+                                .add(i)
+                                .write_volatile(value)
+                        };
+                    }
+                }
             )*
         }
     };
 }
 
 timeouts! {
-    tcp_timeouts, set_tcp_timeouts: [14] at tcp.timeouts;
-    udp_timeouts, set_udp_timeouts: [2] at udp.timeouts;
-    icmp_timeout, set_icmp_timeout: [1] at icmp.timeout;
-    icmpv6_timeout, set_icmpv6_timeout: [1] at icmpv6.timeout;
-    generic_timeout, set_generic_timeout: [1] at generic.timeout;
+    tcp_timeouts, set_tcp_timeouts, set_tcp_timeout: [14] at tcp.timeouts;
+    udp_timeouts, set_udp_timeouts, set_udp_timeout: [2] at udp.timeouts;
+    icmp_timeouts, set_icmp_timeouts, set_icmp_timeout: [1] at icmp.timeout;
+    icmpv6_timeouts, set_icmpv6_timeouts, set_icmpv6_timeout: [1] at icmpv6.timeout;
+    generic_timeouts, set_generic_timeouts, set_generic_timeout: [1] at generic.timeout;
 }
 
 #[cfg(CONFIG_NF_CT_PROTO_SCTP)]
 timeouts! {
-    sctp_timeouts, set_sctp_timeouts: [10] at sctp.timeouts;
+    sctp_timeouts, set_sctp_timeouts, set_sctp_timeout: [10] at sctp.timeouts;
 }
 
 #[cfg(CONFIG_NF_CT_PROTO_GRE)]
 timeouts! {
-    gre_timeouts, set_gre_timeouts: [2] at gre.timeouts;
+    gre_timeouts, set_gre_timeouts, set_gre_timeout: [2] at gre.timeouts;
+}
+
+#[cfg(CONFIG_NF_FLOW_TABLE)]
+timeouts! {
+    tcp_offload_timeouts, set_tcp_offload_timeouts, set_tcp_offload_timeout: [1]
+        at tcp.offload_timeout;
+    udp_offload_timeouts, set_udp_offload_timeouts, set_udp_offload_timeout: [1]
+        at udp.offload_timeout;
 }
 
 /// Defines the timeouts of a protocol that this kernel was configured without: the namespace has no
 /// room for them, so what nf_conntrack begins with holds, in seconds.
 #[cfg(not(all(CONFIG_NF_CT_PROTO_SCTP, CONFIG_NF_CT_PROTO_GRE)))]
 macro_rules! no_timeouts {
-    ($get:ident, $set:ident: $seconds:expr, $len:literal) => {
+    ($get:ident, $set:ident, $set_one:ident: $seconds:expr, $len:literal) => {
         impl Net {
             /// The timeouts, in jiffies.
             pub(crate) fn $get(&self) -> [u32; $len] {
@@ -98,13 +119,18 @@ macro_rules! no_timeouts {
 
             /// Does nothing: there is no room for them.
             pub(crate) fn $set(&self, _values: &[u32; $len]) {}
+
+            /// Does nothing: there is no room for it.
+            pub(crate) fn $set_one(&self, _i: usize, _value: u32) {}
         }
     };
 }
 #[cfg(not(CONFIG_NF_CT_PROTO_SCTP))]
-no_timeouts! { sctp_timeouts, set_sctp_timeouts: [10, 10, 3, 3, 210, 3, 3, 3, 30, 0], 10 }
+no_timeouts! {
+    sctp_timeouts, set_sctp_timeouts, set_sctp_timeout: [10, 10, 3, 3, 210, 3, 3, 3, 30, 0], 10
+}
 #[cfg(not(CONFIG_NF_CT_PROTO_GRE))]
-no_timeouts! { gre_timeouts, set_gre_timeouts: [30, 180], 2 }
+no_timeouts! { gre_timeouts, set_gre_timeouts, set_gre_timeout: [30, 180], 2 }
 
 /// Defines how a setting of one byte is read and written.
 macro_rules! bytes {
@@ -137,6 +163,15 @@ macro_rules! bytes {
 bytes! {
     /// Whether checksums are verified at PRE_ROUTING.
     checksum, set_checksum at sysctl_checksum;
+    /// The protocol whose INVALID packets are logged; 255 stands for all, 0 for none.
+    log_invalid, set_log_invalid at sysctl_log_invalid;
+    /// Whether packets and bytes of new connections are counted.
+    acct, set_acct at sysctl_acct;
+    /// Whether events of new connections are kept for who listens: 0 never, 1 always, 2 if somebody
+    /// listens when the connection begins.
+    events, set_events at sysctl_events;
+    /// Whether beginning and end of new connections are kept.
+    timestamp, set_timestamp at sysctl_tstamp;
     /// Whether a TCP connection may be picked up in the middle.
     tcp_loose, set_tcp_loose at nf_ct_proto.tcp.tcp_loose;
     /// Whether TCP packets outside the window pass.
@@ -145,6 +180,32 @@ bytes! {
     tcp_max_retrans, set_tcp_max_retrans at nf_ct_proto.tcp.tcp_max_retrans;
     /// Whether resets that are out of the window are no reason for INVALID.
     tcp_ignore_invalid_rst, set_tcp_ignore_invalid_rst at nf_ct_proto.tcp.tcp_ignore_invalid_rst;
+}
+
+impl Net {
+    /// Whether new connections need room for labels: some rule uses them.
+    #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+    pub(crate) fn labels_used(&self) -> bool {
+        // SAFETY: The namespace is valid, and the field a counter.
+        let users = unsafe {
+            (&raw const (*self.as_ptr()).ct.labels_used)
+                .cast::<i32>()
+                .read_volatile()
+        };
+        users != 0
+    }
+}
+
+/// Whether somebody listens to events of connections, anywhere.
+#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+pub(crate) fn events_have_listener() -> bool {
+    // SAFETY: The kernel's variable is a byte that is valid throughout.
+    unsafe {
+        (&raw const bindings::nf_ctnetlink_has_listener)
+            .cast::<u8>()
+            .read_volatile()
+            != 0
+    }
 }
 
 /// Counters of a namespace that other modules read, as `struct ip_conntrack_stat`, while this

@@ -48,7 +48,7 @@ pub(crate) trait PerNet: Sized + Send + Sync + 'static {
     fn init(net: Here<'_>) -> impl PinInit<Self, Error>;
 
     /// Called once the state of `net` is in its place. If it fails, the state is dropped.
-    fn start(&self, net: &Net) -> Result;
+    fn start(&self, here: Here<'_>) -> Result;
 
     /// The hooks that may be registered in the namespace. They are unregistered when it begins to
     /// go away.
@@ -191,7 +191,7 @@ unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
         // SAFETY: The core allocated `size_of::<T>()` bytes there for us, and does not move them.
         unsafe { pin_init::raw_try_init(state, T::init(Here(net)))? };
         // SAFETY: The state was just made.
-        if let Err(e) = T::start(unsafe { &*state }, net) {
+        if let Err(e) = T::start(unsafe { &*state }, Here(net)) {
             // SAFETY: Nobody else has seen the state, and the core frees the memory without a look
             // at it.
             unsafe { state.drop_in_place() };

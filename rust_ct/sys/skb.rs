@@ -38,6 +38,50 @@ impl Skb {
         unsafe { &mut *skb.cast() }
     }
 
+    /// Makes the first bytes of the packet writable, and its own; `None` if it has not so many, or
+    /// there is no memory.
+    pub(crate) fn make_writable(&mut self, len: u32) -> Option<()> {
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        let err = unsafe { bindings::skb_ensure_writable(self.0.get(), len) };
+        (err == 0).then_some(())
+    }
+
+    /// Replaces a number of the packet, in network order, and lets the Internet checksum at `sum`
+    /// follow. `None` if the packet was not made writable so far.
+    pub(crate) fn replace(&mut self, offset: u32, old: u32, new: u32, sum: u32) -> Option<()> {
+        let skb = self.0.get();
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        let (data, linear) = unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) };
+        if offset.checked_add(4)? > linear || sum.checked_add(2)? > linear {
+            return None;
+        }
+        // SAFETY: The linear part holds the number and the checksum, as was just looked at.
+        unsafe {
+            data.add(offset as usize)
+                .cast::<[u8; 4]>()
+                .write(new.to_be_bytes());
+            bindings::inet_proto_csum_replace4(
+                data.add(sum as usize).cast(),
+                skb,
+                old.to_be(),
+                new.to_be(),
+                false,
+            );
+        }
+        Some(())
+    }
+
+    /// Tells whether the packet goes from this machine to itself.
+    pub(crate) fn is_loopback(&self) -> bool {
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        unsafe { bindings::rct_skb_is_loopback(self.0.get()) }
+    }
+
+    /// The kernel's pointer.
+    pub(super) fn as_ptr(&self) -> *const bindings::sk_buff {
+        self.0.get()
+    }
+
     /// Number of bytes from the start of the data, linear or not.
     #[inline]
     pub(crate) fn len(&self) -> u32 {

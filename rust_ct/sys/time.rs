@@ -30,3 +30,15 @@ pub(crate) fn until(deadline: u32) -> i32 {
     // CAST: The difference of two wrapping counters is a signed distance.
     deadline.wrapping_sub(now()) as i32
 }
+
+/// Now, in nanoseconds since 1970. Any context.
+pub(crate) fn real_ns() -> i64 {
+    // SAFETY: May be called anywhere.
+    unsafe { bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_REAL) }
+}
+
+/// So many jiffies in nanoseconds.
+pub(crate) fn to_ns(jiffies: u32) -> i64 {
+    const NS_PER_JIFFY: i64 = 1_000_000_000 / HZ as i64;
+    i64::from(jiffies).wrapping_mul(NS_PER_JIFFY)
+}

@@ -50,10 +50,6 @@ impl Ipv4 {
         self.frag.get() & (FRAG_OFFSET | FRAG_MORE) != 0
     }
 
-    fn version(&self) -> u8 {
-        self.version_ihl >> 4
-    }
-
     /// Length of the header in bytes, options included.
     fn header_len(&self) -> u32 {
         u32::from(self.version_ihl & 0xf) << 2
@@ -62,26 +58,18 @@ impl Ipv4 {
 
 /// Finds the transport header behind the IPv4 header at `nhoff`.
 ///
-/// Source: net/netfilter/nf_conntrack_core.c, ipv4_get_l4proto(). That one trusts the version and a
-/// header length below five words, because ip_rcv() looked at them; here they are looked at again,
-/// because the packet inside an ICMP error has not been seen by ip_rcv().
+/// Version, and a length below five words, are not looked at: ip_rcv() has done so for the packet
+/// itself, and the packet inside an ICMP error is looked up with whatever can be read.
+/// Source: net/netfilter/nf_conntrack_core.c, ipv4_get_l4proto().
 ///
 /// # Errors
 ///
 /// As [`crate::wire::l4`].
 pub(crate) fn l4<P: Packet>(pkt: &P, nhoff: u32) -> Result<L4, Reason> {
     let ip = Ipv4::read(pkt, nhoff).ok_or(Reason::IpShort)?;
-
-    if ip.version() != 4 {
-        return Err(Reason::IpVersion);
-    }
     if ip.frag.get() & FRAG_OFFSET != 0 {
         return Err(Reason::IpFragment);
     }
-    if ip.header_len() < size_of::<Ipv4>() as u32 {
-        return Err(Reason::IpHeaderLength);
-    }
-
     match nhoff.checked_add(ip.header_len()) {
         Some(offset) if offset <= pkt.len() => Ok(L4 {
             proto: ip.proto,

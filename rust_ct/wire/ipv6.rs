@@ -35,7 +35,7 @@ mod nexthdr {
 #[derive(Clone, Copy, Debug, FromBytes)]
 #[repr(C)]
 pub(crate) struct Ipv6 {
-    version_class_flow: U32,
+    _version_class_flow: U32,
     _payload_len: U16,
     nexthdr: u8,
     /// Hop limit; 255 proves that no router has forwarded the packet.
@@ -53,14 +53,14 @@ impl Ipv6 {
         Some(zerocopy::transmute!(bytes))
     }
 
-    fn version(&self) -> u32 {
-        self.version_class_flow.get() >> 28
-    }
-
-    /// Tells whether the source address is link-local unicast, fe80::/10.
+    /// Tells whether the source address is link-local: fe80::/10, or a multicast group of that
+    /// scope.
+    ///
+    /// Source: net/ipv6/addrconf_core.c, __ipv6_addr_type().
     pub(crate) fn saddr_is_link_local(&self) -> bool {
         let [first, second, ..] = self.saddr;
-        u16::from_be_bytes([first, second]) & 0xffc0 == 0xfe80
+        let start = u16::from_be_bytes([first, second]);
+        start & 0xffc0 == 0xfe80 || start & 0xff0f == 0xff02
     }
 }
 
@@ -79,15 +79,17 @@ impl Extension {
     }
 }
 
-/// The fragment extension header (RFC 8200 section 4.5).
+/// The first half of the fragment extension header (RFC 8200 section 4.5).
 #[derive(Clone, Copy, FromBytes)]
 #[repr(C)]
 struct Fragment {
     nexthdr: u8,
     _reserved: u8,
     offset_flags: U16,
-    _id: U32,
 }
+
+/// Length of the fragment extension header.
+const FRAGMENT_LEN: u32 = 8;
 
 impl Fragment {
     fn read<P: Packet>(pkt: &P, offset: u32) -> Option<Self> {
@@ -100,18 +102,15 @@ impl Fragment {
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, ipv6_get_l4proto(), and net/ipv6/exthdrs_core.c,
 /// ipv6_skip_exthdr(): an encapsulating security payload (ESP) counts as a transport protocol, a
-/// first fragment is looked into, the number of extension headers is bounded. Stricter than those:
-/// the version must be 6, and the last extension header must end inside the packet whatever follows
-/// it.
+/// first fragment is looked into, the number of extension headers is bounded. The version is not
+/// looked at, and the last extension header may end behind the packet: then nothing can be read
+/// there.
 ///
 /// # Errors
 ///
 /// As [`crate::wire::l4`].
 pub(crate) fn l4<P: Packet>(pkt: &P, nhoff: u32) -> Result<L4, Reason> {
     let ip = Ipv6::read(pkt, nhoff).ok_or(Reason::IpShort)?;
-    if ip.version() != 6 {
-        return Err(Reason::IpVersion);
-    }
 
     let mut l4 = L4 {
         proto: ip.nexthdr,
@@ -138,7 +137,7 @@ fn skip<P: Packet>(pkt: &P, here: &L4) -> Result<Option<L4>, Reason> {
             if hdr.offset_flags.get() & FRAG_OFFSET != 0 {
                 return Err(Reason::IpFragment);
             }
-            (hdr.nexthdr, size_of::<Fragment>() as u32)
+            (hdr.nexthdr, FRAGMENT_LEN)
         }
         nexthdr::AUTH => {
             let hdr = Extension::read(pkt, here.offset).ok_or(Reason::Ipv6ExtensionShort)?;
@@ -152,7 +151,7 @@ fn skip<P: Packet>(pkt: &P, here: &L4) -> Result<Option<L4>, Reason> {
     };
 
     match here.offset.checked_add(len) {
-        Some(offset) if offset <= pkt.len() => Ok(Some(L4 { proto, offset })),
-        _ => Err(Reason::Ipv6ExtensionShort),
+        Some(offset) => Ok(Some(L4 { proto, offset })),
+        None => Err(Reason::Ipv6ExtensionShort),
     }
 }

@@ -86,7 +86,7 @@ def fragment_rows():
     # What reassembly does not understand it hands on; the UDP header in the first of these is all zeros.
     odd = ip6(A6, B6, 44, struct.pack("!BBHI", 17, 0, 1, 73) + bytes(801))
     yield one("IPv6: a first fragment whose length is no multiple of 8", odd, "udp_length")
-    yield one("IPv6: half a fragment header", ip6(A6, B6, 44, b"\x11\0\0\0"), "ipv6_extension_short")
+    yield one("IPv6: half a fragment header", ip6(A6, B6, 44, b"\x11\0\0\0"), "udp_short")
 
 
 def extension_rows():
@@ -100,9 +100,9 @@ def extension_rows():
     yield Row("IPv6: eight destination options headers", [ip6(A6, B6, 60, chain(60, 8) + body)], "NEW")
     yield one("IPv6: 100 destination options headers", ip6(A6, B6, 60, chain(60, 100) + body), "ipv6_too_many_headers")
     yield one("IPv6: a destination options header that points to itself", ip6(A6, B6, 60, chain(60, 1, last=60)), "ipv6_extension_short")
-    yield one("IPv6: an extension header longer than the packet", ip6(A6, B6, 60, chain(60, 1, length=255) + body), "ipv6_extension_short")
+    yield one("IPv6: an extension header longer than the packet", ip6(A6, B6, 60, chain(60, 1, length=255) + body), "udp_short")
     yield one("IPv6: one byte of an extension header", ip6(A6, B6, 60, b"\x11"), "ipv6_extension_short")
-    yield one("IPv6: an authentication header cut off", ip6(A6, B6, 51, b"\x11\x04\0\0\0\0\0\0"), "ipv6_extension_short")
+    yield one("IPv6: an authentication header cut off", ip6(A6, B6, 51, b"\x11\x04\0\0\0\0\0\0"), "udp_short")
     yield one("IPv6: no next header", ip6(A6, B6, 59, b"whatever"), "ipv6_no_next_header")
     yield Row("IPv6: an encrypted payload is another protocol", [ip6(A6, B6, 50, b"whatever")], "NEW")
 
@@ -152,13 +152,14 @@ def icmp_rows():
             "half an IP header": (known[: head // 2], "icmp_error_inner"),
             "an IP header only": (known[:head], "icmp_error_inner"),
             "half of the ports": (known[: head + 2], "icmp_error_inner"),
-            "garbage": (bytes(range(1, 200, 3)), "icmp_error_inner"),
+            # As IPv4 it is a fragment, as IPv6 a packet of protocol 19.
+            "garbage": (bytes(range(1, 200, 3)), "icmp_error_inner" if four else "icmp_error_unknown"),
             "an ICMP error": (icmp(a, b, unreachable, data=known[: head + 8]), "icmp_error_inner"),
             "a packet of no connection": (stranger[: head + 8], "icmp_error_unknown"),
         }
         if four:
             inner["a fragment"] = (ip4(a, b, 17, b"12345678", offset=8), "icmp_error_inner")
-            inner["header length 4 words"] = (ip4(a, b, 17, b"12345678", ihl=4), "icmp_error_inner")
+            inner["header length 4 words"] = (ip4(a, b, 17, b"12345678", ihl=4), "icmp_error_unknown")
             inner["header length beyond the end"] = (ip4(a, b, 17, b"", ihl=15), "icmp_error_inner")
         else:
             inner["a fragment"] = (ip6(a, b, 44, struct.pack("!BBHI", 17, 0, 8, 1) + b"12345678"), "icmp_error_inner")

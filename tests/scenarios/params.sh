@@ -85,6 +85,15 @@ taken hashsize 1 512
 taken hashsize 1000 1024
 taken hashsize 4096 4096
 
+# What new namespaces begin with.
+ct_load acct=1 tstamp=1
+ip netns add rct-a
+for name in acct timestamp; do
+	equal "$(in_ns rct-a cat /proc/sys/net/netfilter/nf_conntrack_$name)" 1 "$name is on from the beginning"
+done
+ip netns delete rct-a
+ct_unload
+
 ct_load hashsize=2048
 for value in 0 -1 x 4294967295 '1 2' ''; do
 	refused_later hashsize "$value" 'from 1 to [0-9]+'

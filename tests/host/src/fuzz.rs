@@ -10,6 +10,7 @@ use crate::{
             Message, //
         },
         sctp,
+        seqadj,
         tcp,
         udp,
         Action,
@@ -36,6 +37,7 @@ use crate::{
             Segment, //
         },
         Family,
+        Packet,
         L4, //
     },
 };
@@ -60,7 +62,8 @@ pub fn packet(data: &[u8]) {
     let Ok(l4) = wire::l4(&pkt, 0, family) else {
         return;
     };
-    assert!(l4.offset as usize <= bytes.len());
+    // An IPv6 extension header may say that it goes on behind the packet.
+    assert!(family == Family::Ipv6 || l4.offset as usize <= bytes.len());
 
     if let Ok(tuple) = Tuple::from_packet(&pkt, 0, family, &l4) {
         invert_twice(&tuple);
@@ -90,6 +93,7 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
                     let env = env(&timeouts);
                     tcp::track(&mut tcp::Proto::default(), &seg, &input, &env);
                 }
+                shift(pkt, l4);
             }
             ipproto::UDP => {
                 if udp::check(pkt, l4, family, verify).is_ok() {
@@ -108,6 +112,19 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
             }
             _ => {}
         }
+    }
+}
+
+/// Shifts the numbers of a segment: each lies in the packet, and is what is there.
+fn shift(pkt: &Bytes<'_>, l4: &L4) {
+    let shift = tcp::SeqAdj {
+        correction_pos: 1 << 31,
+        offset_before: -1,
+        offset_after: 1,
+    };
+    let edits = seqadj::edits(pkt, l4, &shift, &shift);
+    for edit in edits.iter().flat_map(|edits| edits.get()) {
+        assert_eq!(pkt.read(edit.offset), Some(edit.old.to_be_bytes()));
     }
 }
 

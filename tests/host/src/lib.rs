@@ -38,6 +38,7 @@ mod tests {
     #[cfg(rct_reference)]
     mod reference;
     mod sctp;
+    mod seqadj;
     mod state;
     mod tcp;
     mod tcp_sequences;

@@ -51,7 +51,10 @@ fn defaults_are_the_documented_ones() {
     let found: BTreeMap<_, _> = tables
         .into_iter()
         .flatten()
-        .filter_map(|setting| Some((setting.sysctl?, setting.seconds)))
+        .filter_map(|setting| {
+            let name = setting.sysctl?.to_str().ok()?;
+            Some((name.strip_prefix("nf_conntrack_")?, setting.seconds))
+        })
         .collect();
     assert_eq!(found, DOCUMENTED.iter().copied().collect());
 }

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The calls of PPTP: packets of a call that a control connection has told of get both its numbers.
+
+use crate::{
+    maker::{
+        case,
+        find, //
+    },
+    netns::Netns,
+    skbs::{
+        self,
+        icmp,
+        ip,
+        seal,
+        Buffer,
+        Bytes, //
+    },
+    state::CtInfo,
+    sys::hook::{
+        Place,
+        Verdict, //
+    },
+    tuple::{
+        Addr,
+        Direction,
+        Tuple, //
+    },
+    wire::{
+        ipproto,
+        Family, //
+    },
+};
+use kernel::{
+    macros::kunit_tests,
+    prelude::*, //
+};
+
+/// The calls at both ends, as either knows it.
+const AT_CLIENT: u16 = 0x1111;
+const AT_SERVER: u16 = 0x2222;
+
+/// A PPTP packet to a call at the receiver (RFC 2637 section 4.1).
+fn packet(sender: Direction, call: u16) -> Bytes {
+    let [hi, lo] = call.to_be_bytes();
+    ip(
+        Family::Ipv4,
+        sender,
+        ipproto::GRE,
+        &[0x30, 0x01, 0x88, 0x0b, 0, 4, hi, lo, 0, 0, 0, 1, 1, 2, 3, 4],
+    )
+}
+
+/// The tuple of packets from the client, with the calls at both ends.
+fn call() -> Tuple {
+    Tuple::new(
+        Family::Ipv4,
+        ipproto::GRE,
+        Addr::v4(skbs::CLIENT),
+        Addr::v4(skbs::SERVER),
+    )
+    .with_ports(AT_CLIENT, AT_SERVER)
+}
+
+/// Notes the call, as told by control connection number `control`.
+fn tell(netns: &Netns, control: usize) -> Result<bool> {
+    let reply = call().invert().ok_or(EINVAL)?;
+    Ok(netns.keymap.add(control, &call(), &reply))
+}
+
+/// Sends a packet past the first hook, and past the last one.
+fn send(bytes: &Bytes) -> Result<Buffer> {
+    let mut skb = Buffer::new(bytes.get())?;
+    check_eq!(skb.track(Place::PreRouting, Family::Ipv4)?, Verdict::Accept);
+    check_eq!(skb.leave(Family::Ipv4)?, Verdict::Accept);
+    Ok(skb)
+}
+
+#[kunit_tests(rust_ct_keymap)]
+mod tests {
+    use super::*;
+
+    /// Both directions of a call that was told of are one connection; an ICMP error about either
+    /// goes with it.
+    #[test]
+    fn a_call_is_one_connection() -> Result {
+        case(|netns| {
+            check!(tell(netns, 1)?);
+            let first = send(&packet(Direction::Original, AT_SERVER))?;
+            let answer = send(&packet(Direction::Reply, AT_CLIENT))?;
+            check_eq!(
+                (first.info(), answer.info()),
+                (Some(CtInfo::New), Some(CtInfo::EstablishedReply))
+            );
+            check!(find(&call()).is_some());
+
+            let body = icmp(3, 1, 0, packet(Direction::Original, AT_SERVER).get());
+            let error = ip(Family::Ipv4, Direction::Reply, ipproto::ICMP, body.get());
+            let error = send(&seal(Family::Ipv4, ipproto::ICMP, 20, error))?;
+            check_eq!(error.info(), Some(CtInfo::RelatedReply));
+            netns.keymap.remove(1);
+            Ok(())
+        })
+    }
+
+    /// Without a word of it, and once it is forgotten, each direction is a connection of its own.
+    #[test]
+    fn an_unknown_call_is_two_connections() -> Result {
+        case(|netns| {
+            check!(tell(netns, 1)?);
+            netns.keymap.remove(2);
+            netns.keymap.remove(1);
+            let first = send(&packet(Direction::Original, AT_SERVER))?;
+            let answer = send(&packet(Direction::Reply, AT_CLIENT))?;
+            check_eq!(
+                (first.info(), answer.info()),
+                (Some(CtInfo::New), Some(CtInfo::New))
+            );
+            Ok(())
+        })
+    }
+
+    /// A control connection has one call: it may tell of it again, and not of another.
+    #[test]
+    fn a_control_connection_has_one_call() -> Result {
+        case(|netns| {
+            let other = call().with_ports(AT_CLIENT, AT_SERVER + 1);
+            let reply = other.invert().ok_or(EINVAL)?;
+            let told = [tell(netns, 1)?, tell(netns, 1)?];
+            let another = netns.keymap.add(1, &other, &reply);
+            let elsewhere = netns.keymap.add(2, &other, &reply);
+            let found = [call(), other].map(|tuple| {
+                let heard = tuple.with_ports(0, tuple.dst_port());
+                netns.keymap.complete(&heard).src_port()
+            });
+            netns.keymap.remove(1);
+            netns.keymap.remove(2);
+            check_eq!((told, another, elsewhere), ([true; 2], false, true));
+            check_eq!(found, [AT_CLIENT; 2]);
+            Ok(())
+        })
+    }
+}
