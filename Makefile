@@ -8,6 +8,7 @@ ifneq ($(KERNELRELEASE),)
 
 obj-$(CONFIG_RUST_CT) += rust_ct/
 obj-$(CONFIG_RUST_CT_KUNIT_TEST) += kunit/
+obj-$(CONFIG_RUST_CT_FEED) += tests/compare/feeder/
 
 else
 
@@ -19,6 +20,7 @@ MO ?=
 # Kbuild knows the kernel's Kconfig only, so our options come from here.
 export CONFIG_RUST_CT ?= m
 export CONFIG_RUST_CT_KUNIT_TEST ?=
+export CONFIG_RUST_CT_FEED ?=
 
 # A tree that clang built wants clang, and a user-mode kernel wants its code where
 # its loader can reach it.
@@ -29,7 +31,7 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags)
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock fuzz uml lint distclean
+	test-stock compare fuzz uml lint distclean
 
 modules: ## build rust_ct.ko for the kernel tree KDIR= (default: the running kernel's)
 	@test -f $(KDIR)/include/config/auto.conf || { \
@@ -66,6 +68,9 @@ test-debug: ## scenarios in the debug kernel
 
 test-stock: ## scenarios in the stock Debian kernel
 	scripts/test.sh stock
+
+compare: ## compare with nf_conntrack packet by packet (PACKETS= FAMILY= SEED= PCAP= KERNEL=)
+	scripts/compare.sh
 
 fuzz: ## fuzz the packet parser for SECONDS= (default 60)
 	SECONDS_OF_FUZZING=$(or $(SECONDS),60) scripts/test.sh fuzz

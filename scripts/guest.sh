@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# guest.sh [--name NAME] [--timeout SECONDS] stock|debug COMMAND...: boots that kernel
-# in QEMU through virtme-ng, with two processors and the build root as its
-# (copy-on-write) disk, and runs COMMAND in it as root, in /src, this clone. /out
-# is writable. Ends with COMMAND's exit status; with 124 when the guest
+# guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... stock|debug
+# COMMAND...: boots that kernel in QEMU through virtme-ng, with two processors (or N),
+# each ARGUMENT on its command line and the build root as its (copy-on-write) disk, and
+# runs COMMAND in it as root, in /src, this clone. /out is writable. Ends with COMMAND's exit status; with 124 when the guest
 # does not end in time, and with 99 when COMMAND succeeded but the kernel
 # complained on the console (or leaked memory, on the debug kernel).
 
@@ -15,19 +15,22 @@
 
 name=guest
 timeout=900
+cpus=2
+options=()
 while [ $# -gt 0 ]; do
 	case $1 in
 	--name) name=$2 ;;
 	--timeout) timeout=$2 ;;
+	--cpus) cpus=$2 ;;
+	--append) options+=(--append "$2") ;;
 	*) break ;;
 	esac
 	shift 2
 done
-[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] stock|debug COMMAND..."
+[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... stock|debug COMMAND..."
 kind=$1
 shift
 memory=2G
-options=()
 if [ "$kind" = debug ]; then
 	memory=3G
 	# Without an initramfs the kernel mounts the root itself; it may cache it,
@@ -59,7 +62,7 @@ status=0
 # writes to the standard output, the console to the standard error.
 {
 	"$TOP/scripts/root.sh" timeout --foreground --kill-after=10 "$timeout" \
-		vng --verbose "${options[@]}" --run "$release" --user root --rw --force-9p --cpus 2 \
+		vng --verbose "${options[@]}" --run "$release" --user root --rw --force-9p --cpus "$cpus" \
 		--memory "$memory" --exec "sh /out/$job" </dev/null 2>&1 >&3 3>&- |
 		tr -d '\r' >"$console"
 } 3>&1 | tee "$output" || status=$?

@@ -47,6 +47,12 @@ check_clippy() {
 	! grep -A12 -E '^(warning|error)' "$log"
 }
 
+check_clippy_compare() {
+	in_root env CARGO_TARGET_DIR=/out/clippy-compare CARGO_BUILD_JOBS="$JOBS" \
+		cargo clippy --quiet --locked --all-targets \
+		--manifest-path /src/tests/compare/Cargo.toml -- -D warnings
+}
+
 check_checkpatch() {
 	# shellcheck disable=SC2016,SC2046
 	in_root sh -c 'cd /src && perl /build/source/scripts/checkpatch.pl --no-tree \
@@ -82,7 +88,8 @@ lint layers-self-test scripts/check_layers.sh --self-test
 lint shellcheck check_shellcheck
 lint rustfmt check_rustfmt
 lint checkpatch check_checkpatch
-lint clippy check_clippy stock
+lint clippy check_clippy stock CONFIG_RUST_CT_FEED=m
+lint clippy-compare check_clippy_compare
 # The KUnit module exists for kernels with KUnit only.
 if [ -d "$(tree_dir debug)" ]; then
 	lint clippy-kunit check_clippy debug CONFIG_RUST_CT_KUNIT_TEST=m

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test_layer.sh lint|scripts|host|reference|fuzz|stock|kunit|debug: runs one layer of tests; the
-# last line is 'N passed, N failed'.
+# test_layer.sh lint|scripts|host|reference|fuzz|stock|compare|kunit|debug: runs one layer of
+# tests; the last line is 'N passed, N failed'.
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -50,6 +50,16 @@ layer_fuzz() {
 		bash /src/tests/host/fuzz.sh "${SECONDS_OF_FUZZING:-60}" | tee "$log" || status=$?
 	echo "$(grep -cE 'nothing found|AddressSanitizer is active' "$log" || true) passed," \
 		"$((status != 0)) failed"
+}
+
+# The short form: a few packets of each family, and the sessions that the layer `stock` captured.
+layer_compare() {
+	in_root env CARGO_TARGET_DIR=/out/compare CARGO_BUILD_JOBS="$JOBS" \
+		cargo test --quiet --locked --manifest-path /src/tests/compare/Cargo.toml || {
+		echo "0 passed, 1 failed"
+		return
+	}
+	PACKETS=${PACKETS:-10000} scripts/compare.sh
 }
 
 layer_kunit() {

@@ -1,0 +1,155 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# compare.sh: plays the same packets to nf_conntrack and to rust_ct, and compares what each
+# made of every one; see Documentation/comparison.md. The last line is
+# 'N passed, N failed', where a case is one, and the listing of a batch.
+#
+# PACKETS  so many of each family (default 20000)
+# FAMILY   only these families (default: all)
+# SEED     of the generators (default: drawn, and printed)
+# PCAP     capture files, in the place of generated packets and of the sessions that the
+#          scenario `sessions` has captured in this clone
+# KERNEL   stock (default) or debug
+# SHRINK   0: a case that differs is not made smaller
+
+# shellcheck source=scripts/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=scripts/cache.sh
+. "$TOP/scripts/cache.sh"
+
+# How often a case is played, if the clock keeps ticking into it.
+ROUNDS=4
+FAMILIES="tcp tcp6 udp udp6 icmp icmpv6 sctp gre other mixed"
+
+kernel=${KERNEL:-stock}
+seed=${SEED:-$SRANDOM}
+packets=${PACKETS:-20000}
+directory=compare-$kernel
+work=$WORK/$directory
+
+# compare ARGUMENT...: the program, in the root.
+compare() {
+	in_root /out/compare/release/compare "$@"
+}
+
+build() {
+	"$TOP/scripts/build.sh" "$kernel" CONFIG_RUST_CT_FEED=m
+	run_step "the program compare" "$LOGS/build-compare.log" \
+		in_root env CARGO_TARGET_DIR=/out/compare CARGO_BUILD_JOBS="$JOBS" \
+		cargo build --release --locked --manifest-path /src/tests/compare/Cargo.toml
+}
+
+# play SUBDIRECTORY: both recordings of each sequence there.
+play() {
+	# A clock source that is watched is looked at twice in each second that went by.
+	"$TOP/scripts/guest.sh" --name compare --cpus 1 --append tsc=reliable --timeout "${COMPARE_TIMEOUT:-1800}" \
+		"$kernel" tests/compare/run.sh /out/compare/release/compare "/out/$kernel" \
+		"/out/$directory/$1"
+}
+
+# make_of_captures NAME OPTION FILE...: a sequence of captures.
+make_of_captures() {
+	local name=$1 option=$2 capture files=()
+	shift 2
+	mkdir -p "$work/captures"
+	for capture; do
+		cp "$capture" "$work/captures/"
+		files+=("/out/$directory/captures/$(basename "$capture")")
+	done
+	say "compare: $# captures"
+	# An empty option is none.
+	compare pcap --split ${option:+"$option"} "${files[@]}" -o "/out/$directory/1/$name.seq"
+}
+
+make_sequences() {
+	local family sessions
+	if [ -n "${PCAP:-}" ]; then
+		# shellcheck disable=SC2086 # a list of files
+		make_of_captures pcap "" $PCAP
+		return
+	fi
+	shopt -s nullglob
+	sessions=("$WORK"/captures/*.pcap)
+	shopt -u nullglob
+	# A sender on the same machine leaves checksums to its device.
+	[ ${#sessions[@]} -eq 0 ] || make_of_captures sessions --verified "${sessions[@]}"
+	say "compare: SEED=$seed PACKETS=$packets FAMILY=${FAMILY:-all}"
+	for family in ${FAMILY:-$FAMILIES}; do
+		compare generate --seed "$seed" --family "$family" --packets "$packets" \
+			-o "/out/$directory/1/$family.seq"
+	done
+}
+
+# judge ROUND: compares the recordings of a round; what is to be played again is the next.
+# In the last one, a case that differs does so whether or not the clock ticked into it.
+judge() {
+	local sequence name status again
+	mkdir -p "$work/$(($1 + 1))"
+	for sequence in "$work/$1"/*.seq; do
+		name=$(basename "$sequence" .seq)
+		again=(--again "/out/$directory/$(($1 + 1))/$name.seq")
+		[ "$1" -lt "$ROUNDS" ] || again=(--last)
+		status=0
+		compare diff "/out/$directory/$1/$name.seq" "/out/$directory/$1/$name.nf_conntrack" \
+			"/out/$directory/$1/$name.rust_ct" "${again[@]}" >"$work/$1/$name.diff" || status=$?
+		cat "$work/$1/$name.diff"
+		case $status in
+		0 | 1 | 3) count "$work/$1/$name.diff" ;;
+		*) die "compare: $name could not be compared (status $status)" ;;
+		esac
+		[ "$status" -ne 1 ] || [ -n "$worst" ] || worst=$1/$name
+	done
+	# A round's recordings are large.
+	rm -f "$work/$1"/*.nf_conntrack "$work/$1"/*.rust_ct
+}
+
+# shrink SEQUENCE CASE: plays ever smaller versions of a case that differs, and shows the
+# smallest one that still does.
+shrink() {
+	local sequence=$1 case=$2 small=/out/$directory/small.seq status turn
+	say "compare: making case $case smaller"
+	for turn in 1 2 3 4 5 6 7 8; do
+		rm -rf "$work/shrink"
+		mkdir -p "$work/shrink"
+		compare candidates "$sequence" "$case" -o "/out/$directory/shrink/c.seq"
+		play shrink >"$work/shrink.log" 2>&1 || { warn "compare: see $work/shrink.log"; return; }
+		status=0
+		compare pick "/out/$directory/shrink/c.seq" "/out/$directory/shrink/c.nf_conntrack" \
+			"/out/$directory/shrink/c.rust_ct" -o "$small" || status=$?
+		[ "$status" -eq 0 ] || break
+		say "  turn $turn: $(stat -c %s "$work/small.seq") bytes"
+		sequence=$small
+	done
+	compare show "$sequence" --case "$case"
+	say "compare: kept in $work/${sequence#"/out/$directory/"}"
+}
+
+# count LOG: adds up its last line.
+count() {
+	local line
+	line=$(tail -n 1 "$1")
+	[[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed ]] || die "compare: no count in $1"
+	passed=$((passed + BASH_REMATCH[1]))
+	failed=$((failed + BASH_REMATCH[2]))
+}
+
+build
+rm -rf "$work"
+mkdir -p "$work/1"
+make_sequences
+passed=0
+failed=0
+worst=
+for ((round = 1; round <= ROUNDS; round++)); do
+	ls "$work/$round"/*.seq >/dev/null 2>&1 || break
+	[ "$round" -eq 1 ] || say "compare: the clock ticked into some cases, which are played again"
+	play "$round"
+	judge "$round"
+done
+if [ -n "$worst" ] && [ "${SHRINK:-1}" = 1 ]; then
+	case=$(sed -nE 's/^case ([^ ,]+),.*/\1/p' "$work/$worst.diff" | head -n 1)
+	[ -z "$case" ] || shrink "/out/$directory/$worst.seq" "$case"
+fi
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]

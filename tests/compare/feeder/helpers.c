@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What rust_ct.ko has in C, and what the feeder needs on top of it.
+ */
+
+#include <linux/interrupt.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/jiffies.h>
+#include <linux/netfilter.h>
+#include <linux/rcupdate.h>
+#include <linux/skbuff.h>
+#include <net/ip.h>
+#include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_conntrack_extend.h>
+#include <net/netfilter/nf_conntrack_timeout.h>
+
+#include "../../../rust_ct/helpers.c"
+#include "rust_ct_feed.h"
+
+struct sk_buff *rct_feed_skb(struct net *net, u8 family, bool verified, u32 mark,
+			     const void *data, unsigned int len)
+{
+	bool ipv4 = family == NFPROTO_IPV4;
+	struct sk_buff *skb = alloc_skb(LL_MAX_HEADER + len, GFP_KERNEL);
+
+	if (!skb)
+		return NULL;
+	skb_reserve(skb, LL_MAX_HEADER);
+	skb_put_data(skb, data, len);
+	skb->dev = net->loopback_dev;
+	skb->protocol = ipv4 ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
+	skb->pkt_type = PACKET_HOST;
+	skb->ip_summed = verified ? CHECKSUM_UNNECESSARY : CHECKSUM_NONE;
+	skb->mark = mark;
+	skb_reset_mac_header(skb);
+	skb_reset_network_header(skb);
+	skb_set_transport_header(skb, ipv4 ? ip_hdrlen(skb) : sizeof(struct ipv6hdr));
+	return skb;
+}
+
+void rct_feed_free(struct sk_buff *skb)
+{
+	kfree_skb(skb);
+}
+
+unsigned long rct_feed_nfct(const struct sk_buff *skb)
+{
+	return skb_get_nfct(skb);
+}
+
+/* No protocol has more timeouts. */
+#define RCT_FEED_TIMEOUTS 16
+
+static struct nf_ct_timeout *rct_feed_policies[256];
+
+static struct nf_ct_timeout *rct_feed_policy(u8 policy)
+{
+	struct nf_ct_timeout **place = &rct_feed_policies[policy];
+	unsigned int *data;
+	int i;
+
+	if (*place)
+		return *place;
+	*place = kzalloc(sizeof(**place) + RCT_FEED_TIMEOUTS * sizeof(*data), GFP_KERNEL);
+	if (!*place)
+		return NULL;
+	refcount_set(&(*place)->refcnt, 1);
+	data = (unsigned int *)(*place)->data;
+	for (i = 0; i < RCT_FEED_TIMEOUTS; i++)
+		data[i] = (policy + i) * HZ;
+	return *place;
+}
+
+void rct_feed_free_policies(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(rct_feed_policies); i++) {
+		struct nf_ct_timeout *policy = rct_feed_policies[i];
+
+		if (policy && refcount_dec_and_test(&policy->refcnt))
+			kfree_rcu(policy, rcu);
+	}
+}
+
+/* A template's extensions, with room for a policy; nf_ct_ext_add() is the tracker's. */
+static struct nf_ct_ext *rct_feed_ext(u8 policy)
+{
+	size_t offset = ALIGN(sizeof(struct nf_ct_ext), __alignof__(struct nf_ct_ext));
+	struct nf_ct_timeout *timeout = rct_feed_policy(policy);
+	struct nf_conn_timeout *place;
+	struct nf_ct_ext *ext;
+
+	if (!timeout)
+		return NULL;
+	ext = kzalloc(offset + sizeof(*place), GFP_KERNEL);
+	if (!ext)
+		return NULL;
+	place = (void *)ext + offset;
+	rcu_assign_pointer(place->timeout, timeout);
+	ext->offset[NF_CT_EXT_TIMEOUT] = offset;
+	ext->len = offset + sizeof(*place);
+	return ext;
+}
+
+bool rct_feed_template(struct net *net, struct sk_buff *skb, u16 zone, u8 flags, u8 dir,
+		       u8 policy)
+{
+	struct nf_conn *tmpl = kzalloc(sizeof(*tmpl), GFP_KERNEL);
+
+	if (!tmpl)
+		return false;
+	if (policy) {
+		tmpl->ext = rct_feed_ext(policy);
+		if (!tmpl->ext) {
+			kfree(tmpl);
+			return false;
+		}
+	}
+	tmpl->status = IPS_TEMPLATE;
+	write_pnet(&tmpl->ct_net, net);
+	tmpl->zone.id = zone;
+	tmpl->zone.flags = flags;
+	tmpl->zone.dir = dir;
+	refcount_set(&tmpl->ct_general.use, 1);
+	nf_ct_set(skb, tmpl, IP_CT_NEW);
+	return true;
+}
+
+static int rct_feed_ok(struct net *net, struct sock *sk, struct sk_buff *skb)
+{
+	return 0;
+}
+
+int rct_feed_hook(struct net *net, struct sk_buff *skb, u8 family, unsigned int hook, bool out)
+{
+	struct net_device *dev = net->loopback_dev;
+	int verdict;
+
+	local_bh_disable();
+	verdict = nf_hook(family, hook, net, NULL, skb, out ? NULL : dev, out ? dev : NULL,
+			  rct_feed_ok);
+	local_bh_enable();
+	return verdict;
+}
+
+/*
+ * The timer wheel has to catch up before anybody arms a timer: it would take the
+ * jump for a part of the timer's span, and round it by hours.
+ */
+void rct_feed_advance(unsigned long ticks)
+{
+	/* A kernel that proves RCU takes a jump of hours for a grace period's delay. */
+	if (IS_ENABLED(CONFIG_PROVE_RCU) && ticks > 3600UL * HZ)
+		synchronize_rcu();
+	local_bh_disable();
+	local_irq_disable();
+	jiffies_64 += ticks;
+	or_softirq_pending(BIT(TIMER_SOFTIRQ));
+	local_irq_enable();
+	local_bh_enable();
+}
+
+unsigned long rct_feed_jiffies(unsigned int milliseconds)
+{
+	return msecs_to_jiffies(milliseconds);
+}

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The differences that are meant to be; each has a section in Documentation/differences.md.
+
+use crate::{
+    checksum::proto,
+    format::Record,
+    record::{
+        proto_of,
+        Difference, //
+    }, //
+};
+
+/// The place of `retrans` in `struct ip_ct_tcp`.
+const RETRANS: usize = 42;
+
+/// How far a difference is explained.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Explained {
+    /// Not at all.
+    No,
+    /// It is, and both go on from the same state.
+    Same,
+    /// It is, and the states part here, so that what follows cannot be compared.
+    Parted,
+}
+
+/// What became of a packet.
+pub struct Scene<'a> {
+    /// The record of nf_conntrack.
+    pub a: &'a Record,
+    /// The record of rust_ct.
+    pub b: &'a Record,
+    /// Where they differ.
+    pub differences: &'a [Difference],
+}
+
+impl Scene<'_> {
+    /// Tells whether nothing differs but fields whose names begin like this.
+    fn only(&self, prefixes: &[&str]) -> bool {
+        let named = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
+        self.differences.iter().all(|differs| named(differs.name))
+    }
+
+    fn differs(&self, name: &str) -> bool {
+        self.differences.iter().any(|differs| differs.name == name)
+    }
+}
+
+/// A difference that is meant to be.
+pub struct Intended {
+    /// The heading of its section.
+    pub name: &'static str,
+    /// Tells whether it explains a difference.
+    pub explains: fn(&Scene<'_>) -> Explained,
+}
+
+/// All of them.
+pub const INTENDED: [Intended; 1] = [Intended {
+    name: "retrans-saturates",
+    explains: retrans_saturates,
+}];
+
+/// Finds the intended difference that explains a scene.
+pub fn explain(scene: &Scene<'_>) -> Option<(&'static str, Explained)> {
+    INTENDED.iter().find_map(|intended| {
+        let explained = (intended.explains)(scene);
+        (explained != Explained::No).then_some((intended.name, explained))
+    })
+}
+
+/// rust_ct stops counting at 255 where nf_conntrack begins again at zero.
+fn retrans_saturates(scene: &Scene<'_>) -> Explained {
+    let tcp = proto_of(scene.a) == proto::TCP && proto_of(scene.b) == proto::TCP;
+    if !tcp || scene.b.proto[RETRANS] != u8::MAX || !scene.differs("tcp.retrans") {
+        return Explained::No;
+    }
+    if !scene.only(&["tcp.retrans", "timeout"]) {
+        return Explained::No;
+    }
+    match scene.differs("timeout") {
+        true => Explained::Parted,
+        false => Explained::Same,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_intended_difference_is_documented() {
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../Documentation/differences.md"
+        );
+        let text = std::fs::read_to_string(path).expect(path);
+        let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+        let headings: Vec<_> = headings.collect();
+        let names: Vec<_> = INTENDED.iter().map(|intended| intended.name).collect();
+        assert_eq!(headings, names);
+    }
+}

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Judging a case: whether two recordings of it agree.
+
+use crate::{
+    describe,
+    format::Record,
+    intended::{
+        explain,
+        Explained,
+        Scene, //
+    },
+    record::{
+        differences,
+        summary,
+        Difference,
+        Look, //
+    },
+    sequence::Case,
+};
+use std::{
+    collections::BTreeSet,
+    fmt::Write, //
+};
+
+/// How many packets before a difference are told.
+const HISTORY: usize = 12;
+
+/// What came of comparing two recordings of a case.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judgement {
+    /// The intended differences in it.
+    pub intended: BTreeSet<&'static str>,
+    /// Whether the rest of it was not compared because of one of them.
+    pub parted: bool,
+    /// The first difference that is not intended.
+    pub found: Option<Found>,
+}
+
+/// A difference in a case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// The packet, counted from zero.
+    pub index: usize,
+    /// What differs.
+    pub differences: Vec<Difference>,
+    /// Whether the clock ticked before, so that it may not be a difference at all.
+    pub ticked: bool,
+}
+
+impl Found {
+    /// The names of the fields that differ.
+    pub fn names(&self) -> BTreeSet<&'static str> {
+        self.differences
+            .iter()
+            .map(|differs| differs.name)
+            .collect()
+    }
+}
+
+/// Compares two recordings of a case, which have as many records as it has packets.
+pub fn judge(case: &Case, a: &[Record], b: &[Record]) -> Judgement {
+    let mut judgement = Judgement::default();
+    for index in 0..case.packets.len() {
+        let differences = differences(Look::at(a, index), Look::at(b, index));
+        if differences.is_empty() {
+            continue;
+        }
+        let scene = Scene {
+            a: &a[index],
+            b: &b[index],
+            differences: &differences,
+        };
+        if let Some((name, explained)) = explain(&scene) {
+            judgement.intended.insert(name);
+            judgement.parted = explained == Explained::Parted;
+            if judgement.parted {
+                break;
+            }
+            continue;
+        }
+        judgement.found = Some(Found {
+            index,
+            differences,
+            ticked: a[index].ticks > 0 || b[index].ticks > 0,
+        });
+        break;
+    }
+    judgement
+}
+
+/// Tells of a difference: the packets before, with what became of them, and what differs.
+pub fn tell(case: &Case, a: &[Record], b: &[Record], found: &Found) -> String {
+    let mut text = String::new();
+    let begin = found.index.saturating_sub(HISTORY);
+    if begin > 0 {
+        let _ = writeln!(text, "    ... {begin} packets before");
+    }
+    let packets = case.packets.iter().zip(a).enumerate();
+    for (index, (packet, a)) in packets.skip(begin).take(found.index + 1 - begin) {
+        let here = if index == found.index { '>' } else { ' ' };
+        let _ = writeln!(
+            text,
+            "  {here} {:3}  {}",
+            index + 1,
+            describe::packet(packet)
+        );
+        if index < found.index {
+            let _ = writeln!(text, "           {}", summary(a));
+        }
+    }
+    for differs in &found.differences {
+        let Difference { name, a, b } = differs;
+        let _ = writeln!(text, "      {name}: nf_conntrack: {a} | rust_ct: {b}");
+    }
+    let (a, b) = (summary(&a[found.index]), summary(&b[found.index]));
+    let _ = writeln!(text, "      with nf_conntrack: {a} | rust_ct: {b}");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        format::Step,
+        packet::{
+            Addr,
+            Ip, //
+        },
+        sequence::Packet,
+    };
+    use zerocopy::FromZeros;
+
+    const HOSTS: [Addr; 2] = [Addr::V4([10, 0, 0, 1]), Addr::V4([10, 0, 0, 2])];
+
+    fn case(packets: usize, proto: u8, body: &[u8]) -> Case {
+        let packet = Packet {
+            step: Step::default(),
+            bytes: Ip::new(HOSTS[0], HOSTS[1]).packet(proto, body),
+        };
+        Case {
+            id: "1/tcp/0".to_owned(),
+            packets: vec![packet; packets],
+        }
+    }
+
+    /// The record of an established TCP connection.
+    fn record() -> Record {
+        let mut record = Record::new_zeroed();
+        record.tuples[0][0] = 10;
+        record.tuples[0][38] = 6;
+        record.proto[40] = 3;
+        record.timeout = 1000;
+        record
+    }
+
+    #[test]
+    fn padding_and_ticks_are_no_difference() {
+        let (mut a, mut b) = (record(), record());
+        a.proto[18..20].fill(0x55);
+        b.ticks = 2;
+        b.timeout = 998;
+        assert_eq!(
+            judge(&case(1, 6, &[0; 20]), &[a], &[b]),
+            Judgement::default()
+        );
+
+        b.timeout = 997;
+        let found = judge(&case(1, 6, &[0; 20]), &[a], &[b]).found.unwrap();
+        assert!(found.ticked);
+        assert_eq!(found.names(), BTreeSet::from(["timeout"]));
+    }
+
+    #[test]
+    fn the_first_difference_is_named_and_told() {
+        let (a, mut b) = (record(), record());
+        b.proto[40] = 4;
+        b.proto[20] = 1;
+        let case = case(3, 6, &[0; 20]);
+        let found = judge(&case, &[a; 3], &[a, b, b]).found.unwrap();
+        assert_eq!((found.index, found.ticked), (1, false));
+        let told = tell(&case, &[a; 3], &[a, b, b], &found);
+        assert!(told.contains("tcp.state: nf_conntrack: ESTABLISHED | rust_ct: FIN_WAIT"));
+        assert!(
+            told.contains("tcp.seen[1].td_end: nf_conntrack: 0 | rust_ct: 1"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_counter_is_compared_from_packet_to_packet() {
+        let (mut a, mut b) = (record(), record());
+        a.counters[1] = 1;
+        b.counters[7] = 1;
+        let found = judge(&case(1, 6, &[0; 20]), &[a], &[b]).found.unwrap();
+        assert_eq!(
+            found.names(),
+            BTreeSet::from(["count.invalid", "count.error"])
+        );
+        assert_eq!(differences(Look::at(&[a, a], 1), Look::at(&[b, b], 1)), []);
+    }
+
+    #[test]
+    fn a_counter_that_stops_is_intended() {
+        let (mut a, mut b) = (record(), record());
+        (a.proto[42], b.proto[42]) = (0, 255);
+        let mut end = record();
+        end.mark = 1;
+        let judgement = judge(&case(2, 6, &[0; 20]), &[a, a], &[b, end]);
+        assert_eq!(judgement.intended, BTreeSet::from(["retrans-saturates"]));
+        assert_eq!(judgement.found.unwrap().index, 1);
+
+        // Once the timeouts have parted, nothing follows from what comes.
+        a.timeout = 5;
+        let judgement = judge(&case(2, 6, &[0; 20]), &[a, a], &[b, end]);
+        assert!(judgement.parted && judgement.found.is_none());
+    }
+}
