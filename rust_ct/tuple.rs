@@ -107,6 +107,29 @@ impl Addr {
         }
     }
 
+    /// An address with all bits set that a family's addresses have (`NFPROTO_*`).
+    pub(crate) const fn mask(l3num: u16) -> Self {
+        Self {
+            words: match Family::from_nfproto(l3num) {
+                Some(Family::Ipv4) => [u32::MAX, 0, 0, 0],
+                _ => [u32::MAX; 4],
+            },
+        }
+    }
+
+    /// The address as two words, for hashing.
+    pub(crate) const fn words64(&self) -> [u64; 2] {
+        zerocopy::transmute!(self.words)
+    }
+
+    /// The bits that are set in both.
+    pub(crate) const fn and(&self, other: &Self) -> Self {
+        let ([a, b, c, d], [m, n, o, p]) = (self.words, other.words);
+        Self {
+            words: [a & m, b & n, c & o, d & p],
+        }
+    }
+
     /// The bytes of an IPv4 address in network order.
     pub(crate) const fn v4_octets(&self) -> [u8; 4] {
         let [first, ..] = self.words;
@@ -202,6 +225,22 @@ impl Tuple {
         }
     }
 
+    /// A tuple of the original direction, without addresses, of any family (`NFPROTO_*`).
+    pub(crate) const fn of_numbers(l3num: u16, proto: u8) -> Self {
+        let nowhere = Addr { words: [0; 4] };
+        let mut tuple = Self::new(Family::Ipv6, proto, nowhere, nowhere);
+        tuple.src.l3num = l3num;
+        tuple
+    }
+
+    /// The same tuple with another destination: address, and port, GRE key, or ICMP type and code
+    /// in network order.
+    pub(crate) const fn with_destination(mut self, addr: Addr, id: [u8; 2]) -> Self {
+        self.dst.addr = addr;
+        self.dst.id = id;
+        self
+    }
+
     /// The same tuple with ports or GRE keys, in host order.
     pub(crate) const fn with_ports(mut self, src: u16, dst: u16) -> Self {
         self.src.id = src.to_be_bytes();
@@ -213,6 +252,20 @@ impl Tuple {
     pub(crate) const fn with_icmp(mut self, kind: u8, code: u8, id: u16) -> Self {
         self.src.id = id.to_be_bytes();
         self.dst.id = [kind, code];
+        self
+    }
+
+    /// The same tuple with another source: address, and port, ICMP identifier or GRE key in network
+    /// order.
+    pub(crate) const fn with_source(mut self, addr: Addr, id: [u8; 2]) -> Self {
+        self.src.addr = addr;
+        self.src.id = id;
+        self
+    }
+
+    /// The same tuple of another protocol.
+    pub(crate) const fn with_proto(mut self, proto: u8) -> Self {
+        self.dst.protonum = proto;
         self
     }
 
@@ -355,6 +408,16 @@ impl Tuple {
     /// The destination address.
     pub(crate) const fn dst(&self) -> &Addr {
         &self.dst.addr
+    }
+
+    /// The source port, ICMP identifier or GRE key, in network order.
+    pub(crate) const fn src_id(&self) -> [u8; 2] {
+        self.src.id
+    }
+
+    /// The destination port or GRE key, or ICMP type and code, in network order.
+    pub(crate) const fn dst_id(&self) -> [u8; 2] {
+        self.dst.id
     }
 
     /// The source port or GRE key, in host order.

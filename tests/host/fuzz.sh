@@ -101,3 +101,4 @@ fi
 probe
 hunt packet
 hunt tcp_sequence
+hunt ftp

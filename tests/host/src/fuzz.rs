@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Entry points of the fuzz targets: any bytes are a packet, or a sequence of segments.
+//! Entry points of the fuzz targets: any bytes are a packet, a sequence of segments, or what is
+//! said on a control connection of FTP.
 
 use crate::{
     l4proto::{
@@ -18,12 +19,17 @@ use crate::{
         Outcome, //
     },
     packet::Bytes,
+    payload::{
+        ftp,
+        tftp, //
+    },
     state::{
         CtInfo,
         Status, //
     },
     timeout::Timeouts,
     tuple::{
+        Addr,
         Direction,
         Tuple, //
     },
@@ -288,4 +294,133 @@ pub(crate) fn check(proto: &tcp::Proto) {
             peer.td_scale
         );
     }
+}
+
+/// Plays a control connection of FTP: what is announced must be true of the segment.
+///
+/// The first byte says whether the rest is any segments, or a stream and where it is cut.
+pub fn ftp(data: &[u8]) {
+    match data.split_first() {
+        Some((0, rest)) => ftp_segments(rest),
+        Some((dir, rest)) => ftp_cuts(Direction::from_bits(dir & 1), rest),
+        None => {}
+    }
+}
+
+/// Plays segments, each with a byte of choices and one for its length before it.
+fn ftp_segments(mut rest: &[u8]) {
+    let mut session = ftp::Session::new();
+    let mut next = [u32::MAX - 100; 2];
+    while let [choice, len, tail @ ..] = rest {
+        let (segment, tail) = tail.split_at(usize::from(*len).min(tail.len()));
+        rest = tail;
+        let dir = Direction::from_bits(choice & 1);
+        let next = &mut next[dir.index()];
+        let distance = u32::from(choice >> 3);
+        let seq = match (choice >> 1) & 3 {
+            0 => *next,
+            1 => next.wrapping_sub(distance),
+            2 => next.wrapping_add(distance),
+            _ => {
+                session.begin(dir, *next);
+                *next
+            }
+        };
+        *next = seq.wrapping_add(u32::from(*len));
+        ftp_feed(&mut session, dir, seq, segment);
+        let _ = tftp::read(&Bytes(segment), distance);
+    }
+}
+
+/// Plays a stream in one piece and in several, which must be the same. Before it there are the
+/// number of the pieces and their lengths.
+fn ftp_cuts(dir: Direction, data: &[u8]) {
+    let Some((count, rest)) = data.split_first() else {
+        return;
+    };
+    let (cuts, stream) = rest.split_at(usize::from(*count).min(rest.len()));
+    let mut session = ftp::Session::new();
+    session.begin(dir, 0);
+    let whole = ftp_feed(&mut { session }, dir, 0, stream);
+    if whole.len() == ftp::MOST_EVENTS {
+        return;
+    }
+
+    let mut seq = 0;
+    let mut rest = stream;
+    let mut pieces = Vec::new();
+    for len in cuts
+        .iter()
+        .map(|len| usize::from(*len))
+        .chain([stream.len()])
+    {
+        let (piece, tail) = rest.split_at(len.min(rest.len()));
+        pieces.extend(ftp_feed(&mut session, dir, seq, piece));
+        seq += piece.len() as u32;
+        rest = tail;
+    }
+    assert_eq!(pieces, whole);
+}
+
+/// Gives a segment to a session. Returns what is announced, without where it is written: what is
+/// written there announces the same.
+fn ftp_feed(
+    session: &mut ftp::Session,
+    dir: Direction,
+    seq: u32,
+    segment: &[u8],
+) -> Vec<Result<ftp::Announced, ftp::Refused>> {
+    let mut outcomes = Vec::new();
+    session.feed(dir, seq, &Bytes(segment), 0, |event| {
+        assert_eq!(event.kind.dir(), dir);
+        outcomes.push(event.outcome.map(|announced| {
+            if let Some(text) = announced.text {
+                let begin = text.seq.wrapping_sub(seq) as usize;
+                ftp_again(announced, &segment[begin..][..text.len as usize]);
+            }
+            let bare = ftp::Announced {
+                text: None,
+                ..announced
+            };
+            ftp_check(&bare);
+            bare
+        }));
+    });
+    assert!(outcomes.len() <= ftp::MOST_EVENTS);
+    outcomes
+}
+
+/// Announces with a line of one's own what is written in a segment.
+fn ftp_again(announced: ftp::Announced, text: &[u8]) {
+    let blank: &[u8] = match announced.kind {
+        ftp::Kind::Epsv => b" (",
+        _ => b" ",
+    };
+    let line = [announced.kind.name().as_bytes(), blank, text, b"\n"].concat();
+    let dir = announced.kind.dir();
+    let mut session = ftp::Session::new();
+    session.begin(dir, 0);
+    let mut again = None;
+    session.feed(dir, 0, &Bytes(&line), 0, |event| again = Some(event));
+    let again = again.and_then(|event| event.outcome.ok());
+    let found = again.map(|again| (again.kind, again.address, again.port));
+    assert_eq!(
+        found,
+        Some((announced.kind, announced.address, announced.port))
+    );
+}
+
+/// Asks what an announcement opens: never a low port, and without `loose` no foreign address.
+fn ftp_check(announced: &ftp::Announced) {
+    let client = Addr::v4([1, 2, 3, 4]);
+    let server = Addr::v4([5, 6, 7, 8]);
+    let original = Tuple::new(Family::Ipv4, ipproto::TCP, client, server);
+    let tuples = [original, original.invert().expect("TCP has answers")];
+    let strict = ftp::check(announced, &tuples, false);
+    let loose = ftp::check(announced, &tuples, true);
+    if let Ok(expected) = strict {
+        assert!(!expected.foreign);
+        assert_eq!(loose, strict);
+    }
+    assert!(loose.is_ok_and(|expected| expected.port >= 1024) || loose.is_err());
 }

@@ -11,6 +11,8 @@ mod packet;
 #[path = "../../../rust_ct"]
 mod pure {
     pub(crate) mod l4proto;
+    pub(crate) mod mask;
+    pub(crate) mod payload;
     pub(crate) mod reason;
     pub(crate) mod state;
     pub(crate) mod timeout;
@@ -22,6 +24,8 @@ mod pure {
 #[allow(unused_imports, reason = "a zone has no user in the pure layer")]
 pub(crate) use pure::{
     l4proto,
+    mask,
+    payload,
     reason,
     state,
     timeout,
@@ -33,7 +37,9 @@ pub(crate) use pure::{
 #[cfg(test)]
 mod tests {
     mod build;
+    mod ftp;
     mod icmp_error;
+    mod mask;
     mod reason;
     #[cfg(rct_reference)]
     mod reference;
@@ -43,6 +49,7 @@ mod tests {
     mod tcp;
     mod tcp_sequences;
     mod tcp_table;
+    mod tftp;
     mod timeout;
     mod trackers;
     mod tuple;

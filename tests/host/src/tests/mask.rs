@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Masks: which bits of a tuple's source count, and how two masks go together.
+
+use crate::{
+    mask::Mask,
+    tuple::{
+        Addr,
+        Tuple, //
+    },
+    wire::{
+        ipproto,
+        Family, //
+    },
+};
+use proptest::prelude::*;
+
+fn tuple(src: [u8; 4], sport: u16, dst: [u8; 4], dport: u16) -> Tuple {
+    Tuple::new(Family::Ipv4, ipproto::TCP, Addr::v4(src), Addr::v4(dst)).with_ports(sport, dport)
+}
+
+#[test]
+fn the_source_counts_as_far_as_it_is_masked() {
+    const ALL: [u8; 4] = [255; 4];
+    let wanted = tuple([10, 1, 2, 3], 20, [10, 0, 0, 1], 4000);
+    let rows = [
+        ("all of it", ALL, 0xffff, wanted, true),
+        ("another address", ALL, 0xffff, tuple([10, 1, 2, 4], 20, [10, 0, 0, 1], 4000), false),
+        ("another port", ALL, 0xffff, tuple([10, 1, 2, 3], 21, [10, 0, 0, 1], 4000), false),
+        ("any port", ALL, 0, tuple([10, 1, 2, 3], 21, [10, 0, 0, 1], 4000), true),
+        ("anybody", [0; 4], 0, tuple([1, 2, 3, 4], 5, [10, 0, 0, 1], 4000), true),
+        ("the subnet", [255, 255, 0, 0], 0, tuple([10, 1, 9, 9], 5, [10, 0, 0, 1], 4000), true),
+        ("not the subnet", [255, 255, 0, 0], 0, tuple([10, 2, 9, 9], 5, [10, 0, 0, 1], 4000), false),
+        ("some bits of the port", ALL, 0x000f, tuple([10, 1, 2, 3], 0x34, [10, 0, 0, 1], 4000), true),
+        ("another destination", [0; 4], 0, tuple([10, 1, 2, 3], 20, [10, 0, 0, 2], 4000), false),
+        ("another destination port", [0; 4], 0, tuple([10, 1, 2, 3], 20, [10, 0, 0, 1], 4001), false),
+        ("another protocol", [0; 4], 0, wanted.with_proto(ipproto::UDP), false),
+        ("another family", [0; 4], 0, Tuple::of_numbers(10, ipproto::TCP)
+            .with_destination(Addr::v4([10, 0, 0, 1]), 4000u16.to_be_bytes()), false),
+    ];
+    for (what, addr, id, packet, same) in rows {
+        let mask = Mask::new(Addr::v4(addr), u16::to_be_bytes(id));
+        assert_eq!(mask.matches(&packet, &wanted), same, "{what}");
+        assert_eq!(mask.matches(&wanted, &packet), same, "{what}, the other way round");
+    }
+}
+
+proptest! {
+    /// What matches under two masks matches under what they have in common; a mask is itself.
+    #[test]
+    fn together(
+        one in any::<([u8; 16], [u8; 2])>(),
+        two in any::<([u8; 16], [u8; 2])>(),
+        src in any::<([u8; 16], [u8; 2])>(),
+        other in any::<([u8; 16], [u8; 2])>(),
+    ) {
+        let mask = |(addr, id): ([u8; 16], [u8; 2])| Mask::new(Addr::v6(addr), id);
+        let of = |(addr, id): ([u8; 16], [u8; 2])| {
+            Tuple::of_numbers(10, ipproto::UDP).with_source(Addr::v6(addr), id)
+        };
+        let (one, two, both) = (mask(one), mask(two), mask(one).and(&mask(two)));
+        let (a, b) = (of(src), of(other));
+        prop_assert!(one == one.and(&one) && both == two.and(&one));
+        prop_assert!(one.matches(&a, &a));
+        if one.matches(&a, &b) || two.matches(&a, &b) {
+            prop_assert!(both.matches(&a, &b));
+        }
+    }
+}
