@@ -17,7 +17,13 @@
 #include <net/netfilter/nf_conntrack.h>
 
 struct kernel_param;
+struct nf_conn_help;
+struct nf_conntrack_expect;
+struct nf_conntrack_helper;
+struct nf_conntrack_l4proto;
+struct nf_ct_helper_expectfn;
 struct nf_ct_timeout;
+struct nlattr;
 
 /* Exported by the kernel, but declared in net/netfilter/nf_internals.h only. */
 void nf_queue_nf_hook_drop(struct net *net);
@@ -43,6 +49,19 @@ unsigned int rct_conntrack_use(const struct nf_conntrack *nfct);
 /* struct nf_ct_timeout: references */
 bool rct_timeout_tryget(struct nf_ct_timeout *timeout);
 void rct_timeout_put(const struct nf_conn *ct);
+void rct_timeout_unref(struct nf_ct_timeout *timeout);
+
+/* other references */
+void rct_refcount_set(refcount_t *refcount, int value);
+void rct_refcount_inc(refcount_t *refcount);
+bool rct_refcount_tryget(refcount_t *refcount);
+bool rct_refcount_put(refcount_t *refcount);
+void rct_free_expect(struct nf_conntrack_expect *exp);
+void rct_free_helper(struct nf_conntrack_helper *helper);
+
+/* netlink */
+__be32 rct_nla_get_be32(const struct nlattr *attribute);
+int rct_nla_put_be32(struct sk_buff *skb, int type, __be32 value);
 
 /* bits */
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word);
@@ -73,10 +92,75 @@ void rct_proc_set_root(struct proc_dir_entry *entry, const struct net *net);
 
 /* memory */
 unsigned long rct_total_ram(void);
+void *rct_krealloc(void *memory, size_t size, gfp_t gfp);
 
 /* Rust behind exports.c */
 int rust_ct_netns_get(struct net *net, u8 nfproto);
 void rust_ct_netns_put(struct net *net, u8 nfproto);
+
+void rust_ct_destroy(struct nf_conntrack *nfct);
+struct nf_conn *rust_ct_tmpl_alloc(struct net *net, const struct nf_conntrack_zone *zone,
+				   gfp_t gfp);
+void rust_ct_tmpl_free(struct nf_conn *tmpl);
+void *rust_ct_ext_add(struct nf_conn *ct, unsigned int id, gfp_t gfp);
+bool rust_ct_ecache_ext_add(struct nf_conn *ct, u16 ctmask, u16 expmask, gfp_t gfp);
+u32 rust_ct_get_id(const struct nf_conn *ct);
+void rust_ct_refresh_acct(struct nf_conn *ct, enum ip_conntrack_info ctinfo, u32 jiffies,
+			  unsigned int bytes);
+bool rust_ct_invert_tuple(struct nf_conntrack_tuple *inverse,
+			  const struct nf_conntrack_tuple *orig);
+int rust_ct_connlabels_get(struct net *net, unsigned int bit);
+void rust_ct_connlabels_put(struct net *net);
+int rust_ct_connlabels_replace(struct nf_conn *ct, const u32 *data, const u32 *mask,
+			       unsigned int words);
+const struct nf_conntrack_l4proto *rust_ct_l4proto_find(u8 proto);
+void rust_ct_untimeout(struct net *net, struct nf_ct_timeout *timeout);
+int rust_ct_set_timeout(struct net *net, struct nf_conn *tmpl, u8 l3num, u8 proto,
+			const char *name);
+void rust_ct_destroy_timeout(struct nf_conn *tmpl);
+
+struct nf_conntrack_expect *rust_ct_expect_alloc(struct nf_conn *ct);
+void rust_ct_expect_init(struct nf_conntrack_expect *exp, unsigned int class, u8 family,
+			 const union nf_inet_addr *saddr, const union nf_inet_addr *daddr,
+			 u8 proto, const void *src, const void *dst);
+void rust_ct_expect_put(struct nf_conntrack_expect *exp);
+int rust_ct_expect_related(struct nf_conntrack_expect *exp, unsigned int flags);
+int rust_ct_expect_related_pair(struct nf_conntrack_expect **pair, unsigned int flags);
+struct nf_conntrack_expect *rust_ct_expect_find(struct net *net,
+						const struct nf_conntrack_zone *zone,
+						const struct nf_conntrack_tuple *tuple);
+struct nf_conntrack_expect *rust_ct_expect_find_get(struct net *net,
+						    const struct nf_conntrack_zone *zone,
+						    const struct nf_conntrack_tuple *tuple);
+void rust_ct_unlink_expect(struct nf_conntrack_expect *exp);
+void rust_ct_unexpect_related(struct nf_conntrack_expect *exp);
+void rust_ct_remove_expectations(struct nf_conn *ct);
+void rust_ct_expect_iterate(struct net *net,
+			    bool (*iter)(struct nf_conntrack_expect *exp, void *data), void *data);
+
+int rust_ct_helper_register_as_is(struct nf_conntrack_helper *helper);
+int rust_ct_helper_register(const struct nf_conntrack_helper *helper,
+			    struct nf_conntrack_helper **copy);
+void rust_ct_helper_unregister(struct nf_conntrack_helper *helper);
+void rust_ct_helper_release(struct nf_conntrack_helper *helper);
+struct nf_conntrack_helper *rust_ct_helper_find(const char *name, u16 l3num, u8 proto);
+struct nf_conntrack_helper *rust_ct_helper_get(const char *name, u16 l3num, u8 proto);
+void rust_ct_helper_put(struct nf_conntrack_helper *helper);
+struct nf_conn_help *rust_ct_helper_ext_add(struct nf_conn *ct, gfp_t gfp);
+int rust_ct_try_assign_helper(struct nf_conn *ct, struct nf_conn *tmpl);
+const char *rust_ct_helper_name(const struct nf_conn *ct);
+void rust_ct_helper_init(struct nf_conntrack_helper *helper, u8 l3num, u16 proto,
+			 const char *name, const void *policies, u32 class_max, const void *help,
+			 const void *from_nlattr, struct module *module);
+int rust_ct_helpers_register(struct nf_conntrack_helper *helpers, unsigned int n,
+			     struct nf_conntrack_helper **copies);
+void rust_ct_helpers_unregister(struct nf_conntrack_helper **helpers, unsigned int n);
+void rust_ct_expectfn_register(struct nf_ct_helper_expectfn *expectfn);
+void rust_ct_expectfn_unregister(struct nf_ct_helper_expectfn *expectfn);
+void rust_ct_expectfn_destroy(const struct nf_ct_helper_expectfn *expectfn);
+struct nf_ct_helper_expectfn *rust_ct_expectfn_of_name(const char *name);
+struct nf_ct_helper_expectfn *rust_ct_expectfn_of_symbol(const void *symbol);
+void rust_ct_pptp_destroy_siblings(struct nf_conn *ct);
 
 bool rust_ct_gre_keymap_add(struct nf_conn *ct, const struct nf_conntrack_tuple *original,
 			    const struct nf_conntrack_tuple *reply);
@@ -87,6 +171,7 @@ int rust_ct_param_set_hashsize(const char *val, const struct kernel_param *kp);
 int rust_ct_param_get_hashsize(char *buffer, const struct kernel_param *kp);
 int rust_ct_param_set_max(const char *val, const struct kernel_param *kp);
 int rust_ct_param_get_max(char *buffer, const struct kernel_param *kp);
+int rust_ct_param_set_helpers(const char *val, const struct kernel_param *kp);
 
 extern bool rct_param_acct;
 extern bool rct_param_tstamp;

@@ -179,7 +179,7 @@ fn play(netns: &Netns, exchange: &Exchange) -> Result {
     let [query, answer, more] = &exchange.packets;
 
     let mut first = Buffer::new(query.1.get())?;
-    check_eq!(first.track(Place::PreRouting, family)?, Verdict::Accept);
+    check_eq!(first.track(Place::PreRouting, family)?, Verdict::ACCEPT);
     check_eq!(
         first.info(),
         Some(CtInfo::New),
@@ -194,7 +194,7 @@ fn play(netns: &Netns, exchange: &Exchange) -> Result {
         (1, 1, 0)
     );
 
-    check_eq!(first.leave(family)?, Verdict::Accept);
+    check_eq!(first.leave(family)?, Verdict::ACCEPT);
     let conn = first.conn().ok_or(EINVAL)?;
     check!(conn.status().contains(Status::CONFIRMED));
     check!(!conn.status().contains(Status::SEEN_REPLY));
@@ -204,7 +204,7 @@ fn play(netns: &Netns, exchange: &Exchange) -> Result {
     );
 
     let mut second = Buffer::new(answer.1.get())?;
-    check_eq!(second.track(Place::PreRouting, family)?, Verdict::Accept);
+    check_eq!(second.track(Place::PreRouting, family)?, Verdict::ACCEPT);
     check_eq!(
         second.info(),
         Some(CtInfo::EstablishedReply),
@@ -215,10 +215,10 @@ fn play(netns: &Netns, exchange: &Exchange) -> Result {
     let conn = second.conn().ok_or(EINVAL)?;
     check!(conn.status().contains(Status::SEEN_REPLY));
     check_eq!(conn.use_count(), 3);
-    check_eq!(second.leave(family)?, Verdict::Accept);
+    check_eq!(second.leave(family)?, Verdict::ACCEPT);
 
     let mut third = Buffer::new(more.1.get())?;
-    check_eq!(third.track(Place::PreRouting, family)?, Verdict::Accept);
+    check_eq!(third.track(Place::PreRouting, family)?, Verdict::ACCEPT);
     check_eq!(
         third.info(),
         Some(CtInfo::Established),
@@ -226,7 +226,7 @@ fn play(netns: &Netns, exchange: &Exchange) -> Result {
         family as u8,
         proto
     );
-    check_eq!(third.leave(family)?, Verdict::Accept);
+    check_eq!(third.leave(family)?, Verdict::ACCEPT);
     let conn = third.conn().ok_or(EINVAL)?;
     if proto == ipproto::TCP {
         check_eq!(conn.lock().tcp().state(), State::Established);
@@ -290,7 +290,7 @@ mod tests {
             let slot = buffer.skb().nfct();
             check_eq!(
                 buffer.track(Place::PreRouting, Family::Ipv4)?,
-                Verdict::Accept
+                Verdict::ACCEPT
             );
             check_eq!(buffer.skb().nfct(), slot);
             check_eq!(netns.connections(), 1);
@@ -299,10 +299,10 @@ mod tests {
             conn::attach_untracked(untracked.skb_mut());
             check_eq!(
                 untracked.track(Place::LocalOut, Family::Ipv4)?,
-                Verdict::Accept
+                Verdict::ACCEPT
             );
             check!(untracked.conn().is_none());
-            check_eq!(untracked.leave(Family::Ipv4)?, Verdict::Accept);
+            check_eq!(untracked.leave(Family::Ipv4)?, Verdict::ACCEPT);
             check_eq!(netns.connections(), 1);
             Ok(())
         })
@@ -317,7 +317,7 @@ mod tests {
             buffer.track(Place::LocalOut, Family::Ipv4)?;
             check!(!TABLE.kill(buffer.conn().ok_or(EINVAL)?));
             let counts = counted(netns, [Stat::InsertFailed], || {
-                check_eq!(buffer.leave(Family::Ipv4)?, Verdict::Drop);
+                check_eq!(buffer.leave(Family::Ipv4)?, Verdict::DROP);
                 Ok(())
             })?;
             check_eq!(counts, [1]);
@@ -335,9 +335,9 @@ mod tests {
             one.track(Place::LocalOut, Family::Ipv4)?;
             let mut two = one.clone()?;
             check_eq!(one.conn().ok_or(EINVAL)?.use_count(), 2);
-            check_eq!(one.leave(Family::Ipv4)?, Verdict::Accept);
-            check_eq!(two.leave(Family::Ipv4)?, Verdict::Accept);
-            check_eq!(two.confirm()?, Verdict::Drop);
+            check_eq!(one.leave(Family::Ipv4)?, Verdict::ACCEPT);
+            check_eq!(two.leave(Family::Ipv4)?, Verdict::ACCEPT);
+            check_eq!(two.confirm()?, Verdict::DROP);
             check_eq!(two.conn().ok_or(EINVAL)?.use_count(), 3);
             check_eq!((netns.connections(), in_table()), (1, 1));
             Ok(())
@@ -352,7 +352,7 @@ mod tests {
             let mut buffer = beginning(&original, &original.invert().ok_or(EINVAL)?)?;
             let conn = conn::detach(buffer.skb_mut()).ok_or(EINVAL)?;
             conn::attach(buffer.skb_mut(), conn, CtInfo::RelatedReply);
-            check_eq!(buffer.leave(Family::Ipv4)?, Verdict::Accept);
+            check_eq!(buffer.leave(Family::Ipv4)?, Verdict::ACCEPT);
             check!(!buffer
                 .conn()
                 .ok_or(EINVAL)?
@@ -368,8 +368,8 @@ mod tests {
     #[test]
     fn equal_beginnings_clash() -> Result {
         let rows = [
-            (ipproto::UDP, Verdict::Accept, [1, 0, 0]),
-            (ipproto::TCP, Verdict::Drop, [0, 1, 1]),
+            (ipproto::UDP, Verdict::ACCEPT, [1, 0, 0]),
+            (ipproto::TCP, Verdict::DROP, [0, 1, 1]),
         ];
         case(|netns| {
             for (proto, verdict, expected) in rows {
@@ -384,7 +384,7 @@ mod tests {
                 check_eq!(netns.connections(), 2);
                 check!(one.skb().nfct() != two.skb().nfct());
 
-                check_eq!(one.leave(Family::Ipv4)?, Verdict::Accept);
+                check_eq!(one.leave(Family::Ipv4)?, Verdict::ACCEPT);
                 let stats = [Stat::ClashResolve, Stat::Drop, Stat::InsertFailed];
                 let counts = counted(netns, stats, || {
                     check_eq!(two.leave(Family::Ipv4)?, verdict, "protocol {}", proto);
@@ -393,7 +393,7 @@ mod tests {
                 check_eq!(counts, expected, "protocol {}", proto);
                 check_eq!(
                     one.skb().nfct() == two.skb().nfct(),
-                    verdict == Verdict::Accept
+                    verdict == Verdict::ACCEPT
                 );
                 check_eq!(in_table(), 1);
 
@@ -414,8 +414,8 @@ mod tests {
             let back = there.invert().ok_or(EINVAL)?;
             let mut one = beginning(&there, &back)?;
             let mut two = beginning(&back.with_dir(Original), &there)?;
-            check_eq!(one.confirm()?, Verdict::Accept);
-            check_eq!(two.confirm()?, Verdict::Accept);
+            check_eq!(one.confirm()?, Verdict::ACCEPT);
+            check_eq!(two.confirm()?, Verdict::ACCEPT);
             check!(core::ptr::eq(
                 one.conn().ok_or(EINVAL)?,
                 two.conn().ok_or(EINVAL)?
@@ -437,9 +437,9 @@ mod tests {
             );
             let mut one = beginning(&original, &answer)?;
             let mut two = beginning(&original, &other)?;
-            check_eq!(one.confirm()?, Verdict::Accept);
+            check_eq!(one.confirm()?, Verdict::ACCEPT);
             let counts = counted(netns, [Stat::ClashResolve], || {
-                check_eq!(two.confirm()?, Verdict::Accept);
+                check_eq!(two.confirm()?, Verdict::ACCEPT);
                 Ok(())
             })?;
             check_eq!(counts, [1]);
@@ -472,9 +472,9 @@ mod tests {
             let answer = udp(1).invert().ok_or(EINVAL)?;
             let mut one = beginning(&udp(1), &answer)?;
             let mut two = beginning(&udp(2), &answer)?;
-            check_eq!(one.confirm()?, Verdict::Accept);
+            check_eq!(one.confirm()?, Verdict::ACCEPT);
             let counts = counted(netns, [Stat::Drop, Stat::InsertFailed], || {
-                check_eq!(two.confirm()?, Verdict::Drop);
+                check_eq!(two.confirm()?, Verdict::DROP);
                 Ok(())
             })?;
             check_eq!(counts, [1, 1]);
@@ -516,7 +516,7 @@ mod tests {
                         Ok(())
                     });
                     Net::init().set_checksum(1);
-                    check_eq!(verdict, Some(Verdict::Accept));
+                    check_eq!(verdict, Some(Verdict::ACCEPT));
                     check_eq!(
                         buffer.conn().is_some(),
                         tracked,
@@ -567,7 +567,7 @@ mod tests {
             ];
             for (what, bytes, expected) in rows {
                 let mut error = Buffer::new(bytes.get())?;
-                check_eq!(error.track(Place::LocalOut, Family::Ipv4)?, Verdict::Accept);
+                check_eq!(error.track(Place::LocalOut, Family::Ipv4)?, Verdict::ACCEPT);
                 check_eq!(error.info(), expected, "{}", what);
                 let same = error.conn().is_some_and(|conn| {
                     buffer
@@ -592,9 +592,9 @@ mod tests {
                 let mut buffer = Buffer::new(bytes.get())?;
                 check_eq!(
                     buffer.track(Place::LocalOut, Family::Ipv4)?,
-                    Verdict::Accept
+                    Verdict::ACCEPT
                 );
-                check_eq!(buffer.leave(Family::Ipv4)?, Verdict::Accept);
+                check_eq!(buffer.leave(Family::Ipv4)?, Verdict::ACCEPT);
                 Ok(buffer)
             };
             send(Original, SYN, 100, 0)?;

@@ -103,8 +103,8 @@ fn extended(plan: &Plan) -> Result<ARef<Conn>> {
 fn send(sender: Direction, payload: usize) -> Result<Buffer> {
     let body = udp(sender, 1234, [0u8; 100].get(..payload).ok_or(EINVAL)?);
     let mut skb = Buffer::new(ip(Family::Ipv4, sender, ipproto::UDP, body.get()).get())?;
-    check_eq!(skb.track(Place::PreRouting, Family::Ipv4)?, Verdict::Accept);
-    check_eq!(skb.leave(Family::Ipv4)?, Verdict::Accept);
+    check_eq!(skb.track(Place::PreRouting, Family::Ipv4)?, Verdict::ACCEPT);
+    check_eq!(skb.leave(Family::Ipv4)?, Verdict::ACCEPT);
     Ok(skb)
 }
 
@@ -268,7 +268,7 @@ mod tests {
                         Direction::Reply => CtInfo::EstablishedReply,
                     };
                     conn::attach(skb.skb_mut(), conn.clone(), info);
-                    check_eq!(skb.leave(Family::Ipv4)?, Verdict::Accept);
+                    check_eq!(skb.leave(Family::Ipv4)?, Verdict::ACCEPT);
                     check_eq!(
                         skb.skb().read::<45>(0).as_ref().map(|read| &read[..]),
                         Some(bytes(new_seq, new_ack).get()),
@@ -284,7 +284,7 @@ mod tests {
             let cut = ip(Family::Ipv4, Direction::Original, ipproto::TCP, &[0; 19]);
             let mut skb = Buffer::new(cut.get())?;
             conn::attach(skb.skb_mut(), conn.clone(), CtInfo::Established);
-            check_eq!(skb.leave(Family::Ipv4)?, Verdict::Drop);
+            check_eq!(skb.leave(Family::Ipv4)?, Verdict::DROP);
             check_eq!(netns.stats.total(Stat::Drop), before + 1);
             Ok(())
         })

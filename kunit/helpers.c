@@ -6,6 +6,7 @@
 #include <linux/kthread.h>
 #include <linux/skbuff.h>
 #include <linux/umh.h>
+#include <net/netfilter/nf_conntrack_core.h>
 
 #include "../rust_ct/helpers.c"
 #include "rust_ct_kunit.h"
@@ -14,6 +15,14 @@
 bool rct_param_acct;
 bool rct_param_tstamp;
 bool rct_param_enable_hooks;
+
+/* In the place of exports.c: nobody is on top of the tests. */
+DEFINE_SPINLOCK(nf_conntrack_expect_lock);
+struct hlist_head *nf_ct_expect_hash;
+unsigned int nf_ct_expect_hsize;
+struct hlist_head *nf_ct_helper_hash;
+unsigned int nf_ct_helper_hsize;
+const struct nf_ct_timeout_hooks __rcu *nf_ct_timeout_hook;
 
 struct sk_buff *rct_kunit_alloc_skb(unsigned int size)
 {

@@ -71,8 +71,8 @@ fn tell(netns: &Netns, control: usize) -> Result<bool> {
 /// Sends a packet past the first hook, and past the last one.
 fn send(bytes: &Bytes) -> Result<Buffer> {
     let mut skb = Buffer::new(bytes.get())?;
-    check_eq!(skb.track(Place::PreRouting, Family::Ipv4)?, Verdict::Accept);
-    check_eq!(skb.leave(Family::Ipv4)?, Verdict::Accept);
+    check_eq!(skb.track(Place::PreRouting, Family::Ipv4)?, Verdict::ACCEPT);
+    check_eq!(skb.leave(Family::Ipv4)?, Verdict::ACCEPT);
     Ok(skb)
 }
 

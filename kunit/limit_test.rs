@@ -139,8 +139,8 @@ fn send(port: u16) -> Result<(Verdict, bool)> {
     Ok((verdict, tracked))
 }
 
-const PASSES: (Verdict, bool) = (Verdict::Accept, true);
-const REFUSED: (Verdict, bool) = (Verdict::Drop, false);
+const PASSES: (Verdict, bool) = (Verdict::ACCEPT, true);
+const REFUSED: (Verdict, bool) = (Verdict::DROP, false);
 
 /// The counters that tell what happened: connections made to go, refusals, drops.
 fn counters(netns: &Netns) -> [u64; 3] {

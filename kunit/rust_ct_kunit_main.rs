@@ -19,15 +19,20 @@ mod rust_ct {
     pub(crate) mod bindings;
     pub(crate) mod confirm;
     pub(crate) mod conn;
+    pub(crate) mod expect;
+    pub(crate) mod expect_line;
     pub(crate) mod expire;
     pub(crate) mod export;
+    pub(crate) mod helper;
     pub(crate) mod hooks;
     pub(crate) mod keymap;
     pub(crate) mod l4proto;
     pub(crate) mod line;
+    pub(crate) mod mask;
     pub(crate) mod netns;
     pub(crate) mod packet;
     pub(crate) mod param;
+    pub(crate) mod payload;
     pub(crate) mod pernet;
     pub(crate) mod reason;
     pub(crate) mod seqadj;
@@ -56,8 +61,10 @@ mod thread;
 
 mod confirm_test;
 mod conn_test;
+mod expect_test;
 mod expire_test;
 mod ext_test;
+mod helper_test;
 mod hook_test;
 mod keymap_test;
 mod l4proto_test;
@@ -104,12 +111,14 @@ static SETTLED: Atomic<u32> = Atomic::new(0);
 /// Fields are dropped in their order, as those of rust_ct.
 struct RustCtKunit {
     _netns: sys::pernet::Registration<netns::Netns>,
+    _helpers: helper::own::Registered,
+    _expect: expect::SetUp,
     _cache: sys::slab::Created<conn::Conn>,
     _table: table::SetUp,
 }
 
 impl kernel::Module for RustCtKunit {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
         // SAFETY: The kernel's variable is a pointer that is valid throughout.
         let tracker = unsafe { (&raw const bindings::nf_ct_hook).read_volatile() };
         if !tracker.is_null() {
@@ -123,10 +132,16 @@ impl kernel::Module for RustCtKunit {
         export::ID_KEY.draw();
         let table = table::TABLE.set_up(BUCKETS)?;
         let cache = conn::CACHE.create(c"rust_ct_kunit", conn::FREE_POINTER)?;
+        let expect = expect::set_up(1)?;
+        helper::set_up();
+        helper::own::FTP.want(&[helper_test::PORT, 0, 0, 0, 0, 0, 0, 0]);
+        let helpers = helper::own::Registered::new(module)?;
         let netns = netns::NETNS.register()?;
         random::begin(module_parameters::seed.value());
         Ok(Self {
             _netns: netns,
+            _helpers: helpers,
+            _expect: expect,
             _cache: cache,
             _table: table,
         })

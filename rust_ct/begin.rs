@@ -13,6 +13,10 @@ use crate::{
         Conn,
         Fresh, //
     },
+    expect::{
+        self,
+        Expect, //
+    },
     netns::{
         Limit,
         Netns, //
@@ -33,7 +37,10 @@ use crate::{
 use core::ops::ControlFlow;
 use kernel::{
     prelude::*,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        atomic::Relaxed, //
+    },
 };
 
 /// How many buckets are searched for a connection that can be removed to make room.
@@ -81,7 +88,42 @@ pub(crate) fn begin(
             fresh.take_policy(template, rcu);
         }
     }
-    Ok(fresh.publish())
+    let expected = find_announced(netns, net, beginning, template, &fresh, rcu);
+    if expected.is_none() {
+        fresh.find_helper(beginning.original, template, rcu);
+    }
+    let conn = fresh.publish();
+    if let Some(exp) = expected {
+        exp.introduce(&conn);
+    }
+    Ok(conn)
+}
+
+/// Makes a new connection what another one has announced, if one has: RELATED, with the marks of its
+/// master, and with the helper that is to help it.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
+fn find_announced(
+    netns: &Netns,
+    net: &Net,
+    beginning: &Beginning<'_>,
+    template: Option<&Conn>,
+    fresh: &Fresh,
+    rcu: ReadSide<'_>,
+) -> Option<ARef<Expect>> {
+    if netns.expects.load(Relaxed) == 0 {
+        return None;
+    }
+    // A template that is for this packet alone is CONFIRMED; a rule's own asks first, and leaves the
+    // expectation to who asks after it.
+    let keep = template.is_some_and(|template| !template.status().contains(Status::CONFIRMED));
+    let (exp, master) = expect::claim(net, &beginning.zone, beginning.original, keep)?;
+    fresh.follow(master);
+    if let Some(helper) = exp.assign_helper(rcu) {
+        fresh.assign_helper(helper);
+    }
+    netns.stats.count(Stat::ExpectNew);
+    Some(exp)
 }
 
 /// The extensions that the settings of a namespace, or a template, give to a new connection.

@@ -6,8 +6,11 @@
 #include <linux/crc32.h>
 #include <linux/kernel.h>
 #include <linux/kmod.h>
+#include <linux/module.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
+#include <linux/netfilter/nf_conntrack_pptp.h>
+#include <linux/netfilter/nfnetlink_cttimeout.h>
 #include <linux/netfilter_ipv6.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file_net.h>
@@ -15,18 +18,25 @@
 #include <linux/slab.h>
 #include <linux/sysctl.h>
 #include <net/net_namespace.h>
+#include <net/netlink.h>
 #include <net/netfilter/ipv4/nf_defrag_ipv4.h>
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_acct.h>
+#include <net/netfilter/nf_conntrack_act_ct.h>
+#include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_ecache.h>
+#include <net/netfilter/nf_conntrack_expect.h>
 #include <net/netfilter/nf_conntrack_extend.h>
+#include <net/netfilter/nf_conntrack_helper.h>
 #include <net/netfilter/nf_conntrack_l4proto.h>
 #include <net/netfilter/nf_conntrack_labels.h>
 #include <net/netfilter/nf_conntrack_seqadj.h>
+#include <net/netfilter/nf_conntrack_synproxy.h>
 #include <net/netfilter/nf_conntrack_timeout.h>
 #include <net/netfilter/nf_conntrack_zones.h>
 #include <net/netfilter/nf_log.h>
+#include <net/netfilter/nf_nat.h>
 #include <net/netfilter/nf_queue.h>
 
 #include "rust_ct.h"
@@ -34,3 +44,4 @@
 /* Macros that bindgen cannot evaluate. */
 const unsigned int RUST_CT_CONST_HZ = HZ;
 const slab_flags_t RUST_CT_CONST_SLAB_FLAGS = SLAB_TYPESAFE_BY_RCU | SLAB_HWCACHE_ALIGN;
+const size_t RUST_CT_CONST_KMALLOC_MINALIGN = ARCH_KMALLOC_MINALIGN;

@@ -12,8 +12,10 @@ use crate::{
         Candidate,
         Conn, //
     },
+    helper::Helper,
     l4proto,
     netns::Netns,
+    packet::Bytes,
     seqadj,
     stat::Stat,
     state::{
@@ -22,9 +24,11 @@ use crate::{
     },
     sys::{
         hook::{
+            self,
             State,
             Verdict, //
         },
+        rcu::ReadSide,
         skb::Skb, //
     },
     table::{
@@ -32,7 +36,12 @@ use crate::{
         Place,
         TABLE, //
     },
-    tuple::Direction, //
+    tuple::Direction,
+    wire::{
+        self,
+        Family,
+        L4, //
+    },
 };
 use kernel::sync::aref::ARef;
 
@@ -42,29 +51,97 @@ use kernel::sync::aref::ARef;
 #[inline]
 pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     let Attached::Conn(conn, info) = conn::attached(skb) else {
-        return Verdict::Accept;
+        return Verdict::ACCEPT;
     };
     let status = conn.status();
-    let adjusted = status.contains(Status::SEQ_ADJUST);
-    if status.contains(Status::CONFIRMED) && !adjusted {
-        return Verdict::Accept;
+    let watched = status.intersects(Status::SEQ_ADJUST.with(Status::HELPER));
+    if status.contains(Status::CONFIRMED) && !watched {
+        return Verdict::ACCEPT;
     }
     // The packet comes by again, through the device below, perhaps with another source.
     if state.leaves_through_vrf() {
-        return Verdict::Accept;
+        return Verdict::ACCEPT;
     }
     // An ICMP error holds no segment of its own.
-    if adjusted && info != CtInfo::RelatedReply && !skb.is_loopback() {
+    if watched && info != CtInfo::RelatedReply {
         let conn = ARef::from(conn);
-        if seqadj::adjust(&conn, info.direction(), skb, state).is_none() {
-            netns.stats.count(Stat::Drop);
-            return Verdict::Drop;
+        match look_into(netns, &conn, info, skb, state) {
+            Verdict::ACCEPT => (),
+            verdict => return verdict,
         }
     }
-    if status.contains(Status::CONFIRMED) {
-        return Verdict::Accept;
+    confirm_once(netns, skb)
+}
+
+/// Lets the helper of a connection read a packet, and shifts the packet's sequence numbers where one
+/// has changed what went before.
+///
+/// A packet that is no longer a whole segment, a fragment, passes as it is.
+fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &State) -> Verdict {
+    let family = Family::from_nfproto(state.nfproto().into());
+    let (Some(family), Ok(nhoff)) = (family, u32::try_from(skb.network_offset())) else {
+        return Verdict::ACCEPT;
+    };
+    let Ok(l4) = wire::l4(&Bytes::of(skb, state), nhoff, family) else {
+        return Verdict::ACCEPT;
+    };
+    let helper = conn.help().and_then(|help| help.helper(state.rcu()));
+    if let Some(helper) = helper {
+        let verdict = helper.help(skb, &l4, conn, info);
+        if verdict != Verdict::ACCEPT {
+            return verdict;
+        }
     }
-    confirm(netns, skb)
+    adjust(netns, conn, info, skb, &l4)
+}
+
+/// Shifts the sequence numbers of a packet if its connection's are; one that cannot be is dropped.
+fn adjust(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, l4: &L4) -> Verdict {
+    // The helper may have begun it with this very packet.
+    let adjusted = conn.status().contains(Status::SEQ_ADJUST) && !skb.is_loopback();
+    if adjusted && seqadj::adjust(conn, info.direction(), skb, l4).is_none() {
+        netns.stats.count(Stat::Drop);
+        return Verdict::DROP;
+    }
+    Verdict::ACCEPT
+}
+
+/// A packet comes back that a helper in user space has read: what was left undone is done.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, nf_confirm_cthelper().
+pub(crate) fn come_back(skb: &mut Skb, rcu: ReadSide<'_>) -> Verdict {
+    let Attached::Conn(conn, info) = conn::attached(skb) else {
+        return Verdict::ACCEPT;
+    };
+    let helper = conn.help().and_then(|help| help.helper(rcu));
+    if !helper.is_some_and(Helper::is_in_user_space) {
+        return Verdict::ACCEPT;
+    }
+    let conn = ARef::from(conn);
+    let family = conn.tuple(Direction::Original).family();
+    let (Some(netns), Some(family)) = (conn.netns(), family) else {
+        return Verdict::ACCEPT;
+    };
+    let Ok(nhoff) = u32::try_from(skb.network_offset()) else {
+        return Verdict::ACCEPT;
+    };
+    if let Ok(l4) = wire::l4(&Bytes::at(skb, hook::Place::PostRouting), nhoff, family) {
+        let verdict = adjust(netns, &conn, info, skb, &l4);
+        if verdict != Verdict::ACCEPT {
+            return verdict;
+        }
+    }
+    confirm_once(netns, skb)
+}
+
+/// Confirms the connection of a packet, unless it is.
+fn confirm_once(netns: &Netns, skb: &mut Skb) -> Verdict {
+    match conn::attached(skb) {
+        Attached::Conn(conn, _) if !conn.status().contains(Status::CONFIRMED) => {
+            confirm(netns, skb)
+        }
+        _ => Verdict::ACCEPT,
+    }
 }
 
 /// What the locks of both buckets decided.
@@ -82,20 +159,20 @@ enum Decision {
 /// Source: net/netfilter/nf_conntrack_core.c, __nf_conntrack_confirm().
 pub(crate) fn confirm(netns: &Netns, skb: &mut Skb) -> Verdict {
     let Attached::Conn(conn, info) = conn::attached(skb) else {
-        return Verdict::Accept;
+        return Verdict::ACCEPT;
     };
     // What answers an unconfirmed connection, like a REJECT, does not confirm it.
     if info.direction() == Direction::Reply {
-        return Verdict::Accept;
+        return Verdict::ACCEPT;
     }
     match decide(netns, conn) {
-        Decision::Entered => Verdict::Accept,
-        Decision::Drop => Verdict::Drop,
+        Decision::Entered => Verdict::ACCEPT,
+        Decision::Drop => Verdict::DROP,
         Decision::Merge(winner) => {
             netns.stats.count(Stat::ClashResolve);
             drop(conn::detach(skb));
             conn::attach(skb, winner, info);
-            Verdict::Accept
+            Verdict::ACCEPT
         }
     }
 }

@@ -16,9 +16,16 @@
 //! but it may be another connection by then: see [`Candidate`].
 
 pub(crate) mod ext;
+pub(crate) mod help;
+pub(crate) mod label;
+pub(crate) mod template;
 
 use crate::{
     bindings,
+    helper::{
+        self,
+        Helper, //
+    },
     l4proto::{
         gre,
         sctp,
@@ -41,6 +48,7 @@ use crate::{
         },
         net::Net,
         nulls,
+        rcu::ReadSide,
         siphash,
         skb::Skb,
         slab,
@@ -484,6 +492,26 @@ impl Conn {
         };
     }
 
+    /// The connection that has announced this one.
+    pub(crate) fn master(&self) -> Option<&Conn> {
+        // SAFETY: The field is inside the connection, and constant while somebody else has it; there
+        // is a reference to what it points at.
+        unsafe { (*self.ct()).master.cast::<Conn>().as_ref() }
+    }
+
+    /// Takes a reference to a connection whose memory is known to be there, unless the last one is
+    /// gone.
+    #[inline]
+    pub(crate) fn try_get(&self) -> Option<ARef<Conn>> {
+        // SAFETY: The memory is a connection's; the counter is changed atomically, and acquires
+        // what `Fresh::publish` released.
+        if !unsafe { bindings::rct_conntrack_tryget(self.nfct()) } {
+            return None;
+        }
+        // SAFETY: The reference is the one just taken.
+        Some(unsafe { ARef::from_raw(NonNull::from(self)) })
+    }
+
     /// The number by which user space knows the connection, made with a key of its own.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_get_id(): what goes into it does not change
@@ -540,7 +568,13 @@ impl Conn {
             }
             return None;
         }
+        // SAFETY: The connection is whole but for its references, and ours alone.
+        let conn = unsafe { this.as_ref() };
+        if !master.is_null() {
+            conn.forget_call();
+        }
         if !ext.is_null() {
+            conn.drop_help();
             // SAFETY: As above; a connection has a reference to its policy.
             unsafe {
                 bindings::rct_timeout_put(ct);
@@ -664,7 +698,6 @@ impl Fresh {
     /// and it begins with the marks that rules gave the master, to whom it keeps a reference.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
-    #[allow(dead_code)] // Until connections are expected, tests alone call it.
     pub(crate) fn follow(&self, master: ARef<Conn>) {
         self.conn().set_status(Status::EXPECTED);
         // SAFETY: The fields are inside the connection, which is ours alone.
@@ -674,6 +707,21 @@ impl Fresh {
             #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
             (&raw mut (*ct).secmark).write_volatile(master.secmark());
             (&raw mut (*ct).master).write_volatile(ARef::into_raw(master).as_ptr().cast());
+        }
+    }
+
+    /// Gives it a helper.
+    pub(crate) fn assign_helper(&self, helper: &Helper) {
+        self.conn().assign_helper(helper);
+    }
+
+    /// Gives it the helper that a template wants, or else the one that the parameter `helpers` has
+    /// for the port that its first packet goes to.
+    pub(crate) fn find_helper(&self, original: &Tuple, template: Option<&Conn>, rcu: ReadSide<'_>) {
+        let wanted =
+            template.is_some_and(|template| helper::assign_of_template(self.conn(), template, rcu));
+        if let Some(helper) = helper::own::of_port(original).filter(|_| !wanted) {
+            self.assign_helper(&helper);
         }
     }
 
@@ -797,13 +845,7 @@ impl<'a> Candidate<'a> {
     /// Takes a reference, unless the last one is gone. What is read from now on counts.
     #[inline]
     pub(crate) fn get(&self) -> Option<ARef<Conn>> {
-        // SAFETY: The memory is a connection's; the counter is changed atomically, and acquires
-        // what `Fresh::publish` released.
-        if !unsafe { bindings::rct_conntrack_tryget(self.conn.nfct()) } {
-            return None;
-        }
-        // SAFETY: The reference is the one just taken.
-        Some(unsafe { ARef::from_raw(NonNull::from(self.conn)) })
+        self.conn.try_get()
     }
 }
 

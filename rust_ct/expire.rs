@@ -10,7 +10,7 @@
 
 use crate::{
     conn::Candidate,
-    l4proto,
+    expect, l4proto,
     netns::Netns,
     state::Status,
     sys::{
@@ -169,6 +169,11 @@ impl Round {
             return;
         }
         self.weigh(candidate.remaining());
+        if candidate.status().contains(Status::HELPER) {
+            if let Some(conn) = candidate.get() {
+                expect::remove_expired(&conn);
+            }
+        }
         if self.pressed {
             remove_early(candidate);
         }

@@ -3,7 +3,19 @@
 //! What the rest of the kernel calls: the functions behind `exports.c` and `params.c`, and those of
 //! `struct nf_ct_hook`.
 //!
+//! Here are those of the hook, of hooks in namespaces and of PPTP's calls; there is a file for each
+//! other group.
+//!
 //! Each turns pointers into what they stand for, and calls safe code.
+
+mod expect;
+mod expectfn;
+mod helper;
+mod l4proto;
+pub(crate) mod param;
+mod rules;
+#[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+mod timeout;
 
 use crate::{
     bindings,
@@ -17,7 +29,6 @@ use crate::{
     hooks,
     netns::NETNS,
     packet,
-    param,
     state::{
         CtInfo,
         Status, //
@@ -43,17 +54,13 @@ use crate::{
 use core::ptr::NonNull;
 use kernel::{
     error::from_result,
-    ffi::{
-        c_char,
-        c_int, //
-    },
-    prelude::*, //
+    ffi::c_int, //
 };
 
 /// The tracker of connections, as the kernel's core knows it.
 pub(crate) static CT_HOOK: bindings::nf_ct_hook = bindings::nf_ct_hook {
     update: Some(update),
-    destroy: Some(destroy),
+    destroy: Some(rust_ct_destroy),
     get_tuple_skb: Some(get_tuple_skb),
     attach: Some(attach),
     set_closing: Some(set_closing),
@@ -76,21 +83,25 @@ unsafe fn conn<'a>(nfct: *const bindings::nf_conntrack) -> &'a Conn {
 }
 
 /// A packet comes back from user space, with the verdict that it may go on. It was tracked before,
-/// and its connection stays what it was.
+/// and its connection stays what it was; see [`confirm::come_back`].
 ///
 /// # Safety
 ///
 /// Called by the kernel with a packet that it owns, under RCU.
-unsafe extern "C" fn update(_net: *mut bindings::net, _skb: *mut bindings::sk_buff) -> c_int {
-    Verdict::Accept as c_int
+unsafe extern "C" fn update(_net: *mut bindings::net, skb: *mut bindings::sk_buff) -> c_int {
+    // SAFETY: The kernel lends the packet, and calls under RCU.
+    let (skb, rcu) = unsafe { (Skb::from_raw(skb), ReadSide::assume()) };
+    // CAST: Verdicts are bits.
+    confirm::come_back(skb, rcu).raw() as c_int
 }
 
-/// The last reference to a connection or template is gone.
+/// nf_ct_destroy(): the last reference to a connection or template is gone.
 ///
 /// # Safety
 ///
 /// Called by the kernel when the counter has become zero.
-unsafe extern "C" fn destroy(nfct: *mut bindings::nf_conntrack) {
+#[no_mangle]
+unsafe extern "C" fn rust_ct_destroy(nfct: *mut bindings::nf_conntrack) {
     if let Some(conn) = NonNull::new(nfct.cast::<Conn>()) {
         // SAFETY: The last reference is gone; that of the table is one.
         unsafe { Conn::destroy(conn) };
@@ -193,8 +204,9 @@ unsafe extern "C" fn confirm_skb(skb: *mut bindings::sk_buff) -> c_int {
         _ => None,
     };
     match netns {
-        Some(netns) => confirm::confirm(netns, skb) as c_int,
-        None => Verdict::Accept as c_int,
+        // CAST: Verdicts are bits.
+        Some(netns) => confirm::confirm(netns, skb).raw() as c_int,
+        None => Verdict::ACCEPT.raw() as c_int,
     }
 }
 
@@ -272,110 +284,4 @@ unsafe extern "C" fn rust_ct_gre_keymap_destroy(ct: *mut bindings::nf_conn) {
     if let Some(netns) = unsafe { conn(ct.cast()) }.netns() {
         netns.keymap.remove(ct.addr());
     }
-}
-
-/// Tells whether packets are tracked in every namespace, or only where a rule asks: the parameter
-/// `enable_hooks`.
-pub(crate) fn enable_hooks() -> bool {
-    // SAFETY: The parameter is written before the module's code runs, and never again.
-    unsafe { (&raw const bindings::rct_param_enable_hooks).read() }
-}
-
-/// Whether new namespaces begin with accounting, and with timestamps: the parameters `acct` and
-/// `tstamp`.
-pub(crate) fn begin_with() -> (bool, bool) {
-    // SAFETY: The parameters are bytes that the kernel writes at any time, as 0 or 1.
-    unsafe {
-        (
-            (&raw const bindings::rct_param_acct)
-                .cast::<u8>()
-                .read_volatile()
-                != 0,
-            (&raw const bindings::rct_param_tstamp)
-                .cast::<u8>()
-                .read_volatile()
-                != 0,
-        )
-    }
-}
-
-/// Hands the text of a parameter on.
-///
-/// # Safety
-///
-/// `value` must be a C string or null.
-unsafe fn set_param(value: *const c_char, set: fn(&CStr) -> Result) -> c_int {
-    from_result(|| {
-        if value.is_null() {
-            return Err(EINVAL);
-        }
-        // SAFETY: The caller vouches for the string.
-        set(unsafe { CStr::from_char_ptr(value) }).map(|()| 0)
-    })
-}
-
-/// Writes the value of a parameter, and gives its length.
-///
-/// # Safety
-///
-/// `buffer` must have room for a page.
-unsafe fn get_param(buffer: *mut c_char, value: u32) -> c_int {
-    // SAFETY: The number and the line end take less than the length that is given.
-    unsafe { bindings::scnprintf(buffer, 16, c"%u\n".as_char_ptr(), value) }
-}
-
-/// Sets `hashsize`.
-///
-/// # Safety
-///
-/// Called from the kernel's parameter code.
-#[no_mangle]
-unsafe extern "C" fn rust_ct_param_set_hashsize(
-    value: *const c_char,
-    _param: *const bindings::kernel_param,
-) -> c_int {
-    // SAFETY: The kernel passes a string or null.
-    unsafe { set_param(value, param::set_hashsize) }
-}
-
-/// Shows `hashsize`.
-///
-/// # Safety
-///
-/// Called from the kernel's parameter code.
-#[no_mangle]
-unsafe extern "C" fn rust_ct_param_get_hashsize(
-    buffer: *mut c_char,
-    _param: *const bindings::kernel_param,
-) -> c_int {
-    // SAFETY: The kernel passes a page.
-    unsafe { get_param(buffer, param::hashsize()) }
-}
-
-/// Sets `max`.
-///
-/// # Safety
-///
-/// Called from the kernel's parameter code.
-#[no_mangle]
-unsafe extern "C" fn rust_ct_param_set_max(
-    value: *const c_char,
-    _param: *const bindings::kernel_param,
-) -> c_int {
-    // SAFETY: The kernel passes a string or null.
-    unsafe { set_param(value, param::set_max) }
-}
-
-/// Shows `max`.
-///
-/// # Safety
-///
-/// Called from the kernel's parameter code.
-#[no_mangle]
-unsafe extern "C" fn rust_ct_param_get_max(
-    buffer: *mut c_char,
-    _param: *const bindings::kernel_param,
-) -> c_int {
-    // SAFETY: The kernel passes a page.
-    unsafe { get_param(buffer, param::max()) }
 }

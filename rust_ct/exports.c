@@ -6,8 +6,18 @@
  */
 
 #include <linux/export.h>
+#include <linux/netfilter/nf_conntrack_pptp.h>
 #include <linux/netfilter/nf_conntrack_proto_gre.h>
 #include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_conntrack_core.h>
+#include <net/netfilter/nf_conntrack_ecache.h>
+#include <net/netfilter/nf_conntrack_expect.h>
+#include <net/netfilter/nf_conntrack_extend.h>
+#include <net/netfilter/nf_conntrack_helper.h>
+#include <net/netfilter/nf_conntrack_l4proto.h>
+#include <net/netfilter/nf_conntrack_labels.h>
+#include <net/netfilter/nf_conntrack_timeout.h>
+#include <net/netfilter/nf_log.h>
 
 #include "rust_ct.h"
 
@@ -37,3 +47,350 @@ void nf_ct_gre_keymap_destroy(struct nf_conn *ct)
 }
 EXPORT_SYMBOL_GPL(nf_ct_gre_keymap_destroy);
 #endif
+
+#ifdef CONFIG_NF_CT_PROTO_GRE
+void gre_pptp_destroy_siblings(struct nf_conn *ct)
+{
+	rust_ct_pptp_destroy_siblings(ct);
+}
+EXPORT_SYMBOL_GPL(gre_pptp_destroy_siblings);
+#endif
+
+/* Connections and templates. */
+
+void nf_ct_destroy(struct nf_conntrack *nfct)
+{
+	rust_ct_destroy(nfct);
+}
+EXPORT_SYMBOL(nf_ct_destroy);
+
+struct nf_conn *nf_ct_tmpl_alloc(struct net *net, const struct nf_conntrack_zone *zone, gfp_t flags)
+{
+	return rust_ct_tmpl_alloc(net, zone, flags);
+}
+EXPORT_SYMBOL_GPL(nf_ct_tmpl_alloc);
+
+void nf_ct_tmpl_free(struct nf_conn *tmpl)
+{
+	rust_ct_tmpl_free(tmpl);
+}
+EXPORT_SYMBOL_GPL(nf_ct_tmpl_free);
+
+void *nf_ct_ext_add(struct nf_conn *ct, enum nf_ct_ext_id id, gfp_t gfp)
+{
+	return rust_ct_ext_add(ct, id, gfp);
+}
+EXPORT_SYMBOL(nf_ct_ext_add);
+
+#ifdef CONFIG_NF_CONNTRACK_EVENTS
+bool nf_ct_ecache_ext_add(struct nf_conn *ct, u16 ctmask, u16 expmask, gfp_t gfp)
+{
+	return rust_ct_ecache_ext_add(ct, ctmask, expmask, gfp);
+}
+EXPORT_SYMBOL_GPL(nf_ct_ecache_ext_add);
+#endif
+
+u32 nf_ct_get_id(const struct nf_conn *ct)
+{
+	return rust_ct_get_id(ct);
+}
+EXPORT_SYMBOL_GPL(nf_ct_get_id);
+
+void __nf_ct_refresh_acct(struct nf_conn *ct, enum ip_conntrack_info ctinfo, u32 extra_jiffies,
+			  unsigned int bytes)
+{
+	rust_ct_refresh_acct(ct, ctinfo, extra_jiffies, bytes);
+}
+EXPORT_SYMBOL_GPL(__nf_ct_refresh_acct);
+
+bool nf_ct_invert_tuple(struct nf_conntrack_tuple *inverse, const struct nf_conntrack_tuple *orig)
+{
+	return rust_ct_invert_tuple(inverse, orig);
+}
+EXPORT_SYMBOL_GPL(nf_ct_invert_tuple);
+
+const struct nf_conntrack_l4proto *nf_ct_l4proto_find(u8 l4proto)
+{
+	return rust_ct_l4proto_find(l4proto);
+}
+EXPORT_SYMBOL_GPL(nf_ct_l4proto_find);
+
+/* Labels. */
+
+#ifdef CONFIG_NF_CONNTRACK_LABELS
+int nf_connlabels_get(struct net *net, unsigned int bit)
+{
+	return rust_ct_connlabels_get(net, bit);
+}
+EXPORT_SYMBOL_GPL(nf_connlabels_get);
+
+void nf_connlabels_put(struct net *net)
+{
+	rust_ct_connlabels_put(net);
+}
+EXPORT_SYMBOL_GPL(nf_connlabels_put);
+#endif
+
+int nf_connlabels_replace(struct nf_conn *ct, const u32 *data, const u32 *mask, unsigned int words)
+{
+	return rust_ct_connlabels_replace(ct, data, mask, words);
+}
+EXPORT_SYMBOL_GPL(nf_connlabels_replace);
+
+/* Timeout policies. */
+
+#ifdef CONFIG_NF_CONNTRACK_TIMEOUT
+const struct nf_ct_timeout_hooks __rcu *nf_ct_timeout_hook __read_mostly;
+EXPORT_SYMBOL_GPL(nf_ct_timeout_hook);
+
+void nf_ct_untimeout(struct net *net, struct nf_ct_timeout *timeout)
+{
+	rust_ct_untimeout(net, timeout);
+}
+EXPORT_SYMBOL_GPL(nf_ct_untimeout);
+
+int nf_ct_set_timeout(struct net *net, struct nf_conn *ct, u8 l3num, u8 l4num,
+		      const char *timeout_name)
+{
+	return rust_ct_set_timeout(net, ct, l3num, l4num, timeout_name);
+}
+EXPORT_SYMBOL_GPL(nf_ct_set_timeout);
+
+void nf_ct_destroy_timeout(struct nf_conn *ct)
+{
+	rust_ct_destroy_timeout(ct);
+}
+EXPORT_SYMBOL_GPL(nf_ct_destroy_timeout);
+#endif
+
+/* Expectations. */
+
+__cacheline_aligned_in_smp DEFINE_SPINLOCK(nf_conntrack_expect_lock);
+EXPORT_SYMBOL_GPL(nf_conntrack_expect_lock);
+
+struct hlist_head *nf_ct_expect_hash __read_mostly;
+EXPORT_SYMBOL_GPL(nf_ct_expect_hash);
+
+unsigned int nf_ct_expect_hsize __read_mostly;
+EXPORT_SYMBOL_GPL(nf_ct_expect_hsize);
+
+struct nf_conntrack_expect *nf_ct_expect_alloc(struct nf_conn *me)
+{
+	return rust_ct_expect_alloc(me);
+}
+EXPORT_SYMBOL_GPL(nf_ct_expect_alloc);
+
+void nf_ct_expect_init(struct nf_conntrack_expect *exp, unsigned int class, u_int8_t family,
+		       const union nf_inet_addr *saddr, const union nf_inet_addr *daddr,
+		       u_int8_t proto, const __be16 *src, const __be16 *dst)
+{
+	rust_ct_expect_init(exp, class, family, saddr, daddr, proto, src, dst);
+}
+EXPORT_SYMBOL_GPL(nf_ct_expect_init);
+
+void nf_ct_expect_put(struct nf_conntrack_expect *exp)
+{
+	rust_ct_expect_put(exp);
+}
+EXPORT_SYMBOL_GPL(nf_ct_expect_put);
+
+int nf_ct_expect_related_report(struct nf_conntrack_expect *expect, u32 portid, int report,
+				unsigned int flags)
+{
+	return rust_ct_expect_related(expect, flags);
+}
+EXPORT_SYMBOL_GPL(nf_ct_expect_related_report);
+
+int nf_ct_expect_related_pair(struct nf_conntrack_expect *expect[], unsigned int flags)
+{
+	return rust_ct_expect_related_pair(expect, flags);
+}
+EXPORT_SYMBOL_GPL(nf_ct_expect_related_pair);
+
+struct nf_conntrack_expect *__nf_ct_expect_find(struct net *net,
+						const struct nf_conntrack_zone *zone,
+						const struct nf_conntrack_tuple *tuple)
+{
+	return rust_ct_expect_find(net, zone, tuple);
+}
+EXPORT_SYMBOL_GPL(__nf_ct_expect_find);
+
+struct nf_conntrack_expect *nf_ct_expect_find_get(struct net *net,
+						  const struct nf_conntrack_zone *zone,
+						  const struct nf_conntrack_tuple *tuple)
+{
+	return rust_ct_expect_find_get(net, zone, tuple);
+}
+EXPORT_SYMBOL_GPL(nf_ct_expect_find_get);
+
+void nf_ct_unlink_expect_report(struct nf_conntrack_expect *exp, u32 portid, int report)
+{
+	rust_ct_unlink_expect(exp);
+}
+EXPORT_SYMBOL_GPL(nf_ct_unlink_expect_report);
+
+void nf_ct_unexpect_related(struct nf_conntrack_expect *exp)
+{
+	rust_ct_unexpect_related(exp);
+}
+EXPORT_SYMBOL_GPL(nf_ct_unexpect_related);
+
+void nf_ct_remove_expectations(struct nf_conn *ct)
+{
+	rust_ct_remove_expectations(ct);
+}
+EXPORT_SYMBOL_GPL(nf_ct_remove_expectations);
+
+void nf_ct_expect_iterate_destroy(bool (*iter)(struct nf_conntrack_expect *e, void *data),
+				  void *data)
+{
+	rust_ct_expect_iterate(NULL, iter, data);
+}
+EXPORT_SYMBOL_GPL(nf_ct_expect_iterate_destroy);
+
+void nf_ct_expect_iterate_net(struct net *net,
+			      bool (*iter)(struct nf_conntrack_expect *e, void *data),
+			      void *data, u32 portid, int report)
+{
+	rust_ct_expect_iterate(net, iter, data);
+}
+EXPORT_SYMBOL_GPL(nf_ct_expect_iterate_net);
+
+/* Helpers. */
+
+struct hlist_head *nf_ct_helper_hash __read_mostly;
+EXPORT_SYMBOL_GPL(nf_ct_helper_hash);
+
+unsigned int nf_ct_helper_hsize __read_mostly;
+EXPORT_SYMBOL_GPL(nf_ct_helper_hsize);
+
+struct nf_conntrack_helper *__nf_conntrack_helper_find(const char *name, u16 l3num, u8 protonum)
+{
+	return rust_ct_helper_find(name, l3num, protonum);
+}
+EXPORT_SYMBOL_GPL(__nf_conntrack_helper_find);
+
+struct nf_conntrack_helper *nf_conntrack_helper_try_module_get(const char *name, u16 l3num,
+							       u8 protonum)
+{
+	return rust_ct_helper_get(name, l3num, protonum);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_helper_try_module_get);
+
+void nf_conntrack_helper_put(struct nf_conntrack_helper *helper)
+{
+	rust_ct_helper_put(helper);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_helper_put);
+
+struct nf_conn_help *nf_ct_helper_ext_add(struct nf_conn *ct, gfp_t gfp)
+{
+	return rust_ct_helper_ext_add(ct, gfp);
+}
+EXPORT_SYMBOL_GPL(nf_ct_helper_ext_add);
+
+int __nf_ct_try_assign_helper(struct nf_conn *ct, struct nf_conn *tmpl, gfp_t flags)
+{
+	return rust_ct_try_assign_helper(ct, tmpl);
+}
+EXPORT_SYMBOL_GPL(__nf_ct_try_assign_helper);
+
+void nf_ct_helper_init(struct nf_conntrack_helper *helper, u8 l3num, u16 protonum,
+		       const char *name, const struct nf_conntrack_expect_policy *exp_pol,
+		       u32 expect_class_max,
+		       int (*help)(struct sk_buff *skb, unsigned int protoff, struct nf_conn *ct,
+				   enum ip_conntrack_info ctinfo),
+		       int (*from_nlattr)(struct nlattr *attr, struct nf_conn *ct),
+		       struct module *module)
+{
+	rust_ct_helper_init(helper, l3num, protonum, name, exp_pol, expect_class_max, help,
+			    from_nlattr, module);
+}
+EXPORT_SYMBOL_GPL(nf_ct_helper_init);
+
+int __nf_conntrack_helper_register(struct nf_conntrack_helper *me)
+{
+	return rust_ct_helper_register_as_is(me);
+}
+EXPORT_SYMBOL_GPL(__nf_conntrack_helper_register);
+
+int nf_conntrack_helper_register(struct nf_conntrack_helper *me,
+				 struct nf_conntrack_helper **helper_ptr)
+{
+	return rust_ct_helper_register(me, helper_ptr);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_helper_register);
+
+void nf_conntrack_helper_unregister(struct nf_conntrack_helper *me)
+{
+	rust_ct_helper_unregister(me);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_helper_unregister);
+
+void nf_conntrack_helper_release(struct nf_conntrack_helper *me)
+{
+	rust_ct_helper_release(me);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_helper_release);
+
+int nf_conntrack_helpers_register(struct nf_conntrack_helper *helper, unsigned int n,
+				  struct nf_conntrack_helper **helper_ptr)
+{
+	return rust_ct_helpers_register(helper, n, helper_ptr);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_helpers_register);
+
+void nf_conntrack_helpers_unregister(struct nf_conntrack_helper **helper, unsigned int n)
+{
+	rust_ct_helpers_unregister(helper, n);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_helpers_unregister);
+
+/* What has a variable number of arguments has to be C. */
+__printf(3, 4)
+void nf_ct_helper_log(struct sk_buff *skb, const struct nf_conn *ct, const char *fmt, ...)
+{
+	const char *name = rust_ct_helper_name(ct);
+	struct va_format vaf;
+	va_list args;
+
+	va_start(args, fmt);
+	vaf.fmt = fmt;
+	vaf.va = &args;
+	nf_log_packet(nf_ct_net(ct), nf_ct_l3num(ct), 0, skb, NULL, NULL, NULL,
+		      "helper %s dropping packet: %pV ", name ?: "(null)", &vaf);
+	va_end(args);
+}
+EXPORT_SYMBOL_GPL(nf_ct_helper_log);
+
+/* Functions that expectations may have, by name. */
+
+void nf_ct_helper_expectfn_register(struct nf_ct_helper_expectfn *n)
+{
+	rust_ct_expectfn_register(n);
+}
+EXPORT_SYMBOL_GPL(nf_ct_helper_expectfn_register);
+
+void nf_ct_helper_expectfn_unregister(struct nf_ct_helper_expectfn *n)
+{
+	rust_ct_expectfn_unregister(n);
+}
+EXPORT_SYMBOL_GPL(nf_ct_helper_expectfn_unregister);
+
+void nf_ct_helper_expectfn_destroy(const struct nf_ct_helper_expectfn *n)
+{
+	rust_ct_expectfn_destroy(n);
+}
+EXPORT_SYMBOL_GPL(nf_ct_helper_expectfn_destroy);
+
+struct nf_ct_helper_expectfn *nf_ct_helper_expectfn_find_by_name(const char *name)
+{
+	return rust_ct_expectfn_of_name(name);
+}
+EXPORT_SYMBOL_GPL(nf_ct_helper_expectfn_find_by_name);
+
+struct nf_ct_helper_expectfn *nf_ct_helper_expectfn_find_by_symbol(const void *symbol)
+{
+	return rust_ct_expectfn_of_symbol(symbol);
+}
+EXPORT_SYMBOL_GPL(nf_ct_helper_expectfn_find_by_symbol);

@@ -13,9 +13,13 @@
 #include <linux/refcount.h>
 #include <linux/sched.h>
 #include <linux/seq_file_net.h>
+#include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
+#include <net/netfilter/nf_conntrack_expect.h>
+#include <net/netfilter/nf_conntrack_helper.h>
 #include <net/netfilter/nf_conntrack_timeout.h>
+#include <net/netlink.h>
 #include <net/netns/generic.h>
 
 #include "rust_ct.h"
@@ -100,6 +104,57 @@ void rct_timeout_put(const struct nf_conn *ct)
 	rcu_read_lock();
 	nf_ct_timeout_put(ct);
 	rcu_read_unlock();
+}
+
+void rct_timeout_unref(struct nf_ct_timeout *timeout)
+{
+	if (refcount_dec_and_test(&timeout->refcnt))
+		kfree_rcu(timeout, rcu);
+}
+
+void rct_refcount_set(refcount_t *refcount, int value)
+{
+	refcount_set(refcount, value);
+}
+
+void rct_refcount_inc(refcount_t *refcount)
+{
+	refcount_inc(refcount);
+}
+
+bool rct_refcount_tryget(refcount_t *refcount)
+{
+	return refcount_inc_not_zero(refcount);
+}
+
+bool rct_refcount_put(refcount_t *refcount)
+{
+	return refcount_dec_and_test(refcount);
+}
+
+void rct_free_expect(struct nf_conntrack_expect *exp)
+{
+	kfree_rcu(exp, rcu);
+}
+
+void rct_free_helper(struct nf_conntrack_helper *helper)
+{
+	kfree_rcu(helper, rcu);
+}
+
+void *rct_krealloc(void *memory, size_t size, gfp_t gfp)
+{
+	return krealloc(memory, size, gfp);
+}
+
+__be32 rct_nla_get_be32(const struct nlattr *attribute)
+{
+	return nla_get_be32(attribute);
+}
+
+int rct_nla_put_be32(struct sk_buff *skb, int type, __be32 value)
+{
+	return nla_put_be32(skb, type, value);
 }
 
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word)

@@ -76,7 +76,7 @@ impl Hook for TrackLocalIpv4 {
         if let Attached::Template(_) = conn::attached(skb) {
             drop(conn::detach(skb));
         }
-        Verdict::Accept
+        Verdict::ACCEPT
     }
 }
 

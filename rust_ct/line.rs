@@ -166,7 +166,7 @@ impl Private {
 
 /// The two ends of a tuple, as print_tuple() in net/netfilter/nf_conntrack_standalone.c writes
 /// them.
-struct Ends<'a>(&'a Tuple);
+pub(crate) struct Ends<'a>(pub(crate) &'a Tuple);
 
 impl Display for Ends<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -67,6 +67,8 @@ pub(crate) struct Netns {
     pub(crate) stats: Published<COUNT>,
     /// When the last line about a full table was logged, in jiffies.
     warned: Atomic<u32>,
+    /// How many connections are expected; written under the lock of expectations.
+    pub(crate) expects: Atomic<u32>,
     /// The calls of PPTP.
     #[pin]
     pub(crate) keymap: Keymap,
@@ -78,7 +80,7 @@ pub(crate) struct Netns {
     pub(crate) hooks_ipv6: Set,
     /// The files in /proc/net.
     #[pin]
-    pub(crate) files: Mutex<Option<[proc::File; 3]>>,
+    pub(crate) files: Mutex<Option<[proc::File; 4]>>,
     /// The files in /proc/sys/net/netfilter.
     #[pin]
     pub(crate) settings: Mutex<Option<Settings>>,
@@ -93,6 +95,7 @@ impl Netns {
             max: Atomic::new(0),
             stats: here.counters()?,
             warned: Atomic::new(time::now().wrapping_sub(WARN_INTERVAL)),
+            expects: Atomic::new(0),
             keymap <- Keymap::new(),
             hooks_ipv4 <- Set::new(),
             hooks_ipv6 <- Set::new(),

@@ -75,6 +75,14 @@ pub(crate) struct Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
+    /// Those of a packet at a place where no hook of ours runs.
+    pub(crate) fn at(skb: &'a Skb, place: Place) -> Self {
+        Self {
+            skb,
+            hook: place as u8,
+        }
+    }
+
     /// Those of a packet at a hook.
     pub(crate) fn of(skb: &'a Skb, state: &State) -> Self {
         Self {
@@ -138,7 +146,7 @@ enum Refusal {
 pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     let (zone, template) = match conn::attached(skb) {
         // It comes by a second time, as on the loopback device, or is not to be tracked.
-        Attached::Conn(..) | Attached::Untracked => return Verdict::Accept,
+        Attached::Conn(..) | Attached::Untracked => return Verdict::ACCEPT,
         Attached::Nothing => (Zone::DEFAULT, None),
         Attached::Template(template) => {
             let zone = template.zone().of_packet(skb.mark());
@@ -149,11 +157,11 @@ pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     let verdict = match find(netns, skb, state, zone, template.as_deref()) {
         Ok(Found::Conn(conn, info)) => {
             conn::attach(skb, conn, info);
-            Verdict::Accept
+            Verdict::ACCEPT
         }
         Ok(Found::Untracked) => {
             conn::attach_untracked(skb);
-            Verdict::Accept
+            Verdict::ACCEPT
         }
         Err(refusal) => refuse(netns, skb, state, &refusal),
     };
@@ -173,10 +181,7 @@ pub(crate) fn is_ipv4_fragment(skb: &Skb, state: &State) -> bool {
 /// The tuple of a packet; `None` if it cannot be tracked. Any context.
 pub(crate) fn tuple(skb: &Skb, family: Family) -> Option<Tuple> {
     let nhoff = u32::try_from(skb.network_offset()).ok()?;
-    let bytes = Bytes {
-        skb,
-        hook: Place::PostRouting as u8,
-    };
+    let bytes = Bytes::at(skb, Place::PostRouting);
     let l4 = wire::l4(&bytes, nhoff, family).ok()?;
     Tuple::from_packet(&bytes, nhoff, family, &l4).ok()
 }
@@ -188,22 +193,22 @@ fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict
         Refusal::Invalid(reason) => {
             stats.count(Stat::Invalid);
             remark(netns, skb, state, reason);
-            Verdict::Accept
+            Verdict::ACCEPT
         }
         Refusal::Error(reason) => {
             stats.count(Stat::Error);
             remark(netns, skb, state, reason);
-            Verdict::Accept
+            Verdict::ACCEPT
         }
         Refusal::Drop(reason) => {
             stats.count(Stat::Invalid);
             stats.count(Stat::Drop);
             remark(netns, skb, state, reason);
-            Verdict::Drop
+            Verdict::DROP
         }
         Refusal::Full => {
             stats.count(Stat::Drop);
-            Verdict::Drop
+            Verdict::DROP
         }
     }
 }

@@ -2,10 +2,14 @@
 
 //! The module's parameters: what they mean, and which values are right.
 //!
-//! `hashsize` and `max` are parsed when the module is loaded, before anything else runs, and
-//! whenever root writes to /sys/module/rust_ct/parameters.
+//! `hashsize`, `max` and `helpers` are parsed when the module is loaded, before anything else runs;
+//! the first two also whenever root writes to /sys/module/rust_ct/parameters.
 
 use crate::{
+    helper::own::{
+        self,
+        PORTS, //
+    },
     netns::{
         EXPECT_MAX,
         MAX,
@@ -36,7 +40,7 @@ static WANTED_MAX: Atomic<u32> = Atomic::new(0);
 static LOADED: Atomic<bool> = Atomic::new(false);
 
 /// Tells whether packets are tracked in every namespace, or only where a rule asks.
-pub(crate) use crate::export::{
+pub(crate) use crate::export::param::{
     begin_with,
     enable_hooks, //
 };
@@ -47,6 +51,11 @@ fn parse(text: &CStr) -> Option<u32> {
         [digits @ .., b'\n'] => digits,
         digits => digits,
     };
+    number(digits)
+}
+
+/// A number in decimal.
+fn number(digits: &[u8]) -> Option<u32> {
     if digits.is_empty() {
         return None;
     }
@@ -134,6 +143,46 @@ pub(crate) fn set_max_of(net: &Net, max: u32) {
     }
 }
 
+/// Takes a value of `helpers`, before the module begins: names of helpers of ours with the ports at
+/// which they are given to connections, as in `ftp:21:2121,tftp:69`; without a port, to rules only.
+///
+/// # Errors
+///
+/// `EINVAL` if it is no such list.
+pub(crate) fn set_helpers(text: &CStr) -> Result {
+    let list = match text.to_bytes() {
+        [list @ .., b'\n'] => list,
+        list => list,
+    };
+    let right = list.is_empty()
+        || list
+            .split(|byte| *byte == b',')
+            .all(|one| want(one).is_some());
+    if right {
+        return Ok(());
+    }
+    pr_err!(
+        "helpers={}: must be a list of ftp and tftp, each with up to {} ports, as in ftp:21,tftp:69\n",
+        Printable(text),
+        PORTS
+    );
+    Err(EINVAL)
+}
+
+/// Has one helper of the list registered.
+fn want(text: &[u8]) -> Option<()> {
+    let mut words = text.split(|byte| *byte == b':');
+    let own = own::of_name(words.next()?)?;
+    let mut ports = [0; PORTS];
+    let mut slots = ports.iter_mut();
+    for word in words {
+        let port = number(word)?;
+        *slots.next()? = u16::try_from(port).ok().filter(|port| *port != 0)?;
+    }
+    own.want(&ports);
+    Some(())
+}
+
 /// A value that somebody typed, as far as it can be logged.
 struct Printable<'a>(&'a CStr);
 
@@ -174,6 +223,13 @@ pub(crate) fn settle() -> u32 {
     // Four for each 256 buckets of the table, which is rounded up; see nf_conntrack_expect_init().
     EXPECT_MAX.store(size.div_ceil(512).saturating_mul(8), Relaxed);
     size
+}
+
+/// How many lists the table of expectations begins with, for a table of so many buckets.
+///
+/// Source: net/netfilter/nf_conntrack_expect.c, nf_conntrack_expect_init().
+pub(crate) fn expect_lists(size: u32) -> u32 {
+    (size / 256).max(1)
 }
 
 /// The number of buckets for a machine with so many bytes of memory.

@@ -34,3 +34,9 @@ MODULE_PARM_DESC(tstamp, "keep when connections begin and end, in namespaces to 
 bool rct_param_enable_hooks = true;
 module_param_named(enable_hooks, rct_param_enable_hooks, bool, 0444);
 MODULE_PARM_DESC(enable_hooks, "track in every network namespace (1, the default) or only where a rule asks (0)");
+
+static const struct kernel_param_ops helpers_ops = {
+	.set = rust_ct_param_set_helpers,
+};
+module_param_cb(helpers, &helpers_ops, NULL, 0);
+MODULE_PARM_DESC(helpers, "helpers of ours and the ports they are for, as in ftp:21,tftp:69 (default: none)");

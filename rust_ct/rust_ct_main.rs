@@ -10,16 +10,23 @@ mod begin;
 mod bindings;
 mod confirm;
 mod conn;
+mod expect;
+mod expect_line;
 mod expire;
 mod export;
+mod helper;
 mod hooks;
 mod keymap;
 #[allow(dead_code)] // The tests use all of it.
 mod l4proto;
 mod line;
+#[allow(dead_code)] // The tests use all of it.
+mod mask;
 mod netns;
 mod packet;
 mod param;
+#[allow(dead_code)] // The tests use all of it.
+mod payload;
 mod pernet;
 #[allow(dead_code)] // The tests use all of it.
 mod reason;
@@ -56,20 +63,26 @@ module! {
 /// through, which waits for every connection to be gone, then what connections are made of.
 struct RustCt {
     _writable: param::Writable,
-    _proc: [sys::proc::Symlink; 2],
+    _proc: [sys::proc::Symlink; 3],
     _expiry: sys::work::Running<expire::Expiry>,
     _netns: sys::pernet::Registration<netns::Netns>,
     _tracker: sys::hook::Tracker,
+    _helpers: helper::own::Registered,
+    _expect: expect::SetUp,
     _cache: sys::slab::Created<conn::Conn>,
     _table: table::SetUp,
 }
 
 impl kernel::Module for RustCt {
-    fn init(_module: &'static ThisModule) -> Result<Self> {
+    fn init(module: &'static ThisModule) -> Result<Self> {
         conn::HASH_KEY.draw();
         export::ID_KEY.draw();
-        let table = table::TABLE.set_up(param::settle())?;
+        let size = param::settle();
+        let table = table::TABLE.set_up(size)?;
         let cache = conn::CACHE.create(c"nf_conntrack", conn::FREE_POINTER)?;
+        let expect = expect::set_up(param::expect_lists(size))?;
+        helper::set_up();
+        let helpers = helper::own::Registered::new(module)?;
         let tracker = sys::hook::Tracker::publish(&export::CT_HOOK).inspect_err(|_| {
             pr_err!("another connection tracker is loaded: unload it first (rmmod nf_conntrack)\n")
         })?;
@@ -79,10 +92,13 @@ impl kernel::Module for RustCt {
             _writable: param::Writable::new(),
             _proc: [
                 sys::proc::Symlink::create(c"rust_ct", c"net/nf_conntrack")?,
+                sys::proc::Symlink::create(c"rust_ct_expect", c"net/nf_conntrack_expect")?,
                 sys::proc::Symlink::create(c"rust_ct_stat", c"net/stat/rust_ct")?,
             ],
             _netns: netns,
             _tracker: tracker,
+            _helpers: helpers,
+            _expect: expect,
             _cache: cache,
             _table: table,
         };

@@ -4,6 +4,11 @@
 
 use crate::{
     conn::Conn,
+    expect::{
+        self,
+        Expect, //
+    },
+    expect_line::ExpectLine,
     l4proto::{
         sctp,
         tcp, //
@@ -13,8 +18,12 @@ use crate::{
         Private, //
     },
     netns::NETNS,
+    payload::ftp::Refused,
     reason::Reason,
-    stat::Stat,
+    stat::{
+        Stat,
+        COUNT, //
+    },
     sys::{
         net::Net,
         percpu,
@@ -24,6 +33,7 @@ use crate::{
             Output,
             Walk, //
         },
+        rcu::ReadSide,
         time, //
     },
     table::{
@@ -37,13 +47,17 @@ use core::fmt::Write;
 use kernel::{
     prelude::*,
     security::SecurityCtx,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
 };
 
 /// Creates the files of a namespace. Process context.
-pub(crate) fn create(net: &Net) -> Result<[File; 3]> {
+pub(crate) fn create(net: &Net) -> Result<[File; 4]> {
     Ok([
         File::create::<Connections>(net, Dir::Net, c"nf_conntrack", 0o440)?,
+        File::create::<Expectations>(net, Dir::Net, c"nf_conntrack_expect", 0o440)?,
         File::create::<CpuCounters>(net, Dir::Stat, c"nf_conntrack", 0o444)?,
         File::create::<Counters>(net, Dir::Stat, c"rust_ct", 0o444)?,
     ])
@@ -119,6 +133,47 @@ pub(crate) fn line<'a>(conn: &Conn, secctx: Option<&'a str>) -> Line<'a> {
         secctx,
         age: conn.age(),
         use_count: conn.use_count(),
+    }
+}
+
+/// /proc/net/nf_conntrack_expect: a line for each connection that is expected.
+#[derive(Clone, Copy)]
+struct Expectations(expect::Cursor);
+
+impl Expectations {
+    fn seek(&mut self, net: &Net) -> Option<ARef<Expect>> {
+        let (exp, cursor) = expect::seek(self.0, net)?;
+        self.0 = cursor;
+        Some(exp)
+    }
+}
+
+impl Walk for Expectations {
+    type Item = ARef<Expect>;
+
+    fn begin() -> Self {
+        Self(expect::Cursor::BEGIN)
+    }
+
+    fn current(&mut self, net: &Net) -> Option<Self::Item> {
+        self.seek(net)
+    }
+
+    fn advance(&mut self, net: &Net) -> Option<Self::Item> {
+        self.0 = self.0.next();
+        self.seek(net)
+    }
+
+    fn show(&self, exp: &Self::Item, _net: &Net, out: &mut Output) {
+        let guard = rcu::read_lock();
+        let helper = exp.helper(ReadSide::of(&guard));
+        let line = ExpectLine {
+            seconds: exp.seconds(),
+            tuple: exp.tuple(),
+            flags: exp.flags(),
+            helper: helper.map(|helper| (helper.name(), helper.class_name(exp.class()))),
+        };
+        let _ = write!(out, "{line}");
     }
 }
 
@@ -209,8 +264,8 @@ impl Walk for Counters {
     }
 
     fn current(&mut self, _net: &Net) -> Option<usize> {
-        // The number of connections, the counters, the reasons.
-        (self.0 < 1 + Stat::ALL.len() + Reason::COUNT).then_some(self.0)
+        // The number of connections, then all that is counted.
+        (self.0 < 1 + COUNT).then_some(self.0)
     }
 
     fn advance(&mut self, net: &Net) -> Option<usize> {
@@ -231,6 +286,11 @@ impl Walk for Counters {
         } else if let Some(&reason) = Reason::ALL.get(line.wrapping_sub(Stat::ALL.len())) {
             let total = netns.stats.total_reason(reason);
             let _ = writeln!(out, "invalid_{} {total}", reason.name());
+        } else if let Some(&refused) =
+            Refused::ALL.get(line.wrapping_sub(Stat::ALL.len() + Reason::COUNT))
+        {
+            let total = netns.stats.total_refused(refused);
+            let _ = writeln!(out, "refused_{} {total}", refused.name());
         }
     }
 }

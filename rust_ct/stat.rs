@@ -3,6 +3,7 @@
 //! Counters of what became of packets.
 
 use crate::{
+    payload::ftp::Refused,
     reason::Reason,
     sys::percpu::Counters, //
 };
@@ -63,8 +64,9 @@ impl Stat {
     ];
 }
 
-/// How many counters there are: those above, then one for each reason.
-pub(crate) const COUNT: usize = Stat::ALL.len() + Reason::COUNT;
+/// How many counters there are: those above, then one for each reason, then one for each
+/// announcement of FTP that was refused.
+pub(crate) const COUNT: usize = Stat::ALL.len() + Reason::COUNT + Refused::ALL.len();
 
 /// The counters of a namespace.
 pub(crate) type Stats = Counters<COUNT>;
@@ -78,6 +80,17 @@ impl Stats {
     /// Counts a packet that is INVALID, dropped or without effect for a reason. Any context.
     pub(crate) fn count_reason(&self, reason: Reason) {
         self.add(Self::index_of(reason), 1);
+    }
+
+    /// Counts an announcement of FTP that opens nothing. Any context.
+    pub(crate) fn count_refused(&self, refused: Refused) {
+        self.add(Self::index_of_refused(refused), 1);
+    }
+
+    /// The refusals are counted behind the reasons.
+    fn index_of_refused(refused: Refused) -> usize {
+        // CAST: A few.
+        (Stat::ALL.len() + Reason::COUNT).wrapping_add(refused as usize)
     }
 
     /// The reasons are counted behind the rest.
@@ -98,5 +111,10 @@ impl Stats {
     /// How often a packet was INVALID, dropped or without effect for a reason.
     pub(crate) fn total_reason(&self, reason: Reason) -> u64 {
         self.sum(Self::index_of(reason))
+    }
+
+    /// How often an announcement of FTP was refused.
+    pub(crate) fn total_refused(&self, refused: Refused) -> u64 {
+        self.sum(Self::index_of_refused(refused))
     }
 }

@@ -109,6 +109,11 @@ impl Status {
         self.0 & other.0 == other.0
     }
 
+    /// Tells whether any bit of `other` is set.
+    pub(crate) const fn intersects(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
     /// The bits of both.
     pub(crate) const fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)

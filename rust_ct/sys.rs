@@ -6,10 +6,12 @@
 //! one kernel facility, and what its types promise is what makes the rest of the module safe code.
 
 pub(crate) mod defrag;
+pub(crate) mod hlist;
 pub(crate) mod hook;
 pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod memory;
+pub(crate) mod module;
 pub(crate) mod net;
 pub(crate) mod netns_ct;
 pub(crate) mod nulls;

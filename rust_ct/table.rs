@@ -22,6 +22,7 @@ use crate::{
         Conn,
         Key, //
     },
+    expect,
     netns::NETNS,
     stat::Stat,
     state::Status,
@@ -400,6 +401,7 @@ impl Table {
             return false;
         }
         conn.note_stop();
+        conn.leave_helper();
         let hash = |dir| conn.hash(dir);
         let Some(pair) = self.lock_pair(hash(Direction::Original), hash(Direction::Reply)) else {
             return false;
@@ -414,6 +416,7 @@ impl Table {
             unsafe { Node::remove(conn.node(dir)) };
         }
         drop(pair);
+        expect::remove_all(conn);
         // SAFETY: The table's reference, which was taken when the connection was entered.
         drop(unsafe { ARef::from_raw(ptr::NonNull::from(conn)) });
         true
@@ -536,6 +539,23 @@ impl Table {
         let _ = rcu;
         // SAFETY: RCU is held.
         unsafe { self.buckets() }.map_or(0, |buckets| buckets.index(hash))
+    }
+
+    /// Calls `f` for each connection of `net`. Process context, sleeps.
+    pub(crate) fn for_each(&self, net: &Net, mut f: impl FnMut(&Conn)) {
+        let Some(_walk) = self.walk() else {
+            return;
+        };
+        let mut at = Some(Cursor::BEGIN);
+        while let Some((conn, cursor)) =
+            at.and_then(|at| self.seek(at, Direction::Reply, Some(net)))
+        {
+            f(&conn);
+            drop(conn);
+            at = cursor.next();
+            // SAFETY: Process context, and no lock is held but a mutex.
+            unsafe { bindings::rct_cond_resched() };
+        }
     }
 
     /// Removes every connection of `net`, or of all namespaces. Process context, sleeps.

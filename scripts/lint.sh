@@ -85,6 +85,7 @@ passed=0
 failed=0
 lint layers scripts/check_layers.sh
 lint layers-self-test scripts/check_layers.sh --self-test
+lint exports scripts/check_exports.sh
 lint shellcheck check_shellcheck
 lint rustfmt check_rustfmt
 lint checkpatch check_checkpatch

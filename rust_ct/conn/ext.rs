@@ -17,8 +17,13 @@ use crate::{
         Locked, //
     },
     l4proto::tcp::SeqAdj,
+    state::Status,
     sys::{
-        memory,
+        memory::{
+            self,
+            Gfp, //
+        },
+        netns_ct,
         rcu::ReadSide,
         time, //
     },
@@ -32,7 +37,8 @@ use kernel::{
     prelude::*,
     sync::atomic::{
         Atomic,
-        Relaxed, //
+        Relaxed,
+        Release, //
     },
 };
 
@@ -45,55 +51,106 @@ const FIRST: usize = offset_of!(bindings::nf_ct_ext, data);
 /// Which extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// [`Accounting`].
-    Accounting,
+    /// [`crate::conn::help::Help`].
+    Helper,
+    /// What NAT keeps, of its own.
+    #[cfg(CONFIG_NF_NAT)]
+    Nat,
     /// The shifts of both directions, [`SeqAdj`].
     SeqAdj,
-    /// [`Times`].
-    #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
-    Times,
+    /// [`Accounting`].
+    Accounting,
     /// [`Events`].
     #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
     Events,
+    /// [`Times`].
+    #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
+    Times,
     /// The timeout policy of a rule, a pointer to a `struct nf_ct_timeout` or null.
     #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
     Timeout,
     /// 128 labels that rules set.
     #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
     Labels,
+    /// What the SYN proxy keeps, of its own.
+    #[cfg(CONFIG_NETFILTER_SYNPROXY)]
+    SynProxy,
+    /// What traffic control keeps, of its own.
+    #[cfg(CONFIG_NET_ACT_CT)]
+    ActCt,
 }
 
 impl Kind {
+    /// All of them.
+    const ALL: [Self; COUNT] = [
+        Self::Helper,
+        #[cfg(CONFIG_NF_NAT)]
+        Self::Nat,
+        Self::SeqAdj,
+        Self::Accounting,
+        #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+        Self::Events,
+        #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
+        Self::Times,
+        #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+        Self::Timeout,
+        #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+        Self::Labels,
+        #[cfg(CONFIG_NETFILTER_SYNPROXY)]
+        Self::SynProxy,
+        #[cfg(CONFIG_NET_ACT_CT)]
+        Self::ActCt,
+    ];
+
+    /// The one with a number, `enum nf_ct_ext_id`.
+    pub(crate) fn from_id(id: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.id() == id)
+    }
+
     /// The number, `enum nf_ct_ext_id`.
     const fn id(self) -> usize {
         // CAST: A few.
         (match self {
-            Self::Accounting => bindings::nf_ct_ext_id_NF_CT_EXT_ACCT,
+            Self::Helper => bindings::nf_ct_ext_id_NF_CT_EXT_HELPER,
+            #[cfg(CONFIG_NF_NAT)]
+            Self::Nat => bindings::nf_ct_ext_id_NF_CT_EXT_NAT,
             Self::SeqAdj => bindings::nf_ct_ext_id_NF_CT_EXT_SEQADJ,
-            #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
-            Self::Times => bindings::nf_ct_ext_id_NF_CT_EXT_TSTAMP,
+            Self::Accounting => bindings::nf_ct_ext_id_NF_CT_EXT_ACCT,
             #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
             Self::Events => bindings::nf_ct_ext_id_NF_CT_EXT_ECACHE,
+            #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
+            Self::Times => bindings::nf_ct_ext_id_NF_CT_EXT_TSTAMP,
             #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
             Self::Timeout => bindings::nf_ct_ext_id_NF_CT_EXT_TIMEOUT,
             #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
             Self::Labels => bindings::nf_ct_ext_id_NF_CT_EXT_LABELS,
+            #[cfg(CONFIG_NETFILTER_SYNPROXY)]
+            Self::SynProxy => bindings::nf_ct_ext_id_NF_CT_EXT_SYNPROXY,
+            #[cfg(CONFIG_NET_ACT_CT)]
+            Self::ActCt => bindings::nf_ct_ext_id_NF_CT_EXT_ACT_CT,
         }) as usize
     }
 
     /// How many bytes it takes.
     const fn size(self) -> usize {
         match self {
-            Self::Accounting => size_of::<Accounting>(),
+            Self::Helper => size_of::<bindings::nf_conn_help>(),
+            #[cfg(CONFIG_NF_NAT)]
+            Self::Nat => size_of::<bindings::nf_conn_nat>(),
             Self::SeqAdj => size_of::<[SeqAdj; 2]>(),
-            #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
-            Self::Times => size_of::<Times>(),
+            Self::Accounting => size_of::<Accounting>(),
             #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
             Self::Events => size_of::<Events>(),
+            #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
+            Self::Times => size_of::<Times>(),
             #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
             Self::Timeout => size_of::<*mut bindings::nf_ct_timeout>(),
             #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
             Self::Labels => size_of::<bindings::nf_conn_labels>(),
+            #[cfg(CONFIG_NETFILTER_SYNPROXY)]
+            Self::SynProxy => size_of::<bindings::nf_conn_synproxy>(),
+            #[cfg(CONFIG_NET_ACT_CT)]
+            Self::ActCt => size_of::<bindings::nf_conn_act_ct_ext>(),
         }
     }
 }
@@ -158,6 +215,17 @@ pub(crate) struct EventMasks {
 }
 
 impl EventMasks {
+    /// Those of a connection, and those of what it expects.
+    pub(crate) const fn new(conn: u16, expect: u16) -> Self {
+        Self { conn, expect }
+    }
+
+    /// Those of what the connection expects.
+    #[cfg_attr(not(CONFIG_NF_CONNTRACK_EVENTS), allow(dead_code))]
+    pub(crate) const fn expect(self) -> u16 {
+        self.expect
+    }
+
     /// All of them.
     const ALL: Self = Self {
         conn: u16::MAX,
@@ -220,7 +288,7 @@ impl Fresh {
     ///
     /// `ENOMEM`.
     pub(crate) fn extend(&self, plan: &Plan) -> Result {
-        let memory = memory::zeroed(plan.len.into()).ok_or(ENOMEM)?;
+        let memory = memory::zeroed(plan.len.into(), memory::ATOMIC).ok_or(ENOMEM)?;
         let ext = memory.cast::<bindings::nf_ct_ext>().as_ptr();
         // SAFETY: The memory is ours, and as large as its header at least. Nobody else looks at
         // the extensions of a connection that has no reference.
@@ -242,23 +310,7 @@ impl Fresh {
         let Some(events) = self.conn().extension(Kind::Events) else {
             return;
         };
-        let masks = masks.filter(|masks| !masks.is_empty());
-        let masks = masks.unwrap_or(EventMasks::ALL);
-        let events = events.cast::<Events>().as_ptr();
-        // SAFETY: The extension is an `Events`, and nobody else looks at it yet.
-        unsafe {
-            (&raw mut (*events).ctmask).write(masks.conn);
-            (&raw mut (*events).expmask).write(masks.expect);
-        }
-        #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
-        if self.conn().times().is_some() {
-            // SAFETY: As above; the field is one counter of 64 bits.
-            unsafe {
-                (&raw mut (*events).timestamp)
-                    .cast::<i64>()
-                    .write(time::real_ns());
-            }
-        }
+        self.conn().begin_events(events, masks);
     }
 
     /// Nobody can be told of events.
@@ -291,9 +343,48 @@ impl Fresh {
 }
 
 impl Conn {
+    /// Adds an extension of zeroes to a connection, or a template, that is not confirmed, by who has
+    /// it alone. `None` if it has it, if it is confirmed, or if there is no memory.
+    ///
+    /// Source: net/netfilter/nf_conntrack_extend.c, nf_ct_ext_add().
+    pub(crate) fn add_extension(&self, kind: Kind, gfp: Gfp) -> Option<NonNull<u8>> {
+        let status = self.status();
+        // Templates count as confirmed where they are given to one packet only.
+        if status.contains(Status::CONFIRMED) && !status.contains(Status::TEMPLATE) {
+            return None;
+        }
+        // SAFETY: The field is inside the connection, which is the caller's alone.
+        let old = unsafe { (*self.ct()).ext };
+        // SAFETY: The header of extensions that are there is valid.
+        let len = match unsafe { old.as_ref() } {
+            Some(_) if self.extension(kind).is_some() => return None,
+            Some(ext) => ext.len.into(),
+            None => FIRST,
+        };
+        let offset = len.next_multiple_of(ALIGN);
+        let end = offset.checked_add(kind.size())?;
+        let (offset, new_len) = (u8::try_from(offset).ok()?, u8::try_from(end).ok()?);
+
+        // SAFETY: Extensions are from kmalloc(), and the caller's alone.
+        let memory = unsafe { memory::enlarge(old.cast(), end, gfp) }?;
+        let new = memory.cast::<bindings::nf_ct_ext>().as_ptr();
+        // SAFETY: The memory holds what was there, or nothing, and has room up to `end`.
+        unsafe {
+            let offsets = (&raw mut (*new).offset).cast::<[u8; COUNT]>();
+            if old.is_null() {
+                offsets.write([0; COUNT]);
+            }
+            offsets.cast::<u8>().add(kind.id()).write(offset);
+            (&raw mut (*new).len).write(new_len);
+            memory.add(len).write_bytes(0, end - len);
+            (&raw mut (*self.ct()).ext).write_volatile(new);
+        }
+        self.extension(kind)
+    }
+
     /// Where an extension is.
     #[inline]
-    fn extension(&self, kind: Kind) -> Option<NonNull<u8>> {
+    pub(super) fn extension(&self, kind: Kind) -> Option<NonNull<u8>> {
         // SAFETY: The field is inside the connection; it does not change once somebody else can
         // look at it.
         let ext = unsafe { (&raw const (*self.ct()).ext).read_volatile() };
@@ -326,6 +417,112 @@ impl Conn {
     #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
     pub(crate) fn event_masks(&self) -> Option<EventMasks> {
         None
+    }
+
+    /// Adds room for events to a connection or template that nobody else has yet, where the settings
+    /// of its namespace, or the masks of a rule, ask for it. Tells whether all is as it should be.
+    ///
+    /// Source: net/netfilter/nf_conntrack_ecache.c, nf_ct_ecache_ext_add().
+    #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+    pub(crate) fn add_events(&self, masks: EventMasks, gfp: Gfp) -> bool {
+        let wanted = match self.net().events() {
+            0 => !masks.is_empty(),
+            2 => netns_ct::events_have_listener(),
+            _ => true,
+        };
+        if !wanted {
+            return true;
+        }
+        let Some(events) = self.add_extension(Kind::Events, gfp) else {
+            return false;
+        };
+        self.begin_events(events, Some(masks));
+        true
+    }
+
+    /// Nobody can be told of events.
+    #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
+    pub(crate) fn add_events(&self, _masks: EventMasks, _gfp: Gfp) -> bool {
+        true
+    }
+
+    /// Fills the extension of events, which nobody else looks at yet.
+    #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+    fn begin_events(&self, events: NonNull<u8>, masks: Option<EventMasks>) {
+        let masks = masks.filter(|masks| !masks.is_empty());
+        let masks = masks.unwrap_or(EventMasks::ALL);
+        let events = events.cast::<Events>().as_ptr();
+        // SAFETY: The extension is an `Events`, and nobody else looks at it yet.
+        unsafe {
+            (&raw mut (*events).ctmask).write(masks.conn);
+            (&raw mut (*events).expmask).write(masks.expect);
+        }
+        #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
+        if self.times().is_some() {
+            // SAFETY: As above; the field is one counter of 64 bits.
+            unsafe {
+                (&raw mut (*events).timestamp)
+                    .cast::<i64>()
+                    .write(time::real_ns());
+            }
+        }
+    }
+
+    /// Where a template or connection keeps its timeout policy.
+    #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+    fn policy_place(&self) -> Option<&Atomic<*mut bindings::nf_ct_timeout>> {
+        let place = self.extension(Kind::Timeout)?.cast();
+        // SAFETY: The extension is a pointer, which everybody writes by one access.
+        Some(unsafe { Atomic::from_ptr(place.as_ptr()) })
+    }
+
+    /// Gives a template a timeout policy, with a reference of its own.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` if it has one, or there is no memory, or the policy is just being removed.
+    #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+    pub(crate) fn add_policy(
+        &self,
+        policy: NonNull<bindings::nf_ct_timeout>,
+        _rcu: ReadSide<'_>,
+    ) -> Result {
+        self.add_extension(Kind::Timeout, memory::ATOMIC)
+            .ok_or(ENOMEM)?;
+        let place = self.policy_place().ok_or(ENOMEM)?;
+        // SAFETY: RCU is held: the policy's memory is there.
+        if !unsafe { bindings::rct_timeout_tryget(policy.as_ptr()) } {
+            return Err(ENOMEM);
+        }
+        place.store(policy.as_ptr(), Release);
+        Ok(())
+    }
+
+    /// Takes the timeout policy off, whose reference is the caller's then.
+    #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+    pub(crate) fn take_policy_off(
+        &self,
+        _rcu: ReadSide<'_>,
+    ) -> Option<NonNull<bindings::nf_ct_timeout>> {
+        NonNull::new(self.policy_place()?.xchg(core::ptr::null_mut(), Relaxed))
+    }
+
+    /// Takes the timeout policy off if it is this one, or whatever it is if none is given. Any
+    /// context.
+    ///
+    /// Source: net/netfilter/nf_conntrack_timeout.c, untimeout().
+    #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+    pub(crate) fn forget_policy(&self, policy: Option<NonNull<bindings::nf_ct_timeout>>) {
+        let Some(place) = self.policy_place() else {
+            return;
+        };
+        let has = place.load(Relaxed);
+        let goes = !has.is_null() && policy.is_none_or(|policy| policy.as_ptr() == has);
+        // Who takes it off gives its reference back.
+        if goes && place.cmpxchg(has, core::ptr::null_mut(), Relaxed).is_ok() {
+            // SAFETY: The connection had a reference, which it gives up.
+            unsafe { bindings::rct_timeout_unref(has) };
+        }
     }
 
     /// Tells whether a template has a timeout policy for its connections.

@@ -37,12 +37,23 @@ use kernel::{
 
 /// What becomes of a packet after a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u32)]
-pub(crate) enum Verdict {
+pub(crate) struct Verdict(u32);
+
+impl Verdict {
     /// It is thrown away.
-    Drop = bindings::NF_DROP,
+    pub(crate) const DROP: Self = Self(bindings::NF_DROP);
     /// It goes on to the next hook.
-    Accept = bindings::NF_ACCEPT,
+    pub(crate) const ACCEPT: Self = Self(bindings::NF_ACCEPT);
+
+    /// What another module has decided, `NF_*` with what belongs to it.
+    pub(crate) const fn from_raw(raw: u32) -> Self {
+        Self(raw)
+    }
+
+    /// As the kernel wants it.
+    pub(crate) const fn raw(self) -> u32 {
+        self.0
+    }
 }
 
 /// Where on a packet's way a hook is called, `enum nf_inet_hooks`.
@@ -186,7 +197,7 @@ unsafe extern "C" fn trampoline<H: Hook>(
             State::from_raw(state),
         )
     };
-    H::run(data, skb, state) as c_uint
+    H::run(data, skb, state).raw()
 }
 
 /// How many hooks a family has.

@@ -15,7 +15,13 @@ use crate::{
         percpu::Counters, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    }, //
+};
 
 /// Reads an array of settings.
 ///
@@ -182,18 +188,37 @@ bytes! {
     tcp_ignore_invalid_rst, set_tcp_ignore_invalid_rst at nf_ct_proto.tcp.tcp_ignore_invalid_rst;
 }
 
+#[cfg(CONFIG_NF_CONNTRACK_LABELS)]
 impl Net {
-    /// Whether new connections need room for labels: some rule uses them.
-    #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
-    pub(crate) fn labels_used(&self) -> bool {
-        // SAFETY: The namespace is valid, and the field a counter.
-        let users = unsafe {
-            (&raw const (*self.as_ptr()).ct.labels_used)
-                .cast::<i32>()
-                .read_volatile()
-        };
-        users != 0
+    /// How many rules use labels.
+    fn label_users(&self) -> &Atomic<i32> {
+        // SAFETY: The namespace is valid, and the field a counter that is changed atomically.
+        unsafe { Atomic::from_ptr((&raw mut (*self.as_ptr()).ct.labels_used).cast()) }
     }
+
+    /// Whether new connections need room for labels: some rule uses them.
+    pub(crate) fn labels_used(&self) -> bool {
+        self.label_users().load(Relaxed) != 0
+    }
+
+    /// One more rule uses labels.
+    pub(crate) fn use_labels(&self) {
+        self.label_users().add(1, Relaxed);
+    }
+
+    /// One rule less uses labels.
+    pub(crate) fn unuse_labels(&self) {
+        self.label_users().add(-1, Relaxed);
+    }
+}
+
+#[cfg(not(CONFIG_NF_CONNTRACK_LABELS))]
+impl Net {
+    /// This kernel has no labels.
+    pub(crate) fn use_labels(&self) {}
+
+    /// This kernel has no labels.
+    pub(crate) fn unuse_labels(&self) {}
 }
 
 /// Whether somebody listens to events of connections, anywhere.

@@ -82,6 +82,11 @@ impl Skb {
         self.0.get()
     }
 
+    /// The kernel's pointer, for who is lent the packet in turn.
+    pub(crate) fn as_mut_ptr(&mut self) -> *mut bindings::sk_buff {
+        self.0.get()
+    }
+
     /// Number of bytes from the start of the data, linear or not.
     #[inline]
     pub(crate) fn len(&self) -> u32 {

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Expectations: who is found, who is in the way, what the limits are, and who goes when.
+
+use crate::{
+    conn::Conn,
+    expect::{
+        self,
+        Cursor,
+        Expect,
+        Wanted, //
+    },
+    helper::own::FTP,
+    maker::{
+        self,
+        case, //
+    },
+    netns::{
+        Netns,
+        EXPECT_MAX, //
+    },
+    stat::Stat,
+    sys::{
+        net::Net,
+        rcu::ReadSide, //
+    },
+    table::TABLE,
+    tuple::{
+        Addr,
+        Direction,
+        Tuple, //
+    },
+    wire::{
+        ipproto,
+        Family, //
+    },
+    zone::Zone, //
+};
+use kernel::{
+    macros::kunit_tests,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::Relaxed,
+        rcu, //
+    },
+};
+
+/// Where the expected connections come from, and go to.
+const FROM: Addr = Addr::v4([192, 0, 2, 1]);
+const TO: Addr = Addr::v4([10, 0, 0, 1]);
+
+/// A connection in the table that has our FTP helper, whose policy is one expectation for 300 s.
+fn master(n: u32) -> Result<ARef<Conn>> {
+    let tuple = maker::tuple(ipproto::TCP, n);
+    let conn = maker::begin(&tuple)?;
+    let helper = FTP.helper().ok_or(ENOENT)?;
+    conn.assign_helper(helper);
+    maker::enter(&conn)?;
+    Ok(conn)
+}
+
+/// An expectation of a connection from anywhere, or from an address, to a port.
+fn expectation(master: &Conn, src: Option<&Addr>, port: u16, class: u32) -> Result<ARef<Expect>> {
+    let exp = Expect::new(master).ok_or(ENOMEM)?;
+    let guard = rcu::read_lock();
+    exp.describe(
+        &Wanted {
+            class,
+            l3num: Family::Ipv4.nfproto(),
+            src,
+            src_id: None,
+            dst: &TO,
+            dst_id: port.to_be_bytes(),
+            proto: ipproto::TCP,
+        },
+        ReadSide::of(&guard),
+    );
+    drop(guard);
+    Ok(exp)
+}
+
+/// The tuple of a packet from an address to a port.
+fn packet(src: Addr, port: u16) -> Tuple {
+    Tuple::new(Family::Ipv4, ipproto::TCP, src, TO).with_ports(40000, port)
+}
+
+/// Tells whether somebody waits for a packet.
+fn waits(tuple: &Tuple) -> bool {
+    let guard = rcu::read_lock();
+    expect::find(Net::init(), &Zone::DEFAULT, tuple, ReadSide::of(&guard)).is_some()
+}
+
+fn claim(tuple: &Tuple, keep: bool) -> Option<ARef<Conn>> {
+    expect::claim(Net::init(), &Zone::DEFAULT, tuple, keep).map(|(_, master)| master)
+}
+
+/// How many a walk meets.
+fn listed() -> u32 {
+    let mut count = 0u32;
+    let mut at = Cursor::BEGIN;
+    while let Some((exp, cursor)) = expect::seek(at, Net::init()) {
+        drop(exp);
+        count = count.saturating_add(1);
+        at = cursor.next();
+    }
+    count
+}
+
+/// A test case that leaves no expectation.
+fn expecting(body: impl FnOnce(&'static Netns) -> Result) -> Result {
+    case(|netns| {
+        let before = netns.stats.total(Stat::ExpectCreate);
+        let deleted = netns.stats.total(Stat::ExpectDelete);
+        let result = body(netns);
+        TABLE.kill_all(None);
+        result?;
+        check_eq!(netns.expects.load(Relaxed), 0, "an expectation is left");
+        let made = netns.stats.total(Stat::ExpectCreate) - before;
+        check_eq!(netns.stats.total(Stat::ExpectDelete) - deleted, made);
+        Ok(())
+    })
+}
+
+#[kunit_tests(rust_ct_expect)]
+mod tests {
+    use super::*;
+
+    /// The destination has to be right, and what the mask says of the source.
+    #[test]
+    fn who_is_waited_for() -> Result {
+        expecting(|_| {
+            let other = Addr::v4([192, 0, 2, 2]);
+            let conn = master(1)?;
+            let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
+            check!(!waits(&packet(FROM, 2000)), "not in the table yet");
+            expect::relate(&exp, 0)?;
+            check!(waits(&packet(FROM, 2000)));
+            check_eq!(listed(), 1);
+            for (what, tuple) in [
+                ("another source", packet(other, 2000)),
+                ("another port", packet(FROM, 2001)),
+                (
+                    "another protocol",
+                    packet(FROM, 2000).with_proto(ipproto::UDP),
+                ),
+            ] {
+                check!(!waits(&tuple), "{what}");
+            }
+            let anyone = master(2)?;
+            expect::relate(&*expectation(&anyone, None, 3000, 0)?, 0)?;
+            check!(waits(&packet(FROM, 3000)) && waits(&packet(other, 3000)));
+            check_eq!(listed(), 2);
+            Ok(())
+        })
+    }
+
+    /// The first packet takes the expectation away, a rule's question does not.
+    #[test]
+    fn found_once() -> Result {
+        expecting(|netns| {
+            let conn = master(1)?;
+            expect::relate(&*expectation(&conn, Some(&FROM), 2000, 0)?, 0)?;
+            let tuple = packet(FROM, 2000);
+            for keep in [true, true, false] {
+                let found = claim(&tuple, keep).ok_or(ENOENT)?;
+                check!(core::ptr::eq(&*found, &*conn));
+            }
+            check!(claim(&tuple, false).is_none());
+            check_eq!(netns.expects.load(Relaxed), 0);
+            Ok(())
+        })
+    }
+
+    /// A master that is not in the table, or not any more, has nobody who comes.
+    #[test]
+    fn masters() -> Result {
+        expecting(|netns| {
+            let tuple = packet(FROM, 2000);
+            let early = maker::begin(&maker::tuple(ipproto::TCP, 1))?;
+            early.assign_helper(FTP.helper().ok_or(ENOENT)?);
+            expect::relate(&*expectation(&early, Some(&FROM), 2000, 0)?, 0)?;
+            check!(
+                claim(&tuple, false).is_none(),
+                "the announcement may yet be dropped"
+            );
+            check!(waits(&tuple));
+            drop(early);
+            check_eq!(
+                netns.expects.load(Relaxed),
+                0,
+                "gone with its master, who was in no table"
+            );
+
+            let conn = master(2)?;
+            let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
+            expect::relate(&exp, 0)?;
+            check!(TABLE.kill(&conn));
+            check_eq!(netns.expects.load(Relaxed), 0, "gone with its master");
+            // Whoever still has the master may announce something: that goes with the last one.
+            let late = expectation(&conn, Some(&FROM), 2001, 0)?;
+            expect::relate(&late, 0)?;
+            check!(claim(&packet(FROM, 2001), false).is_none());
+            drop((exp, late, conn));
+            check_eq!(netns.expects.load(Relaxed), 0);
+            Ok(())
+        })
+    }
+
+    /// Who is in the way of whom.
+    #[test]
+    fn clashes() -> Result {
+        expecting(|netns| {
+            let (one, two) = (master(1)?, master(2)?);
+            expect::relate(&*expectation(&one, Some(&FROM), 2000, 0)?, 0)?;
+            let again = expectation(&one, Some(&FROM), 2000, 0)?;
+            expect::relate(&again, 0)?;
+            check_eq!(
+                netns.expects.load(Relaxed),
+                1,
+                "the same one replaces itself"
+            );
+            check_eq!(expect::relate(&again, 0), Err(EINVAL), "it is in the table");
+
+            let rows = [
+                (
+                    "the same of another class",
+                    &one,
+                    Some(&FROM),
+                    1,
+                    0,
+                    Err(EALREADY),
+                ),
+                (
+                    "the same of another master",
+                    &two,
+                    Some(&FROM),
+                    0,
+                    0,
+                    Err(EBUSY),
+                ),
+                (
+                    "the same, masters not told apart",
+                    &two,
+                    Some(&FROM),
+                    0,
+                    1,
+                    Err(EALREADY),
+                ),
+                ("one that includes it", &two, None, 0, 0, Err(EBUSY)),
+                (
+                    "a class that there is not",
+                    &two,
+                    Some(&FROM),
+                    4,
+                    0,
+                    Err(EINVAL),
+                ),
+            ];
+            for (what, conn, src, class, flags, wanted) in rows {
+                let exp = expectation(conn, src, 2000, class)?;
+                check_eq!(expect::relate(&exp, flags), wanted, "{what}");
+            }
+            let nobody = maker::entered(&maker::tuple(ipproto::TCP, 3))?;
+            let exp = expectation(&nobody, Some(&FROM), 2500, 0)?;
+            check_eq!(expect::relate(&exp, 0), Err(ESHUTDOWN), "no helper");
+            check_eq!(netns.expects.load(Relaxed), 1);
+            Ok(())
+        })
+    }
+
+    /// A master's oldest expectation makes room for a new one; the table's limit is one.
+    #[test]
+    fn limits() -> Result {
+        expecting(|netns| {
+            let conn = master(1)?;
+            for port in 2000..2010 {
+                expect::relate(&*expectation(&conn, Some(&FROM), port, 0)?, 0)?;
+                check_eq!(netns.expects.load(Relaxed), 1);
+                check!(waits(&packet(FROM, port)));
+            }
+            check!(!waits(&packet(FROM, 2008)), "the policy is one");
+
+            let max = EXPECT_MAX.xchg(2, Relaxed);
+            let (two, three) = (master(2)?, master(3)?);
+            expect::relate(&*expectation(&two, Some(&FROM), 3000, 0)?, 0)?;
+            let over = expect::relate(&*expectation(&three, Some(&FROM), 3001, 0)?, 0);
+            EXPECT_MAX.store(max, Relaxed);
+            check_eq!(over, Err(EMFILE));
+            check_eq!(netns.expects.load(Relaxed), 2);
+            Ok(())
+        })
+    }
+
+    /// What was given up is found by nobody, and removed by who meets it.
+    #[test]
+    fn given_up() -> Result {
+        expecting(|netns| {
+            let conn = master(1)?;
+            let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
+            expect::relate(&exp, 0)?;
+            check!(exp.seconds() > 290 && exp.seconds() <= 300);
+            exp.give_up();
+            check!(!waits(&packet(FROM, 2000)));
+            check_eq!(listed(), 0);
+            check_eq!(netns.expects.load(Relaxed), 1, "nobody has met it");
+            expect::remove_expired(&conn);
+            check_eq!(netns.expects.load(Relaxed), 0);
+
+            let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
+            expect::relate(&exp, 0)?;
+            exp.give_up();
+            check!(claim(&packet(FROM, 2000), false).is_none());
+            check_eq!(netns.expects.load(Relaxed), 0);
+            check_eq!(expect::relate(&exp, 0), Err(EINVAL), "it was given up");
+            Ok(())
+        })
+    }
+
+    /// Both of a pair, or none.
+    #[test]
+    fn pairs() -> Result {
+        expecting(|netns| {
+            let (one, two) = (master(1)?, master(2)?);
+            let pair = |conn: &Conn, a: u16, b: u16| -> Result<_> {
+                Ok([
+                    expectation(conn, Some(&FROM), a, 0)?,
+                    expectation(conn, Some(&FROM), b, 0)?,
+                ])
+            };
+            let [a, b] = pair(&one, 2000, 2001)?;
+            expect::relate_pair([&*a, &*b], 0)?;
+            check_eq!(netns.expects.load(Relaxed), 2);
+            let [c, d] = pair(&two, 2002, 2001)?;
+            check_eq!(
+                expect::relate_pair([&*c, &*d], 0),
+                Err(EBUSY),
+                "the second is taken"
+            );
+            check_eq!(netns.expects.load(Relaxed), 2);
+            // The first one of the failed pair counts no more.
+            expect::relate(&c, 0)?;
+            check!(waits(&packet(FROM, 2002)));
+            check_eq!(
+                expect::relate_pair([&*a, &*d], 0),
+                Err(EINVAL),
+                "of two masters"
+            );
+            Ok(())
+        })
+    }
+
+    /// A connection that was expected is RELATED, and has its master's mark.
+    #[test]
+    fn names() -> Result {
+        expecting(|_| {
+            let conn = master(1)?;
+            let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
+            let guard = rcu::read_lock();
+            let rcu = ReadSide::of(&guard);
+            check_eq!(
+                exp.helper(rcu).map(|helper| helper.name()),
+                Some(&b"ftp"[..])
+            );
+            check!(exp.assign_helper(rcu).is_none());
+            drop(guard);
+            check_eq!(exp.tuple().dst_port(), 2000);
+            check_eq!(exp.tuple().dir(), Direction::Original);
+            Ok(())
+        })
+    }
+}

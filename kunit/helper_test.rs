@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Helpers: who is registered, and what ours makes of packets.
+
+use crate::{
+    conn::Conn,
+    helper::{
+        self,
+        own::FTP, //
+    },
+    maker::case,
+    netns::Netns,
+    payload::ftp::Refused,
+    skbs::{
+        ip,
+        seal,
+        tcp,
+        Buffer,
+        Shape, //
+    },
+    state::{
+        CtInfo,
+        Status, //
+    },
+    sys::{
+        hook::{
+            Place,
+            Verdict, //
+        },
+        rcu::ReadSide, //
+    },
+    tuple::Direction,
+    wire::{
+        ipproto,
+        Family, //
+    },
+};
+use kernel::{
+    macros::kunit_tests,
+    prelude::*,
+    sync::{
+        atomic::Relaxed,
+        rcu, //
+    },
+};
+
+/// The port that our FTP helper is asked for at while the tests run.
+pub(crate) const PORT: u16 = 2121;
+
+/// The client's port.
+const CLIENT: u16 = 4000;
+
+const SYN: u8 = 2;
+const ACK: u8 = 16;
+
+/// A segment of the control connection, in some shape.
+fn segment(
+    sender: Direction,
+    flags: u8,
+    seq: u32,
+    ack: u32,
+    text: &[u8],
+    shape: Shape,
+) -> Result<Buffer> {
+    let at = match sender {
+        Direction::Original => 2,
+        Direction::Reply => 0,
+    };
+    let body = tcp(sender, CLIENT, flags, seq, ack, text).patched(at, &PORT.to_be_bytes());
+    let pkt = ip(Family::Ipv4, sender, ipproto::TCP, body.get());
+    Buffer::shaped(seal(Family::Ipv4, ipproto::TCP, 20, pkt).get(), shape)
+}
+
+/// A control connection, and how far both sides have spoken.
+struct Control {
+    said: [u32; 2],
+}
+
+impl Control {
+    /// One that has come as far as the first line of each side.
+    fn open() -> Result<Self> {
+        let mut this = Self { said: [1000, 5000] };
+        let [client, server] = Direction::BOTH;
+        this.pass(client, SYN, b"")?;
+        this.pass(server, SYN | ACK, b"")?;
+        this.pass(client, ACK, b"")?;
+        this.say(server, b"220 hello\r\n")?;
+        this.say(client, b"USER me\r\n")?;
+        Ok(this)
+    }
+
+    fn pass(&mut self, sender: Direction, flags: u8, text: &[u8]) -> Result<Buffer> {
+        self.pass_shaped(sender, flags, text, Shape::Linear)
+    }
+
+    fn pass_shaped(
+        &mut self,
+        sender: Direction,
+        flags: u8,
+        text: &[u8],
+        shape: Shape,
+    ) -> Result<Buffer> {
+        let [client, server] = self.said;
+        let (seq, ack) = match sender {
+            Direction::Original => (client, server),
+            Direction::Reply => (server, client),
+        };
+        let mut buffer = segment(sender, flags, seq, ack, text, shape)?;
+        check_eq!(
+            buffer.track(Place::PreRouting, Family::Ipv4)?,
+            Verdict::ACCEPT
+        );
+        check_eq!(buffer.leave(Family::Ipv4)?, Verdict::ACCEPT);
+        // CAST: Lines are short.
+        let len = text.len() as u32 + u32::from(flags & SYN != 0);
+        if let Some(said) = self.said.get_mut(sender.index()) {
+            *said = said.wrapping_add(len);
+        }
+        Ok(buffer)
+    }
+
+    fn say(&mut self, sender: Direction, line: &[u8]) -> Result {
+        self.pass(sender, ACK, line).map(|_| ())
+    }
+}
+
+/// Tracks the first packet of a data connection, and calls `f` with it.
+fn data<R>(
+    from: Direction,
+    dport: u16,
+    f: impl FnOnce(&Conn, Option<CtInfo>) -> Result<R>,
+) -> Result<R> {
+    let body = tcp(from, 20, SYN, 1, 0, b"")
+        .patched(0, &40000u16.to_be_bytes())
+        .patched(2, &dport.to_be_bytes());
+    let pkt = ip(Family::Ipv4, from, ipproto::TCP, body.get());
+    let mut buffer = Buffer::new(seal(Family::Ipv4, ipproto::TCP, 20, pkt).get())?;
+    check_eq!(
+        buffer.track(Place::PreRouting, Family::Ipv4)?,
+        Verdict::ACCEPT
+    );
+    let info = buffer.info();
+    f(buffer.conn().ok_or(ENOENT)?, info)
+}
+
+fn expected(netns: &Netns) -> u32 {
+    netns.expects.load(Relaxed)
+}
+
+#[kunit_tests(rust_ct_helper)]
+mod tests {
+    use super::*;
+
+    /// Ours is found by its name, for both families, and for its protocol.
+    #[test]
+    fn by_name() -> Result {
+        let guard = rcu::read_lock();
+        let rcu = ReadSide::of(&guard);
+        for (name, l3num, proto, there) in [
+            (&b"ftp"[..], 2, ipproto::TCP, true),
+            (b"ftp", 10, ipproto::TCP, true),
+            (b"ftp", 2, ipproto::UDP, false),
+            (b"ft", 2, ipproto::TCP, false),
+            (b"ftpd", 2, ipproto::TCP, false),
+            (b"", 2, ipproto::TCP, false),
+            (b"tftp", 2, ipproto::UDP, false),
+        ] {
+            let found = helper::find(name, l3num, proto, rcu);
+            check_eq!(
+                found.is_some_and(|helper| FTP.is(helper)),
+                there,
+                "{l3num} {proto}"
+            );
+        }
+        drop(guard);
+        Ok(())
+    }
+
+    /// PORT, split anywhere, lets the server's connection in, and nobody else's.
+    #[test]
+    fn active() -> Result {
+        const LINE: &[u8] = b"PORT 10,0,0,1,8,1\r\n";
+        for cut in 0..LINE.len() {
+            case(|netns| {
+                let mut control = Control::open()?;
+                let (a, b) = LINE.split_at(cut);
+                if !a.is_empty() {
+                    control.say(Direction::Original, a)?;
+                }
+                check_eq!(expected(netns), 0, "cut at {cut}");
+                control.say(Direction::Original, b)?;
+                check_eq!(expected(netns), 1, "cut at {cut}");
+                data(Direction::Reply, 2050, |_, info| {
+                    check_eq!(info, Some(CtInfo::New), "another port");
+                    Ok(())
+                })?;
+                data(Direction::Reply, 2049, |conn, info| {
+                    check_eq!(info, Some(CtInfo::Related), "cut at {cut}");
+                    check!(conn.status().contains(Status::EXPECTED) && conn.master().is_some());
+                    Ok(())
+                })?;
+                check_eq!(expected(netns), 0);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// 227 lets the client's connection in, in whatever pieces the packet comes.
+    #[test]
+    fn passive() -> Result {
+        for shape in [
+            Shape::Linear,
+            Shape::Page(20),
+            Shape::List(45),
+            Shape::Mixed(30, 20, 10),
+        ] {
+            case(|netns| {
+                let mut control = Control::open()?;
+                let line = b"227 Entering Passive Mode (10,0,0,2,8,1).\r\n";
+                control.pass_shaped(Direction::Reply, ACK, line, shape)?;
+                check_eq!(expected(netns), 1, "{shape:?}");
+                data(Direction::Original, 2049, |conn, info| {
+                    check_eq!(info, Some(CtInfo::Related), "{shape:?}");
+                    check!(!conn.status().contains(Status::HELPER));
+                    Ok(())
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// What is refused is counted by its name, and opens nothing.
+    #[test]
+    fn refused() -> Result {
+        let [client, server] = Direction::BOTH;
+        for (sender, line, reason) in [
+            (
+                client,
+                &b"PORT 10,0,0,3,8,1\r\n"[..],
+                Refused::ForeignAddress,
+            ),
+            (client, b"PORT 10,0,0,1,0,22\r\n", Refused::LowPort),
+            (client, b"PORT 10,0,0,1,0,0\r\n", Refused::PortZero),
+            (client, b"PORT 10,0,0,256,8,1\r\n", Refused::Number),
+            (client, b"EPRT |2|::1|2049|\r\n", Refused::Family),
+            (server, b"227 (10,0,0,1,8,1)\r\n", Refused::ForeignAddress),
+            (server, b"229 (|||80|)\r\n", Refused::LowPort),
+            (server, b"229 (|||65536|)\r\n", Refused::Number),
+        ] {
+            case(|netns| {
+                let before = netns.stats.total_refused(reason);
+                Control::open()?.say(sender, line)?;
+                check_eq!(
+                    netns.stats.total_refused(reason),
+                    before + 1,
+                    "{}",
+                    reason.name()
+                );
+                check_eq!(expected(netns), 0, "{}", reason.name());
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// A connection at another port has no helper, and its words mean nothing.
+    #[test]
+    fn other_ports() -> Result {
+        case(|netns| {
+            let pkt = |flags, seq, text: &[u8]| {
+                let body = tcp(Direction::Original, CLIENT, flags, seq, 1, text);
+                let pkt = ip(Family::Ipv4, Direction::Original, ipproto::TCP, body.get());
+                Buffer::new(seal(Family::Ipv4, ipproto::TCP, 20, pkt).get())
+            };
+            let mut first = pkt(SYN, 1, b"")?;
+            check_eq!(
+                first.track(Place::PreRouting, Family::Ipv4)?,
+                Verdict::ACCEPT
+            );
+            check!(first.conn().ok_or(ENOENT)?.help().is_none());
+            check_eq!(expected(netns), 0);
+            Ok(())
+        })
+    }
+
+    /// A master that is over takes along what it expects.
+    #[test]
+    fn over() -> Result {
+        case(|netns| {
+            let mut control = Control::open()?;
+            control.say(Direction::Original, b"EPRT |1|10.0.0.1|2049|\r\n")?;
+            check_eq!(expected(netns), 1);
+            let last = control.pass(Direction::Original, ACK, b"")?;
+            let conn = last.conn().ok_or(ENOENT)?;
+            check!(crate::table::TABLE.kill(conn));
+            check_eq!(expected(netns), 0);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The helper of TFTP: the server answers a request from another port.
+//!
+//! Source: net/netfilter/nf_conntrack_tftp.c, tftp_help().
+
+#![forbid(unsafe_code)]
+
+use crate::{
+    conn::Conn,
+    expect::{
+        self,
+        Expect,
+        Wanted, //
+    },
+    packet::Bytes,
+    payload::tftp::{
+        self,
+        Kind, //
+    },
+    stat::Stat,
+    state::CtInfo,
+    sys::{
+        hook::{
+            Place,
+            Verdict, //
+        },
+        rcu::ReadSide,
+        skb::Skb, //
+    },
+    tuple::Direction,
+    wire::ipproto, //
+};
+
+/// Length of the UDP header in bytes.
+const UDP_HEADER: u32 = 8;
+
+/// Reads a packet whose UDP header is at `offset`. A hook runs.
+pub(crate) fn help(
+    skb: &Skb,
+    offset: u32,
+    conn: &Conn,
+    _info: CtInfo,
+    rcu: ReadSide<'_>,
+) -> Verdict {
+    let bytes = Bytes::at(skb, Place::PostRouting);
+    let kind = offset
+        .checked_add(UDP_HEADER)
+        .and_then(|payload| tftp::read(&bytes, payload));
+    if kind != Some(Kind::Request) || expect_answer(conn, rcu).is_some() {
+        return Verdict::ACCEPT;
+    }
+    // It comes again.
+    if let Some(netns) = conn.netns() {
+        netns.stats.count(Stat::Drop);
+    }
+    Verdict::DROP
+}
+
+/// Expects the answer of the server, from any of its ports. `None` if there is no room for it.
+fn expect_answer(conn: &Conn, rcu: ReadSide<'_>) -> Option<()> {
+    let answer = conn.tuple(Direction::Reply);
+    let exp = Expect::new(conn)?;
+    let wanted = Wanted {
+        class: 0,
+        l3num: answer.l3num(),
+        src: Some(answer.src()),
+        src_id: None,
+        dst: answer.dst(),
+        dst_id: answer.dst_id(),
+        proto: ipproto::UDP,
+    };
+    exp.describe(&wanted, rcu);
+    expect::relate(&exp, 0).ok()
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Modules of the kernel.
+//!
+//! C headers: [`include/linux/module.h`](srctree/include/linux/module.h),
+//! [`include/linux/kmod.h`](srctree/include/linux/kmod.h)
+
+use crate::bindings;
+use kernel::prelude::*;
+
+/// Loads the module with an alias, and waits for it. Tells whether modprobe found one that loads.
+/// Process context, sleeps, with no lock held.
+pub(crate) fn request(prefix: &'static CStr, name: &CStr) -> bool {
+    // SAFETY: Process context, and two strings are what the format asks for.
+    let status = unsafe {
+        bindings::__request_module(
+            true,
+            c"%s%s".as_char_ptr(),
+            prefix.as_char_ptr(),
+            name.as_char_ptr(),
+        )
+    };
+    status == 0
+}
+
+/// Keeps a module from being unloaded; tells whether it was there to be kept. Any context.
+///
+/// # Safety
+///
+/// `module` must be null, for code that is never unloaded, or point at a module whose memory is
+/// there.
+pub(crate) unsafe fn get(module: *mut bindings::module) -> bool {
+    // SAFETY: The caller vouches for the module.
+    unsafe { bindings::try_module_get(module) }
+}
+
+/// Gives back one [`get`]. Any context.
+///
+/// # Safety
+///
+/// The caller must have kept the module by [`get`].
+pub(crate) unsafe fn put(module: *mut bindings::module) {
+    // SAFETY: The caller vouches for the module.
+    unsafe { bindings::module_put(module) };
+}
