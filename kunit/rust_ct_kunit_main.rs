@@ -74,6 +74,7 @@ mod param_test;
 mod state_test;
 mod sysctl_test;
 mod table_test;
+mod template_test;
 mod timeout_test;
 mod tuple_test;
 mod wire_test;
