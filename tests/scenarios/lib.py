@@ -133,6 +133,23 @@ def log_since(mark):
     return lines[at[-1] + 1 :]
 
 
+def module(name):
+    """Loads a module of the kernel; tells whether it has it."""
+    return run("modprobe", "-q", name, must=False)[0] == 0
+
+
+@contextlib.contextmanager
+def program(ns, *command, output=subprocess.DEVNULL):
+    """A program in the background, ended afterwards."""
+    with inside(ns):
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
 # --------------------------------------------------------------------------------------- namespaces
 
 CLONE_NEWNET = 0x40000000

@@ -29,7 +29,9 @@ from lib import (
     load,
     main,
     make_socket,
+    module,
     poll,
+    program,
     run,
     skip,
     times,
@@ -64,18 +66,6 @@ def captured(name):
 
 
 @contextlib.contextmanager
-def program(ns, *command):
-    """A program in the background, ended afterwards."""
-    with inside(ns):
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
-
-
-@contextlib.contextmanager
 def bad_line(*qualities):
     """Makes the line from the router to the client and back a bad one."""
     for device in (CLIENT, SERVER):
@@ -85,11 +75,6 @@ def bad_line(*qualities):
     finally:
         for device in (CLIENT, SERVER):
             run("tc", "qdisc", "del", "dev", device, "root", ns=ROUTER)
-
-
-def module(name):
-    """Loads a module of the kernel; tells whether it has it."""
-    return run("modprobe", name, must=False)[0] == 0
 
 
 def page(kind, rules):

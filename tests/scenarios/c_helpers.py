@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernel's own helper modules load on the tracker, are attached by a rule, and do their work.
+
+For each protocol a hand-written exchange must make its expectations, and what it announces is RELATED.
+"""
+
+# limit: 300
+
+import contextlib
+import os
+import socket
+import struct
+
+from policy import (
+    Nft,
+    Stream,
+    check_expected,
+    delivered,
+    expectations,
+    expected,
+    one_cpu,
+    pair,
+)
+
+from lib import (
+    CT,
+    RUST,
+    Router,
+    check,
+    equal,
+    inside,
+    ip,
+    ip_batch,
+    load,
+    main,
+    packed,
+    run,
+    skip,
+    tcp,
+    udp,
+)
+
+# Module, and the helpers that it registers: name, protocol, families.
+HELPERS = [
+    ("nf_conntrack_ftp", [("ftp", "tcp", "ip ip6")]),
+    ("nf_conntrack_tftp", [("tftp", "udp", "ip ip6")]),
+    ("nf_conntrack_irc", [("irc", "tcp", "ip")]),
+    ("nf_conntrack_sane", [("sane", "tcp", "ip ip6")]),
+    ("nf_conntrack_amanda", [("amanda", "udp", "ip ip6")]),
+    ("nf_conntrack_sip", [("sip", "udp", "ip ip6"), ("sip", "tcp", "ip ip6")]),
+    ("nf_conntrack_pptp", [("pptp", "tcp", "ip")]),
+    ("nf_conntrack_netbios_ns", [("netbios-ns", "udp", "ip")]),
+    ("nf_conntrack_snmp", [("snmp", "udp", "ip")]),
+    ("nf_conntrack_h323", [("RAS", "udp", "ip ip6"), ("Q.931", "tcp", "ip ip6"), ("H.245", "udp", "ip ip6")]),
+]
+# rust_ct may have these of its own, under the same names.
+OWN = ("nf_conntrack_ftp", "nf_conntrack_tftp") if RUST else ()
+PARAMETERS = {"nf_conntrack_netbios_ns": ["timeout=60"]}
+
+
+def modules(net):
+    """Each module loads on top of the tracker, and a rule finds its helpers; returns those that do."""
+    loaded = []
+    for name, helpers in HELPERS:
+        if run("modinfo", name, must=False)[0]:
+            skip(f"{name} loads", "this kernel does not have it")
+            continue
+        status, text = run("modprobe", name, *PARAMETERS.get(name, ()), must=False)
+        if status and name in OWN:
+            skip(f"{name} loads", "rust_ct has a helper of that name itself")
+            continue
+        if not check(not status, f"{name} loads", text):
+            continue
+        loaded.append(name)
+        check(os.path.exists(f"/sys/module/{CT}/holders/{name}"), f"{name} stands on {CT}")
+        objects, rules = [], []
+        for helper, l4, families in helpers:
+            for l3 in families.split():
+                objects.append(f'ct helper h{len(rules)} {{ type "{helper}" protocol {l4}; l3proto {l3}; }}')
+                rules.append(f'ct helper set "h{len(rules)}"')
+        chain = "chain c { type filter hook prerouting priority mangle;\n" + "\n".join(rules) + "\n}"
+        with not_refused(f"{name}: rules attach {', '.join(' '.join(one) for one in helpers)}"):
+            Nft(net.ns, "\n".join([*objects, chain]))
+    return loaded
+
+
+@contextlib.contextmanager
+def not_refused(what):
+    """A check that what is done inside is not refused."""
+    try:
+        yield
+        check(True, what)
+    except RuntimeError as error:
+        check(False, what, error)
+
+
+class Watched:
+    """A Router with one helper attached to a port, counting what is RELATED."""
+
+    def __init__(self, net, helper, l4, port, v6=False):
+        self.net, self.helper, self.what = net, helper, f"{helper} over {'IPv6' if v6 else 'IPv4'}"
+        self.src, self.dst = self.pair = pair(v6)
+        self.address = self.src
+        self.table = Nft(
+            net.ns,
+            f"""
+            ct helper one {{ type "{helper}" protocol {l4}; l3proto {"ip6" if v6 else "ip"}; }}
+            chain mangle {{ type filter hook prerouting priority mangle; {l4} dport {port} ct helper set "one"; }}
+            chain local {{ type filter hook output priority mangle; {l4} dport {port} ct helper set "one"; }}
+            chain keys {{
+                type filter hook forward priority filter;
+                ct state related ct helper "{helper}" counter comment "related"
+            }}
+            chain input {{
+                type filter hook input priority filter;
+                ct state related ct helper "{helper}" counter comment "local"
+            }}""",
+        )
+
+    def expects(self, want, what, seconds=None):
+        check_expected(self.net.ns, want, f"{self.what}: {what}", seconds, self.address)
+
+    def related(self, number, what):
+        equal(self.table.packets()["related"], number, f"{self.what}: {what}")
+
+
+def ftp(net, v6):
+    watched = Watched(net, "ftp", "tcp", 21, v6)
+    stream = Stream(net, watched.pair)
+    stream.say("s", "220 ready\r\n")
+    stream.say("s", "229 Extended (|||5001|)\r\n")
+    watched.expects([expected(6, *watched.pair, 5001, "ftp")], "the data connection is expected", 300)
+    Stream(net, watched.pair, 2000, 5001, begun=False).segment("c", "S")
+    watched.related(1, "and RELATED")
+    stream.reset()
+    return watched
+
+
+def tftp(net, v6):
+    watched = Watched(net, "tftp", "udp", 69, v6)
+    delivered(net, "a", udp(*watched.pair, 3000, 69, b"\0\1file\0octet\0"))
+    watched.expects([expected(17, watched.dst, watched.src, 3000, "tftp")], "the answer is expected from any port", 300)
+    delivered(net, "b", udp(watched.dst, watched.src, 4000, 3000, b"\0\3\0\1data"))
+    watched.related(1, "and RELATED")
+    return watched
+
+
+def irc(net, v6):
+    watched = Watched(net, "irc", "tcp", 6667)
+    stream = Stream(net, watched.pair, 2000, 6667)
+    number = int.from_bytes(packed(watched.src))
+    stream.say("c", f"PRIVMSG bob :\1DCC SEND file {number + 1} 5005 1000\1\r\n")
+    watched.expects([], "a file from somebody else's address is not expected")
+    stream.say("c", f"PRIVMSG bob :\1DCC SEND file {number} 5005 1000\1\r\n")
+    watched.expects([expected(6, None, watched.src, 5005, "irc")], "who fetches the file is expected", 300)
+    delivered(net, "b", tcp(net.B4, watched.src, 777, 5005, "S"))
+    watched.related(1, "and RELATED, wherever it comes from")
+    return watched
+
+
+def sane(net, v6):
+    watched = Watched(net, "sane", "tcp", 6566, v6)
+    stream = Stream(net, watched.pair, 2000, 6566)
+    stream.say("s", struct.pack("!IHH", 0, 0, 5006))
+    watched.expects([], "an answer that nobody asked for is not looked at")
+    stream.say("c", struct.pack("!II", 7, 0))
+    stream.say("s", struct.pack("!IHH", 0, 0, 5007))
+    watched.expects([expected(6, *watched.pair, 5007, "sane")], "the port of the answer to START is expected", 300)
+    Stream(net, watched.pair, 2001, 5007, begun=False).segment("c", "S")
+    watched.related(1, "and RELATED")
+    return watched
+
+
+def amanda(net, v6):
+    watched = Watched(net, "amanda", "udp", 10080, v6)
+    delivered(net, "a", udp(*watched.pair, 900, 10080, b"Amanda 2.4 REQ HANDLE 1 SEQ 1\n"))
+    answer = b"Amanda 2.4 REP HANDLE 1 SEQ 1\nCONNECT DATA 5010 MESG 5011 INDEX 5012\nOPTIONS ;\n"
+    delivered(net, "b", udp(watched.dst, watched.src, 10080, 900, answer))
+    want = [expected(6, *watched.pair, port, "amanda") for port in (5010, 5011, 5012)]
+    watched.expects(want, "the three connections of the answer are expected", 180)
+    for port in (5010, 5011, 5012):
+        Stream(net, watched.pair, 2000 + port, port, begun=False).segment("c", "S")
+    watched.related(3, "and RELATED")
+    return watched
+
+
+def sip_message(first, watched, method, body=""):
+    """A SIP message of the phone behind port a."""
+    host = f"[{watched.src}]" if ":" in watched.src else watched.src
+    lines = [
+        first,
+        f"Via: SIP/2.0/UDP {host}:5060;branch=z9hG4bK776asdhds",
+        "From: <sip:phone@example.org>;tag=1",
+        "To: <sip:phone@example.org>",
+        "Call-ID: 1234",
+        f"CSeq: 1 {method}",
+        f"Contact: <sip:phone@{host}:5060>",
+        "Expires: 3600",
+        f"Content-Length: {len(body)}",
+        "",
+        body,
+    ]
+    return "\r\n".join(lines).encode()
+
+
+def sip(net, v6):
+    watched = Watched(net, "sip", "udp", 5060, v6)
+    src, dst = watched.pair
+    say = lambda side, text: delivered(  # noqa: E731
+        net, side, udp(*((src, dst) if side == "a" else (dst, src)), 5060, 5060, text)
+    )
+    say("a", sip_message("REGISTER sip:example.org SIP/2.0", watched, "REGISTER"))
+    calls = lambda flags: expected(17, dst, src, 5060, "sip/signalling", flags)  # noqa: E731
+    watched.expects([calls("PERMANENT,INACTIVE")], "calls to who registers are expected, once it is done", 180)
+    say("b", sip_message("SIP/2.0 200 OK", watched, "REGISTER"))
+    watched.expects([calls("PERMANENT")], "calls are expected for as long as it is registered", 3600)
+    l3, host = ("IP6", src) if v6 else ("IP4", src)
+    sdp = f"v=0\r\no=- 1 1 IN {l3} {host}\r\ns=-\r\nc=IN {l3} {host}\r\nt=0 0\r\nm=audio 7000 RTP/AVP 0\r\n"
+    say("a", sip_message("INVITE sip:other@example.org SIP/2.0", watched, "INVITE", sdp))
+    media = [expected(17, dst, src, port, "sip/audio") for port in (7000, 7001)]
+    watched.expects([calls("PERMANENT"), *media], "RTP and RTCP of a call are expected")
+    delivered(net, "b", udp(dst, src, 9000, 7000, b"rtp"), udp(dst, src, 9001, 7001, b"rtcp"))
+    watched.related(2, "both are RELATED")
+    watched.expects([calls("PERMANENT")], "what is permanent stays")
+    for port in (5070, 5071):
+        delivered(net, "b", udp(dst, src, port, 5060, b"OPTIONS sip:phone SIP/2.0\r\n"))
+    watched.related(4, "calls are RELATED, one and another")
+    return watched
+
+
+def pptp_message(kind, form, *fields):
+    """A PPTP control message."""
+    body = struct.pack(f"!HH{form}", kind, 0, *fields)
+    return struct.pack("!HHI", 8 + len(body), 1, 0x1A2B3C4D) + body
+
+
+def gre(src, dst, call, number):
+    """A GRE packet of version 1, as PPTP sends it."""
+    return ip(src, dst, 47, struct.pack("!HHHHI", 0x3001, 0x880B, 4, call, number) + b"ppp!")
+
+
+def pptp(net, v6):
+    watched = Watched(net, "pptp", "tcp", 1723)
+    src, dst = watched.pair
+    stream = Stream(net, watched.pair, 2000, 1723)
+    stream.say("c", pptp_message(1, "HHIIHH64s64s", 256, 0, 1, 1, 1, 1, b"client", b""))
+    stream.say("s", pptp_message(2, "HBBIIHH64s64s", 256, 1, 0, 1, 1, 1, 1, b"server", b""))
+    stream.say("c", pptp_message(7, "HHIIIIHHHH64s64s", 0x1111, 1, 1, 1, 1, 1, 64, 0, 0, 0, b"", b""))
+    stream.say("s", pptp_message(8, "HHBBHIHHI", 0x2222, 0x1111, 1, 0, 0, 64000, 64, 0, 0))
+
+    def call(one, other, source, key):
+        return {"l3": "2", "proto": "47", "src": one, "dst": other, "srckey": source, "dstkey": key, "helper": "pptp"}
+
+    want = [call(src, dst, "0x1111", "0x2222"), call(dst, src, "0x2222", "0x1111")]
+    watched.expects(want, "the call is expected, both ways", 300)
+    delivered(net, "a", gre(src, dst, 0x2222, 1))
+    watched.related(1, "its first packet is RELATED")
+    watched.expects([], "and once it is there, it is expected no more")
+    delivered(net, "b", gre(dst, src, 0x1111, 1))
+    watched.related(1, "the answer belongs to it")
+    return watched
+
+
+def broadcast(net, helper, port, seconds):
+    """What a host asks everybody on its link may be answered by anybody on it."""
+    watched = Watched(net, helper, "udp", port)
+    watched.address = "10.1.77.1"
+    with inside(net.ns), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
+        asks.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+        asks.bind(("10.1.77.1", port))
+        asks.sendto(b"who is there", ("10.1.77.255", port))
+        want = [expected(17, "10.1.77.255", "10.1.77.1", port, helper, "PERMANENT", port)]
+        watched.expects(want, "answers from the link are expected", seconds)
+        net.a.send(*[udp(f"10.1.77.{host}", "10.1.77.1", port, port, b"I am") for host in (7, 8)])
+        net.a.send(udp("10.1.78.9", "10.1.77.1", port, port, b"so am I"))
+        net.settle()
+        equal(watched.table.packets()["local"], 2, f"{watched.what}: those of two hosts are RELATED, a stranger's is not")
+    return watched
+
+
+def netbios_ns(net, v6):
+    return broadcast(net, "netbios-ns", 137, 60)
+
+
+def snmp(net, v6):
+    return broadcast(net, "snmp", 161, 30)
+
+
+def h323(net, v6):
+    """Garbage does no harm to its decoders."""
+    watched = Watched(net, "Q.931", "tcp", 1720, v6)
+    stream = Stream(net, watched.pair, 2000, 1720)
+    for size in (1, 4, 5, 40, 400):
+        stream.say("c", b"\x03\0" + struct.pack("!H", size + 4) + os.urandom(size))
+    check(stream.segment("s", "A"), f"{watched.what}: garbage does no harm")
+    watched.table.delete()
+    watched = Watched(net, "RAS", "udp", 1719, v6)
+    for size in (1, 4, 40, 400):
+        delivered(net, "a", udp(*watched.pair, 1719, 1719, os.urandom(size)))
+    check(delivered(net, "b", udp(watched.dst, watched.src, 1719, 1719, b"x")), f"{watched.what}: garbage does no harm")
+    return watched
+
+
+EXCHANGES = {
+    "nf_conntrack_ftp": (ftp, (False, True)),
+    "nf_conntrack_tftp": (tftp, (False, True)),
+    "nf_conntrack_irc": (irc, (False,)),
+    "nf_conntrack_sane": (sane, (False, True)),
+    "nf_conntrack_amanda": (amanda, (False, True)),
+    "nf_conntrack_sip": (sip, (False, True)),
+    "nf_conntrack_pptp": (pptp, (False,)),
+    "nf_conntrack_netbios_ns": (netbios_ns, (False,)),
+    "nf_conntrack_snmp": (snmp, (False,)),
+    "nf_conntrack_h323": (h323, (False, True)),
+}
+
+
+def names_of(name):
+    """The names of the helpers of a module."""
+    return [helper for helper, _, _ in dict(HELPERS)[name]]
+
+
+def scenario():
+    one_cpu()
+    net = Router()
+    ip_batch(net.ns, "addr add 10.1.77.1/24 brd + dev ea", "neigh replace 10.1.77.7 lladdr 02:00:00:00:01:02 dev ea")
+    load()
+    loaded = modules(net)
+    for name in loaded:
+        exchange, families = EXCHANGES[name]
+        for v6 in families:
+            exchange(net, v6).table.delete()
+            # With its module gone nothing of it is expected any more.
+        status, text = run("rmmod", name, must=False)
+        check(not status, f"{name} can be removed although connections used it", text)
+        left = [one for one in expectations(net.ns) if one.get("helper", "").split("/")[0] in names_of(name)]
+        equal(left, [], f"{name}: its expectations went with it")
+
+
+main(scenario)

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Allocations fail at random while everything is used: what is lost is packets, never memory or the machine.
+
+Needs a kernel with failslab, the debug one: KASAN, lockdep and kmemleak look on.
+"""
+
+# limit: 300
+
+import contextlib
+import os
+import random
+import socket
+
+from lib import RUST, SLOW, check, diag, equal, grown, hosts, load, main, make_socket, named_counters, poll, read, run, skip, times, unload, write
+
+HOME, AWAY = "rct-home", "rct-away"
+FAILSLAB = "/sys/kernel/debug/failslab"
+RULES = """table inet rct {
+  ct helper rct-ftp { type "ftp" protocol tcp; }
+  chain pre { type filter hook prerouting priority -100; tcp dport 2121 ct helper set "rct-ftp"; ct mark set 7; }
+  chain in { type filter hook input priority 0; ct state established,related accept; ct label 3 counter; }
+}"""
+
+
+@contextlib.contextmanager
+def failing(percent):
+    """Lets so many of the allocations that must not sleep fail, all over the kernel."""
+    for name, value in (("verbose", 0), ("ignore-gfp-wait", "Y"), ("interval", 1), ("times", -1), ("probability", percent)):
+        write(f"{FAILSLAB}/{name}", value)
+    try:
+        yield
+    finally:
+        write(f"{FAILSLAB}/probability", 0)
+
+
+def session(port, lines, patience=0.5):
+    """A control connection that says some lines; what fails, or takes longer, fails."""
+    with contextlib.suppress(OSError):
+        listener = make_socket(HOME, "10.1.0.1", port, socket.SOCK_STREAM)
+        listener.listen()
+        listener.settimeout(patience)
+        client = make_socket(AWAY, "10.1.0.2", 0, socket.SOCK_STREAM)
+        client.settimeout(patience)
+        try:
+            client.connect(("10.1.0.1", port))
+            served, _ = listener.accept()
+            served.settimeout(patience)
+            served.sendall(b"220 hello\r\n")
+            for line in lines:
+                client.sendall(line)
+            with contextlib.suppress(OSError):
+                served.recv(4096)
+            served.close()
+        finally:
+            client.close()
+            listener.close()
+
+
+def datagrams(number):
+    """So many flows of one packet each."""
+    sender = make_socket(AWAY, "10.1.0.2")
+    for _ in range(number):
+        with contextlib.suppress(OSError):
+            sender.sendto(b"x", ("10.1.0.1", random.randrange(1024, 65536)))
+    sender.close()
+
+
+def scenario():
+    if not os.path.isdir(FAILSLAB):
+        skip("allocations fail", "this kernel has no failslab")
+        return
+    seed = int.from_bytes(os.urandom(4), "little")
+    random.seed(seed)
+    diag(f"seed {seed}")
+    hosts(HOME, AWAY)
+    load(*(["helpers=ftp:2121"] if RUST else []))
+    run("nft", "-f", "-", ns=HOME, text=RULES)
+    before = named_counters(HOME) if RUST else {}
+    with failing(20):
+        for _ in range(times(40)):
+            port = random.randrange(1024, 65536)
+            session(2121, [f"PORT 10,1,0,2,{port >> 8},{port & 255}\r\n".encode() for _ in range(4)])
+            datagrams(50)
+            run("nft", "flush", "ruleset", ns=AWAY, must=False)
+            run("nft", "-f", "-", ns=AWAY, text=RULES, must=False)
+            with contextlib.suppress(OSError):
+                read("/proc/net/nf_conntrack", HOME)
+                read("/proc/net/nf_conntrack_expect", HOME)
+        run("ip", "netns", "add", "rct-more", must=False)
+        run("ip", "netns", "delete", "rct-more", must=False)
+    if RUST:
+        after = grown(before, named_counters(HOME))
+        diag(after)
+        check(after.get("drop", 0) > 0, "some packets found no memory", after)
+
+    def announced():
+        session(2121, [b"PORT 10,1,0,2,100,1\r\n"], 5 * SLOW)
+        return "dport=25601" in read("/proc/net/nf_conntrack_expect", HOME)
+
+    check(poll(announced, 20), "afterwards all is as before", read("/proc/net/nf_conntrack", HOME))
+    for ns in (HOME, AWAY):
+        run("nft", "flush", "ruleset", ns=ns)
+    unload()
+    equal(poll(lambda: not os.path.exists("/proc/net/nf_conntrack_expect"), 10), True, "the tracker goes, and nothing of it is left")
+
+
+main(scenario)
