@@ -84,11 +84,11 @@ scenarios() {
 }
 
 layer_stock() {
-	scenarios stock 3 1 2400
+	scenarios stock 3 1 3000
 }
 
 layer_debug() {
-	scenarios debug 6 0 2700
+	scenarios debug 6 0 3600
 }
 
 "layer_$1"

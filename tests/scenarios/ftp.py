@@ -49,6 +49,7 @@ from lib import (
     run,
     shown,
     skip,
+    some,
     write,
 )
 
@@ -260,7 +261,7 @@ def without_helper(kind, rules):
 def by_object():
     """The helper attached by an nft object: every mode of every client."""
     rules = Nft(ROUTER, POLICY.format(*OBJECT))
-    for kind in ENDS:
+    for kind in some(ENDS):
         for mode in CURL:
             if kind == "IPv4" or mode.startswith("E"):
                 curl(kind, mode, rules, "nft")
@@ -278,7 +279,8 @@ def by_iptables():
         return
     rules = Nft(ROUTER, POLICY.format("", ""))
     rule = ("PREROUTING", "-p", "tcp", "--dport", "21", "-j", "CT", "--helper", "ftp")
-    for kind, command, modes in (("IPv4", "iptables", ("PASV", "PORT")), ("IPv6", "ip6tables", ("EPSV", "EPRT"))):
+    ways = ("IPv4", "iptables", ("PASV", "PORT")), ("IPv6", "ip6tables", ("EPSV", "EPRT"))
+    for kind, command, modes in some(ways):
         run(command, "-w", "-t", "raw", "-A", *rule, ns=ROUTER)
         for mode in modes:
             curl(kind, mode, rules, "iptables")
@@ -309,7 +311,7 @@ def programs():
         if not check(ready, "the FTP server is there"):
             return
         rules = Nft(ROUTER, POLICY.format("", ""))
-        for kind in ENDS:
+        for kind in some(ENDS):
             without_helper(kind, rules)
         rules.delete()
         by_object()

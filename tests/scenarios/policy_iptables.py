@@ -34,6 +34,7 @@ from lib import (
     load,
     main,
     skip,
+    some,
 )
 
 STATE = "-m conntrack --ctstate"
@@ -70,7 +71,7 @@ def firewalls():
     set_up_stacks()
     for router, ns in ((False, CLIENT), (True, ROUTER)):
         rules = Xtables(ns, {"filter": {number: firewall_rules(router, number) for number in (4, 6)}})
-        for kind in ENDS:
+        for kind in some(ENDS):
             Firewall(rules, router, kind).all()
         rules.flush()
 
@@ -308,7 +309,7 @@ def scenario():
         zones: ("xt_CT",),
         helper: ("xt_CT", "xt_helper"),
     }
-    for v6 in (False, True):
+    for v6 in some((False, True)):
         for part, needs in parts.items():
             lost = missing(*needs)
             if lost:
