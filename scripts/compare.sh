@@ -10,7 +10,7 @@
 # SEED     of the generators (default: drawn, and printed)
 # PCAP     capture files, in the place of generated packets and of the sessions that the
 #          scenario `sessions` has captured in this clone
-# KERNEL   stock (default), debug, or uml, which is some twenty times as fast
+# KERNEL   stock (default) or debug
 # SHRINK   0: a case that differs is not made smaller
 
 # shellcheck source=scripts/lib.sh
@@ -42,14 +42,10 @@ build() {
 
 # play SUBDIRECTORY: both recordings of each sequence there.
 play() {
-	local job=(tests/compare/run.sh /out/compare/release/compare "/out/$kernel" "/out/$directory/$1")
-	if [ "$kernel" = uml ]; then
-		"$TOP/scripts/uml_guest.sh" --memory 2G --timeout "${COMPARE_TIMEOUT:-1800}" "${job[@]}"
-		return
-	fi
 	# A clock source that is watched is looked at twice in each second that went by.
 	"$TOP/scripts/guest.sh" --name compare --cpus 1 --append tsc=reliable --timeout "${COMPARE_TIMEOUT:-1800}" \
-		"$kernel" "${job[@]}"
+		"$kernel" tests/compare/run.sh /out/compare/release/compare "/out/$kernel" \
+		"/out/$directory/$1"
 }
 
 # make_of_captures NAME OPTION FILE...: a sequence of captures.
