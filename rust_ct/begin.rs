@@ -99,8 +99,8 @@ pub(crate) fn begin(
     Ok(conn)
 }
 
-/// Makes a new connection what another one has announced, if one has: RELATED, with the marks of its
-/// master, and with the helper that is to help it.
+/// Makes a new connection what another one has announced, if one has: RELATED, with the marks of
+/// its master, and with the helper that is to help it.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
 fn find_announced(
@@ -114,8 +114,8 @@ fn find_announced(
     if netns.expects.load(Relaxed) == 0 {
         return None;
     }
-    // A template that is for this packet alone is CONFIRMED; a rule's own asks first, and leaves the
-    // expectation to who asks after it.
+    // A template that is for this packet alone is CONFIRMED; a rule's own asks first, and leaves
+    // the expectation to who asks after it.
     let keep = template.is_some_and(|template| !template.status().contains(Status::CONFIRMED));
     let (exp, master) = expect::claim(net, &beginning.zone, beginning.original, keep)?;
     fresh.follow(master);

@@ -73,8 +73,8 @@ pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     confirm_once(netns, skb)
 }
 
-/// Lets the helper of a connection read a packet, and shifts the packet's sequence numbers where one
-/// has changed what went before.
+/// Lets the helper of a connection read a packet, and shifts the packet's sequence numbers where
+/// one has changed what went before.
 ///
 /// A packet that is no longer a whole segment, a fragment, passes as it is.
 fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &State) -> Verdict {

@@ -494,8 +494,8 @@ impl Conn {
 
     /// The connection that has announced this one.
     pub(crate) fn master(&self) -> Option<&Conn> {
-        // SAFETY: The field is inside the connection, and constant while somebody else has it; there
-        // is a reference to what it points at.
+        // SAFETY: The field is inside the connection, and constant while somebody else has it;
+        // there is a reference to what it points at.
         unsafe { (*self.ct()).master.cast::<Conn>().as_ref() }
     }
 
@@ -721,7 +721,7 @@ impl Fresh {
         let wanted =
             template.is_some_and(|template| helper::assign_of_template(self.conn(), template, rcu));
         if let Some(helper) = helper::own::of_port(original).filter(|_| !wanted) {
-            self.assign_helper(&helper);
+            self.assign_helper(helper);
         }
     }
 

@@ -9,8 +9,8 @@
 //!
 //! # Locking
 //!
-//! One lock, `nf_conntrack_expect_lock`, which helpers in C take too, covers the table, the lists of
-//! all masters and the counts. Readers of the table may hold RCU alone. Lock order: the lock of
+//! One lock, `nf_conntrack_expect_lock`, which helpers in C take too, covers the table, the lists
+//! of all masters and the counts. Readers of the table may hold RCU alone. Lock order: the lock of
 //! expectations is taken with no lock of ours held, and nothing is taken under it.
 //!
 //! Source: net/netfilter/nf_conntrack_expect.c.
@@ -579,8 +579,8 @@ pub(crate) fn claim(
 ///
 /// # Errors
 ///
-/// `ESHUTDOWN` if the master has no helper, `EALREADY` or `EBUSY` if the packet is expected already,
-/// `EMFILE` if there is no room, `EINVAL` if the class is none.
+/// `ESHUTDOWN` if the master has no helper, `EALREADY` or `EBUSY` if the packet is expected
+/// already, `EMFILE` if there is no room, `EINVAL` if the class is none.
 pub(crate) fn relate(exp: &Expect, flags: u32) -> Result {
     locked(|held| {
         let help = exp.master().help().ok_or(ESHUTDOWN)?;

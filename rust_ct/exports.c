@@ -165,14 +165,14 @@ EXPORT_SYMBOL_GPL(nf_ct_destroy_timeout);
 
 /* Expectations. */
 
-__cacheline_aligned_in_smp DEFINE_SPINLOCK(nf_conntrack_expect_lock);
-EXPORT_SYMBOL_GPL(nf_conntrack_expect_lock);
-
 struct hlist_head *nf_ct_expect_hash __read_mostly;
 EXPORT_SYMBOL_GPL(nf_ct_expect_hash);
 
 unsigned int nf_ct_expect_hsize __read_mostly;
 EXPORT_SYMBOL_GPL(nf_ct_expect_hsize);
+
+DEFINE_SPINLOCK(nf_conntrack_expect_lock);
+EXPORT_SYMBOL_GPL(nf_conntrack_expect_lock);
 
 struct nf_conntrack_expect *nf_ct_expect_alloc(struct nf_conn *me)
 {
@@ -180,9 +180,9 @@ struct nf_conntrack_expect *nf_ct_expect_alloc(struct nf_conn *me)
 }
 EXPORT_SYMBOL_GPL(nf_ct_expect_alloc);
 
-void nf_ct_expect_init(struct nf_conntrack_expect *exp, unsigned int class, u_int8_t family,
+void nf_ct_expect_init(struct nf_conntrack_expect *exp, unsigned int class, u8 family,
 		       const union nf_inet_addr *saddr, const union nf_inet_addr *daddr,
-		       u_int8_t proto, const __be16 *src, const __be16 *dst)
+		       u8 proto, const __be16 *src, const __be16 *dst)
 {
 	rust_ct_expect_init(exp, class, family, saddr, daddr, proto, src, dst);
 }

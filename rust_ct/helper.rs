@@ -2,9 +2,9 @@
 
 //! Helpers: who reads in what a connection says which other connections will come.
 //!
-//! A helper is the kernel's `struct nf_conntrack_helper`: those in C are modules of their own, which
-//! register here. Ours, [`ftp`] and [`tftp`], register in the same way, if the parameter `helpers`
-//! names them.
+//! A helper is the kernel's `struct nf_conntrack_helper`: those in C are modules of their own,
+//! which register here. Ours, [`ftp`] and [`tftp`], register in the same way, if the parameter
+//! `helpers` names them.
 //!
 //! The registry has a reference to each helper, and so has each connection that it helps. One that
 //! is unregistered does nothing more: its function is taken away.

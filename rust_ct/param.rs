@@ -162,7 +162,8 @@ pub(crate) fn set_helpers(text: &CStr) -> Result {
         return Ok(());
     }
     pr_err!(
-        "helpers={}: must be a list of ftp and tftp, each with up to {} ports, as in ftp:21,tftp:69\n",
+        "helpers={}: must be a list of ftp and tftp, each with up to {} ports, as in \
+         ftp:21,tftp:69\n",
         Printable(text),
         PORTS
     );

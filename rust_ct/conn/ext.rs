@@ -343,8 +343,8 @@ impl Fresh {
 }
 
 impl Conn {
-    /// Adds an extension of zeroes to a connection, or a template, that is not confirmed, by who has
-    /// it alone. `None` if it has it, if it is confirmed, or if there is no memory.
+    /// Adds an extension of zeroes to a connection, or a template, that is not confirmed, by who
+    /// has it alone. `None` if it has it, if it is confirmed, or if there is no memory.
     ///
     /// Source: net/netfilter/nf_conntrack_extend.c, nf_ct_ext_add().
     pub(crate) fn add_extension(&self, kind: Kind, gfp: Gfp) -> Option<NonNull<u8>> {
@@ -419,8 +419,9 @@ impl Conn {
         None
     }
 
-    /// Adds room for events to a connection or template that nobody else has yet, where the settings
-    /// of its namespace, or the masks of a rule, ask for it. Tells whether all is as it should be.
+    /// Adds room for events to a connection or template that nobody else has yet, where the
+    /// settings of its namespace, or the masks of a rule, ask for it. Tells whether all is as it
+    /// should be.
     ///
     /// Source: net/netfilter/nf_conntrack_ecache.c, nf_ct_ecache_ext_add().
     #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]

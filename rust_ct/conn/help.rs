@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The extension of a connection that has a helper: who helps, what is expected, and what the helper
-//! remembers. The layout is the kernel's `struct nf_conn_help`, because helpers in C use it.
+//! The extension of a connection that has a helper: who helps, what is expected, and what the
+//! helper remembers. The layout is the kernel's `struct nf_conn_help`, because helpers in C use it.
 
 use crate::{
     bindings,
@@ -43,9 +43,9 @@ use kernel::{
 ///
 /// # Invariants
 ///
-/// The helper is null, or one that the connection has a reference to. What is expected, and how much
-/// of it, is covered by the lock of expectations; what the helper remembers, by the lock that it
-/// uses for that: with ours, the connection's.
+/// The helper is null, or one that the connection has a reference to. What is expected, and how
+/// much of it, is covered by the lock of expectations; what the helper remembers, by the lock that
+/// it uses for that: with ours, the connection's.
 #[repr(transparent)]
 pub(crate) struct Help(UnsafeCell<bindings::nf_conn_help>);
 
@@ -123,8 +123,8 @@ impl Conn {
         Some(unsafe { ext.cast().as_ref() })
     }
 
-    /// Adds the extension to a connection or template that nobody else has yet. `None` if it has it,
-    /// or there is no memory.
+    /// Adds the extension to a connection or template that nobody else has yet. `None` if it has
+    /// it, or there is no memory.
     ///
     /// Source: net/netfilter/nf_conntrack_helper.c, nf_ct_helper_ext_add().
     pub(crate) fn add_help(&self, gfp: memory::Gfp) -> Option<&Help> {
@@ -172,8 +172,8 @@ impl Conn {
         drop(guard);
     }
 
-    /// Gives back what the extension holds, at the end of the connection's life, when nobody else is
-    /// left.
+    /// Gives back what the extension holds, at the end of the connection's life, when nobody else
+    /// is left.
     pub(super) fn drop_help(&self) {
         let Some(help) = self.help() else {
             return;
@@ -200,8 +200,8 @@ impl Conn {
 }
 
 impl Conn {
-    /// Makes what our FTP helper is to remember of the connection, unless it is there; `None` without
-    /// memory. No lock is held.
+    /// Makes what our FTP helper is to remember of the connection, unless it is there; `None`
+    /// without memory. No lock is held.
     pub(crate) fn begin_ftp(&self) -> Option<()> {
         let place = self.help()?.session();
         // SAFETY: The place is valid, and is written by one access.

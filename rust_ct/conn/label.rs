@@ -18,8 +18,8 @@ use kernel::sync::atomic::{
 pub(crate) const WORDS: usize = 4;
 
 impl Conn {
-    /// Changes labels: of each word, the bits of its mask are cleared, then those that are given are
-    /// turned over. Others may do the same at the same time, word by word. Any context.
+    /// Changes labels: of each word, the bits of its mask are cleared, then those that are given
+    /// are turned over. Others may do the same at the same time, word by word. Any context.
     ///
     /// # Errors
     ///

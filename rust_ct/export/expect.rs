@@ -237,8 +237,8 @@ type Iter = unsafe extern "C" fn(*mut bindings::nf_conntrack_expect, *mut c_void
 ///
 /// # Safety
 ///
-/// Called from C with a namespace or null, and a function to be called with the lock of expectations
-/// held and `data`.
+/// Called from C with a namespace or null, and a function to be called with the lock of
+/// expectations held and `data`.
 #[no_mangle]
 unsafe extern "C" fn rust_ct_expect_iterate(
     net: *mut bindings::net,

@@ -69,12 +69,10 @@ unsafe extern "C" fn rust_ct_expectfn_destroy(expectfn: *const Raw) {
 
 /// The first one that is registered of which `is_it` is true. RCU is held.
 fn find(is_it: impl Fn(&Raw) -> bool) -> *mut Raw {
-    let registered = REGISTERED.iter().map(|slot| slot.load(Relaxed));
-    registered
-        // SAFETY: What is registered is there until a grace period after it was taken away.
-        .filter(|expectfn| unsafe { expectfn.as_ref() }.is_some_and(&is_it))
-        .next()
-        .unwrap_or(ptr::null_mut())
+    let mut registered = REGISTERED.iter().map(|slot| slot.load(Relaxed));
+    // SAFETY: What is registered is there until a grace period after it was taken away.
+    let found = registered.find(|expectfn| unsafe { expectfn.as_ref() }.is_some_and(&is_it));
+    found.unwrap_or(ptr::null_mut())
 }
 
 /// nf_ct_helper_expectfn_find_by_name().

@@ -87,8 +87,8 @@ unsafe extern "C" fn rust_ct_helper_register(helper: *const Raw, copy: *mut *mut
 ///
 /// # Safety
 ///
-/// Called from C with room for a helper, a string, `class_max` policies and one more, two functions of
-/// a helper or null, and a module or null.
+/// Called from C with room for a helper, a string, `class_max` policies and one more, two functions
+/// of a helper or null, and a module or null.
 #[no_mangle]
 unsafe extern "C" fn rust_ct_helper_init(
     helper: *mut Raw,
@@ -219,11 +219,8 @@ unsafe extern "C" fn rust_ct_helper_find(name: *const c_char, l3num: u16, proto:
 #[no_mangle]
 unsafe extern "C" fn rust_ct_helper_get(name: *const c_char, l3num: u16, proto: u8) -> *mut Raw {
     // SAFETY: The caller vouches for the string.
-    raw(helper::get(
-        unsafe { CStr::from_char_ptr(name) },
-        l3num,
-        proto,
-    ))
+    let name = unsafe { CStr::from_char_ptr(name) };
+    raw(helper::get(name, l3num, proto))
 }
 
 /// nf_conntrack_helper_put(): see [`helper::put`].

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The kernel's description of each protocol, `struct nf_conntrack_l4proto`, as far as modules on top
-//! of us read it: number, behaviour in a clash, and how a timeout policy is told by netlink.
+//! The kernel's description of each protocol, `struct nf_conntrack_l4proto`, as far as modules on
+//! top of us read it: number, behaviour in a clash, and how a timeout policy is told by netlink.
 //!
 //! Source: net/netfilter/nf_conntrack_proto_*.c, *_timeout_nlattr_to_obj() and
 //! *_timeout_obj_to_nlattr().

@@ -24,8 +24,8 @@ use kernel::{
     sync::rcu, //
 };
 
-/// nf_ct_untimeout(): a policy is in force for no connection of a namespace any more; nor is any, if
-/// it is null. Process context, sleeps.
+/// nf_ct_untimeout(): a policy is in force for no connection of a namespace any more; nor is any,
+/// if it is null. Process context, sleeps.
 ///
 /// # Safety
 ///
@@ -44,7 +44,8 @@ unsafe extern "C" fn rust_ct_untimeout(
 ///
 /// # Safety
 ///
-/// Called from C in process context with a namespace, a template that nobody else has, and a string.
+/// Called from C in process context with a namespace, a template that nobody else has, and a
+/// string.
 #[no_mangle]
 unsafe extern "C" fn rust_ct_set_timeout(
     net: *mut bindings::net,

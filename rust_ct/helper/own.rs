@@ -30,6 +30,7 @@ use core::{
 };
 use kernel::{
     ffi::{
+        c_char,
         c_int,
         c_uint, //
     },
@@ -66,8 +67,8 @@ pub(crate) struct Own {
     helper: Atomic<*mut bindings::nf_conntrack_helper>,
 }
 
-/// What a helper reads a packet with: the packet, where its transport header is, its connection, and
-/// what it is to that.
+/// What a helper reads a packet with: the packet, where its transport header is, its connection,
+/// and what it is to that.
 type Function = unsafe extern "C" fn(
     *mut bindings::sk_buff,
     c_uint,
@@ -120,7 +121,7 @@ impl Own {
         let mut new: bindings::nf_conntrack_helper = unsafe { mem::zeroed() };
         for (to, from) in new.name.iter_mut().zip(self.name) {
             // CAST: A character is a byte.
-            *to = *from as _;
+            *to = *from as c_char;
         }
         new.l4proto = self.proto;
         new.help = Some(self.function);

@@ -47,7 +47,7 @@ const PORT_DIGITS: usize = 5;
 
 /// Interpret as command, the byte that every Telnet command begins with (RFC 854).
 const IAC: u8 = 255;
-/// The Telnet commands that an option follows: WILL, WONT, DO, DONT.
+/// The Telnet commands that an option follows: those that negotiate (RFC 854).
 const NEGOTIATION: core::ops::RangeInclusive<u8> = 251..=254;
 
 /// Which line announces the data connection; the values are the kernel's `enum nf_ct_ftp_type`.

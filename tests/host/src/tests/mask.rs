@@ -15,33 +15,66 @@ use crate::{
 };
 use proptest::prelude::*;
 
-fn tuple(src: [u8; 4], sport: u16, dst: [u8; 4], dport: u16) -> Tuple {
+/// A packet from an address and port to the one that is waited for.
+fn from(src: [u8; 4], port: u16) -> Tuple {
+    to(src, port, [10, 0, 0, 1], 4000)
+}
+
+fn to(src: [u8; 4], sport: u16, dst: [u8; 4], dport: u16) -> Tuple {
     Tuple::new(Family::Ipv4, ipproto::TCP, Addr::v4(src), Addr::v4(dst)).with_ports(sport, dport)
 }
 
 #[test]
 fn the_source_counts_as_far_as_it_is_masked() {
     const ALL: [u8; 4] = [255; 4];
-    let wanted = tuple([10, 1, 2, 3], 20, [10, 0, 0, 1], 4000);
+    const NET: [u8; 4] = [255, 255, 0, 0];
+    const NONE: [u8; 4] = [0; 4];
+    let who = [10, 1, 2, 3];
+    let wanted = from(who, 20);
+    let ipv6 = Tuple::of_numbers(10, ipproto::TCP)
+        .with_destination(Addr::v4([10, 0, 0, 1]), 4000u16.to_be_bytes());
     let rows = [
         ("all of it", ALL, 0xffff, wanted, true),
-        ("another address", ALL, 0xffff, tuple([10, 1, 2, 4], 20, [10, 0, 0, 1], 4000), false),
-        ("another port", ALL, 0xffff, tuple([10, 1, 2, 3], 21, [10, 0, 0, 1], 4000), false),
-        ("any port", ALL, 0, tuple([10, 1, 2, 3], 21, [10, 0, 0, 1], 4000), true),
-        ("anybody", [0; 4], 0, tuple([1, 2, 3, 4], 5, [10, 0, 0, 1], 4000), true),
-        ("the subnet", [255, 255, 0, 0], 0, tuple([10, 1, 9, 9], 5, [10, 0, 0, 1], 4000), true),
-        ("not the subnet", [255, 255, 0, 0], 0, tuple([10, 2, 9, 9], 5, [10, 0, 0, 1], 4000), false),
-        ("some bits of the port", ALL, 0x000f, tuple([10, 1, 2, 3], 0x34, [10, 0, 0, 1], 4000), true),
-        ("another destination", [0; 4], 0, tuple([10, 1, 2, 3], 20, [10, 0, 0, 2], 4000), false),
-        ("another destination port", [0; 4], 0, tuple([10, 1, 2, 3], 20, [10, 0, 0, 1], 4001), false),
-        ("another protocol", [0; 4], 0, wanted.with_proto(ipproto::UDP), false),
-        ("another family", [0; 4], 0, Tuple::of_numbers(10, ipproto::TCP)
-            .with_destination(Addr::v4([10, 0, 0, 1]), 4000u16.to_be_bytes()), false),
+        (
+            "another address",
+            ALL,
+            0xffff,
+            from([10, 1, 2, 4], 20),
+            false,
+        ),
+        ("another port", ALL, 0xffff, from(who, 21), false),
+        ("any port", ALL, 0, from(who, 21), true),
+        ("anybody", NONE, 0, from([1, 2, 3, 4], 5), true),
+        ("the subnet", NET, 0, from([10, 1, 9, 9], 5), true),
+        ("not the subnet", NET, 0, from([10, 2, 9, 9], 5), false),
+        ("four bits of the port", ALL, 0xf, from(who, 0x34), true),
+        (
+            "another destination",
+            NONE,
+            0,
+            to(who, 20, [10, 0, 0, 2], 4000),
+            false,
+        ),
+        (
+            "another port there",
+            NONE,
+            0,
+            to(who, 20, [10, 0, 0, 1], 4001),
+            false,
+        ),
+        (
+            "another protocol",
+            NONE,
+            0,
+            wanted.with_proto(ipproto::UDP),
+            false,
+        ),
+        ("another family", NONE, 0, ipv6, false),
     ];
     for (what, addr, id, packet, same) in rows {
         let mask = Mask::new(Addr::v4(addr), u16::to_be_bytes(id));
         assert_eq!(mask.matches(&packet, &wanted), same, "{what}");
-        assert_eq!(mask.matches(&wanted, &packet), same, "{what}, the other way round");
+        assert_eq!(mask.matches(&wanted, &packet), same, "{what}, turned");
     }
 }
 
