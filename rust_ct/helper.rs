@@ -60,7 +60,7 @@ use kernel::{
 pub(crate) use own::FTP;
 
 /// How many classes of expectations a helper may have (`NF_CT_MAX_EXPECT_CLASSES`).
-const CLASSES: usize = bindings::NF_CT_MAX_EXPECT_CLASSES as usize;
+pub(crate) const CLASSES: usize = bindings::NF_CT_MAX_EXPECT_CLASSES as usize;
 
 /// Stands for both families (`NFPROTO_UNSPEC`).
 const ANY_FAMILY: u8 = 0;
@@ -237,8 +237,8 @@ impl Helper {
     pub(crate) fn destroy(&self, conn: &Conn) {
         // SAFETY: By the type invariant, the function does not change.
         if let Some(function) = unsafe { (*self.raw()).destroy } {
-            // SAFETY: The helper's module cannot go before its helper's connections have, or their
-            // functions belong to us.
+            // SAFETY: The helper of PPTP alone has such a function, which is one of ours,
+            // gre_pptp_destroy_siblings(), for the case that its module is gone.
             unsafe { function(ptr::from_ref(conn).cast_mut().cast()) };
         }
     }

@@ -77,28 +77,32 @@ impl Help {
         unsafe { &*(&raw const (*self.raw()).expectations).cast() }
     }
 
-    fn counter(&self, class: usize) -> Option<&mut u8> {
-        // SAFETY: The field is valid. Only the three functions below use it, each with the lock
-        // held.
-        unsafe { (*self.raw()).expecting.get_mut(class) }
+    /// Where it is counted how much of a class the connection expects.
+    fn counter(&self, class: usize) -> Option<*mut u8> {
+        // SAFETY: The field is valid, an array of so many bytes.
+        let first = unsafe { (&raw mut (*self.raw()).expecting).cast::<u8>() };
+        (class < helper::CLASSES).then(|| first.wrapping_add(class))
     }
 
     /// How much of a class the connection expects.
     pub(crate) fn counted(&self, class: usize, _held: Held<'_>) -> u8 {
-        self.counter(class).map_or(0, |counter| *counter)
+        // SAFETY: The counter is valid, and the lock is held.
+        self.counter(class).map_or(0, |counter| unsafe { *counter })
     }
 
     /// Counts one more of a class.
     pub(crate) fn count(&self, class: usize, _held: Held<'_>) {
         if let Some(counter) = self.counter(class) {
-            *counter = counter.saturating_add(1);
+            // SAFETY: The counter is valid, and the lock is held.
+            unsafe { *counter = (*counter).saturating_add(1) };
         }
     }
 
     /// Counts one less of a class.
     pub(crate) fn uncount(&self, class: usize, _held: Held<'_>) {
         if let Some(counter) = self.counter(class) {
-            *counter = counter.saturating_sub(1);
+            // SAFETY: The counter is valid, and the lock is held.
+            unsafe { *counter = (*counter).saturating_sub(1) };
         }
     }
 
