@@ -285,9 +285,9 @@ def timeout(net):
     flows.b_udp()
     left = flows.as_stream()
     check(left and 5900 <= left[0] <= 6000, "CT --timeout: replied for a while, it has the time of the policy", left)
-    check(timeout_policy(net.ns, 2, "patient") == -16, "the policy is busy as long as a rule uses it")
+    # Up to Linux 6.18 a policy was busy then.
+    equal(timeout_policy(net.ns, 2, "patient"), 0, "the policy can be deleted while a rule uses it")
     rules.flush()
-    equal(timeout_policy(net.ns, 2, "patient"), 0, "and can be deleted when none does")
     flows.a_udp()
     flows.b_udp()
     left = [one.seconds for one in flows.entries("udp")]
