@@ -66,7 +66,7 @@ impl Stat {
 
 /// How many counters there are: those above, then one for each reason, then one for each
 /// announcement of FTP that was refused.
-pub(crate) const COUNT: usize = Stat::ALL.len() + Reason::COUNT + Refused::ALL.len();
+pub(crate) const COUNT: usize = Stat::ALL.len() + Reason::COUNT + Refused::COUNT;
 
 /// The counters of a namespace.
 pub(crate) type Stats = Counters<COUNT>;
@@ -89,8 +89,7 @@ impl Stats {
 
     /// The refusals are counted behind the reasons.
     fn index_of_refused(refused: Refused) -> usize {
-        // CAST: A few.
-        (Stat::ALL.len() + Reason::COUNT).wrapping_add(refused as usize)
+        (Stat::ALL.len() + Reason::COUNT).wrapping_add(refused.index())
     }
 
     /// The reasons are counted behind the rest.

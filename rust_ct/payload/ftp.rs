@@ -14,6 +14,7 @@ use super::{
     Lines, //
 };
 use crate::{
+    reason::causes,
     tuple::{
         Addr,
         Direction,
@@ -87,54 +88,26 @@ impl Kind {
     }
 }
 
-/// Defines [`Refused`] from a table of sentence, variant and name.
-macro_rules! refusals {
-    ($(#[doc = $sentence:literal] $variant:ident = $name:literal,)*) => {
-        /// Why an announcement opens nothing.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u8)]
-        pub(crate) enum Refused {
-            $(#[doc = $sentence] $variant,)*
-        }
-
-        impl Refused {
-            /// All refusals, in the order of their indices.
-            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant,)*];
-
-            /// The name, in snake case.
-            pub(crate) const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-
-            /// One sentence that says what is wrong with the announcement.
-            pub(crate) const fn describe(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $sentence.trim_ascii(),)*
-                }
-            }
-        }
-    };
-}
-
-refusals! {
-    /// A number is missing, too high, too long, or followed by what does not belong there.
-    Number = "ftp_number",
-    /// The address is not written as one of its family.
-    Address = "ftp_address",
-    /// A delimiter is missing, not the right one, or not allowed.
-    Delimiter = "ftp_delimiter",
-    /// The line is too long to be read.
-    LineTooLong = "ftp_line_too_long",
-    /// The port is zero.
-    PortZero = "ftp_port_zero",
-    /// The address family is unknown, or not that of the connection.
-    Family = "ftp_family",
-    /// The port is below 1024.
-    LowPort = "ftp_low_port",
-    /// The address is not that of the sender.
-    ForeignAddress = "ftp_foreign_address",
+causes! {
+    /// Why an announcement opens nothing.
+    enum Refused {
+        /// A number is missing, too high, too long, or followed by what does not belong there.
+        Number = "ftp_number",
+        /// The address is not written as one of its family.
+        Address = "ftp_address",
+        /// A delimiter is missing, not the right one, or not allowed.
+        Delimiter = "ftp_delimiter",
+        /// The line is too long to be read.
+        LineTooLong = "ftp_line_too_long",
+        /// The port is zero.
+        PortZero = "ftp_port_zero",
+        /// The address family is unknown, or not that of the connection.
+        Family = "ftp_family",
+        /// The port is below 1024.
+        LowPort = "ftp_low_port",
+        /// The address is not that of the sender.
+        ForeignAddress = "ftp_foreign_address",
+    }
 }
 
 /// Where in a stream the text of an announcement is.
