@@ -38,6 +38,8 @@ pub(crate) use pure::{
 mod tests {
     mod build;
     mod ftp;
+    mod ftp_check;
+    mod ftp_stream;
     mod icmp_error;
     mod mask;
     mod reason;
