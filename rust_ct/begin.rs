@@ -2,6 +2,8 @@
 
 //! The beginning of a connection, and where it finds room.
 
+#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+use crate::conn::ext::wants_events;
 use crate::{
     conn::{
         ext::{
@@ -26,7 +28,6 @@ use crate::{
     state::Status,
     sys::{
         net::Net,
-        netns_ct,
         rcu::ReadSide, //
     },
     table::{
@@ -150,12 +151,8 @@ fn extensions(net: &Net, template: Option<&Conn>, masks: Option<EventMasks>) -> 
         plan.add(Kind::Labels);
     }
     #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
-    match net.events() {
-        // Not by itself, but if a rule says which.
-        0 if masks.is_some_and(|masks| !masks.is_empty()) => plan.add(Kind::Events),
-        1 => plan.add(Kind::Events),
-        2 if netns_ct::events_have_listener() => plan.add(Kind::Events),
-        _ => (),
+    if wants_events(net, masks) {
+        plan.add(Kind::Events);
     }
     #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
     let _ = masks;
@@ -206,7 +203,7 @@ fn may_go(status: Status) -> bool {
 }
 
 fn warn_full(netns: &Netns, net: &Net) {
-    if !netns.may_warn() {
+    if !netns.warning.is_due() {
         return;
     }
     let max = param::max_of(net);

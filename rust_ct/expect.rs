@@ -42,7 +42,10 @@ use crate::{
         net::Net,
         rcu::ReadSide,
         siphash,
-        time, //
+        time::{
+            self,
+            Throttle, //
+        }, //
     },
     tuple::{
         Addr,
@@ -91,14 +94,11 @@ const SKIP_MASTER: u32 = 0x1;
 /// (`NF_CT_EXPECT_MAX_CNT`).
 const MOST: u32 = 255;
 
-/// At most one line about a full table is logged in this many jiffies.
-const WARN_INTERVAL: u32 = 5 * time::HZ;
-
 /// The key of the table, drawn when it is made.
 static KEY: siphash::Key = siphash::Key::new();
 
-/// When the last line about a full table was logged, in jiffies.
-static WARNED: Atomic<u32> = Atomic::new(0);
+/// The line about a full table.
+static WARNING: Throttle = Throttle::new();
 
 /// The lists of the table; null while there is none.
 static HEADS: Atomic<*mut Heads> = Atomic::new(ptr::null_mut());
@@ -591,6 +591,14 @@ pub(crate) fn relate(exp: &Expect, flags: u32) -> Result {
     })
 }
 
+/// Expects a connection that a master has announced. Any context. `None` if there is no room or no
+/// memory for it.
+pub(crate) fn announce(master: &Conn, wanted: &Wanted<'_>, rcu: ReadSide<'_>) -> Option<()> {
+    let exp = Expect::new(master)?;
+    exp.describe(wanted, rcu);
+    relate(&exp, 0).ok()
+}
+
 /// Enters two expectations of one master into the table, or none. Any context.
 ///
 /// Source: nf_ct_expect_related_pair().
@@ -709,8 +717,7 @@ fn enter(exp: &Expect, help: &Help, _held: Held<'_>) {
 }
 
 fn warn_full() {
-    let (now, last) = (time::now(), WARNED.load(Relaxed));
-    if now.wrapping_sub(last) >= WARN_INTERVAL && WARNED.cmpxchg(last, now, Relaxed).is_ok() {
+    if WARNING.is_due() {
         pr_warn!(
             "expectation table full ({}); see net.netfilter.nf_conntrack_expect_max\n",
             EXPECT_MAX.load(Relaxed)

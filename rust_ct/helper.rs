@@ -19,6 +19,7 @@ use crate::{
     bindings,
     conn::Conn,
     expect,
+    stat::Stat,
     state::CtInfo,
     sys::{
         hlist::{
@@ -264,6 +265,14 @@ impl Helper {
         // SAFETY: The link is that far into the helper.
         unsafe { node.byte_sub(AT).cast::<Self>().as_ref() }
     }
+}
+
+/// Drops a packet whose announcement there is no room for, and counts it: it comes again.
+fn refuse(conn: &Conn) -> Verdict {
+    if let Some(netns) = conn.netns() {
+        netns.stats.count(Stat::Drop);
+    }
+    Verdict::DROP
 }
 
 /// The text of an array that ends with a zero, or where the array does.

@@ -14,7 +14,7 @@ use crate::{
             Slot, //
         },
         proc,
-        time, //
+        time::Throttle, //
     },
     sysctl::Settings, //
 };
@@ -42,9 +42,6 @@ pub(crate) static EXPECT_MAX: Atomic<u32> = Atomic::new(0);
 /// Connections of all namespaces but the initial one, which does without it as long as it is alone.
 static ELSEWHERE: Atomic<i32> = Atomic::new(0);
 
-/// At most one line about a full table is logged in this many jiffies.
-const WARN_INTERVAL: u32 = 5 * time::HZ;
-
 /// Which limit there are too many connections for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Limit {
@@ -65,8 +62,8 @@ pub(crate) struct Netns {
     pub(crate) max: Atomic<u32>,
     /// What became of packets.
     pub(crate) stats: Published<COUNT>,
-    /// When the last line about a full table was logged, in jiffies.
-    warned: Atomic<u32>,
+    /// The line about a full table.
+    pub(crate) warning: Throttle,
     /// How many connections are expected; written under the lock of expectations.
     pub(crate) expects: Atomic<u32>,
     /// The calls of PPTP.
@@ -94,7 +91,7 @@ impl Netns {
             initial: here.net().is_init(),
             max: Atomic::new(0),
             stats: here.counters()?,
-            warned: Atomic::new(time::now().wrapping_sub(WARN_INTERVAL)),
+            warning: Throttle::new(),
             expects: Atomic::new(0),
             keymap <- Keymap::new(),
             hooks_ipv4 <- Set::new(),
@@ -151,13 +148,6 @@ impl Netns {
     /// How many connections there are, confirmed or not.
     pub(crate) fn connections(&self) -> u32 {
         positive(self.count.load(Relaxed))
-    }
-
-    /// Tells whether a line about a full table is due. Any context.
-    pub(crate) fn may_warn(&self) -> bool {
-        let (now, last) = (time::now(), self.warned.load(Relaxed));
-        // Of those who come at once, one wins.
-        now.wrapping_sub(last) >= WARN_INTERVAL && self.warned.cmpxchg(last, now, Relaxed).is_ok()
     }
 }
 

@@ -541,15 +541,14 @@ impl Table {
         unsafe { self.buckets() }.map_or(0, |buckets| buckets.index(hash))
     }
 
-    /// Calls `f` for each connection of `net`. Process context, sleeps.
-    pub(crate) fn for_each(&self, net: &Net, mut f: impl FnMut(&Conn)) {
+    /// Calls `f` for each connection of `net`, or of all namespaces. Process context, sleeps.
+    pub(crate) fn for_each(&self, net: Option<&Net>, mut f: impl FnMut(&Conn)) {
         let Some(_walk) = self.walk() else {
             return;
         };
         let mut at = Some(Cursor::BEGIN);
-        while let Some((conn, cursor)) =
-            at.and_then(|at| self.seek(at, Direction::Reply, Some(net)))
-        {
+        // The reply link is there even for a connection that lost a clash.
+        while let Some((conn, cursor)) = at.and_then(|at| self.seek(at, Direction::Reply, net)) {
             f(&conn);
             drop(conn);
             at = cursor.next();
@@ -560,18 +559,9 @@ impl Table {
 
     /// Removes every connection of `net`, or of all namespaces. Process context, sleeps.
     pub(crate) fn kill_all(&self, net: Option<&Net>) {
-        let Some(_walk) = self.walk() else {
-            return;
-        };
-        let mut at = Some(Cursor::BEGIN);
-        // The reply link is there even for a connection that lost a clash.
-        while let Some((conn, cursor)) = at.and_then(|at| self.seek(at, Direction::Reply, net)) {
-            self.kill(&conn);
-            drop(conn);
-            at = cursor.next();
-            // SAFETY: Process context, and no lock is held but a mutex.
-            unsafe { bindings::rct_cond_resched() };
-        }
+        self.for_each(net, |conn| {
+            self.kill(conn);
+        });
     }
 
     /// Gives the table another number of buckets, or a few more. Process context, sleeps.

@@ -23,6 +23,7 @@ use crate::{
             self,
             Gfp, //
         },
+        net::Net,
         netns_ct,
         rcu::ReadSide,
         time, //
@@ -264,12 +265,12 @@ impl Plan {
 
     /// One more.
     pub(crate) fn add(&mut self, kind: Kind) {
-        let offset = usize::from(self.len).next_multiple_of(ALIGN);
-        let end = offset.saturating_add(kind.size());
-        // All that there are fit into a byte, as the kernel asserts.
-        if let (Ok(end), Some(place)) = (u8::try_from(end), self.offsets.get_mut(kind.id())) {
-            // CAST: It is below `end`.
-            *place = offset as u8;
+        // All that there are have room, as the kernel asserts.
+        if let (Some((begin, end)), Some(offset)) = (
+            place(self.len.into(), kind),
+            self.offsets.get_mut(kind.id()),
+        ) {
+            *offset = begin;
             self.len = end;
         }
     }
@@ -278,6 +279,30 @@ impl Plan {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         usize::from(self.len) == FIRST
+    }
+}
+
+/// Where behind `len` bytes of extensions one more begins and ends, if there is room for it: places
+/// are bytes.
+fn place(len: usize, kind: Kind) -> Option<(u8, u8)> {
+    let begin = len.checked_next_multiple_of(ALIGN)?;
+    let end = begin.checked_add(kind.size())?;
+    Some((u8::try_from(begin).ok()?, u8::try_from(end).ok()?))
+}
+
+/// Tells whether the settings of a namespace, or the masks of a rule, ask for events of a
+/// connection.
+///
+/// Source: net/netfilter/nf_conntrack_ecache.c, nf_ct_ecache_ext_add().
+#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+#[inline]
+pub(crate) fn wants_events(net: &Net, masks: Option<EventMasks>) -> bool {
+    match net.events() {
+        // Not by itself, but if a rule says which.
+        0 => masks.is_some_and(|masks| !masks.is_empty()),
+        1 => true,
+        2 => netns_ct::events_have_listener(),
+        _ => false,
     }
 }
 
@@ -361,9 +386,8 @@ impl Conn {
             Some(ext) => ext.len.into(),
             None => FIRST,
         };
-        let offset = len.next_multiple_of(ALIGN);
-        let end = offset.checked_add(kind.size())?;
-        let (offset, new_len) = (u8::try_from(offset).ok()?, u8::try_from(end).ok()?);
+        let (offset, new_len) = place(len, kind)?;
+        let end = usize::from(new_len);
 
         // SAFETY: Extensions are from kmalloc(), and the caller's alone.
         let memory = unsafe { memory::enlarge(old.cast(), end, gfp) }?;
@@ -426,12 +450,7 @@ impl Conn {
     /// Source: net/netfilter/nf_conntrack_ecache.c, nf_ct_ecache_ext_add().
     #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
     pub(crate) fn add_events(&self, masks: EventMasks, gfp: Gfp) -> bool {
-        let wanted = match self.net().events() {
-            0 => !masks.is_empty(),
-            2 => netns_ct::events_have_listener(),
-            _ => true,
-        };
-        if !wanted {
+        if !wants_events(self.net(), Some(masks)) {
             return true;
         }
         let Some(events) = self.add_extension(Kind::Events, gfp) else {

@@ -37,7 +37,7 @@ unsafe extern "C" fn rust_ct_untimeout(
 ) {
     // SAFETY: The caller vouches for the namespace.
     let net = unsafe { Net::from_raw(net) };
-    TABLE.for_each(net, |conn| conn.forget_policy(NonNull::new(policy)));
+    TABLE.for_each(Some(net), |conn| conn.forget_policy(NonNull::new(policy)));
 }
 
 /// nf_ct_set_timeout(): gives a template the policy of a name, if it is for the protocols.

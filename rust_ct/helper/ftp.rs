@@ -13,9 +13,9 @@ use crate::{
     conn::Conn,
     expect::{
         self,
-        Expect,
         Wanted, //
     },
+    helper::refuse,
     packet::Bytes,
     payload::ftp::{
         self,
@@ -23,7 +23,6 @@ use crate::{
         Expected,
         MOST_EVENTS, //
     },
-    stat::Stat,
     state::CtInfo,
     sys::{
         hook::{
@@ -96,13 +95,6 @@ fn segment(pkt: &Bytes<'_>, offset: u32) -> Option<(u32, u32)> {
     (data < pkt.len()).then_some((seq, data))
 }
 
-fn refuse(conn: &Conn) -> Verdict {
-    if let Some(netns) = conn.netns() {
-        netns.stats.count(Stat::Drop);
-    }
-    Verdict::DROP
-}
-
 /// Expects what was announced, or counts why not. `None` if there is no room for it.
 fn announce(conn: &Conn, event: &Event, rcu: ReadSide<'_>) -> Option<()> {
     let tuples = Direction::BOTH.map(|dir| conn.tuple(dir));
@@ -119,7 +111,6 @@ fn announce(conn: &Conn, event: &Event, rcu: ReadSide<'_>) -> Option<()> {
 }
 
 fn expect_data(conn: &Conn, expected: &Expected, rcu: ReadSide<'_>) -> Option<()> {
-    let exp = Expect::new(conn)?;
     let wanted = Wanted {
         class: 0,
         l3num: conn.tuple(Direction::Original).l3num(),
@@ -129,6 +120,5 @@ fn expect_data(conn: &Conn, expected: &Expected, rcu: ReadSide<'_>) -> Option<()
         dst_id: expected.port.to_be_bytes(),
         proto: ipproto::TCP,
     };
-    exp.describe(&wanted, rcu);
-    expect::relate(&exp, 0).ok()
+    expect::announce(conn, &wanted, rcu)
 }

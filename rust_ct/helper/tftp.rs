@@ -10,15 +10,14 @@ use crate::{
     conn::Conn,
     expect::{
         self,
-        Expect,
         Wanted, //
     },
+    helper::refuse,
     packet::Bytes,
     payload::tftp::{
         self,
         Kind, //
     },
-    stat::Stat,
     state::CtInfo,
     sys::{
         hook::{
@@ -50,17 +49,12 @@ pub(crate) fn help(
     if kind != Some(Kind::Request) || expect_answer(conn, rcu).is_some() {
         return Verdict::ACCEPT;
     }
-    // It comes again.
-    if let Some(netns) = conn.netns() {
-        netns.stats.count(Stat::Drop);
-    }
-    Verdict::DROP
+    refuse(conn)
 }
 
 /// Expects the answer of the server, from any of its ports. `None` if there is no room for it.
 fn expect_answer(conn: &Conn, rcu: ReadSide<'_>) -> Option<()> {
     let answer = conn.tuple(Direction::Reply);
-    let exp = Expect::new(conn)?;
     let wanted = Wanted {
         class: 0,
         l3num: answer.l3num(),
@@ -70,6 +64,5 @@ fn expect_answer(conn: &Conn, rcu: ReadSide<'_>) -> Option<()> {
         dst_id: answer.dst_id(),
         proto: ipproto::UDP,
     };
-    exp.describe(&wanted, rcu);
-    expect::relate(&exp, 0).ok()
+    expect::announce(conn, &wanted, rcu)
 }

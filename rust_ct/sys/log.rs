@@ -8,6 +8,7 @@ use crate::{
     bindings,
     sys::{
         hook::State,
+        module,
         skb::Skb, //
     },
 };
@@ -57,8 +58,5 @@ pub(crate) fn load_logger() {
         return;
     }
     // Without it, nothing is logged, as before.
-    // SAFETY: Process context, and the name is all that the format asks for.
-    let _: c_int = unsafe {
-        bindings::__request_module(true, c"%s".as_char_ptr(), c"nf_log_syslog".as_char_ptr())
-    };
+    let _: bool = module::request(c"", c"nf_log_syslog");
 }

@@ -3,6 +3,10 @@
 //! Time in jiffies.
 
 use crate::bindings;
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
+};
 
 /// Jiffies in a second.
 pub(crate) const HZ: u32 = bindings::RUST_CT_CONST_HZ;
@@ -29,6 +33,31 @@ pub(crate) fn now() -> u32 {
 pub(crate) fn until(deadline: u32) -> i32 {
     // CAST: The difference of two wrapping counters is a signed distance.
     deadline.wrapping_sub(now()) as i32
+}
+
+/// Lets a line be logged at most once in five seconds.
+pub(crate) struct Throttle {
+    /// When the last one was, in jiffies; zero before the first one.
+    last: Atomic<u32>,
+}
+
+impl Throttle {
+    const INTERVAL: u32 = 5 * HZ;
+
+    /// No line was logged yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            last: Atomic::new(0),
+        }
+    }
+
+    /// Tells whether a line is due. Any context.
+    pub(crate) fn is_due(&self) -> bool {
+        let (now, last) = (now(), self.last.load(Relaxed));
+        let due = last == 0 || now.wrapping_sub(last) >= Self::INTERVAL;
+        // Of those who come at once, one wins.
+        due && self.last.cmpxchg(last, now, Relaxed).is_ok()
+    }
 }
 
 /// Now, in nanoseconds since 1970. Any context.
