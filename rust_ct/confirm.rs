@@ -38,7 +38,6 @@ use crate::{
     },
     tuple::Direction,
     wire::{
-        self,
         Family,
         L4, //
     },
@@ -78,15 +77,12 @@ pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
 ///
 /// A packet that is no longer a whole segment, a fragment, passes as it is.
 fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &State) -> Verdict {
-    let family = Family::from_nfproto(state.nfproto().into());
-    let (Some(family), Ok(nhoff)) = (family, u32::try_from(skb.network_offset())) else {
+    let l4 = Family::from_nfproto(state.nfproto().into())
+        .and_then(|family| Bytes::of(skb, state).l4(family));
+    let Some(l4) = l4 else {
         return Verdict::ACCEPT;
     };
-    let Ok(l4) = wire::l4(&Bytes::of(skb, state), nhoff, family) else {
-        return Verdict::ACCEPT;
-    };
-    let helper = conn.help().and_then(|help| help.helper(state.rcu()));
-    if let Some(helper) = helper {
+    if let Some(helper) = conn.helper(state.rcu()) {
         let verdict = helper.help(skb, &l4, conn, info);
         if verdict != Verdict::ACCEPT {
             return verdict;
@@ -113,8 +109,7 @@ pub(crate) fn come_back(skb: &mut Skb, rcu: ReadSide<'_>) -> Verdict {
     let Attached::Conn(conn, info) = conn::attached(skb) else {
         return Verdict::ACCEPT;
     };
-    let helper = conn.help().and_then(|help| help.helper(rcu));
-    if !helper.is_some_and(Helper::is_in_user_space) {
+    if !conn.helper(rcu).is_some_and(Helper::is_in_user_space) {
         return Verdict::ACCEPT;
     }
     let conn = ARef::from(conn);
@@ -122,10 +117,7 @@ pub(crate) fn come_back(skb: &mut Skb, rcu: ReadSide<'_>) -> Verdict {
     let (Some(netns), Some(family)) = (conn.netns(), family) else {
         return Verdict::ACCEPT;
     };
-    let Ok(nhoff) = u32::try_from(skb.network_offset()) else {
-        return Verdict::ACCEPT;
-    };
-    if let Ok(l4) = wire::l4(&Bytes::at(skb, hook::Place::PostRouting), nhoff, family) {
+    if let Some(l4) = Bytes::at(skb, hook::Place::PostRouting).l4(family) {
         let verdict = adjust(netns, &conn, info, skb, &l4);
         if verdict != Verdict::ACCEPT {
             return verdict;

@@ -266,7 +266,7 @@ impl Expect {
     /// Source: nf_ct_expect_init().
     pub(crate) fn describe(&self, wanted: &Wanted<'_>, rcu: ReadSide<'_>) {
         let master = self.master();
-        let helper = master.help().and_then(|help| help.helper(rcu));
+        let helper = master.helper(rcu);
         let any = Addr::default();
         let family_mask = Addr::mask(wanted.l3num);
         let (src, src_mask) = wanted.src.map_or((any, any), |src| (*src, family_mask));

@@ -275,6 +275,14 @@ fn refuse(conn: &Conn) -> Verdict {
     Verdict::DROP
 }
 
+/// Writes a text to an array, as far as there is room before the zero at its end.
+pub(crate) fn write_text<const N: usize>(to: &mut [c_char; N], text: impl Iterator<Item = u8>) {
+    for (to, byte) in to.iter_mut().take(N - 1).zip(text) {
+        // CAST: A character is a byte.
+        *to = byte as c_char;
+    }
+}
+
 /// The text of an array that ends with a zero, or where the array does.
 fn text(chars: &[c_char]) -> &[u8] {
     let len = chars.iter().position(|c| *c == 0).unwrap_or(chars.len());
@@ -470,7 +478,7 @@ pub(crate) fn release(helper: ARef<Helper>) {
 ///
 /// Source: __nf_ct_try_assign_helper(), for a connection that is new.
 pub(crate) fn assign_of_template(conn: &Conn, template: &Conn, rcu: ReadSide<'_>) -> bool {
-    let helper = template.help().and_then(|help| help.helper(rcu));
+    let helper = template.helper(rcu);
     if let Some(helper) = helper {
         conn.assign_helper(helper);
     }

@@ -90,6 +90,12 @@ impl<'a> Bytes<'a> {
             hook: state.hook(),
         }
     }
+
+    /// The transport header, if there is one that can be tracked.
+    pub(crate) fn l4(&self, family: Family) -> Option<L4> {
+        let nhoff = u32::try_from(self.skb.network_offset()).ok()?;
+        wire::l4(self, nhoff, family).ok()
+    }
 }
 
 impl Packet for Bytes<'_> {
@@ -230,9 +236,7 @@ fn remark(netns: &Netns, skb: &Skb, state: &State, reason: Reason) {
 /// The number of a packet's transport protocol, as far as it can be told.
 fn transport(skb: &Skb, state: &State) -> Option<u8> {
     let family = Family::from_nfproto(state.nfproto().into())?;
-    let nhoff = u32::try_from(skb.network_offset()).ok()?;
-    let l4 = wire::l4(&Bytes::of(skb, state), nhoff, family).ok()?;
-    Some(l4.proto)
+    Some(Bytes::of(skb, state).l4(family)?.proto)
 }
 
 /// What a packet is to be given.

@@ -127,6 +127,12 @@ impl Conn {
         Some(unsafe { ext.cast().as_ref() })
     }
 
+    /// The helper, if the connection or template has one.
+    #[inline]
+    pub(crate) fn helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
+        self.help()?.helper(rcu)
+    }
+
     /// Adds the extension to a connection or template that nobody else has yet. `None` if it has
     /// it, or there is no memory.
     ///
@@ -167,9 +173,7 @@ impl Conn {
             return;
         };
         let guard = rcu::read_lock();
-        let helper = master
-            .help()
-            .and_then(|help| help.helper(ReadSide::of(&guard)));
+        let helper = master.helper(ReadSide::of(&guard));
         if let (Some(true), Some(netns)) = (helper.map(Helper::cares_for_ends), self.netns()) {
             netns.keymap.remove(ptr::from_ref(master).addr());
         }

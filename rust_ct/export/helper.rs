@@ -105,8 +105,9 @@ unsafe extern "C" fn rust_ct_helper_init(
     let name = unsafe { CStr::from_char_ptr(name) }.to_bytes();
     // SAFETY: All fields are integers, pointers that may be null, and options of functions.
     let mut new: Raw = unsafe { core::mem::zeroed() };
-    write_name(&mut new.name, [name]);
-    write_name(&mut new.nat_mod_name, [NAT_PREFIX, name]);
+    helper::write_text(&mut new.name, name.iter().copied());
+    let nat_module = [NAT_PREFIX, name].into_iter().flatten().copied();
+    helper::write_text(&mut new.nat_mod_name, nat_module);
     new.nfproto = l3num;
     // CAST: Protocols are bytes.
     new.l4proto = proto as u8;
@@ -127,15 +128,6 @@ unsafe extern "C" fn rust_ct_helper_init(
 
 /// What the name of a helper's NAT module begins with (`NF_NAT_HELPER_PREFIX`).
 const NAT_PREFIX: &[u8] = b"ip_nat_";
-
-/// Writes parts one behind the other, as far as there is room before the end.
-fn write_name<'a, const N: usize>(to: &mut [c_char; N], parts: impl IntoIterator<Item = &'a [u8]>) {
-    let bytes = parts.into_iter().flatten();
-    for (to, byte) in to.iter_mut().take(N - 1).zip(bytes) {
-        // CAST: A character is a byte.
-        *to = *byte as c_char;
-    }
-}
 
 /// nf_conntrack_helpers_register(): copies of several helpers, or of none.
 ///
@@ -289,8 +281,8 @@ unsafe extern "C" fn rust_ct_try_assign_helper(
 unsafe extern "C" fn rust_ct_helper_name(ct: *const bindings::nf_conn) -> *const c_char {
     // SAFETY: The caller vouches for both.
     let (conn, rcu) = unsafe { (conn(ct.cast()), ReadSide::assume()) };
-    let helper = conn.help().and_then(|help| help.helper(rcu));
-    helper.map_or(ptr::null(), |helper| helper.name().as_ptr().cast())
+    conn.helper(rcu)
+        .map_or(ptr::null(), |helper| helper.name().as_ptr().cast())
 }
 
 /// gre_pptp_destroy_siblings(): the GRE connections of a PPTP control connection that is over go

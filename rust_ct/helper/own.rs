@@ -30,7 +30,6 @@ use core::{
 };
 use kernel::{
     ffi::{
-        c_char,
         c_int,
         c_uint, //
     },
@@ -119,10 +118,7 @@ impl Own {
     fn register(&self, module: &'static ThisModule) -> Result {
         // SAFETY: All fields are integers, pointers that may be null, and options of functions.
         let mut new: bindings::nf_conntrack_helper = unsafe { mem::zeroed() };
-        for (to, from) in new.name.iter_mut().zip(self.name) {
-            // CAST: A character is a byte.
-            *to = *from as c_char;
-        }
+        helper::write_text(&mut new.name, self.name.iter().copied());
         new.l4proto = self.proto;
         new.help = Some(self.function);
         new.me = module.as_ptr();
