@@ -1,12 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... stock|debug
-# COMMAND...: boots that kernel in QEMU through virtme-ng, with two processors (or N),
-# each ARGUMENT on its command line and the build root as its (copy-on-write) disk, and
-# runs COMMAND in it as root, in /src, this clone. /out is writable. Ends with COMMAND's exit status; with 124 when the guest
-# does not end in time, and with 99 when COMMAND succeeded but the kernel
-# complained on the console (or leaked memory, on the debug kernel).
+# guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--cached]
+# stock|debug COMMAND...: boots that kernel in QEMU through virtme-ng, with two processors
+# (or N), each ARGUMENT on its command line and the build root as its (copy-on-write) disk, with
+# --cached in its cache, and runs COMMAND in it as root, in /src, this clone. /out is writable.
+# Ends with COMMAND's exit status; with 124 when the guest does not end in time, and with 99 when
+# COMMAND succeeded but the kernel complained on the console (or leaked memory, on the debug
+# kernel).
 
 # shellcheck source=scripts/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -17,25 +18,35 @@ name=guest
 timeout=900
 cpus=2
 options=()
+cached=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--name) name=$2 ;;
 	--timeout) timeout=$2 ;;
 	--cpus) cpus=$2 ;;
 	--append) options+=(--append "$2") ;;
+	--cached)
+		cached=1
+		shift
+		continue
+		;;
 	*) break ;;
 	esac
 	shift 2
 done
-[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... stock|debug COMMAND..."
+[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--cached] stock|debug COMMAND..."
 kind=$1
 shift
 memory=2G
+job_command="/src/scripts/guest_job.sh"
 if [ "$kind" = debug ]; then
 	memory=3G
 	# Without an initramfs the kernel mounts the root itself; it may cache it,
 	# as nothing else writes there, and starts programs four times as fast.
 	options+=(--append "rootflags=version=9p2000.L,trans=virtio,access=any,cache=loose")
+elif [ -n "$cached" ]; then
+	options+=("--qemu-opts=-fsdev local,id=cached,path=/,security_model=none,multidevs=remap -device virtio-9p-pci,fsdev=cached,mount_tag=cached")
+	job_command="/src/scripts/guest_cached.sh $job_command"
 fi
 
 "$TOP/scripts/setup.sh" "$kind"
@@ -47,7 +58,7 @@ rm -f "$console" "$output"
 # The command crosses the kernel's command line, so it goes through a file.
 job=guest-job-$name-$kind
 {
-	printf 'exec /src/scripts/guest_job.sh'
+	printf 'exec %s' "$job_command"
 	printf ' %q' "$@"
 	printf '\n'
 } >"$WORK/$job"

@@ -72,7 +72,7 @@ scenarios() {
 	local kind=$1 status=0 log=$LOGS/scenarios-$1.log
 	rm -f "$log"
 	scripts/build.sh "$kind"
-	scripts/guest.sh --name scenarios --timeout "$4" "$kind" \
+	scripts/guest.sh --name scenarios --timeout "$4" --cached "$kind" \
 		env CT=rust_ct RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" SLOW="$2" FULL="$3" \
 		bash tests/scenarios/run.sh || status=$?
 	if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$log"; then
