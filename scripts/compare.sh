@@ -42,8 +42,10 @@ build() {
 
 # play SUBDIRECTORY: both recordings of each sequence there.
 play() {
-	# A clock source that is watched is looked at twice in each second that went by.
-	"$TOP/scripts/guest.sh" --name compare --cpus 1 --append tsc=reliable --timeout "${COMPARE_TIMEOUT:-1800}" \
+	# A clock source that is watched is looked at twice in each second that went by. A grace
+	# period that is asked for begins before the clock is moved, or RCU takes it for stalled.
+	"$TOP/scripts/guest.sh" --name compare --cpus 1 --append tsc=reliable \
+		--append rcutree.kthread_prio=1 --timeout "${COMPARE_TIMEOUT:-1800}" \
 		"$kernel" tests/compare/run.sh /out/compare/release/compare "/out/$kernel" \
 		"/out/$directory/$1"
 }

@@ -151,9 +151,6 @@ int rct_feed_hook(struct net *net, struct sk_buff *skb, u8 family, unsigned int 
  */
 void rct_feed_advance(unsigned long ticks)
 {
-	/* A kernel that proves RCU takes a jump of hours for a grace period's delay. */
-	if (IS_ENABLED(CONFIG_PROVE_RCU) && ticks > 3600UL * HZ)
-		synchronize_rcu();
 	local_bh_disable();
 	local_irq_disable();
 	jiffies_64 += ticks;
