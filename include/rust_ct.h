@@ -21,6 +21,8 @@ struct nf_conn_help;
 struct nf_conntrack_expect;
 struct nf_conntrack_helper;
 struct nf_conntrack_l4proto;
+struct nf_conntrack_nat_helper;
+struct nf_ct_event_notifier;
 struct nf_ct_helper_expectfn;
 struct nf_ct_timeout;
 struct nlattr;
@@ -62,9 +64,12 @@ void rct_free_helper(struct nf_conntrack_helper *helper);
 /* netlink */
 __be32 rct_nla_get_be32(const struct nlattr *attribute);
 int rct_nla_put_be32(struct sk_buff *skb, int type, __be32 value);
+struct nlattr *rct_nla_nest_start(struct sk_buff *skb, int type);
+void rct_nla_nest_end(struct sk_buff *skb, struct nlattr *start);
 
 /* bits */
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word);
+void rct_clear_bit(unsigned int bit, unsigned long *word);
 
 /* locks */
 void rct_spin_lock_nested(spinlock_t *lock);
@@ -77,6 +82,7 @@ void rct_cond_resched(void);
 /* namespaces */
 void *rct_net_generic(const struct net *net, unsigned int id);
 struct net *rct_current_net(void);
+void rct_walk_nets(void (*f)(struct net *net, void *data), void *data);
 
 /* per-CPU memory */
 void *rct_per_cpu_ptr(void __percpu *base, unsigned int cpu);
@@ -113,6 +119,35 @@ int rust_ct_connlabels_get(struct net *net, unsigned int bit);
 void rust_ct_connlabels_put(struct net *net);
 int rust_ct_connlabels_replace(struct nf_conn *ct, const u32 *data, const u32 *mask,
 			       unsigned int words);
+struct nf_conntrack_tuple_hash *rust_ct_find_get(struct net *net,
+						 const struct nf_conntrack_zone *zone,
+						 const struct nf_conntrack_tuple *tuple);
+int rust_ct_tuple_taken(const struct nf_conntrack_tuple *reply, const struct nf_conn *ct);
+bool rust_ct_delete(struct nf_conn *ct, u32 portid, int report);
+bool rust_ct_kill_acct(struct nf_conn *ct, enum ip_conntrack_info ctinfo,
+		       const struct sk_buff *skb);
+void rust_ct_iterate_net(int (*iter)(struct nf_conn *ct, void *data),
+			 const struct nf_ct_iter_data *what);
+void rust_ct_iterate_destroy(int (*iter)(struct nf_conn *ct, void *data), void *data);
+void *rust_ct_alloc_hashtable(unsigned int *size, int nulls);
+struct nf_conn *rust_ct_alloc(struct net *net, const struct nf_conntrack_zone *zone,
+			      const struct nf_conntrack_tuple *orig,
+			      const struct nf_conntrack_tuple *repl);
+void rust_ct_free(struct nf_conn *ct);
+int rust_ct_insert(struct nf_conn *ct);
+u32 rust_ct_count(const struct net *net);
+void rust_ct_lock(spinlock_t *lock);
+void rust_ct_change_status(struct nf_conn *ct, unsigned long on, unsigned long off);
+int rust_ct_ask_status(struct nf_conn *ct, unsigned int status);
+int rust_ct_change_timeout(struct nf_conn *ct, u64 jiffies);
+struct nf_conntrack_net_ecache *rust_ct_untold(const struct net *net);
+void rust_ct_set_listener(struct net *net, const struct nf_ct_event_notifier *listener);
+int rust_ct_report(unsigned int events, struct nf_conn *ct, u32 portid, int report);
+void rust_ct_tcp_seqadj_set(struct sk_buff *skb, struct nf_conn *ct, enum ip_conntrack_info ctinfo,
+			    s32 by);
+void rust_ct_acct_add(struct nf_conn *ct, u32 dir, unsigned int packets, unsigned int bytes);
+int rust_ct_seqadj_init(struct nf_conn *ct, enum ip_conntrack_info ctinfo, s32 by);
+int rust_ct_seqadj_set(struct nf_conn *ct, enum ip_conntrack_info ctinfo, __be32 seq, s32 by);
 const struct nf_conntrack_l4proto *rust_ct_l4proto_find(u8 proto);
 void rust_ct_untimeout(struct net *net, struct nf_ct_timeout *timeout);
 int rust_ct_set_timeout(struct net *net, struct nf_conn *tmpl, u8 l3num, u8 proto,
@@ -124,7 +159,8 @@ void rust_ct_expect_init(struct nf_conntrack_expect *exp, unsigned int class, u8
 			 const union nf_inet_addr *saddr, const union nf_inet_addr *daddr,
 			 u8 proto, const void *src, const void *dst);
 void rust_ct_expect_put(struct nf_conntrack_expect *exp);
-int rust_ct_expect_related(struct nf_conntrack_expect *exp, unsigned int flags);
+int rust_ct_expect_related(struct nf_conntrack_expect *exp, u32 portid, int report,
+			   unsigned int flags);
 int rust_ct_expect_related_pair(struct nf_conntrack_expect **pair, unsigned int flags);
 struct nf_conntrack_expect *rust_ct_expect_find(struct net *net,
 						const struct nf_conntrack_zone *zone,
@@ -132,11 +168,12 @@ struct nf_conntrack_expect *rust_ct_expect_find(struct net *net,
 struct nf_conntrack_expect *rust_ct_expect_find_get(struct net *net,
 						    const struct nf_conntrack_zone *zone,
 						    const struct nf_conntrack_tuple *tuple);
-void rust_ct_unlink_expect(struct nf_conntrack_expect *exp);
+void rust_ct_unlink_expect(struct nf_conntrack_expect *exp, u32 portid, int report);
 void rust_ct_unexpect_related(struct nf_conntrack_expect *exp);
 void rust_ct_remove_expectations(struct nf_conn *ct);
 void rust_ct_expect_iterate(struct net *net,
-			    bool (*iter)(struct nf_conntrack_expect *exp, void *data), void *data);
+			    bool (*iter)(struct nf_conntrack_expect *exp, void *data), void *data,
+			    u32 portid, int report);
 
 int rust_ct_helper_register_as_is(struct nf_conntrack_helper *helper);
 int rust_ct_helper_register(const struct nf_conntrack_helper *helper,
@@ -155,6 +192,10 @@ void rust_ct_helper_init(struct nf_conntrack_helper *helper, u8 l3num, u16 proto
 int rust_ct_helpers_register(struct nf_conntrack_helper *helpers, unsigned int n,
 			     struct nf_conntrack_helper **copies);
 void rust_ct_helpers_unregister(struct nf_conntrack_helper **helpers, unsigned int n);
+void rust_ct_nat_helper_register(struct nf_conntrack_nat_helper *nat);
+void rust_ct_nat_helper_unregister(struct nf_conntrack_nat_helper *nat);
+int rust_ct_nat_helper_get(const char *name, u16 l3num, u8 proto);
+void rust_ct_nat_helper_put(struct nf_conntrack_helper *helper);
 void rust_ct_expectfn_register(struct nf_ct_helper_expectfn *expectfn);
 void rust_ct_expectfn_unregister(struct nf_ct_helper_expectfn *expectfn);
 void rust_ct_expectfn_destroy(const struct nf_ct_helper_expectfn *expectfn);

@@ -18,6 +18,11 @@ bool rct_param_enable_hooks;
 
 /* In the place of exports.c: nobody is on top of the tests. */
 DEFINE_SPINLOCK(nf_conntrack_expect_lock);
+unsigned int nf_conntrack_htable_size;
+struct hlist_nulls_head *nf_conntrack_hash;
+unsigned int nf_conntrack_max;
+/* The locks of the table. */
+spinlock_t nf_conntrack_locks[CONNTRACK_LOCKS];
 struct hlist_head *nf_ct_expect_hash;
 unsigned int nf_ct_expect_hsize;
 struct hlist_head *nf_ct_helper_hash;

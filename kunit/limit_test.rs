@@ -21,7 +21,6 @@ use crate::{
     netns::{
         Limit as Above,
         Netns,
-        MAX,
         NETNS, //
     },
     param,
@@ -39,6 +38,7 @@ use crate::{
         },
         net::Net,
         rcu::ReadSide,
+        shared::machine_max,
         work::Job, //
     },
     table::TABLE,
@@ -71,15 +71,15 @@ struct Limit(u32);
 
 impl Limit {
     fn set(max: u32) -> Self {
-        let usual = MAX.load(Relaxed);
-        MAX.store(max, Relaxed);
+        let usual = machine_max().load(Relaxed);
+        machine_max().store(max, Relaxed);
         Self(usual)
     }
 }
 
 impl Drop for Limit {
     fn drop(&mut self) {
-        MAX.store(self.0, Relaxed);
+        machine_max().store(self.0, Relaxed);
     }
 }
 
@@ -312,7 +312,7 @@ mod tests {
     #[test]
     fn the_worker_makes_room() -> Result {
         case(|netns| {
-            while Expiry::run() == 1 {}
+            while Expiry::run() == Some(1) {}
             let (port, bucket) = newcomer()?;
             let far = (bucket + 100) % BUCKETS as usize;
             let is = |state: State, assured: bool, from: u32| {
@@ -331,31 +331,31 @@ mod tests {
             ];
             // Nobody has asked yet.
             let limit = Limit::set(4);
-            while Expiry::run() == 1 {}
+            while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4);
 
             check_eq!(send(port)?, REFUSED);
-            MAX.store(400, Relaxed);
+            machine_max().store(400, Relaxed);
             crate::expire::press();
-            while Expiry::run() == 1 {}
+            while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4, "there is room");
 
             // The limit counts in hundredths: what is below one is never nearly full.
-            MAX.store(99, Relaxed);
+            machine_max().store(99, Relaxed);
             crate::expire::press();
-            while Expiry::run() == 1 {}
+            while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4, "below a hundred");
 
             // Connections that are not in the table count as well.
             for _ in 0..100 {
                 netns.count();
             }
-            MAX.store(100, Relaxed);
+            machine_max().store(100, Relaxed);
             crate::expire::press();
-            while Expiry::run() == 1 {}
+            while Expiry::run() == Some(1) {}
             // Who comes later stays: the worker was asked once.
             let late = entered(&tuple(ipproto::UDP, 1));
-            while Expiry::run() == 1 {}
+            while Expiry::run() == Some(1) {}
             for _ in 0..100 {
                 netns.uncount();
             }

@@ -4,9 +4,11 @@
 
 use crate::{
     maker::case,
-    netns::MAX,
     param,
-    sys::memory,
+    sys::{
+        memory,
+        shared::machine_max, //
+    },
     table::{
         self,
         TABLE, //
@@ -77,7 +79,7 @@ mod tests {
             check_eq!(param::set_max(text), Err(EINVAL), "{:?}", text);
             check_eq!(param::max(), 65_536, "{:?}", text);
         }
-        MAX.store(usual, Relaxed);
+        machine_max().store(usual, Relaxed);
         Ok(())
     }
 
@@ -132,7 +134,7 @@ mod tests {
 
         check_eq!(param::set_max(c"77"), Ok(()));
         check_eq!((param::settle(), param::max()), (268_434_944, 77));
-        MAX.store(usual, Relaxed);
+        machine_max().store(usual, Relaxed);
         Ok(())
     }
 }

@@ -61,6 +61,7 @@ mod thread;
 
 mod confirm_test;
 mod conn_test;
+mod event_test;
 mod expect_test;
 mod expire_test;
 mod ext_test;

@@ -4,12 +4,10 @@
 
 use crate::{
     maker::case,
-    netns::{
-        EXPECT_MAX,
-        MAX, //
-    },
+    netns::EXPECT_MAX,
     sys::{
         net::Net,
+        shared::machine_max,
         sysctl::{
             Format,
             Setting, //
@@ -116,9 +114,9 @@ mod tests {
             Value::Buckets.set(net, buckets)?;
 
             let usual = Value::Max.get(net);
-            check_eq!(usual, MAX.load(Relaxed));
+            check_eq!(usual, machine_max().load(Relaxed));
             Value::Max.set(net, 5)?;
-            check_eq!((MAX.load(Relaxed), Value::Max.get(net)), (5, 5));
+            check_eq!((machine_max().load(Relaxed), Value::Max.get(net)), (5, 5));
             Value::Max.set(net, usual)?;
             check_eq!(Value::ExpectMax.get(net), EXPECT_MAX.load(Relaxed));
             Ok(())

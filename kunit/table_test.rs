@@ -4,9 +4,13 @@
 //! and the table grows and shrinks.
 
 use crate::{
-    conn::Conn,
+    begin,
+    conn::{
+        Beginning,
+        Conn, //
+    },
     maker::{
-        begin,
+        begin as begin_one,
         begin_in,
         case,
         enter,
@@ -21,9 +25,12 @@ use crate::{
     },
     netns::NETNS,
     random::Random,
+    stat::Stat,
+    state::Status,
     sys::{
         net::Net,
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        time::HZ, //
     },
     table::{
         self,
@@ -252,11 +259,83 @@ mod tests {
         })
     }
 
+    /// A tuple that NAT might give to a connection's answers is taken if packets of another one
+    /// have it, but not if that one begins with the same packet, or has expired.
+    #[test]
+    fn taken() -> Result {
+        case(|netns| {
+            let one = entered(&udp(1))?;
+            let (other, twin) = (begin_one(&udp(2))?, begin_one(&udp(1))?);
+            let reply = |n| udp(n).invert().ok_or(EINVAL);
+            let is_taken = |tuple: &Tuple, conn: &Conn| {
+                let guard = rcu::read_lock();
+                let taken = TABLE.is_taken(tuple, conn, ReadSide::of(&guard));
+                drop(guard);
+                taken
+            };
+            let found = netns.stats.total(Stat::Found);
+            check!(is_taken(&reply(1)?, &other));
+            check!(is_taken(&udp(1), &other), "by its original direction");
+            check!(!is_taken(&reply(2)?, &other));
+            check!(!is_taken(&reply(1)?, &twin), "a twin");
+            check!(!is_taken(&reply(1)?, &one), "itself");
+            check_eq!(netns.stats.total(Stat::Found) - found, 2);
+            one.refresh(0);
+            check!(!is_taken(&reply(1)?, &other), "it has expired");
+            check_eq!(in_table(), 0, "and is gone");
+            Ok(())
+        })
+    }
+
+    /// What user space makes is found from then on, and has one reference beside the table's; what
+    /// cannot be entered stays with who made it.
+    #[test]
+    fn made_by_user_space() -> Result {
+        case(|netns| {
+            let make = |original: &Tuple| {
+                let beginning = Beginning {
+                    original,
+                    reply: &original.invert().ok_or(EINVAL)?,
+                    zone: Zone::DEFAULT,
+                    hash: 0,
+                };
+                let guard = rcu::read_lock();
+                let rcu = ReadSide::of(&guard);
+                let made = begin::allocate(netns, Net::init(), &beginning, rcu);
+                drop(guard);
+                let made = made.map_err(|_| ENOMEM)?;
+                // As ctnetlink does.
+                made.conn().set_status(Status::CONFIRMED);
+                made.conn().refresh(3600 * HZ);
+                Ok::<_, Error>(made)
+            };
+            let conn = TABLE.insert(make(&udp(1))?).map_err(|(_, error)| error)?;
+            check_eq!(
+                (conn.use_count(), netns.connections(), in_table()),
+                (2, 1, 1)
+            );
+            check!(leads_to(&udp(1), &conn, Direction::Original));
+            let reply = udp(1).invert().ok_or(EINVAL)?;
+            check!(leads_to(&reply, &conn, Direction::Reply));
+
+            let Err((fresh, error)) = TABLE.insert(make(&udp(1))?) else {
+                return Err(EINVAL);
+            };
+            check_eq!((error, netns.connections(), in_table()), (EEXIST, 2, 1));
+            drop(fresh);
+            check_eq!((netns.connections(), in_table()), (1, 1));
+            check!(TABLE.kill(&conn));
+            drop(conn);
+            check_eq!(netns.connections(), 0);
+            Ok(())
+        })
+    }
+
     /// An unconfirmed connection is not found.
     #[test]
     fn unconfirmed_is_not_found() -> Result {
         case(|_| {
-            let conn = begin(&udp(1))?;
+            let conn = begin_one(&udp(1))?;
             check!(find(&udp(1)).is_none());
             enter(&conn)?;
             check!(leads_to(&udp(1), &conn, Direction::Original));

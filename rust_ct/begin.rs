@@ -52,19 +52,18 @@ const EVICTION_RANGE: usize = 8;
 /// There is no room, or no memory, for a connection.
 pub(crate) struct Refused;
 
-/// Makes a connection for a packet that belongs to none, as a template wants it, if a rule gave it
-/// one. Any context.
+/// Makes a connection without extensions, which counts from now on, and has no reference yet. Any
+/// context.
 ///
 /// Where the namespace is full, one of its connections that is not assured has to make room for it;
 /// where the machine is, one of anybody's.
 /// Source: net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc().
-pub(crate) fn begin(
+pub(crate) fn allocate(
     netns: &Netns,
     net: &Net,
     beginning: &Beginning<'_>,
-    template: Option<&Conn>,
     rcu: ReadSide<'_>,
-) -> Result<ARef<Conn>, Refused> {
+) -> Result<Fresh, Refused> {
     if let Some(limit) = netns.count() {
         let whose = (limit == Limit::Namespace).then_some(net);
         if !make_room(netns, whose, beginning.hash, rcu) {
@@ -75,10 +74,24 @@ pub(crate) fn begin(
             return Err(Refused);
         }
     }
-    let Some(fresh) = Fresh::new(net, beginning) else {
+    Fresh::new(net, beginning).ok_or_else(|| {
         netns.uncount();
-        return Err(Refused);
-    };
+        Refused
+    })
+}
+
+/// Makes a connection for a packet that belongs to none, as a template wants it, if a rule gave it
+/// one. Any context.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
+pub(crate) fn begin(
+    netns: &Netns,
+    net: &Net,
+    beginning: &Beginning<'_>,
+    template: Option<&Conn>,
+    rcu: ReadSide<'_>,
+) -> Result<ARef<Conn>, Refused> {
+    let fresh = allocate(netns, net, beginning, rcu)?;
     let masks = template.and_then(Conn::event_masks);
     let plan = extensions(net, template, masks);
     if !plan.is_empty() {
@@ -137,7 +150,11 @@ fn extensions(net: &Net, template: Option<&Conn>, masks: Option<EventMasks>) -> 
     if template.is_some_and(Conn::has_policy) {
         plan.add(Kind::Timeout);
     }
-    #[cfg(not(CONFIG_NF_CONNTRACK_TIMEOUT))]
+    #[cfg(CONFIG_NETFILTER_SYNPROXY)]
+    if template.is_some_and(Conn::is_proxied) {
+        plan.add(Kind::SeqAdj);
+        plan.add(Kind::SynProxy);
+    }
     let _ = template;
     if net.acct() != 0 {
         plan.add(Kind::Accounting);

@@ -8,6 +8,7 @@
 use crate::{
     conn::{
         self,
+        event::Event,
         Attached,
         Candidate,
         Conn, //
@@ -55,6 +56,7 @@ pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     let status = conn.status();
     let watched = status.intersects(Status::SEQ_ADJUST.with(Status::HELPER));
     if status.contains(Status::CONFIRMED) && !watched {
+        conn.tell_noted();
         return Verdict::ACCEPT;
     }
     // The packet comes by again, through the device below, perhaps with another source.
@@ -126,20 +128,29 @@ pub(crate) fn come_back(skb: &mut Skb, rcu: ReadSide<'_>) -> Verdict {
     confirm_once(netns, skb)
 }
 
-/// Confirms the connection of a packet, unless it is.
+/// Confirms the connection of a packet, unless it is, and tells of what has happened to it.
+///
+/// Source: include/net/netfilter/nf_conntrack_core.h, nf_conntrack_confirm().
 fn confirm_once(netns: &Netns, skb: &mut Skb) -> Verdict {
-    match conn::attached(skb) {
-        Attached::Conn(conn, _) if !conn.status().contains(Status::CONFIRMED) => {
-            confirm(netns, skb)
-        }
-        _ => Verdict::ACCEPT,
+    let confirmed = match conn::attached(skb) {
+        Attached::Conn(conn, _) => conn.status().contains(Status::CONFIRMED),
+        _ => return Verdict::ACCEPT,
+    };
+    if !confirmed && confirm(netns, skb) != Verdict::ACCEPT {
+        return Verdict::DROP;
     }
+    if let Attached::Conn(conn, _) = conn::attached(skb) {
+        conn.tell_noted();
+    }
+    Verdict::ACCEPT
 }
 
 /// What the locks of both buckets decided.
 enum Decision {
     /// The connection is in the table.
     Entered,
+    /// The connection is in the table by its replies alone.
+    Beside,
     /// The packet is to go with this connection instead, which is the same one and came first.
     Merge(ARef<Conn>),
     /// The packet is to be dropped.
@@ -158,15 +169,35 @@ pub(crate) fn confirm(netns: &Netns, skb: &mut Skb) -> Verdict {
         return Verdict::ACCEPT;
     }
     match decide(netns, conn) {
-        Decision::Entered => Verdict::ACCEPT,
+        Decision::Entered => {
+            note_beginning(conn);
+            Verdict::ACCEPT
+        }
+        Decision::Beside => Verdict::ACCEPT,
         Decision::Drop => Verdict::DROP,
         Decision::Merge(winner) => {
             netns.stats.count(Stat::ClashResolve);
+            if let Some(counted) = conn.accounting() {
+                let (_, bytes) = counted.get(info.direction());
+                // CAST: Of one packet, the only one that the loser has seen.
+                winner.account(info.direction(), bytes as u32);
+            }
             drop(conn::detach(skb));
             conn::attach(skb, winner, info);
             Verdict::ACCEPT
         }
     }
+}
+
+/// Notes that a connection has begun.
+fn note_beginning(conn: &Conn) {
+    if conn.has_helper() {
+        conn.note(Event::Helper);
+    }
+    conn.note(match conn.master() {
+        Some(_) => Event::Related,
+        None => Event::New,
+    });
 }
 
 fn decide(netns: &Netns, conn: &Conn) -> Decision {
@@ -227,7 +258,7 @@ fn resolve_clash(
                 loser.note_start();
                 pair.enter_reply(loser);
                 netns.stats.count(Stat::ClashResolve);
-                return Decision::Entered;
+                return Decision::Beside;
             }
         }
     }

@@ -15,10 +15,13 @@
 //! The memory is that of a connection until a grace period after the last reference was given back,
 //! but it may be another connection by then: see [`Candidate`].
 
+pub(crate) mod event;
 pub(crate) mod ext;
 pub(crate) mod help;
 pub(crate) mod label;
+mod nat;
 pub(crate) mod template;
+pub(crate) mod untold;
 
 use crate::{
     bindings,
@@ -202,6 +205,12 @@ impl<'a> Key<'a> {
         }
     }
 
+    /// Tells whether the number of the zone is another one for packets in the reply direction.
+    #[inline]
+    pub(crate) fn has_other_reply(&self) -> bool {
+        self.zone.id(Direction::Original) != self.zone.id(Direction::Reply)
+    }
+
     /// The hash by which connections are found whose packets in direction `dir` have the key.
     ///
     /// The namespace and the number of the zone are part of it: equal tuples in many of them spread
@@ -265,6 +274,48 @@ impl Conn {
     pub(crate) fn set_status(&self, bit: Status) -> bool {
         // SAFETY: The field is a word that is changed atomically.
         unsafe { !bindings::rct_test_and_set_bit(bit.bits().trailing_zeros(), self.status_word()) }
+    }
+
+    /// Sets and lowers status bits, but those that only the tracker or NAT may change.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, __nf_ct_change_status().
+    pub(crate) fn change_status(&self, on: Status, off: Status) {
+        let (on, off) = (
+            on.without(Status::UNCHANGEABLE),
+            off.without(Status::UNCHANGEABLE),
+        );
+        for bit in 0..Status::BITS {
+            let one = Status::from_bits(1 << bit);
+            if on.contains(one) {
+                self.set_status(one);
+            } else if off.contains(one) {
+                // SAFETY: The field is a word that is changed atomically.
+                unsafe { bindings::rct_clear_bit(bit, self.status_word()) };
+            }
+        }
+    }
+
+    /// Sets the status bits that user space wants to be set, if it may.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_change_status_common().
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it wants a bit otherwise that nobody may change, or lower one that stays.
+    pub(crate) fn ask_status(&self, wanted: Status) -> Result {
+        let is = self.status();
+        let never = Status::EXPECTED.with(Status::CONFIRMED).with(Status::DYING);
+        let lowered = is.without(wanted);
+        if is
+            .without(wanted)
+            .with(wanted.without(is))
+            .intersects(never)
+            || lowered.intersects(Status::SEEN_REPLY.with(Status::ASSURED))
+        {
+            return Err(EBUSY);
+        }
+        self.change_status(wanted, Status::default());
+        Ok(())
     }
 
     /// The tuple of packets in a direction. NAT may change that of the replies until confirmation.
@@ -420,6 +471,13 @@ impl Conn {
         unsafe { hash.read_volatile() }
     }
 
+    /// The half of the connection that is in the table for packets in a direction, as the kernel
+    /// knows it.
+    pub(crate) fn tuplehash(&self, dir: Direction) -> *mut bindings::nf_conntrack_tuple_hash {
+        // SAFETY: There is one for each direction.
+        unsafe { &raw mut (*self.ct()).tuplehash[dir.index()] }
+    }
+
     /// Remembers the hash of the key of packets in a direction; by who has the table's locks, or
     /// the only reference.
     pub(crate) fn store_hash(&self, dir: Direction, value: u32) {
@@ -573,6 +631,7 @@ impl Conn {
         if !master.is_null() {
             conn.forget_call();
         }
+        conn.leave_nat();
         if !ext.is_null() {
             conn.drop_help();
             // SAFETY: As above; a connection has a reference to its policy.
@@ -679,7 +738,24 @@ impl Fresh {
         Some(fresh)
     }
 
-    fn conn(&self) -> &Conn {
+    /// Gives it to C, until [`Fresh::from_raw`].
+    pub(crate) fn into_raw(self) -> NonNull<Conn> {
+        let conn = self.0;
+        core::mem::forget(self);
+        conn
+    }
+
+    /// Takes it back from C.
+    ///
+    /// # Safety
+    ///
+    /// It must be from [`Fresh::into_raw`], and have no reference still.
+    pub(crate) unsafe fn from_raw(conn: NonNull<Conn>) -> Self {
+        Self(conn)
+    }
+
+    /// The connection, of which nobody else knows.
+    pub(crate) fn conn(&self) -> &Conn {
         // SAFETY: The connection is initialised as far as the methods used here ask for, and ours.
         unsafe { self.0.as_ref() }
     }
@@ -799,6 +875,18 @@ impl<'a> Candidate<'a> {
             && self.conn.zone().equal(&key.zone, self.dir)
             && self.conn.status().contains(Status::CONFIRMED)
             && self.is_of(key.net)
+    }
+
+    /// Tells whether this is that connection.
+    pub(crate) fn is(&self, conn: &Conn) -> bool {
+        core::ptr::eq(self.conn, conn)
+    }
+
+    /// Tells whether the connection begins with the same packet as another one.
+    pub(crate) fn begins_as(&self, conn: &Conn) -> bool {
+        let original = Direction::Original;
+        self.conn.words(original).same_key(&conn.words(original))
+            && self.conn.zone().equal(&conn.zone(), original)
     }
 
     /// Tells whether the connection is one of a namespace.

@@ -11,13 +11,15 @@
 //!
 //! One lock, `nf_conntrack_expect_lock`, which helpers in C take too, covers the table, the lists
 //! of all masters and the counts. Readers of the table may hold RCU alone. Lock order: the lock of
-//! expectations is taken with no lock of ours held, and nothing is taken under it.
+//! expectations is taken with no lock of ours held, and nothing is taken under it, though ctnetlink
+//! may be told of an event.
 //!
 //! Source: net/netfilter/nf_conntrack_expect.c.
 
 use crate::{
     bindings,
     conn::{
+        event::Asker,
         help::Help,
         Conn, //
     },
@@ -458,10 +460,59 @@ impl Expect {
     }
 }
 
+/// What happened to an expectation, `enum ip_conntrack_expect_events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+enum Event {
+    /// It was entered.
+    New = 0,
+    /// It was removed.
+    Destroy = 1,
+}
+
+#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+impl Expect {
+    /// Tells ctnetlink of an event, if somebody wants to hear of it. The lock is held, or nobody
+    /// else has it.
+    ///
+    /// Source: net/netfilter/nf_conntrack_ecache.c, nf_ct_expect_event_report().
+    fn tell(&self, event: Event, asker: Asker, _held: Held<'_>) {
+        let bit = 1u32 << event as u32;
+        // SAFETY: The field is valid, and does not change in the table.
+        if u32::from(unsafe { (*self.raw()).event_mask }) & bit == 0 {
+            return;
+        }
+        let guard = rcu::read_lock();
+        let listener = self.net().listener(ReadSide::of(&guard));
+        if let Some(function) = listener.and_then(|listener| listener.exp_event) {
+            let item = bindings::nf_exp_event {
+                exp: self.raw(),
+                portid: asker.portid,
+                report: asker.report,
+            };
+            // SAFETY: RCU is held, so the listener is there, and the expectation is the caller's.
+            // What nobody has room for is lost.
+            let _ = unsafe { function(bit, &raw const item) };
+        }
+        drop(guard);
+    }
+}
+
+#[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
+impl Expect {
+    /// Nobody can be told of events.
+    fn tell(&self, _event: Event, _asker: Asker, _held: Held<'_>) {}
+}
+
 /// Removes an expectation from the table, unless it was.
+pub(crate) fn unlink(exp: &Expect, held: Held<'_>) {
+    unlink_for(exp, Asker::NOBODY, held);
+}
+
+/// As [`unlink`], because somebody has asked for it.
 ///
 /// Source: nf_ct_unlink_expect_report().
-pub(crate) fn unlink(exp: &Expect, held: Held<'_>) {
+pub(crate) fn unlink_for(exp: &Expect, asker: Asker, held: Held<'_>) {
     // SAFETY: The lock is held, which covers the link.
     if unsafe { exp.hash_node().as_ref() }.is_alone() {
         return;
@@ -478,6 +529,7 @@ pub(crate) fn unlink(exp: &Expect, held: Held<'_>) {
         netns.expects.fetch_sub(1, Relaxed);
         netns.stats.count(Stat::ExpectDelete);
     }
+    exp.tell(Event::Destroy, asker, held);
     // SAFETY: The table's reference, which was taken when the expectation was entered.
     drop(unsafe { ARef::from_raw(NonNull::from(exp)) });
 }
@@ -575,18 +627,28 @@ pub(crate) fn claim(
 
 /// Enters an expectation into the table, whose master the caller has. Any context.
 ///
-/// Source: nf_ct_expect_related_report().
-///
 /// # Errors
 ///
 /// `ESHUTDOWN` if the master has no helper, `EALREADY` or `EBUSY` if the packet is expected
 /// already, `EMFILE` if there is no room, `EINVAL` if the class is none.
 pub(crate) fn relate(exp: &Expect, flags: u32) -> Result {
+    relate_for(exp, flags, Asker::NOBODY)
+}
+
+/// As [`relate`], because somebody has asked for it.
+///
+/// Source: nf_ct_expect_related_report().
+///
+/// # Errors
+///
+/// As [`relate`].
+pub(crate) fn relate_for(exp: &Expect, flags: u32, asker: Asker) -> Result {
     locked(|held| {
         let help = exp.master().help().ok_or(ESHUTDOWN)?;
         make_place(exp, help, flags, held)?;
         help.count(exp.class(), held);
         enter(exp, help, held);
+        exp.tell(Event::New, asker, held);
         Ok(())
     })
 }
@@ -619,6 +681,8 @@ pub(crate) fn relate_pair(pair: [&Expect; 2], flags: u32) -> Result {
         help.count(second.class(), held);
         enter(first, help, held);
         enter(second, help, held);
+        first.tell(Event::New, Asker::NOBODY, held);
+        second.tell(Event::New, Asker::NOBODY, held);
         Ok(())
     })
 }
@@ -755,9 +819,18 @@ fn remove_of(conn: &Conn, goes: impl Fn(&Expect) -> bool) {
 
 /// Removes the expectations that `goes` is true of, of a namespace or of all. Any context, without
 /// the lock.
+pub(crate) fn remove_if(net: Option<&Net>, goes: impl FnMut(&Expect) -> bool) {
+    remove_if_for(net, Asker::NOBODY, goes);
+}
+
+/// As [`remove_if`], because somebody has asked for it.
 ///
 /// Source: nf_ct_expect_iterate_net() and nf_ct_expect_iterate_destroy().
-pub(crate) fn remove_if(net: Option<&Net>, mut goes: impl FnMut(&Expect) -> bool) {
+pub(crate) fn remove_if_for(
+    net: Option<&Net>,
+    asker: Asker,
+    mut goes: impl FnMut(&Expect) -> bool,
+) {
     // SAFETY: The table is there as long as modules are on top of us.
     let Some(heads) = (unsafe { HEADS.load(Relaxed).as_ref() }) else {
         return;
@@ -769,7 +842,7 @@ pub(crate) fn remove_if(net: Option<&Net>, mut goes: impl FnMut(&Expect) -> bool
                 head.walk::<()>(|node| {
                     let exp = Expect::of_hash_node(node);
                     if net.is_none_or(|net| ptr::eq(net, exp.net())) && goes(exp) {
-                        unlink(exp, held);
+                        unlink_for(exp, asker, held);
                     }
                     ControlFlow::Continue(())
                 })

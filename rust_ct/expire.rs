@@ -77,9 +77,9 @@ pub(crate) fn press() {
 pub(crate) struct Expiry;
 
 impl Job for Expiry {
-    fn run() -> u32 {
+    fn run() -> Option<u32> {
         let mut round = Round::load();
-        match round.step() {
+        Some(match round.step() {
             true => {
                 round.store();
                 1
@@ -90,7 +90,7 @@ impl Job for Expiry {
                 Round::new().store();
                 delay
             }
-        }
+        })
     }
 }
 

@@ -8,12 +8,18 @@
 //!
 //! Each turns pointers into what they stand for, and calls safe code.
 
+mod attributes;
+mod ctnetlink;
 mod expect;
 mod expectfn;
 mod helper;
 mod l4proto;
+mod nat_helper;
 pub(crate) mod param;
 mod rules;
+mod seqadj;
+mod slots;
+mod table;
 #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
 mod timeout;
 
@@ -22,6 +28,7 @@ use crate::{
     confirm,
     conn::{
         self,
+        event::Event,
         Attached,
         Conn,
         Key, //
@@ -187,6 +194,7 @@ unsafe extern "C" fn set_closing(nfct: *mut bindings::nf_conntrack) {
     let timeout = conn.lock().tcp().set_closing(status, &timeouts);
     if let Some(jiffies) = timeout {
         conn.refresh(jiffies);
+        conn.note(Event::ProtoInfo);
     }
 }
 

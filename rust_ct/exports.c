@@ -9,6 +9,7 @@
 #include <linux/netfilter/nf_conntrack_pptp.h>
 #include <linux/netfilter/nf_conntrack_proto_gre.h>
 #include <net/netfilter/nf_conntrack.h>
+#include <net/netfilter/nf_conntrack_acct.h>
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_ecache.h>
 #include <net/netfilter/nf_conntrack_expect.h>
@@ -16,6 +17,7 @@
 #include <net/netfilter/nf_conntrack_helper.h>
 #include <net/netfilter/nf_conntrack_l4proto.h>
 #include <net/netfilter/nf_conntrack_labels.h>
+#include <net/netfilter/nf_conntrack_seqadj.h>
 #include <net/netfilter/nf_conntrack_timeout.h>
 #include <net/netfilter/nf_log.h>
 
@@ -115,6 +117,174 @@ const struct nf_conntrack_l4proto *nf_ct_l4proto_find(u8 l4proto)
 }
 EXPORT_SYMBOL_GPL(nf_ct_l4proto_find);
 
+/* The table. */
+
+unsigned int nf_conntrack_htable_size __read_mostly;
+EXPORT_SYMBOL_GPL(nf_conntrack_htable_size);
+
+struct nf_conntrack_tuple_hash *nf_conntrack_find_get(struct net *net,
+						      const struct nf_conntrack_zone *zone,
+						      const struct nf_conntrack_tuple *tuple)
+{
+	return rust_ct_find_get(net, zone, tuple);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_find_get);
+
+int nf_conntrack_tuple_taken(const struct nf_conntrack_tuple *tuple,
+			     const struct nf_conn *ignored_conntrack)
+{
+	return rust_ct_tuple_taken(tuple, ignored_conntrack);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_tuple_taken);
+
+bool nf_ct_delete(struct nf_conn *ct, u32 portid, int report)
+{
+	return rust_ct_delete(ct, portid, report);
+}
+EXPORT_SYMBOL_GPL(nf_ct_delete);
+
+bool nf_ct_kill_acct(struct nf_conn *ct, enum ip_conntrack_info ctinfo, const struct sk_buff *skb)
+{
+	return rust_ct_kill_acct(ct, ctinfo, skb);
+}
+EXPORT_SYMBOL_GPL(nf_ct_kill_acct);
+
+void nf_ct_acct_add(struct nf_conn *ct, u32 dir, unsigned int packets, unsigned int bytes)
+{
+	rust_ct_acct_add(ct, dir, packets, bytes);
+}
+EXPORT_SYMBOL_GPL(nf_ct_acct_add);
+
+void nf_ct_iterate_cleanup_net(int (*iter)(struct nf_conn *i, void *data),
+			       const struct nf_ct_iter_data *iter_data)
+{
+	rust_ct_iterate_net(iter, iter_data);
+}
+EXPORT_SYMBOL_GPL(nf_ct_iterate_cleanup_net);
+
+void nf_ct_iterate_destroy(int (*iter)(struct nf_conn *i, void *data), void *data)
+{
+	rust_ct_iterate_destroy(iter, data);
+}
+EXPORT_SYMBOL_GPL(nf_ct_iterate_destroy);
+
+void *nf_ct_alloc_hashtable(unsigned int *sizep, int nulls)
+{
+	return rust_ct_alloc_hashtable(sizep, nulls);
+}
+EXPORT_SYMBOL_GPL(nf_ct_alloc_hashtable);
+
+struct hlist_nulls_head *nf_conntrack_hash __read_mostly;
+EXPORT_SYMBOL_GPL(nf_conntrack_hash);
+
+unsigned int nf_conntrack_max __read_mostly;
+EXPORT_SYMBOL_GPL(nf_conntrack_max);
+
+__cacheline_aligned_in_smp spinlock_t nf_conntrack_locks[CONNTRACK_LOCKS];
+EXPORT_SYMBOL_GPL(nf_conntrack_locks);
+
+void nf_conntrack_lock(spinlock_t *lock) __acquires(lock)
+{
+	rust_ct_lock(lock);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_lock);
+
+u32 nf_conntrack_count(const struct net *net)
+{
+	return rust_ct_count(net);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_count);
+
+/* Connections that user space makes and changes. */
+
+struct nf_conn *nf_conntrack_alloc(struct net *net, const struct nf_conntrack_zone *zone,
+				   const struct nf_conntrack_tuple *orig,
+				   const struct nf_conntrack_tuple *repl, gfp_t gfp)
+{
+	return rust_ct_alloc(net, zone, orig, repl) ?: ERR_PTR(-ENOMEM);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_alloc);
+
+void nf_conntrack_free(struct nf_conn *ct)
+{
+	rust_ct_free(ct);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_free);
+
+int nf_conntrack_hash_check_insert(struct nf_conn *ct)
+{
+	return rust_ct_insert(ct);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_hash_check_insert);
+
+void __nf_ct_change_status(struct nf_conn *ct, unsigned long on, unsigned long off)
+{
+	rust_ct_change_status(ct, on, off);
+}
+EXPORT_SYMBOL_GPL(__nf_ct_change_status);
+
+int nf_ct_change_status_common(struct nf_conn *ct, unsigned int status)
+{
+	return rust_ct_ask_status(ct, status);
+}
+EXPORT_SYMBOL_GPL(nf_ct_change_status_common);
+
+int __nf_ct_change_timeout(struct nf_conn *ct, u64 timeout)
+{
+	return rust_ct_change_timeout(ct, timeout);
+}
+EXPORT_SYMBOL_GPL(__nf_ct_change_timeout);
+
+/* Events. */
+
+#ifdef CONFIG_NF_CONNTRACK_EVENTS
+struct nf_conntrack_net_ecache *nf_conn_pernet_ecache(const struct net *net)
+{
+	return rust_ct_untold(net);
+}
+EXPORT_SYMBOL_GPL(nf_conn_pernet_ecache);
+
+void nf_conntrack_register_notifier(struct net *net, const struct nf_ct_event_notifier *nb)
+{
+	rust_ct_set_listener(net, nb);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_register_notifier);
+
+void nf_conntrack_unregister_notifier(struct net *net)
+{
+	rust_ct_set_listener(net, NULL);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_unregister_notifier);
+
+int nf_conntrack_eventmask_report(unsigned int eventmask, struct nf_conn *ct, u32 portid,
+				  int report)
+{
+	return rust_ct_report(eventmask, ct, portid, report);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_eventmask_report);
+#endif
+
+/* Sequence numbers. */
+
+void nf_ct_tcp_seqadj_set(struct sk_buff *skb, struct nf_conn *ct, enum ip_conntrack_info ctinfo,
+			  s32 off)
+{
+	rust_ct_tcp_seqadj_set(skb, ct, ctinfo, off);
+}
+EXPORT_SYMBOL_GPL(nf_ct_tcp_seqadj_set);
+
+int nf_ct_seqadj_init(struct nf_conn *ct, enum ip_conntrack_info ctinfo, s32 off)
+{
+	return rust_ct_seqadj_init(ct, ctinfo, off);
+}
+EXPORT_SYMBOL_GPL(nf_ct_seqadj_init);
+
+int nf_ct_seqadj_set(struct nf_conn *ct, enum ip_conntrack_info ctinfo, __be32 seq, s32 off)
+{
+	return rust_ct_seqadj_set(ct, ctinfo, seq, off);
+}
+EXPORT_SYMBOL_GPL(nf_ct_seqadj_set);
+
 /* Labels. */
 
 #ifdef CONFIG_NF_CONNTRACK_LABELS
@@ -197,7 +367,7 @@ EXPORT_SYMBOL_GPL(nf_ct_expect_put);
 int nf_ct_expect_related_report(struct nf_conntrack_expect *expect, u32 portid, int report,
 				unsigned int flags)
 {
-	return rust_ct_expect_related(expect, flags);
+	return rust_ct_expect_related(expect, portid, report, flags);
 }
 EXPORT_SYMBOL_GPL(nf_ct_expect_related_report);
 
@@ -225,7 +395,7 @@ EXPORT_SYMBOL_GPL(nf_ct_expect_find_get);
 
 void nf_ct_unlink_expect_report(struct nf_conntrack_expect *exp, u32 portid, int report)
 {
-	rust_ct_unlink_expect(exp);
+	rust_ct_unlink_expect(exp, portid, report);
 }
 EXPORT_SYMBOL_GPL(nf_ct_unlink_expect_report);
 
@@ -244,7 +414,7 @@ EXPORT_SYMBOL_GPL(nf_ct_remove_expectations);
 void nf_ct_expect_iterate_destroy(bool (*iter)(struct nf_conntrack_expect *e, void *data),
 				  void *data)
 {
-	rust_ct_expect_iterate(NULL, iter, data);
+	rust_ct_expect_iterate(NULL, iter, data, 0, 0);
 }
 EXPORT_SYMBOL_GPL(nf_ct_expect_iterate_destroy);
 
@@ -252,7 +422,7 @@ void nf_ct_expect_iterate_net(struct net *net,
 			      bool (*iter)(struct nf_conntrack_expect *e, void *data),
 			      void *data, u32 portid, int report)
 {
-	rust_ct_expect_iterate(net, iter, data);
+	rust_ct_expect_iterate(net, iter, data, portid, report);
 }
 EXPORT_SYMBOL_GPL(nf_ct_expect_iterate_net);
 
@@ -362,6 +532,30 @@ void nf_ct_helper_log(struct sk_buff *skb, const struct nf_conn *ct, const char 
 	va_end(args);
 }
 EXPORT_SYMBOL_GPL(nf_ct_helper_log);
+
+void nf_nat_helper_register(struct nf_conntrack_nat_helper *nat)
+{
+	rust_ct_nat_helper_register(nat);
+}
+EXPORT_SYMBOL_GPL(nf_nat_helper_register);
+
+void nf_nat_helper_unregister(struct nf_conntrack_nat_helper *nat)
+{
+	rust_ct_nat_helper_unregister(nat);
+}
+EXPORT_SYMBOL_GPL(nf_nat_helper_unregister);
+
+int nf_nat_helper_try_module_get(const char *name, u16 l3num, u8 protonum)
+{
+	return rust_ct_nat_helper_get(name, l3num, protonum);
+}
+EXPORT_SYMBOL_GPL(nf_nat_helper_try_module_get);
+
+void nf_nat_helper_put(struct nf_conntrack_helper *helper)
+{
+	rust_ct_nat_helper_put(helper);
+}
+EXPORT_SYMBOL_GPL(nf_nat_helper_put);
 
 /* Functions that expectations may have, by name. */
 

@@ -186,6 +186,12 @@ impl Helper {
         text(unsafe { &(*self.raw()).name })
     }
 
+    /// The name of the module that rewrites for NAT what the helper reads, with zeroes behind it.
+    pub(crate) fn nat_module(&self) -> NatModule {
+        // SAFETY: By the type invariant, the name does not change.
+        unsafe { (*self.raw()).nat_mod_name }
+    }
+
     /// The policy of a class.
     pub(crate) fn policy(&self, class: usize) -> Option<&Policy> {
         // SAFETY: By the type invariant, the policies do not change.
@@ -275,6 +281,9 @@ fn refuse(conn: &Conn) -> Verdict {
     Verdict::DROP
 }
 
+/// The name of a module, with zeroes behind it.
+pub(crate) type NatModule = [c_char; bindings::NF_CT_HELPER_NAME_LEN as usize];
+
 /// Writes a text to an array, as far as there is room before the zero at its end.
 pub(crate) fn write_text<const N: usize>(to: &mut [c_char; N], text: impl Iterator<Item = u8>) {
     for (to, byte) in to.iter_mut().take(N - 1).zip(text) {
@@ -284,7 +293,7 @@ pub(crate) fn write_text<const N: usize>(to: &mut [c_char; N], text: impl Iterat
 }
 
 /// The text of an array that ends with a zero, or where the array does.
-fn text(chars: &[c_char]) -> &[u8] {
+pub(crate) fn text(chars: &[c_char]) -> &[u8] {
     let len = chars.iter().position(|c| *c == 0).unwrap_or(chars.len());
     // SAFETY: Characters are bytes, and so many are there.
     unsafe { core::slice::from_raw_parts(chars.as_ptr().cast(), len) }

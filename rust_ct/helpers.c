@@ -11,6 +11,7 @@
 #include <linux/percpu.h>
 #include <linux/proc_fs.h>
 #include <linux/refcount.h>
+#include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/seq_file_net.h>
 #include <linux/slab.h>
@@ -157,9 +158,24 @@ int rct_nla_put_be32(struct sk_buff *skb, int type, __be32 value)
 	return nla_put_be32(skb, type, value);
 }
 
+struct nlattr *rct_nla_nest_start(struct sk_buff *skb, int type)
+{
+	return nla_nest_start(skb, type);
+}
+
+void rct_nla_nest_end(struct sk_buff *skb, struct nlattr *start)
+{
+	nla_nest_end(skb, start);
+}
+
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word)
 {
 	return test_and_set_bit(bit, word);
+}
+
+void rct_clear_bit(unsigned int bit, unsigned long *word)
+{
+	clear_bit(bit, word);
 }
 
 void rct_spin_lock_nested(spinlock_t *lock)
@@ -200,6 +216,16 @@ void *rct_net_generic(const struct net *net, unsigned int id)
 struct net *rct_current_net(void)
 {
 	return current->nsproxy->net_ns;
+}
+
+void rct_walk_nets(void (*f)(struct net *net, void *data), void *data)
+{
+	struct net *net;
+
+	down_read(&net_rwsem);
+	for_each_net(net)
+		f(net, data);
+	up_read(&net_rwsem);
 }
 
 void rct_this_cpu_add(u32 __percpu *counter, u32 value)

@@ -3,6 +3,7 @@
 //! What the tracker keeps for each network namespace.
 
 use crate::{
+    conn::untold::Untold,
     keymap::Keymap,
     stat::COUNT,
     sys::{
@@ -14,6 +15,7 @@ use crate::{
             Slot, //
         },
         proc,
+        shared::machine_max,
         time::Throttle, //
     },
     sysctl::Settings, //
@@ -32,9 +34,6 @@ use kernel::{
 
 /// The states of all namespaces.
 pub(crate) static NETNS: Slot<Netns> = Slot::new();
-
-/// How many connections the machine may hold, `nf_conntrack_max` of the initial namespace.
-pub(crate) static MAX: Atomic<u32> = Atomic::new(0);
 
 /// How many connections may be expected, `nf_conntrack_expect_max`.
 pub(crate) static EXPECT_MAX: Atomic<u32> = Atomic::new(0);
@@ -66,6 +65,9 @@ pub(crate) struct Netns {
     pub(crate) warning: Throttle,
     /// How many connections are expected; written under the lock of expectations.
     pub(crate) expects: Atomic<u32>,
+    /// Connections that are over, of whose end nobody could be told.
+    #[pin]
+    pub(crate) untold: Untold,
     /// The calls of PPTP.
     #[pin]
     pub(crate) keymap: Keymap,
@@ -93,6 +95,7 @@ impl Netns {
             stats: here.counters()?,
             warning: Throttle::new(),
             expects: Atomic::new(0),
+            untold <- Untold::new(),
             keymap <- Keymap::new(),
             hooks_ipv4 <- Set::new(),
             hooks_ipv6 <- Set::new(),
@@ -112,7 +115,7 @@ impl Netns {
         if max > 0 && own > max {
             return Some(Limit::Namespace);
         }
-        (self.machine(own) > MAX.load(Relaxed)).then_some(Limit::Machine)
+        (self.machine(own) > machine_max().load(Relaxed)).then_some(Limit::Machine)
     }
 
     /// Counts a connection whose memory was given back. Any context.
@@ -142,7 +145,7 @@ impl Netns {
         let own = self.connections();
         // A limit below a hundred is so small that making room for each newcomer is enough.
         let near = |count: u32, max: u32| max >= 100 && count >= max / 100 * 95;
-        near(own, self.max.load(Relaxed)) || near(self.machine(own), MAX.load(Relaxed))
+        near(own, self.max.load(Relaxed)) || near(self.machine(own), machine_max().load(Relaxed))
     }
 
     /// How many connections there are, confirmed or not.

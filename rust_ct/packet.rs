@@ -8,6 +8,7 @@ use crate::{
     begin,
     conn::{
         self,
+        event::Event,
         Attached,
         Beginning,
         Conn,
@@ -192,6 +193,14 @@ pub(crate) fn tuple(skb: &Skb, family: Family) -> Option<Tuple> {
     Tuple::from_packet(&bytes, nhoff, family, &l4).ok()
 }
 
+/// The sequence number of the segment in a packet; `None` if there is none. Any context.
+pub(crate) fn sequence_number(skb: &Skb, family: Family) -> Option<u32> {
+    const SEQ: u32 = 4;
+    let bytes = Bytes::at(skb, Place::PostRouting);
+    let at = bytes.l4(family)?.offset.checked_add(SEQ)?;
+    Some(u32::from_be_bytes(bytes.read(at)?))
+}
+
 /// What becomes of a packet whose connection was not found, or does not want it.
 fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict {
     let stats = &netns.stats;
@@ -351,8 +360,8 @@ impl Arrival<'_> {
         };
         let lookup = lookup.unwrap_or(error.lookup);
         let key = Key::new(&lookup, zone, self.state.net());
-        let (conn, dir) = self
-            .lookup(&key, zone)
+        let (conn, dir) = TABLE
+            .find_either(&key, self.state.rcu())
             .ok_or(Refusal::Error(Reason::IcmpErrorUnknown))?;
         if !error.is_addressed_to(&conn.tuple(dir)) {
             return Err(Refusal::Error(Reason::IcmpErrorAddress));
@@ -362,23 +371,6 @@ impl Arrival<'_> {
             Direction::Reply => CtInfo::RelatedReply,
         };
         Ok(Some(Found::Conn(conn, info)))
-    }
-
-    /// Finds the connection with a key, whichever direction the packet goes in.
-    fn lookup(&self, key: &Key<'_>, zone: Zone) -> Option<(ARef<Conn>, Direction)> {
-        let rcu = self.state.rcu();
-        TABLE
-            .find(key, key.hash(Direction::Original), rcu)
-            .or_else(|| self.lookup_reply(key, zone))
-    }
-
-    /// Finds the connection in whose reply direction the packet goes, where its zone has another
-    /// number.
-    fn lookup_reply(&self, key: &Key<'_>, zone: Zone) -> Option<(ARef<Conn>, Direction)> {
-        if zone.id(Direction::Original) == zone.id(Direction::Reply) {
-            return None;
-        }
-        TABLE.find(key, key.hash(Direction::Reply), self.state.rcu())
     }
 
     /// Finds the connection with a tuple, or makes it.
@@ -397,7 +389,7 @@ impl Arrival<'_> {
         if let Some(found) = TABLE.find(&key, hash, rcu) {
             return Ok(found);
         }
-        if let Some(found) = self.lookup_reply(&key, zone) {
+        if let Some(found) = TABLE.find_reply(&key, rcu) {
             return Ok(found);
         }
 
@@ -435,8 +427,11 @@ impl Arrival<'_> {
             remark(netns, self.skb, self.state, reason);
         }
         // A chunk of SCTP may have done this, also if a later one makes the packet INVALID.
-        if outcome.assured && !input.assured() {
-            conn.set_status(Status::ASSURED);
+        if outcome.protoinfo_changed {
+            conn.note(Event::ProtoInfo);
+        }
+        if outcome.assured && !input.assured() && conn.set_status(Status::ASSURED) {
+            conn.note(Event::Assured);
         }
         match outcome.action {
             Action::Invalid(reason) => return Err(Refusal::Invalid(reason)),
@@ -453,8 +448,9 @@ impl Arrival<'_> {
                 conn.account(input.dir(), self.skb.len());
             }
         }
-        if info == CtInfo::EstablishedReply && !input.seen_reply() {
-            conn.set_status(Status::SEEN_REPLY);
+        let first_reply = info == CtInfo::EstablishedReply && !input.seen_reply();
+        if first_reply && conn.set_status(Status::SEEN_REPLY) {
+            conn.note(Event::Reply);
         }
         Ok(Judged::Passes)
     }
@@ -470,7 +466,7 @@ impl Arrival<'_> {
                 let env = tcp::Env {
                     tuning: &tcp_tuning(net),
                     timeouts: &conn.policy(rcu).unwrap_or_else(|| net.tcp_timeouts()),
-                    synproxy: false,
+                    synproxy: conn.is_proxied(),
                     seqadj: locked.shift(input.dir().other()),
                 };
                 tcp::track(locked.tcp(), &segment, input, &env)

@@ -12,12 +12,12 @@ use crate::{
     },
     netns::{
         EXPECT_MAX,
-        MAX,
         NETNS, //
     },
     sys::{
         memory,
-        net::Net, //
+        net::Net,
+        shared::machine_max, //
     },
     table::{
         self,
@@ -112,7 +112,7 @@ pub(crate) fn set_max(text: &CStr) -> Result {
         return Err(EINVAL);
     };
     if LOADED.load(Relaxed) {
-        MAX.store(max, Relaxed);
+        machine_max().store(max, Relaxed);
     } else {
         WANTED_MAX.store(max, Relaxed);
     }
@@ -121,7 +121,7 @@ pub(crate) fn set_max(text: &CStr) -> Result {
 
 /// The value of `max`: how many connections the machine may hold.
 pub(crate) fn max() -> u32 {
-    MAX.load(Relaxed)
+    machine_max().load(Relaxed)
 }
 
 /// How many connections a namespace may hold: its own limit, or the machine's if it has none.
@@ -137,7 +137,7 @@ pub(crate) fn max_of(net: &Net) -> u32 {
 /// Sets the limit of a namespace; that of the initial one is the machine's.
 pub(crate) fn set_max_of(net: &Net, max: u32) {
     if net.is_init() {
-        MAX.store(max, Relaxed);
+        machine_max().store(max, Relaxed);
     } else if let Some(netns) = NETNS.get(net) {
         netns.max.store(max, Relaxed);
     }
@@ -220,7 +220,7 @@ pub(crate) fn settle() -> u32 {
     } else {
         size.saturating_mul(factor).min(i32::MAX as u32)
     };
-    MAX.store(max, Relaxed);
+    machine_max().store(max, Relaxed);
     // Four for each 256 buckets of the table, which is rounded up; see nf_conntrack_expect_init().
     EXPECT_MAX.store(size.div_ceil(512).saturating_mul(8), Relaxed);
     size

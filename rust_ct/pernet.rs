@@ -82,6 +82,8 @@ impl PerNet for Netns {
         let mut warned = false;
         while self.connections() > 0 {
             TABLE.kill_all(Some(net));
+            // Nobody listens any more.
+            self.untold.retry();
             if !warned && time::now().wrapping_sub(began) >= PATIENCE {
                 pr_warn!(
                     "netns {}: waiting for {} connections that packets still hold\n",

@@ -65,6 +65,7 @@ struct RustCt {
     _writable: param::Writable,
     _proc: [sys::proc::Symlink; 3],
     _expiry: sys::work::Running<expire::Expiry>,
+    _retry: sys::work::Running<conn::untold::Retry>,
     _netns: sys::pernet::Registration<netns::Netns>,
     _tracker: sys::hook::Tracker,
     _helpers: helper::own::Registered,
@@ -86,15 +87,17 @@ impl kernel::Module for RustCt {
         let tracker = sys::hook::Tracker::publish(&export::CT_HOOK).inspect_err(|_| {
             pr_err!("another connection tracker is loaded: unload it first (rmmod nf_conntrack)\n")
         })?;
+        let retry = conn::untold::WORKER.start(None)?;
         let netns = netns::NETNS.register()?;
         let this = Self {
-            _expiry: expire::WORKER.start(sys::time::HZ)?,
+            _expiry: expire::WORKER.start(Some(sys::time::HZ))?,
             _writable: param::Writable::new(),
             _proc: [
                 sys::proc::Symlink::create(c"rust_ct", c"net/nf_conntrack")?,
                 sys::proc::Symlink::create(c"rust_ct_expect", c"net/nf_conntrack_expect")?,
                 sys::proc::Symlink::create(c"rust_ct_stat", c"net/stat/rust_ct")?,
             ],
+            _retry: retry,
             _netns: netns,
             _tracker: tracker,
             _helpers: helpers,

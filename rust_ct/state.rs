@@ -94,6 +94,23 @@ impl Status {
     /// Handled by hardware.
     pub(crate) const HW_OFFLOAD: Self = Self(1 << 15);
 
+    /// Bits that only the tracker, or NAT, may change (`IPS_UNCHANGEABLE_MASK`).
+    pub(crate) const UNCHANGEABLE: Self = Self::EXPECTED
+        .with(Self::CONFIRMED)
+        .with(Self::SRC_NAT)
+        .with(Self::DST_NAT)
+        .with(Self::SEQ_ADJUST)
+        .with(Self::SRC_NAT_DONE)
+        .with(Self::DST_NAT_DONE)
+        .with(Self::DYING)
+        .with(Self::TEMPLATE)
+        .with(Self::NAT_CLASH)
+        .with(Self::OFFLOAD)
+        .with(Self::HW_OFFLOAD);
+
+    /// How many bits there are (`__IPS_MAX_BIT`).
+    pub(crate) const BITS: u32 = 16;
+
     /// A snapshot with the bits of the kernel's status word.
     pub(crate) const fn from_bits(bits: u64) -> Self {
         Self(bits)
@@ -112,6 +129,11 @@ impl Status {
     /// Tells whether any bit of `other` is set.
     pub(crate) const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// The bits but those of `other`.
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// The bits of both.

@@ -18,8 +18,10 @@
 use crate::{
     bindings,
     conn::{
+        event::Asker,
         Candidate,
         Conn,
+        Fresh,
         Key, //
     },
     expect,
@@ -39,7 +41,10 @@ use crate::{
         },
         rcu::ReadSide, //
     },
-    tuple::Direction, //
+    tuple::{
+        Direction,
+        Tuple, //
+    },
 };
 use core::{
     ops::ControlFlow,
@@ -64,8 +69,8 @@ use kernel::{
     },
 };
 
-/// How many locks the buckets share.
-pub(crate) const LOCKS: usize = 1024;
+/// How many locks the buckets share. They are `nf_conntrack_locks`, which ctnetlink takes too.
+pub(crate) const LOCKS: usize = bindings::CONNTRACK_LOCKS as usize;
 
 /// Buckets come in multiples of this number, a page full of them and a power of two.
 const STEP: u32 = 512;
@@ -107,6 +112,17 @@ impl Buckets {
             heads.push(Head::new(i), GFP_KERNEL)?;
         }
         Ok(KBox::new(Self { heads, size }, GFP_KERNEL)?)
+    }
+
+    /// Makes them those that other modules see. All locks are held, or nobody is there yet.
+    fn show(&self) {
+        // SAFETY: The variables are ours. Other modules read them with the lock of a bucket held,
+        // or the number alone.
+        unsafe {
+            (&raw mut bindings::nf_conntrack_hash)
+                .write_volatile(self.heads.as_ptr().cast_mut().cast());
+            (&raw mut bindings::nf_conntrack_htable_size).write_volatile(self.size);
+        }
     }
 
     /// The number of the bucket of a hash, as reciprocal_scale().
@@ -236,7 +252,7 @@ impl Table {
     const fn new() -> Self {
         Self {
             buckets: Atomic::new(ptr::null_mut()),
-            locks: Locks::new(),
+            locks: Locks::new(&raw mut bindings::nf_conntrack_locks),
             used: Atomic::new(false),
             moving: Atomic::new(false),
         }
@@ -259,6 +275,7 @@ impl Table {
                 .init(c"rust_ct_bucket", kernel::static_lock_class!());
             WALK.init();
         }
+        buckets.show();
         self.buckets.store(KBox::into_raw(buckets), Release);
         Ok(SetUp { table: self })
     }
@@ -302,19 +319,87 @@ impl Table {
         hash: u32,
         rcu: ReadSide<'_>,
     ) -> Option<(ARef<Conn>, Direction)> {
+        self.search(key.net, hash, rcu, |candidate| {
+            self.examine(candidate, key, rcu)
+        })
+    }
+
+    /// As [`Table::find`], whichever direction the packets with the key go in, where the number of
+    /// its zone is another one in each.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_find_get().
+    pub(crate) fn find_either(
+        &self,
+        key: &Key<'_>,
+        rcu: ReadSide<'_>,
+    ) -> Option<(ARef<Conn>, Direction)> {
+        self.find(key, key.hash(Direction::Original), rcu)
+            .or_else(|| self.find_reply(key, rcu))
+    }
+
+    /// As [`Table::find`], for packets in the reply direction, if the number of the key's zone is
+    /// another one there.
+    pub(crate) fn find_reply(
+        &self,
+        key: &Key<'_>,
+        rcu: ReadSide<'_>,
+    ) -> Option<(ARef<Conn>, Direction)> {
+        if !key.has_other_reply() {
+            return None;
+        }
+        self.find(key, key.hash(Direction::Reply), rcu)
+    }
+
+    /// Tells whether a connection of the table has packets with `reply`, a tuple that the answers
+    /// to `conn` might get. One that begins with the same packet as `conn` does not count: it is
+    /// the same connection, of which two packets came at once, and confirmation knows what to do.
+    /// Any context.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_tuple_taken().
+    pub(crate) fn is_taken(&self, reply: &Tuple, conn: &Conn, rcu: ReadSide<'_>) -> bool {
+        let key = Key::new(reply, conn.zone(), conn.net());
+        let hash = key.hash(Direction::Reply);
+        let taken = self.search(key.net, hash, rcu, |candidate| {
+            if candidate.is(conn) {
+                ControlFlow::Continue(())
+            } else if candidate.is_expired() {
+                self.remove_overdue(candidate, rcu);
+                ControlFlow::Continue(())
+            } else if candidate.matches(&key) && !candidate.begins_as(conn) {
+                ControlFlow::Break(Some(()))
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        if let (Some(()), Some(netns)) = (taken, conn.netns()) {
+            netns.stats.count(Stat::Found);
+        }
+        taken.is_some()
+    }
+
+    /// Calls `f` for each connection in the bucket of a hash until it breaks: with what was found,
+    /// or with nothing, to begin anew. Begins anew too where it may have missed one.
+    #[inline]
+    fn search<R>(
+        &self,
+        net: &Net,
+        hash: u32,
+        _rcu: ReadSide<'_>,
+        mut f: impl FnMut(Candidate<'_>) -> ControlFlow<Option<R>>,
+    ) -> Option<R> {
         loop {
             // SAFETY: RCU is held.
             let buckets = unsafe { self.buckets()? };
             let bucket = buckets.bucket(buckets.index(hash))?;
             // SAFETY: RCU is held.
-            match unsafe { bucket.walk(|candidate| self.examine(candidate, key, rcu)) } {
+            match unsafe { bucket.walk(&mut f) } {
                 Some(ControlFlow::Break(Some(found))) => return Some(found),
                 // Not there, unless it is being moved to where we did not look.
                 Some(ControlFlow::Continue(())) if !self.is_stale(buckets) => return None,
                 Some(ControlFlow::Continue(())) => core::hint::spin_loop(),
                 // It was reused while we looked at it, or led us astray.
                 Some(ControlFlow::Break(None)) | None => {
-                    if let Some(netns) = NETNS.get(key.net) {
+                    if let Some(netns) = NETNS.get(net) {
                         netns.stats.count(Stat::SearchRestart);
                     }
                 }
@@ -368,6 +453,60 @@ impl Table {
         }
     }
 
+    /// Takes one of the locks of the buckets, after whoever holds them all. Softirqs are off.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_lock().
+    ///
+    /// # Safety
+    ///
+    /// `lock` must be one of them, and the caller gives it back.
+    pub(crate) unsafe fn take_lock(&self, lock: *mut bindings::spinlock_t) {
+        // SAFETY: By the contract.
+        unsafe { self.locks.take(lock) };
+    }
+
+    /// Enters a connection that user space has made, and which has no reference yet: then it has
+    /// one, the caller's, beside the table's. Any context.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_hash_check_insert().
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if there is one with one of its tuples, `ENOSPC` if its bucket is too crowded;
+    /// then it has no reference.
+    pub(crate) fn insert(&self, fresh: Fresh) -> Result<ARef<Conn>, (Fresh, Error)> {
+        let conn = fresh.conn();
+        let hash = |dir| conn.key(dir).hash(dir);
+        let (original, reply) = (hash(Direction::Original), hash(Direction::Reply));
+        let Some(pair) = self.lock_pair(original, reply) else {
+            return Err((fresh, ENOENT));
+        };
+        match pair.place(conn) {
+            Place::Free => {
+                conn.store_hash(Direction::Original, original);
+                conn.store_hash(Direction::Reply, reply);
+                let conn = fresh.publish();
+                pair.enter(&conn);
+                drop(pair);
+                if let Some(netns) = conn.netns() {
+                    netns.stats.count(Stat::Insert);
+                }
+                Ok(conn)
+            }
+            Place::Taken(_) => {
+                drop(pair);
+                Err((fresh, EEXIST))
+            }
+            Place::Crowded => {
+                if let Some(netns) = conn.netns() {
+                    netns.stats.count(Stat::ChainTooLong);
+                }
+                drop(pair);
+                Err((fresh, ENOSPC))
+            }
+        }
+    }
+
     /// Takes the locks of the buckets of two hashes.
     #[inline]
     pub(crate) fn lock_pair(&self, original: u32, reply: u32) -> Option<Pair<'_>> {
@@ -393,15 +532,38 @@ impl Table {
 
     /// Removes a connection from the table, and gives the table's reference back. Tells whether it
     /// was us who removed it. Any context, with none of the table's locks held.
+    pub(crate) fn kill(&self, conn: &Conn) -> bool {
+        self.kill_for(conn, Asker::NOBODY)
+    }
+
+    /// As [`Table::kill`], because somebody has asked for it. If nobody can be told of the
+    /// connection's end, it is out of the table, but is kept until somebody can.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_delete().
-    pub(crate) fn kill(&self, conn: &Conn) -> bool {
+    pub(crate) fn kill_for(&self, conn: &Conn, asker: Asker) -> bool {
         // The one who sets the bit removes it.
         if !conn.set_status(Status::DYING) {
             return false;
         }
         conn.note_stop();
+        let told = conn.tell_end(asker);
         conn.leave_helper();
+        if !self.take_out(conn) {
+            return false;
+        }
+        expect::remove_all(conn);
+        // SAFETY: The table's reference, which was taken when the connection was entered.
+        let last = unsafe { ARef::from_raw(ptr::NonNull::from(conn)) };
+        if told {
+            drop(last);
+        } else {
+            Conn::wait_untold(last);
+        }
+        told
+    }
+
+    /// Takes a connection that is dying out of its lists; tells whether it was in them.
+    fn take_out(&self, conn: &Conn) -> bool {
         let hash = |dir| conn.hash(dir);
         let Some(pair) = self.lock_pair(hash(Direction::Original), hash(Direction::Reply)) else {
             return false;
@@ -416,9 +578,6 @@ impl Table {
             unsafe { Node::remove(conn.node(dir)) };
         }
         drop(pair);
-        expect::remove_all(conn);
-        // SAFETY: The table's reference, which was taken when the connection was entered.
-        drop(unsafe { ARef::from_raw(ptr::NonNull::from(conn)) });
         true
     }
 
@@ -597,6 +756,7 @@ impl Table {
                 }
             }
         }
+        new.show();
         let old = self.buckets.xchg(KBox::into_raw(new), Full);
         self.moving.store(false, Release);
         drop(locks);
@@ -640,7 +800,7 @@ impl Pair<'_> {
             (Direction::Original, self.original),
             (Direction::Reply, self.reply),
         ] {
-            match self.search(&conn.key(dir), index, limit) {
+            match self.look_for(&conn.key(dir), index, limit) {
                 Place::Free => (),
                 obstacle => return obstacle,
             }
@@ -650,13 +810,13 @@ impl Pair<'_> {
 
     /// The connection that has the tuple of the replies to `conn`.
     pub(crate) fn reply_taken(&self, conn: &Conn) -> Option<Candidate<'_>> {
-        match self.search(&conn.key(Direction::Reply), self.reply, u32::MAX) {
+        match self.look_for(&conn.key(Direction::Reply), self.reply, u32::MAX) {
             Place::Taken(candidate) => Some(candidate),
             _ => None,
         }
     }
 
-    fn search(&self, key: &Key<'_>, index: usize, limit: u32) -> Place<'_> {
+    fn look_for(&self, key: &Key<'_>, index: usize, limit: u32) -> Place<'_> {
         let Some(bucket) = self.buckets.bucket(index) else {
             return Place::Crowded;
         };

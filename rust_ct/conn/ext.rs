@@ -182,15 +182,15 @@ impl Accounting {
         )
     }
 
-    /// Counts a packet of so many bytes. Any context.
+    /// Counts packets of so many bytes. Any context.
     #[inline]
-    fn add(&self, dir: Direction, bytes: u32) {
+    fn add(&self, dir: Direction, packets: u32, bytes: u32) {
         let [original, reply] = &self.0;
         let counter = match dir {
             Direction::Original => original,
             Direction::Reply => reply,
         };
-        counter.packets.add(1, Relaxed);
+        counter.packets.add(packets.into(), Relaxed);
         counter.bytes.add(bytes.into(), Relaxed);
     }
 }
@@ -596,9 +596,30 @@ impl Conn {
     /// Counts a packet of so many bytes, if packets are counted. Any context.
     #[inline]
     pub(crate) fn account(&self, dir: Direction, bytes: u32) {
+        self.account_many(dir, 1, bytes);
+    }
+
+    /// As [`Conn::account`], for packets that together have so many bytes.
+    #[inline]
+    pub(crate) fn account_many(&self, dir: Direction, packets: u32, bytes: u32) {
         if let Some(accounting) = self.accounting() {
-            accounting.add(dir, bytes);
+            accounting.add(dir, packets, bytes);
         }
+    }
+
+    /// Tells whether the connection goes through a SYN proxy, or a template wants that of its
+    /// connections.
+    #[cfg(CONFIG_NETFILTER_SYNPROXY)]
+    #[inline]
+    pub(crate) fn is_proxied(&self) -> bool {
+        self.extension(Kind::SynProxy).is_some()
+    }
+
+    /// There is no SYN proxy.
+    #[cfg(not(CONFIG_NETFILTER_SYNPROXY))]
+    #[inline]
+    pub(crate) fn is_proxied(&self) -> bool {
+        false
     }
 
     #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]

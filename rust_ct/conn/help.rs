@@ -133,6 +133,14 @@ impl Conn {
         self.help()?.helper(rcu)
     }
 
+    /// Tells whether the connection has a helper.
+    pub(crate) fn has_helper(&self) -> bool {
+        let guard = rcu::read_lock();
+        let has = self.helper(ReadSide::of(&guard)).is_some();
+        drop(guard);
+        has
+    }
+
     /// Adds the extension to a connection or template that nobody else has yet. `None` if it has
     /// it, or there is no memory.
     ///

@@ -4,9 +4,12 @@
 //!
 //! Source: net/netfilter/nf_conntrack_labels.c.
 
-#[cfg(CONFIG_NF_CONNTRACK_LABELS)]
-use crate::conn::ext::Kind;
 use crate::conn::Conn;
+#[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+use crate::conn::{
+    event::Event,
+    ext::Kind, //
+};
 use kernel::prelude::*;
 #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
 use kernel::sync::atomic::{
@@ -27,13 +30,27 @@ impl Conn {
     #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
     pub(crate) fn replace_labels(&self, words: &[(u32, u32); WORDS]) -> Result {
         let labels = self.extension(Kind::Labels).ok_or(ENOSPC)?.cast::<u32>();
+        let mut changed = false;
         for (i, (mask, value)) in words.iter().enumerate() {
             // SAFETY: The extension is so many words, which everybody changes atomically.
             let word = unsafe { Atomic::from_ptr(labels.as_ptr().add(i)) };
             let mut old = word.load(kernel::sync::atomic::Relaxed);
-            while let Err(seen) = word.cmpxchg(old, (old & !mask) ^ value, Full) {
-                old = seen;
+            loop {
+                let new = (old & !mask) ^ value;
+                if new == old {
+                    break;
+                }
+                match word.cmpxchg(old, new, Full) {
+                    Ok(_) => {
+                        changed = true;
+                        break;
+                    }
+                    Err(seen) => old = seen,
+                }
             }
+        }
+        if changed {
+            self.note(Event::Label);
         }
         Ok(())
     }

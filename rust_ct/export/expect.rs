@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     bindings,
+    conn::event::Asker,
     expect::{
         self,
         Expect,
@@ -117,7 +118,7 @@ unsafe extern "C" fn rust_ct_expect_put(exp: *mut bindings::nf_conntrack_expect)
     }
 }
 
-/// nf_ct_expect_related_report(): see [`expect::relate`].
+/// nf_ct_expect_related_report(): see [`expect::relate_for`].
 ///
 /// # Safety
 ///
@@ -125,11 +126,13 @@ unsafe extern "C" fn rust_ct_expect_put(exp: *mut bindings::nf_conntrack_expect)
 #[no_mangle]
 unsafe extern "C" fn rust_ct_expect_related(
     exp: *mut bindings::nf_conntrack_expect,
+    portid: u32,
+    report: c_int,
     flags: c_uint,
 ) -> c_int {
     // SAFETY: The caller vouches for the expectation.
     let exp = unsafe { expectation(exp) };
-    from_result(|| expect::relate(exp, flags).map(|()| 0))
+    from_result(|| expect::relate_for(exp, flags, Asker { portid, report }).map(|()| 0))
 }
 
 /// nf_ct_expect_related_pair(): see [`expect::relate_pair`].
@@ -196,15 +199,20 @@ unsafe extern "C" fn rust_ct_expect_find_get(
     found.map_or(ptr::null_mut(), |exp| ARef::into_raw(exp).as_ptr().cast())
 }
 
-/// nf_ct_unlink_expect_report(): see [`expect::unlink`].
+/// nf_ct_unlink_expect_report(): see [`expect::unlink_for`].
 ///
 /// # Safety
 ///
 /// Called from C with the lock of expectations held, and an expectation that is kept by it.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_unlink_expect(exp: *mut bindings::nf_conntrack_expect) {
+unsafe extern "C" fn rust_ct_unlink_expect(
+    exp: *mut bindings::nf_conntrack_expect,
+    portid: u32,
+    report: c_int,
+) {
+    let asker = Asker { portid, report };
     // SAFETY: The caller vouches for the expectation, and for the lock.
-    unsafe { expect::unlink(expectation(exp), Held::assume()) };
+    unsafe { expect::unlink_for(expectation(exp), asker, Held::assume()) };
 }
 
 /// nf_ct_unexpect_related(): see [`Expect::give_up`].
@@ -233,7 +241,7 @@ unsafe extern "C" fn rust_ct_remove_expectations(ct: *mut bindings::nf_conn) {
 type Iter = unsafe extern "C" fn(*mut bindings::nf_conntrack_expect, *mut c_void) -> bool;
 
 /// nf_ct_expect_iterate_net() and nf_ct_expect_iterate_destroy(), where `net` is null: see
-/// [`expect::remove_if`].
+/// [`expect::remove_if_for`].
 ///
 /// # Safety
 ///
@@ -244,9 +252,12 @@ unsafe extern "C" fn rust_ct_expect_iterate(
     net: *mut bindings::net,
     iter: Iter,
     data: *mut c_void,
+    portid: u32,
+    report: c_int,
 ) {
     // SAFETY: The caller vouches for the namespace.
     let net = (!net.is_null()).then(|| unsafe { Net::from_raw(net) });
+    let asker = Asker { portid, report };
     // SAFETY: The caller vouches for function and data.
-    expect::remove_if(net, |exp| unsafe { iter(raw(Some(exp)), data) });
+    expect::remove_if_for(net, asker, |exp| unsafe { iter(raw(Some(exp)), data) });
 }

@@ -5,31 +5,26 @@
 //!
 //! Source: net/netfilter/nf_conntrack_helper.c, nf_ct_helper_expectfn_register() and its like.
 
+use super::slots::{
+    Slots,
+    MOST, //
+};
 use crate::{
     bindings,
     expect, //
 };
-use core::ptr;
 use kernel::{
     ffi::{
         c_char,
         c_void, //
     },
-    prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed, //
-    },
+    prelude::*, //
 };
 
 type Raw = bindings::nf_ct_helper_expectfn;
 
-/// How many there may be; the kernel has five.
-const MOST: usize = 16;
-
-/// Those that are registered. Who takes one away waits for a grace period before it is freed.
-static REGISTERED: [Atomic<*mut Raw>; MOST] = [const { Atomic::new(ptr::null_mut()) }; MOST];
+/// Those that are registered.
+static REGISTERED: Slots<Raw> = Slots::new();
 
 /// nf_ct_helper_expectfn_register().
 ///
@@ -38,8 +33,8 @@ static REGISTERED: [Atomic<*mut Raw>; MOST] = [const { Atomic::new(ptr::null_mut
 /// Called from C with what is there until a grace period after it is unregistered.
 #[no_mangle]
 unsafe extern "C" fn rust_ct_expectfn_register(expectfn: *mut Raw) {
-    let mut slots = REGISTERED.iter();
-    if !slots.any(|slot| slot.cmpxchg(ptr::null_mut(), expectfn, Full).is_ok()) {
+    // SAFETY: By the contract.
+    if !unsafe { REGISTERED.add(expectfn) } {
         pr_warn!("no more than {MOST} functions of expectations can be registered\n");
     }
 }
@@ -51,8 +46,7 @@ unsafe extern "C" fn rust_ct_expectfn_register(expectfn: *mut Raw) {
 /// Called from C; the pointer is compared only.
 #[no_mangle]
 unsafe extern "C" fn rust_ct_expectfn_unregister(expectfn: *mut Raw) {
-    let mut slots = REGISTERED.iter();
-    slots.any(|slot| slot.cmpxchg(expectfn, ptr::null_mut(), Full).is_ok());
+    REGISTERED.remove(expectfn);
 }
 
 /// nf_ct_helper_expectfn_destroy(): what has that function is expected no more.
@@ -67,14 +61,6 @@ unsafe extern "C" fn rust_ct_expectfn_destroy(expectfn: *const Raw) {
     expect::remove_if(None, |exp| exp.function() == function);
 }
 
-/// The first one that is registered of which `is_it` is true. RCU is held.
-fn find(is_it: impl Fn(&Raw) -> bool) -> *mut Raw {
-    let mut registered = REGISTERED.iter().map(|slot| slot.load(Relaxed));
-    // SAFETY: What is registered is there until a grace period after it was taken away.
-    let found = registered.find(|expectfn| unsafe { expectfn.as_ref() }.is_some_and(&is_it));
-    found.unwrap_or(ptr::null_mut())
-}
-
 /// nf_ct_helper_expectfn_find_by_name().
 ///
 /// # Safety
@@ -85,7 +71,7 @@ unsafe extern "C" fn rust_ct_expectfn_of_name(name: *const c_char) -> *mut Raw {
     // SAFETY: The caller vouches for the string, and who has registered for the names.
     unsafe {
         let name = CStr::from_char_ptr(name);
-        find(|expectfn| CStr::from_char_ptr(expectfn.name) == name)
+        REGISTERED.find(|expectfn| CStr::from_char_ptr(expectfn.name) == name)
     }
 }
 
@@ -96,5 +82,5 @@ unsafe extern "C" fn rust_ct_expectfn_of_name(name: *const c_char) -> *mut Raw {
 /// Called from C under RCU; the function is compared only.
 #[no_mangle]
 unsafe extern "C" fn rust_ct_expectfn_of_symbol(symbol: *const c_void) -> *mut Raw {
-    find(|expectfn| expectfn.expectfn.map_or(0, |f| f as usize) == symbol.addr())
+    REGISTERED.find(|expectfn| expectfn.expectfn.map_or(0, |f| f as usize) == symbol.addr())
 }

@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The kernel's description of each protocol, `struct nf_conntrack_l4proto`, as far as modules on
-//! top of us read it: number, behaviour in a clash, and how a timeout policy is told by netlink.
+//! top of us read it: number, behaviour in a clash, and how netlink tells of a timeout policy, and
+//! of what is the protocol's own ([`super::attributes`]).
 //!
 //! Source: net/netfilter/nf_conntrack_proto_*.c, *_timeout_nlattr_to_obj() and
 //! *_timeout_obj_to_nlattr().
 
+use super::attributes::{
+    self,
+    V4,
+    V6, //
+};
 use crate::{
     bindings,
     l4proto,
@@ -227,6 +233,27 @@ impl Description {
         new.ctnl_timeout.obj_size = (P::LEN * size_of::<u32>()) as u16;
         new.ctnl_timeout.nlattr_max = P::SLOTS.len() as u16;
         new.ctnl_timeout.nla_policy = (&raw const ATTRIBUTES.0).cast();
+        match P::PROTO {
+            ipproto::TCP | ipproto::UDP | ipproto::SCTP | ipproto::GRE => {
+                attributes::describe_ports(&mut new);
+            }
+            ipproto::ICMP => attributes::describe_icmp::<V4>(&mut new),
+            ipproto::ICMPV6 => attributes::describe_icmp::<V6>(&mut new),
+            _ => (),
+        }
+        match P::PROTO {
+            ipproto::TCP => {
+                new.nlattr_size = attributes::SIZE_OF_TCP;
+                new.to_nlattr = Some(attributes::tell_tcp);
+                new.from_nlattr = Some(attributes::parse_tcp);
+            }
+            ipproto::SCTP => {
+                new.nlattr_size = attributes::SIZE_OF_SCTP;
+                new.to_nlattr = Some(attributes::tell_sctp);
+                new.from_nlattr = Some(attributes::parse_sctp);
+            }
+            _ => (),
+        }
         Self(new)
     }
 }

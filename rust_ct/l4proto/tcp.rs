@@ -278,6 +278,27 @@ pub(crate) struct SeqAdj {
 }
 
 impl SeqAdj {
+    /// Notes that what follows the segment with a sequence number is shifted by so many bytes more:
+    /// the data of the segment has become so much longer. A retransmission of it is no second
+    /// change.
+    ///
+    /// Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seqadj_set().
+    pub(crate) const fn shift_from(&mut self, seq: u32, by: i32) {
+        if self.offset_before == self.offset_after || before(self.correction_pos, seq) {
+            self.correction_pos = seq;
+            self.offset_before = self.offset_after;
+            self.offset_after = self.offset_after.wrapping_add(by);
+        }
+    }
+
+    /// Shifts everything by so many bytes, from the beginning on.
+    ///
+    /// Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seqadj_init().
+    pub(crate) const fn shift_all(&mut self, by: i32) {
+        self.offset_before = by;
+        self.offset_after = by;
+    }
+
     /// The shift at an acknowledgment number, which counts the shift already
     /// (nf_ct_seq_adjust() in net/netfilter/nf_conntrack_seqadj.c).
     pub(crate) const fn offset_of_ack(&self, ack: u32) -> u32 {

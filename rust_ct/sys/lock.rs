@@ -112,9 +112,9 @@ impl Drop for BhOff {
 ///
 /// # Invariants
 ///
-/// The locks are initialised before anything else is called.
+/// `locks` points at so many locks, for ever. They are initialised before anything else is called.
 pub(crate) struct Locks<const N: usize> {
-    locks: UnsafeCell<MaybeUninit<[bindings::spinlock_t; N]>>,
+    locks: *mut [bindings::spinlock_t; N],
     all: UnsafeCell<MaybeUninit<bindings::spinlock_t>>,
     closed: Atomic<bool>,
 }
@@ -123,10 +123,10 @@ pub(crate) struct Locks<const N: usize> {
 unsafe impl<const N: usize> Sync for Locks<N> {}
 
 impl<const N: usize> Locks<N> {
-    /// Locks to be initialised.
-    pub(crate) const fn new() -> Self {
+    /// Locks to be initialised, which other modules may know.
+    pub(crate) const fn new(locks: *mut [bindings::spinlock_t; N]) -> Self {
         Self {
-            locks: UnsafeCell::new(MaybeUninit::uninit()),
+            locks,
             all: UnsafeCell::new(MaybeUninit::uninit()),
             closed: Atomic::new(false),
         }
@@ -136,7 +136,8 @@ impl<const N: usize> Locks<N> {
     ///
     /// # Safety
     ///
-    /// Must be called before anything else, with nobody else there.
+    /// Must be called before anything else, with nobody else there. What `new` was given must be
+    /// valid for ever.
     pub(crate) unsafe fn init(
         &'static self,
         name: &'static CStr,
@@ -160,14 +161,17 @@ impl<const N: usize> Locks<N> {
     fn raw(&self, i: usize) -> *mut bindings::spinlock_t {
         // The remainder keeps the pointer inside whatever the caller says.
         self.locks
-            .get()
             .cast::<bindings::spinlock_t>()
             .wrapping_add(i % N)
     }
 
     /// Takes a lock, after whoever holds them all. Softirqs are off.
+    ///
+    /// # Safety
+    ///
+    /// `lock` must be one of the locks; the caller gives it back.
     #[inline]
-    fn take(&self, lock: *mut bindings::spinlock_t) {
+    pub(crate) unsafe fn take(&self, lock: *mut bindings::spinlock_t) {
         // SAFETY: By the type invariant, the lock is initialised.
         unsafe { bindings::spin_lock(lock) };
         // The flag is lowered with release ordering: who sees it low sees what was done under
@@ -189,7 +193,8 @@ impl<const N: usize> Locks<N> {
         let (i, j) = (i % N, j % N);
         let (first, second) = (i.min(j), i.max(j));
         let bh = BhOff::new();
-        self.take(self.raw(first));
+        // SAFETY: The lock is one of ours, which the guard gives back.
+        unsafe { self.take(self.raw(first)) };
         if first != second {
             // SAFETY: The lock is initialised; whoever holds all locks waits for the first one.
             unsafe { bindings::rct_spin_lock_nested(self.raw(second)) };

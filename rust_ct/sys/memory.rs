@@ -4,6 +4,10 @@
 
 use crate::bindings;
 use core::ptr::NonNull;
+use kernel::{
+    page::PAGE_SIZE,
+    prelude::*, //
+};
 
 /// How many bytes the machine has.
 pub(crate) fn total() -> usize {
@@ -36,6 +40,26 @@ pub(crate) unsafe fn enlarge(memory: *mut u8, bytes: usize, gfp: Gfp) -> Option<
     // SAFETY: The caller vouches for the memory.
     let memory = unsafe { bindings::rct_krealloc(memory.cast(), bytes, gfp) };
     NonNull::new(memory.cast())
+}
+
+/// Empty lists, so many of them or a few more, up to a page full; how many, too. The end of each is
+/// null, or its number as [`crate::sys::nulls`] has it. To be freed by kvfree(). Process context.
+/// `None` if there is no memory, or if they are too many.
+pub(crate) fn lists(wanted: u32, numbered: bool) -> Option<(NonNull<usize>, u32)> {
+    const STEP: u32 = PAGE_SIZE as u32 / size_of::<usize>() as u32;
+    const MOST: u32 = i32::MAX as u32 / size_of::<usize>() as u32;
+
+    let size = wanted.max(1).checked_next_multiple_of(STEP)?;
+    if size > MOST {
+        return None;
+    }
+    let mut lists = KVVec::with_capacity(size as usize, GFP_KERNEL).ok()?;
+    for i in 0..size as usize {
+        let end = if numbered { i << 1 | 1 } else { 0 };
+        lists.push(end, GFP_KERNEL).ok()?;
+    }
+    let (lists, ..) = lists.into_raw_parts();
+    Some((NonNull::new(lists)?, size))
 }
 
 /// Frees memory.

@@ -6,7 +6,10 @@
 
 use crate::bindings;
 use core::ptr;
-use kernel::types::Opaque;
+use kernel::{
+    ffi::c_void,
+    types::Opaque, //
+};
 
 /// A network namespace, the kernel's `struct net`.
 #[repr(transparent)]
@@ -39,6 +42,34 @@ impl Net {
         // SAFETY: A running task holds a reference to its namespaces, and only the task itself
         // changes them, which it does not do while it runs `f`.
         f(unsafe { Self::from_raw(bindings::rct_current_net()) })
+    }
+
+    /// Calls `f` for each namespace that is not on its way out, or has just begun to be. Process
+    /// context; none comes or begins to go meanwhile.
+    pub(crate) fn for_each<F: FnMut(&Self)>(mut f: F) {
+        /// Calls the function of the caller.
+        ///
+        /// # Safety
+        ///
+        /// `f` must be at an `F`, and nobody else use it; `net` must be a namespace.
+        unsafe extern "C" fn call<F: FnMut(&Net)>(net: *mut bindings::net, f: *mut c_void) {
+            // SAFETY: By the contract.
+            unsafe { (*f.cast::<F>())(Net::from_raw(net)) };
+        }
+        // SAFETY: The function is there until the call returns, and nobody else uses it.
+        unsafe { bindings::rct_walk_nets(Some(call::<F>), (&raw mut f).cast()) };
+    }
+
+    /// Waits until namespaces that have begun to go away are gone. Process context.
+    pub(crate) fn wait_for_exits() {
+        // SAFETY: Process context is all that it asks for.
+        unsafe { bindings::net_ns_barrier() };
+    }
+
+    /// Waits until no packet is on a way that it began before. Process context.
+    pub(crate) fn wait_for_packets() {
+        // SAFETY: Process context is all that it asks for.
+        unsafe { bindings::synchronize_net() };
     }
 
     /// The kernel's pointer.

@@ -12,14 +12,17 @@ use crate::{
     bindings,
     sys::{
         net::Net,
-        percpu::Counters, //
+        percpu::Counters,
+        rcu::ReadSide, //
     },
 };
 use kernel::{
     prelude::*,
     sync::atomic::{
+        Acquire,
         Atomic,
-        Relaxed, //
+        Relaxed,
+        Release, //
     }, //
 };
 
@@ -219,6 +222,41 @@ impl Net {
 
     /// This kernel has no labels.
     pub(crate) fn unuse_labels(&self) {}
+}
+
+#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+impl Net {
+    /// Who is told of events of connections, ctnetlink. Whoever takes it away waits for a grace
+    /// period before it is gone.
+    fn listener_place(&self) -> &Atomic<*mut bindings::nf_ct_event_notifier> {
+        // SAFETY: The namespace is valid, and the field a pointer that is read and written by one
+        // access.
+        unsafe { Atomic::from_ptr((&raw mut (*self.as_ptr()).ct.nf_conntrack_event_cb).cast()) }
+    }
+
+    /// Tells whether somebody is told of events.
+    #[inline]
+    pub(crate) fn has_listener(&self) -> bool {
+        !self.listener_place().load(Relaxed).is_null()
+    }
+
+    /// Who is told of events.
+    pub(crate) fn listener<'a>(
+        &self,
+        _rcu: ReadSide<'a>,
+    ) -> Option<&'a bindings::nf_ct_event_notifier> {
+        // SAFETY: RCU is held for `'a`; see above.
+        unsafe { self.listener_place().load(Acquire).as_ref() }
+    }
+
+    /// Sets who is told of events; nobody, if it is null.
+    ///
+    /// # Safety
+    ///
+    /// The listener must be there until a grace period after it was taken away.
+    pub(crate) unsafe fn set_listener(&self, listener: *const bindings::nf_ct_event_notifier) {
+        self.listener_place().store(listener.cast_mut(), Release);
+    }
 }
 
 /// Whether somebody listens to events of connections, anywhere.

@@ -61,6 +61,46 @@ fn changes(packet: &[u8], offset: u32, this: &SeqAdj, other: &SeqAdj) -> Option<
     )
 }
 
+/// A change shifts what comes behind its segment; the same segment again, or an older one, is no
+/// second change; what lies before the last change has the shift of the one before.
+#[test]
+fn changes_add_up() {
+    let mut shift = SeqAdj::default();
+    // The segment, by how much its data has grown, and what is then shifted by how much.
+    let rows: [(u32, i32, [(u32, i32); 3]); 7] = [
+        (1000, 3, [(1000, 0), (1001, 3), (1500, 3)]),
+        (1000, 3, [(1000, 0), (1001, 3), (1500, 3)]),
+        (900, 9, [(1000, 0), (1001, 3), (1500, 3)]),
+        (2000, -5, [(1500, 3), (2000, 3), (2001, -2)]),
+        // Around the end of the numbers.
+        (
+            2000 + 0x7fff_0000,
+            7,
+            [
+                (2001, -2),
+                (2000 + 0x7fff_0000, -2),
+                (2001 + 0x7fff_0000, 5),
+            ],
+        ),
+        (
+            0xfffe_0000,
+            -1,
+            [(0xfffd_0000, 5), (0xfffe_0000, 5), (0xfffe_0001, 4)],
+        ),
+        (100, 2, [(90, 4), (100, 4), (101, 6)]),
+    ];
+    for (seq, by, after) in rows {
+        shift.shift_from(seq, by);
+        for (at, want) in after {
+            assert_eq!(
+                shift.offset(at) as i32,
+                want,
+                "behind {seq} by {by}, at {at}"
+            );
+        }
+    }
+}
+
 /// Before the last change the one shift holds, behind it the other; the change's own number is
 /// before it. What is acknowledged is counted from the number that the peer was told.
 #[test]

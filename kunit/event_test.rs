@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Events: a listener of ours hears what happens to connections, or does not want to.
+
+use crate::{
+    bindings,
+    conn::event::{
+        Asker,
+        Event, //
+    },
+    maker::{
+        case,
+        in_table, //
+    },
+    netns::Netns,
+    skbs::{
+        ip,
+        seal,
+        tcp,
+        udp,
+        Buffer, //
+    },
+    sys::{
+        hook::{
+            Place,
+            Verdict, //
+        },
+        net::Net, //
+    },
+    table::TABLE,
+    tuple::Direction::{
+        self,
+        Original,
+        Reply, //
+    },
+    wire::{
+        ipproto,
+        Family, //
+    },
+};
+use core::ptr;
+use kernel::{
+    ffi::{
+        c_int,
+        c_uint, //
+    },
+    macros::kunit_tests,
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        rcu, //
+    },
+};
+
+const CLIENT: u16 = 4000;
+const SYN: u8 = 2;
+const RST: u8 = 4;
+const ACK: u8 = 16;
+
+/// What was heard, one after the other: the events, and who had asked for them.
+static HEARD: [Atomic<u64>; 16] = [const { Atomic::new(0) }; 16];
+/// How often something was told.
+static TOLD: Atomic<u32> = Atomic::new(0);
+/// Whether the listener has no room.
+static FULL: Atomic<bool> = Atomic::new(false);
+
+/// The listener of the tests.
+static LISTENER: Listener = Listener(bindings::nf_ct_event_notifier {
+    ct_event: Some(hear),
+    exp_event: None,
+});
+
+struct Listener(bindings::nf_ct_event_notifier);
+
+// SAFETY: Nothing in here is ever changed.
+unsafe impl Sync for Listener {}
+
+/// Hears of events.
+///
+/// # Safety
+///
+/// Called with an item.
+unsafe extern "C" fn hear(events: c_uint, item: *const bindings::nf_ct_event) -> c_int {
+    if FULL.load(Relaxed) {
+        return ENOBUFS.to_errno();
+    }
+    // SAFETY: By the contract.
+    let portid = unsafe { (*item).portid };
+    if let Some(place) = HEARD.get(TOLD.load(Relaxed) as usize) {
+        place.store(u64::from(portid) << 32 | u64::from(events), Relaxed);
+    }
+    TOLD.add(1, Relaxed);
+    0
+}
+
+/// Runs a test case with the listener, in a namespace whose connections have room for events.
+fn listening(body: impl FnOnce(&'static Netns) -> Result) -> Result {
+    let net = Net::init();
+    TOLD.store(0, Relaxed);
+    FULL.store(false, Relaxed);
+    net.set_events(1);
+    // SAFETY: The listener is static.
+    unsafe { net.set_listener(&raw const LISTENER.0) };
+    let result = case(body);
+    // SAFETY: Nobody listens.
+    unsafe { net.set_listener(ptr::null()) };
+    rcu::synchronize_rcu();
+    net.set_events(2);
+    result
+}
+
+/// Checks what was heard since the last time: events, bit by bit, and who had asked for them.
+#[track_caller]
+fn check_heard(want: &[(&[Event], u32)]) -> Result {
+    check_eq!(TOLD.load(Relaxed) as usize, want.len(), "so often");
+    for (n, ((events, asker), heard)) in want.iter().zip(&HEARD).enumerate() {
+        let bits = events.iter().fold(0, |bits, event| bits | event.bit());
+        let heard = heard.load(Relaxed);
+        check_eq!(
+            heard,
+            u64::from(*asker) << 32 | u64::from(bits),
+            "number {n}"
+        );
+    }
+    TOLD.store(0, Relaxed);
+    Ok(())
+}
+
+/// Passes a packet in and out.
+fn pass(sender: Direction, proto: u8, body: &[u8]) -> Result<Buffer> {
+    let pkt = ip(Family::Ipv4, sender, proto, body);
+    let mut buffer = Buffer::new(seal(Family::Ipv4, proto, 20, pkt).get())?;
+    check_eq!(
+        buffer.track(Place::PreRouting, Family::Ipv4)?,
+        Verdict::ACCEPT
+    );
+    check_eq!(buffer.leave(Family::Ipv4)?, Verdict::ACCEPT);
+    Ok(buffer)
+}
+
+fn pass_udp(sender: Direction) -> Result<Buffer> {
+    pass(sender, ipproto::UDP, udp(sender, CLIENT, b"x").get())
+}
+
+fn pass_tcp(sender: Direction, flags: u8, seq: u32, ack: u32) -> Result<Buffer> {
+    let body = tcp(sender, CLIENT, flags, seq, ack, b"");
+    pass(sender, ipproto::TCP, body.get())
+}
+
+/// Somebody who asks.
+const SOMEBODY: Asker = Asker {
+    portid: 77,
+    report: 0,
+};
+
+#[kunit_tests(rust_ct_event)]
+mod tests {
+    use super::*;
+
+    /// What one packet does is told at once when the packet leaves; what does nothing is not told.
+    #[test]
+    fn packets() -> Result {
+        listening(|_| {
+            pass_udp(Original)?;
+            check_heard(&[(&[Event::New], 0)])?;
+            pass_udp(Original)?;
+            check_heard(&[])?;
+            let last = pass_udp(Reply)?;
+            check_heard(&[(&[Event::Reply], 0)])?;
+            pass_udp(Reply)?;
+            check_heard(&[])?;
+            let conn = last.conn().ok_or(EINVAL)?;
+            check!(TABLE.kill_for(conn, SOMEBODY));
+            check_heard(&[(&[Event::Destroy], 77)])?;
+            check!(!TABLE.kill(conn), "it is told once");
+            check_heard(&[])
+        })
+    }
+
+    /// TCP tells of its states, of the first answer and of ASSURED; a connection that a reset ends
+    /// before it was answered tells of its end.
+    #[test]
+    fn segments() -> Result {
+        listening(|_| {
+            pass_tcp(Original, SYN, 1000, 0)?;
+            check_heard(&[(&[Event::New, Event::ProtoInfo], 0)])?;
+            pass_tcp(Reply, SYN | ACK, 5000, 1001)?;
+            check_heard(&[(&[Event::Reply, Event::ProtoInfo], 0)])?;
+            let last = pass_tcp(Original, ACK, 1001, 5001)?;
+            check_heard(&[(&[Event::Assured, Event::ProtoInfo], 0)])?;
+            pass_tcp(Original, ACK, 1001, 5001)?;
+            check_heard(&[])?;
+            check!(TABLE.kill(last.conn().ok_or(EINVAL)?));
+            check_heard(&[(&[Event::Destroy], 0)])?;
+
+            pass_tcp(Original, SYN, 1000, 0)?;
+            check_heard(&[(&[Event::New, Event::ProtoInfo], 0)])?;
+            pass_tcp(Reply, RST | ACK, 0, 1001)?;
+            check_heard(&[(&[Event::Destroy], 0)])
+        })
+    }
+
+    /// What the listener has no room for goes along with what it is told next.
+    #[test]
+    fn missed() -> Result {
+        listening(|_| {
+            FULL.store(true, Relaxed);
+            pass_udp(Original)?;
+            check_heard(&[])?;
+            FULL.store(false, Relaxed);
+            pass_udp(Reply)?;
+            check_heard(&[(&[Event::New, Event::Reply], 0)])?;
+            pass_udp(Original)?;
+            check_heard(&[])
+        })
+    }
+
+    /// An end that the listener has no room for keeps the connection, out of the table, until it
+    /// has; then it is told once, with who had asked for it, and without what was missed.
+    #[test]
+    fn untold_ends() -> Result {
+        listening(|netns| {
+            let last = pass_udp(Original)?;
+            check_heard(&[(&[Event::New], 0)])?;
+            FULL.store(true, Relaxed);
+            pass_udp(Reply)?;
+            let conn = last.conn().ok_or(EINVAL)?;
+            check!(!TABLE.kill_for(conn, SOMEBODY), "it is kept");
+            drop(last);
+            check_eq!((netns.connections(), in_table()), (1, 0));
+            check!(!netns.untold.is_empty());
+            check!(!netns.untold.retry(), "there is no room yet");
+            check_heard(&[])?;
+            check_eq!(netns.connections(), 1);
+            FULL.store(false, Relaxed);
+            check!(netns.untold.retry());
+            check_heard(&[(&[Event::Destroy], 77)])?;
+            check!(netns.untold.is_empty());
+            check_eq!(netns.connections(), 0);
+            check!(netns.untold.retry());
+            check_heard(&[])
+        })
+    }
+
+    /// Without room for events in a connection, or without a listener, nothing is told, and no end
+    /// keeps anything.
+    #[test]
+    fn nobody() -> Result {
+        listening(|netns| {
+            let net = Net::init();
+            net.set_events(0);
+            FULL.store(true, Relaxed);
+            let last = pass_udp(Original)?;
+            check!(TABLE.kill(last.conn().ok_or(EINVAL)?));
+            drop(last);
+            check_eq!(netns.connections(), 0);
+
+            net.set_events(1);
+            // SAFETY: Nobody listens.
+            unsafe { net.set_listener(ptr::null()) };
+            pass_udp(Original)?;
+            // SAFETY: The listener is static.
+            unsafe { net.set_listener(&raw const LISTENER.0) };
+            FULL.store(false, Relaxed);
+            let last = pass_udp(Reply)?;
+            check_heard(&[(&[Event::Reply], 0)])?;
+            check!(TABLE.kill(last.conn().ok_or(EINVAL)?));
+            check_heard(&[(&[Event::Destroy], 0)])
+        })
+    }
+}

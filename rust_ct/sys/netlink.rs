@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Attributes in netlink messages.
+//!
+//! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h)
+
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::to_result,
+    ffi::c_int,
+    prelude::*, //
+};
+
+/// Length of an attribute's header, in bytes.
+const HEADER: usize = size_of::<bindings::nlattr>();
+
+/// Attributes begin at multiples of this many bytes.
+const ALIGN: usize = 4;
+
+/// What an attribute takes in a message, in bytes, with so much in it.
+pub(crate) const fn size(payload: usize) -> usize {
+    (HEADER + payload).next_multiple_of(ALIGN)
+}
+
+/// A message that is being written.
+pub(crate) struct Message<'a> {
+    skb: *mut bindings::sk_buff,
+    _borrow: PhantomData<&'a mut bindings::sk_buff>,
+}
+
+impl Message<'_> {
+    /// The message in `skb`.
+    ///
+    /// # Safety
+    ///
+    /// It must be the caller's alone as long as the result is used.
+    pub(crate) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Self {
+        Self {
+            skb,
+            _borrow: PhantomData,
+        }
+    }
+
+    /// Adds an attribute.
+    ///
+    /// # Errors
+    ///
+    /// `EMSGSIZE` if there is no room.
+    pub(crate) fn put(&mut self, number: u16, payload: &[u8]) -> Result {
+        // CAST: A few bytes.
+        let len = payload.len() as c_int;
+        // SAFETY: The message is ours, and the payload so long.
+        to_result(unsafe {
+            bindings::nla_put(self.skb, number.into(), len, payload.as_ptr().cast())
+        })
+    }
+
+    /// Adds an attribute that holds those that `fill` adds.
+    ///
+    /// # Errors
+    ///
+    /// `EMSGSIZE` if there is no room: what was added then is of no meaning.
+    pub(crate) fn nest(&mut self, number: u16, fill: impl FnOnce(&mut Self) -> Result) -> Result {
+        // SAFETY: The message is ours.
+        let nest = unsafe { bindings::rct_nla_nest_start(self.skb, number.into()) };
+        let nest = NonNull::new(nest).ok_or(EMSGSIZE)?;
+        fill(self)?;
+        // SAFETY: The nest was begun in this message.
+        unsafe { bindings::rct_nla_nest_end(self.skb, nest.as_ptr()) };
+        Ok(())
+    }
+}
+
+/// An attribute of a message that somebody has sent.
+#[derive(Clone, Copy)]
+pub(crate) struct Attribute<'a>(&'a [u8]);
+
+impl<'a> Attribute<'a> {
+    /// The attribute at `attribute`; `None` if it is null.
+    ///
+    /// # Safety
+    ///
+    /// It must be null, or an attribute whose length was looked at, in a message that stays for
+    /// `'a`.
+    pub(crate) unsafe fn from_raw(attribute: *const bindings::nlattr) -> Option<Self> {
+        // SAFETY: The caller vouches for the pointer.
+        let len = usize::from(unsafe { attribute.as_ref()? }.nla_len);
+        let payload = len.checked_sub(HEADER)?;
+        // SAFETY: The message is as long as the attribute says.
+        Some(Self(unsafe {
+            core::slice::from_raw_parts(attribute.cast::<u8>().add(HEADER), payload)
+        }))
+    }
+
+    /// The first bytes in it; `None` if it is shorter.
+    pub(crate) fn bytes<const N: usize>(&self) -> Option<[u8; N]> {
+        self.0.first_chunk().copied()
+    }
+
+    /// Of the attributes that it holds, the last one of a number.
+    pub(crate) fn find(&self, number: u16) -> Option<Attribute<'a>> {
+        // The upper bits say what is in it.
+        const NUMBER: u16 = 0x3fff;
+        let mut found = None;
+        let mut rest = self.0;
+        while let Some(&[a, b, c, d]) = rest.first_chunk::<HEADER>() {
+            let len = usize::from(u16::from_ne_bytes([a, b]));
+            let Some(payload) = rest.get(HEADER..len) else {
+                break;
+            };
+            if u16::from_ne_bytes([c, d]) & NUMBER == number {
+                found = Some(Attribute(payload));
+            }
+            rest = rest.get(len.next_multiple_of(ALIGN)..).unwrap_or(&[]);
+        }
+        found
+    }
+}
+
+/// Attributes by number, as the kernel's parser leaves them.
+pub(crate) struct Table<'a> {
+    attributes: *const *const bindings::nlattr,
+    _message: PhantomData<&'a [u8]>,
+}
+
+impl<'a> Table<'a> {
+    /// The table at `attributes`.
+    ///
+    /// # Safety
+    ///
+    /// It must be an array as long as the largest number that is asked for, of attributes of a
+    /// message that stays for `'a`, or null pointers.
+    pub(crate) unsafe fn from_raw(attributes: *mut *mut bindings::nlattr) -> Self {
+        Self {
+            attributes: attributes.cast_const().cast(),
+            _message: PhantomData,
+        }
+    }
+
+    /// The attribute with a number.
+    ///
+    /// # Safety
+    ///
+    /// The table must be as long.
+    pub(crate) unsafe fn get(&self, number: u16) -> Option<Attribute<'a>> {
+        // SAFETY: By the contracts.
+        unsafe { Attribute::from_raw(self.attributes.add(number.into()).read()) }
+    }
+}

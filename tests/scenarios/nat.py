@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The kernel's own NAT on the tracker: masquerade, dnat, redirect, its helper of FTP, and its end."""
+
+# limit: 180
+
+import contextlib
+import socket
+
+from policy import (
+    CLIENT,
+    ENDS,
+    ROUTER,
+    SERVER,
+    Nft,
+    drop_namespaces,
+    missing,
+    set_up_stacks,
+)
+
+from lib import (
+    SLOW,
+    check,
+    equal,
+    find,
+    grown,
+    ip_batch,
+    lib_sh,
+    main,
+    make_socket,
+    module,
+    poll,
+    run,
+    shown,
+    skip,
+)
+
+MODULES = ("nf_nat", "nft_chain_nat", "nft_masq", "nft_nat", "nft_redir", "nf_nat_ftp")
+# The router's addresses, towards the client and towards the server.
+NEAR = {"IPv4": "10.1.0.1", "IPv6": "fd01::1"}
+FAR = {"IPv4": "10.2.0.1", "IPv6": "fd02::1"}
+# A client beside the client, whose address is longer than the router's.
+NEIGHBOUR = {"IPv4": "10.1.0.200", "IPv6": "fd01::2000"}
+# Nobody's address behind the router.
+NOWHERE = {"IPv4": "10.9.9.9", "IPv6": "fd09::9"}
+
+RULES = f"""
+    ct helper ftp {{ type "ftp" protocol tcp; }}
+    chain helpers {{
+        type filter hook prerouting priority filter;
+        tcp dport 21 ct helper set "ftp"
+    }}
+    chain before {{
+        type nat hook prerouting priority dstnat;
+        iifname {CLIENT} ip daddr {NEAR["IPv4"]} udp dport 8080 dnat ip to {ENDS["IPv4"][1]}:80
+        iifname {CLIENT} ip6 daddr {NEAR["IPv6"]} udp dport 8080 dnat ip6 to [{ENDS["IPv6"][1]}]:80
+        iifname {CLIENT} udp dport 81 redirect to :8081
+    }}
+    chain after {{
+        type nat hook postrouting priority srcnat;
+        oifname {SERVER} udp dport != 55 masquerade
+        oifname {SERVER} tcp dport != 55 masquerade
+    }}
+    chain forward {{
+        type filter hook forward priority filter;
+        ct state related icmp type destination-unreachable ct status snat counter comment "error"
+        ct state related icmpv6 type destination-unreachable ct status snat counter comment "error"
+        ct state related tcp dport != 21 ct status dnat counter comment "data"
+    }}
+"""
+
+
+class Talk:
+    """A question over UDP and its answer: what each side saw of the other."""
+
+    def __init__(self, source, target, server, dport=None):
+        """The server's own address and port are `server` where the router answers for another."""
+        with contextlib.ExitStack() as stack:
+            asks = stack.enter_context(make_socket(CLIENT, *source))
+            ns, *where = server or (SERVER, *target)
+            answers = stack.enter_context(make_socket(ns, *where))
+            asks.sendto(b"question", target)
+            _, self.seen = answers.recvfrom(100)
+            answers.sendto(b"answer", self.seen)
+            _, self.source = asks.recvfrom(100)
+            self.seen, self.source = self.seen[:2], self.source[:2]
+
+
+def masquerade(kind):
+    """The server sees the router; two clients with one port are told apart."""
+    home, away = ENDS[kind]
+    talk = Talk((home, 1000), (away, 53), None)
+    equal(talk.seen, (FAR[kind], 1000), f"{kind}: masquerade: the server sees the router, and the client's port")
+    equal(talk.source, (away, 53), f"{kind}: masquerade: the client sees the server")
+    entries = find(ROUTER, src=home, dport=53)
+    answers = {"src": shown(away), "dst": shown(FAR[kind]), "sport": "53", "dport": "1000"}
+    good = len(entries) == 1 and answers.items() <= entries[0].reply.items()
+    check(good, f"{kind}: masquerade: the listing shows what the answers look like", [one.line for one in entries])
+    other = Talk((NEIGHBOUR[kind], 1000), (away, 53), None)
+    check(
+        other.seen[0] == FAR[kind] and other.seen[1] != 1000,
+        f"{kind}: masquerade: a second client with that port is given another",
+        other.seen,
+    )
+    again = Talk((NEIGHBOUR[kind], 1000), (away, 54), None)
+    equal(again.seen, other.seen, f"{kind}: masquerade: and keeps it towards another server's port")
+
+
+def destinations(kind):
+    """dnat and redirect."""
+    home, away = ENDS[kind]
+    talk = Talk((home, 1001), (NEAR[kind], 8080), (SERVER, away, 80))
+    equal(talk.seen, (FAR[kind], 1001), f"{kind}: dnat: the server behind the router gets it, masqueraded as well")
+    equal(talk.source, (NEAR[kind], 8080), f"{kind}: dnat: the answer comes from whom was asked")
+    talk = Talk((home, 1002), (NOWHERE[kind], 81), (ROUTER, NEAR[kind], 8081))
+    equal(talk.seen, (home, 1002), f"{kind}: redirect: the router itself gets it")
+    equal(talk.source, (NOWHERE[kind], 81), f"{kind}: redirect: the answer comes from whom was asked")
+
+
+def error(kind, rules):
+    """An ICMP error about a translated packet is translated back."""
+    home, away = ENDS[kind]
+    before = rules.packets()
+    with make_socket(CLIENT, home, 1003) as asks:
+        asks.connect((away, 9))
+        asks.send(b"to a closed port")
+        try:
+            asks.recv(100)
+            came = "an answer"
+        except OSError as refused:
+            came = type(refused).__name__
+    equal(came, "ConnectionRefusedError", f"{kind}: an ICMP error gets to the socket that it is about")
+    check(grown(before, rules.packets()).get("error"), f"{kind}: it was RELATED, to a connection with snat")
+
+
+def tcp(kind):
+    """Two clients with one port over TCP."""
+    home, away = ENDS[kind]
+    with contextlib.ExitStack() as stack:
+        listens = stack.enter_context(make_socket(SERVER, away, 80, socket.SOCK_STREAM))
+        listens.listen()
+        seen = []
+        for source in (home, NEIGHBOUR[kind]):
+            client = stack.enter_context(make_socket(CLIENT, source, 2000, socket.SOCK_STREAM))
+            client.connect((away, 80))
+            server, peer = listens.accept()
+            stack.enter_context(server)
+            seen.append(peer[:2])
+            client.sendall(b"there")
+            server.sendall(server.recv(5) + b" and back")
+            equal(client.recv(14), b"there and back", f"{kind}: TCP from {source} goes there and back")
+    check(
+        seen[0] == (FAR[kind], 2000) and seen[1][0] == FAR[kind] and seen[1][1] != 2000,
+        f"{kind}: TCP: two clients with one port come from two of the router's",
+        seen,
+    )
+
+
+def numbers(address, port):
+    """An address and a port as an FTP client names them."""
+    if ":" in address:
+        return f"EPRT |2|{address}|{port}|"
+    return f"PORT {address.replace('.', ',')},{port >> 8},{port & 255}"
+
+
+def line(stream):
+    """What one side has said, up to the end of its line."""
+    text = b""
+    while not text.endswith(b"\r\n"):
+        got = stream.recv(100)
+        if not got:
+            raise RuntimeError(f"the connection ended behind {text!r}")
+        text += got
+    return text.decode().strip()
+
+
+def ftp(kind, rules):
+    """An active data connection from behind NAT: the command is rewritten, and what follows it adjusted."""
+    source, away = NEIGHBOUR[kind], ENDS[kind][1]
+    before = rules.packets()
+    with contextlib.ExitStack() as stack:
+        listens = stack.enter_context(make_socket(SERVER, away, 21, socket.SOCK_STREAM))
+        listens.listen()
+        client = stack.enter_context(make_socket(CLIENT, source, 0, socket.SOCK_STREAM))
+        waits = stack.enter_context(make_socket(CLIENT, source, 3000, socket.SOCK_STREAM))
+        waits.listen()
+        client.connect((away, 21))
+        server = stack.enter_context(listens.accept()[0])
+        server.settimeout(10 * SLOW)
+        client.sendall(b"USER anonymous\r\n")
+        line(server)
+        said = numbers(source, 3000)
+        client.sendall(f"{said}\r\n".encode())
+        heard = line(server)
+        want = numbers(shown(FAR[kind]), 3000)
+        equal(heard, want, f"{kind}: FTP: the server hears the router's address")
+        check(len(heard) != len(said), f"{kind}: FTP: which is not as long as the client's")
+        server.sendall(b"200 yes\r\n")
+        equal(line(client), "200 yes", f"{kind}: FTP: the answer arrives")
+        for number in range(3):
+            client.sendall(f"NOOP {number}\r\n".encode())
+            equal(line(server), f"NOOP {number}", f"{kind}: FTP: line {number} behind it arrives")
+        data = stack.enter_context(make_socket(SERVER, away, 0, socket.SOCK_STREAM))
+        data.connect((FAR[kind], 3000))
+        taken, _ = waits.accept()
+        stack.enter_context(taken)
+        data.sendall(b"what was asked for")
+        equal(taken.recv(100), b"what was asked for", f"{kind}: FTP: the data gets to the client")
+        seqadj = [one.line for one in find(ROUTER, src=source, dport=21)]
+        check(len(seqadj) == 1, f"{kind}: FTP: one control connection", seqadj)
+    check(grown(before, rules.packets()).get("data"), f"{kind}: FTP: its packets are RELATED, with dnat")
+
+
+def address_gone(kind):
+    """A masqueraded connection goes with the address that it was given; others stay."""
+    home, away = ENDS[kind]
+    Talk((home, 1004), (away, 55), None)
+    Talk((home, 1005), (away, 56), None)
+    length = 64 if kind == "IPv6" else 24
+    ip_batch(ROUTER, f"addr del {FAR[kind]}/{length} dev {SERVER}")
+    check(poll(lambda: not find(ROUTER, src=home, dport=56), 10), f"{kind}: a masqueraded connection goes with its address")
+    equal(len(find(ROUTER, src=home, dport=55)), 1, f"{kind}: one that was not translated stays")
+    nodad = " nodad" if kind == "IPv6" else ""
+    ip_batch(ROUTER, f"addr add {FAR[kind]}/{length} dev {SERVER}{nodad}")
+
+
+def end(rules):
+    """NAT is unloaded: what it has translated goes, what it has only looked at stays, until its namespace goes."""
+    home, away = ENDS["IPv4"]
+    Talk((home, 1006), (away, 55), None)
+    Talk((home, 1007), (away, 57), None)
+    rules.delete()
+    lib_sh("drop_holders", "nf_nat")
+    run("rmmod", "nf_nat")
+    equal(find(ROUTER, src=home, sport=1007), [], "with NAT goes what it has translated")
+    equal(len(find(ROUTER, src=home, sport=1006)), 1, "what it has not stays")
+
+
+def nat():
+    if missing(*MODULES):
+        skip("NAT", f"no module {' '.join(missing(*MODULES))}")
+        return
+    set_up_stacks()
+    check(module("nf_nat_ftp"), "nf_nat_ftp.ko loads")  # nobody asks for it
+    for one in NEIGHBOUR.values():
+        ip_batch(CLIENT, f"addr add {one}/64 dev {ROUTER} nodad" if ":" in one else f"addr add {one}/24 dev {ROUTER}")
+    rules = Nft(ROUTER, RULES)
+    for kind in ENDS:
+        masquerade(kind)
+        destinations(kind)
+        error(kind, rules)
+        tcp(kind)
+        ftp(kind, rules)
+        address_gone(kind)
+    end(rules)
+    drop_namespaces()
+
+
+main(nat)
