@@ -59,6 +59,7 @@ mod skbs;
 mod text;
 mod thread;
 
+mod attribute_test;
 mod confirm_test;
 mod conn_test;
 mod event_test;

@@ -259,14 +259,20 @@ impl Buffer {
         }
     }
 
+    /// An empty message with room for so many bytes. Process context.
+    pub(crate) fn with_room(len: u32) -> Result<Self> {
+        // SAFETY: Process context.
+        let skb = NonNull::new(unsafe { bindings::rct_kunit_alloc_skb(len) }).ok_or(ENOMEM)?;
+        Ok(Self(skb))
+    }
+
     fn alloc(bytes: &[u8]) -> Result<Self> {
         // CAST: Packets of these tests are short.
         let len = bytes.len() as u32;
-        // SAFETY: Process context.
-        let skb = NonNull::new(unsafe { bindings::rct_kunit_alloc_skb(len) }).ok_or(ENOMEM)?;
+        let buffer = Self::with_room(len)?;
         // SAFETY: The buffer has room for the bytes.
-        unsafe { bindings::rct_kunit_skb_put(skb.as_ptr(), bytes.as_ptr().cast(), len) };
-        Ok(Self(skb))
+        unsafe { bindings::rct_kunit_skb_put(buffer.0.as_ptr(), bytes.as_ptr().cast(), len) };
+        Ok(buffer)
     }
 
     fn add_page(self, bytes: &[u8]) -> Result<Self> {
@@ -342,6 +348,11 @@ impl Buffer {
     pub(crate) fn skb_mut(&mut self) -> &mut Skb {
         // SAFETY: The buffer is ours, and borrowed for as long as the result is.
         unsafe { Skb::from_raw(self.0.as_ptr()) }
+    }
+
+    /// As C knows it.
+    pub(crate) fn raw(&self) -> *mut bindings::sk_buff {
+        self.0.as_ptr()
     }
 
     /// The packet, to be read.

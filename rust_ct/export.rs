@@ -13,7 +13,7 @@ mod ctnetlink;
 mod expect;
 mod expectfn;
 mod helper;
-mod l4proto;
+pub(crate) mod l4proto;
 mod nat_helper;
 pub(crate) mod param;
 mod rules;

@@ -66,18 +66,54 @@ job=guest-job-$name-$kind
 how=
 "$TOP/scripts/probe_kvm.sh" || { options+=(--disable-kvm); how=" without KVM"; }
 
+# Seconds after which a guest whose job has not begun will not come up any more.
+BOOT_LIMIT=300
+
+# begun: whether the guest has come as far as its job.
+begun() {
+	grep -qsF 'rust_ct guest: begin' "$console"
+}
+
+# watch_boot: ends a guest that does not come up.
+watch_boot() {
+	local end=$((SECONDS + BOOT_LIMIT))
+	until begun; do
+		sleep 1
+		[ $SECONDS -lt $end ] || { pkill -f "timeout --foreground.* /out/$job" || true; return; }
+	done
+}
+
+# boot: runs the job in a guest, sets `status`.
+boot() {
+	local start=$SECONDS watch
+	status=0
+	: >"$console"
+	watch_boot &
+	watch=$!
+	# QEMU truncates what it opens as its output, so it gets pipes, not files: the job
+	# writes to the standard output, the console to the standard error.
+	{
+		"$TOP/scripts/root.sh" timeout --foreground --kill-after=10 "$timeout" \
+			vng --verbose "${options[@]}" --run "$release" --user root --rw --force-9p \
+			--cpus "$cpus" --memory "$memory" --exec "sh /out/$job" </dev/null 2>&1 >&3 3>&- |
+			tr -d '\r' >"$console"
+	} 3>&1 | tee "$output" || status=$?
+	kill "$watch" 2>/dev/null || true
+	say "guest: ended after $(duration $((SECONDS - start))) with status $status"
+}
+
 say "guest: booting $release$how, log $output"
-start=$SECONDS
-status=0
-# QEMU truncates what it opens as its output, so it gets pipes, not files: the job
-# writes to the standard output, the console to the standard error.
-{
-	"$TOP/scripts/root.sh" timeout --foreground --kill-after=10 "$timeout" \
-		vng --verbose "${options[@]}" --run "$release" --user root --rw --force-9p --cpus "$cpus" \
-		--memory "$memory" --exec "sh /out/$job" </dev/null 2>&1 >&3 3>&- |
-		tr -d '\r' >"$console"
-} 3>&1 | tee "$output" || status=$?
-say "guest: ended after $(duration $((SECONDS - start))) with status $status"
+# An emulated machine with more processors than its host has to spare may fail before anything
+# of ours runs in it; that says nothing of us.
+for attempt in 1 2 3; do
+	boot
+	if [ "$status" -eq 0 ] || begun; then
+		break
+	fi
+	mv "$console" "$console.boot$attempt"
+	warn "the guest did not come up, once more; console: $console.boot$attempt"
+done
+[ -e "$console" ] || cp "$console.boot$attempt" "$console"
 rm -f "$WORK/$job"
 
 case $status in

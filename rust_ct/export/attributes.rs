@@ -268,7 +268,7 @@ mod tcp_attribute {
 const MAX_SCALE: u8 = 14;
 
 /// What [`tell_tcp`] adds, in bytes.
-pub(super) const SIZE_OF_TCP: u16 = (2 * netlink::size(1) + 2 * netlink::size(2)) as u16;
+pub(super) const SIZE_OF_TCP: u16 = (3 * netlink::size(1) + 2 * netlink::size(2)) as u16;
 
 /// Adds the state of a TCP connection to a message; of one that is over, its state alone.
 ///

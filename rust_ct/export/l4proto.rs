@@ -268,7 +268,7 @@ static OTHERS: Description = Description::new::<Generic>();
 
 /// nf_ct_l4proto_find(): the description of a protocol, or of all that have none of their own.
 #[no_mangle]
-extern "C" fn rust_ct_l4proto_find(proto: u8) -> *const bindings::nf_conntrack_l4proto {
+pub(crate) extern "C" fn rust_ct_l4proto_find(proto: u8) -> *const bindings::nf_conntrack_l4proto {
     let found = match proto {
         ipproto::TCP => &TCP,
         ipproto::UDP => &UDP,
