@@ -74,6 +74,8 @@ make_guest_root() {
 	programs | xargs cp -L --parents --target-directory "$to"
 	cp -a /etc "$to/"
 	cd /
+	# libgcc_s is what a thread that is cancelled asks for, by name.
+	cp -aL --parents usr/lib/x86_64-linux-gnu/libgcc_s.so.1 "$to"
 	cp -a --parents usr/lib/x86_64-linux-gnu/xtables usr/share/iproute2 "$modules"/modules.* \
 		"$modules"/kernel/{net,lib,crypto,arch/x86/crypto,drivers/net/vxlan} \
 		"$modules"/kernel/drivers/net/*.ko* "$to/"
