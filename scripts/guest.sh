@@ -91,12 +91,13 @@ boot() {
 	watch_boot &
 	watch=$!
 	# QEMU truncates what it opens as its output, so it gets pipes, not files: the job
-	# writes to the standard output, the console to the standard error.
+	# writes to the standard output, the console to the standard error. Each line of it is
+	# written at once, for watch_boot.
 	{
 		"$TOP/scripts/root.sh" timeout --foreground --kill-after=10 "$timeout" \
 			vng --verbose "${options[@]}" --run "$release" --user root --rw --force-9p \
 			--cpus "$cpus" --memory "$memory" --exec "sh /out/$job" </dev/null 2>&1 >&3 3>&- |
-			tr -d '\r' >"$console"
+			sed -u 's/\r//g' >"$console"
 	} 3>&1 | tee "$output" || status=$?
 	kill "$watch" 2>/dev/null || true
 	say "guest: ended after $(duration $((SECONDS - start))) with status $status"
