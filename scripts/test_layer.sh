@@ -47,7 +47,7 @@ layer_reference() {
 layer_fuzz() {
 	local status=0 log=$LOGS/fuzz.out
 	in_root env CARGO_TARGET_DIR=/out/fuzz FUZZ_JOBS="$JOBS" \
-		bash /src/tests/host/fuzz.sh "${SECONDS_OF_FUZZING:-60}" | tee "$log" || status=$?
+		bash /src/tests/host/fuzz.sh "${SECONDS_OF_FUZZING:-30}" | tee "$log" || status=$?
 	echo "$(grep -cE 'nothing found|AddressSanitizer is active' "$log" || true) passed," \
 		"$((status != 0)) failed"
 }

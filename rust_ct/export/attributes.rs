@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     bindings,
+    conn::Conn,
     l4proto::{
         sctp,
         tcp::{
@@ -324,6 +325,25 @@ fn byte(nest: &Attribute<'_>, number: u16, max: u8) -> Result<Option<u8>> {
     Ok(Some(byte))
 }
 
+/// What a message says of a protocol, if it does, and the connection that it is about.
+///
+/// # Safety
+///
+/// As [`parse_tcp`], for `'a`.
+unsafe fn said<'a>(
+    attributes: *mut *mut bindings::nlattr,
+    ct: *mut bindings::nf_conn,
+    number: u32,
+) -> (Option<Attribute<'a>>, &'a Conn) {
+    // SAFETY: The caller vouches for both. CAST: A few.
+    unsafe {
+        (
+            Table::from_raw(attributes).get(number as u16),
+            conn(ct.cast()),
+        )
+    }
+}
+
 /// Changes the state of a TCP connection as a message says.
 ///
 /// # Safety
@@ -333,14 +353,9 @@ pub(super) unsafe extern "C" fn parse_tcp(
     attributes: *mut *mut bindings::nlattr,
     ct: *mut bindings::nf_conn,
 ) -> c_int {
-    // SAFETY: The caller vouches for both. CAST: A few.
-    let (nest, conn) = unsafe {
-        let table = Table::from_raw(attributes);
-        (
-            table.get(bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP as u16),
-            conn(ct.cast()),
-        )
-    };
+    // SAFETY: The caller vouches for both.
+    let (nest, conn) =
+        unsafe { said(attributes, ct, bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP) };
     let Some(nest) = nest else {
         return 0;
     };
@@ -428,12 +443,12 @@ pub(super) unsafe extern "C" fn parse_sctp(
     attributes: *mut *mut bindings::nlattr,
     ct: *mut bindings::nf_conn,
 ) -> c_int {
-    // SAFETY: The caller vouches for both. CAST: A few.
+    // SAFETY: The caller vouches for both.
     let (nest, conn) = unsafe {
-        let table = Table::from_raw(attributes);
-        (
-            table.get(bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP as u16),
-            conn(ct.cast()),
+        said(
+            attributes,
+            ct,
+            bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP,
         )
     };
     let Some(nest) = nest else {

@@ -215,6 +215,17 @@ def flush(net):
 NETLINK_NETFILTER, SOL_NETLINK, BROADCAST_ERROR, ADD_MEMBERSHIP, GROUP_DESTROY = 12, 270, 4, 1, 3
 
 
+@contextlib.contextmanager
+def hard_of_hearing():
+    """A socket that wants to hear of each connection's end, and has room for a few only."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.setsockopt(SOL_NETLINK, BROADCAST_ERROR, 1)
+        listener.bind((0, 0))
+        listener.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, GROUP_DESTROY)
+        yield listener
+
+
 def ends_heard(listener, want):
     """How many ends of connections a socket has heard of, once there are so many."""
     heard = 0
@@ -237,11 +248,7 @@ def ends_heard(listener, want):
 def reliable(net):
     """Who wants to hear of every end does, though they come faster than they are heard."""
     number = times(400)
-    with inside(net.ns), contextlib.closing(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        listener.setsockopt(SOL_NETLINK, BROADCAST_ERROR, 1)
-        listener.bind((0, 0))
-        listener.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, GROUP_DESTROY)
+    with inside(net.ns), hard_of_hearing() as listener:
         src, dst = pair(False)
         delivered(net, "a", *(udp(src, dst, port, 53) for port in range(3000, 3000 + number)))
         conntrack(net, "-D", "-s", src)
@@ -260,11 +267,7 @@ def reliable(net):
 
 def end(net):
     """The tracker goes while ends of connections cannot be told."""
-    with inside(net.ns), contextlib.closing(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        listener.setsockopt(SOL_NETLINK, BROADCAST_ERROR, 1)
-        listener.bind((0, 0))
-        listener.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, GROUP_DESTROY)
+    with inside(net.ns), hard_of_hearing():
         src, dst = pair(False)
         delivered(net, "a", *(udp(src, dst, port, 53) for port in range(4000, 4000 + times(200))))
         conntrack(net, "-D", "-s", src)

@@ -310,6 +310,68 @@ def stream_syn(stream):
     return tcp(src, dst, sport, dport, "S", seq=1000)
 
 
+def attribute(number, data):
+    """An attribute of a netlink message."""
+    return struct.pack("=HH", 4 + len(data), number) + data + b"\0" * (-len(data) % 4)
+
+
+def cthelper(net, kind, *attributes):
+    """Asks nfnetlink_cthelper for something; returns the error."""
+    body = struct.pack("!BBH", socket.AF_INET, 0, 0) + b"".join(attributes)
+    with inside(net.ns), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as asks:
+        asks.send(struct.pack("=IHHII", 16 + len(body), 9 << 8 | kind, 0x405, 1, 0) + body)
+        return struct.unpack_from("=i", asks.recv(65536), 16)[0]
+
+
+def user_space(net):
+    """A helper in user space: each packet of its connections waits for it, on its way out."""
+    if missing("nft_queue", "nfnetlink_cthelper"):
+        skip("a helper in user space", "nft_queue.ko or nfnetlink_cthelper.ko does not load")
+        return
+    number = lambda value: struct.pack("!I", value)  # noqa: E731
+    policy = attribute(1, b"reader\0") + attribute(2, number(1)) + attribute(3, number(60))
+    status = cthelper(
+        net,
+        0,
+        attribute(1, b"reader\0"),
+        attribute(2, attribute(1, struct.pack("!H", socket.AF_INET)) + attribute(2, b"\x11")),
+        attribute(3, number(5)),
+        attribute(4, attribute(1, number(1)) + attribute(2, policy)),
+        attribute(5, number(0)),
+        attribute(6, number(1)),
+    )
+    equal(status, 0, "user space registers a helper")
+    queue = Queue(net.ns, 5)
+    rules = Nft(
+        net.ns,
+        """ct helper reader { type "reader" protocol udp; }
+        chain helpers { type filter hook prerouting priority filter; udp dport 53 ct helper set "reader"; }
+        chain forward { type filter hook forward priority filter; ct state established counter comment "established"; }""",
+    )
+    src, dst = pair(False)
+    query, answer = udp(src, dst, 1000, 53), udp(dst, src, 53, 1000)
+    net.b.drain()
+    net.a.send(query)
+    waits = queue.take()
+    equal(find(net.ns, src=src), [], "while user space reads the first packet, the connection is not confirmed")
+    equal(queue.accept(waits), 0, "it lets the packet go")
+    check(arrives(net, query), "which goes on")
+    equal(len(find(net.ns, src=src)), 1, "and its connection is confirmed")
+    net.a.drain()
+    net.b.send(answer)
+    equal(queue.accept(queue.take()), 0, "it reads the answer as well")
+    check(net.a.received(3, 1, lambda one: one[20:] == answer[20:]), "which goes on")
+    equal(rules.packets().get("established"), 1, "and was ESTABLISHED")
+    net.a.send(udp(src, dst, 1001, 53))
+    queue.take()
+    queue.sock.close()
+    check(poll(lambda: not find(net.ns, src=src, sport=1001), 5), "what it did not let go is gone with its queue")
+    check(delivered(net, "a", query), "without a reader, packets go on")
+    rules.delete()
+    run("conntrack", "-F", ns=net.ns)
+    equal(cthelper(net, 2, attribute(1, b"reader\0")), 0, "user space takes its helper back")
+
+
 def unloaded(net):
     """The tracker itself goes while there are masters, children and expectations."""
     rules = attached(net, "ftp", "tcp", 21)
@@ -336,6 +398,7 @@ def scenario():
     too_late(net)
     namespace_deleted()
     queued(net)
+    user_space(net)
     unloaded(net)
 
 
