@@ -139,13 +139,9 @@ fn tell_tuple(from: &Tuple) -> Result<Attributes> {
     let tell = description.tuple_to_nlattr.ok_or(EINVAL)?;
     let size = description.nlattr_tuple_size.ok_or(EINVAL)?;
     let message = Buffer::with_room(256)?;
-    // SAFETY: The message has room, and the tuple is there.
-    check_eq!(
-        unsafe { tell(message.raw(), ptr::from_ref(from).cast()) },
-        0
-    );
-    // SAFETY: It takes nothing.
-    check_eq!(message.skb().len(), unsafe { size() });
+    // SAFETY: The message has room, and the tuple is there. The other function takes nothing.
+    let (told, size) = unsafe { (tell(message.raw(), ptr::from_ref(from).cast()), size()) };
+    check_eq!((told, message.skb().len()), (0, size));
     Attributes::of(&message)
 }
 
@@ -156,7 +152,8 @@ fn tell_state(conn: &Conn, over: bool) -> Result<Attributes> {
     let message = Buffer::with_room(256)?;
     let ct = ptr::from_ref(conn).cast_mut().cast();
     // SAFETY: The message has room, and the connection is there.
-    check_eq!(unsafe { tell(message.raw(), ptr::null_mut(), ct, over) }, 0);
+    let told = unsafe { tell(message.raw(), ptr::null_mut(), ct, over) };
+    check_eq!(told, 0);
     // The outer one has a header of its own.
     let len = message.skb().len().wrapping_sub(4);
     check!(
@@ -261,8 +258,10 @@ mod tests {
     fn tcp_state() -> Result {
         case(|_| {
             let (one, other) = (begin(&tuple(6, 1))?, begin(&tuple(6, 2))?);
-            let mut want = tcp::Proto::default();
-            want.state = tcp::State::Established as u8;
+            let mut want = tcp::Proto {
+                state: tcp::State::Established as u8,
+                ..Default::default()
+            };
             for (peer, scale) in want.seen.iter_mut().zip([7, 9]) {
                 peer.flags = peer_flag::WINDOW_SCALE | peer_flag::SACK_PERM;
                 peer.td_scale = scale;
