@@ -47,7 +47,7 @@ layer_reference() {
 layer_fuzz() {
 	local status=0 log=$LOGS/fuzz.out
 	in_root env CARGO_TARGET_DIR=/out/fuzz FUZZ_JOBS="$JOBS" \
-		bash /src/tests/host/fuzz.sh "${SECONDS_OF_FUZZING:-30}" | tee "$log" || status=$?
+		bash /src/tests/host/fuzz.sh "${SECONDS_OF_FUZZING:-20}" | tee "$log" || status=$?
 	echo "$(grep -cE 'nothing found|AddressSanitizer is active' "$log" || true) passed," \
 		"$((status != 0)) failed"
 }
@@ -59,7 +59,7 @@ layer_compare() {
 		echo "0 passed, 1 failed"
 		return
 	}
-	PACKETS=${PACKETS:-10000} scripts/compare.sh
+	PACKETS=${PACKETS:-5000} scripts/compare.sh
 }
 
 layer_kunit() {
