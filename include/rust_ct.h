@@ -61,9 +61,23 @@ bool rct_refcount_put(refcount_t *refcount);
 void rct_free_expect(struct nf_conntrack_expect *exp);
 void rct_free_helper(struct nf_conntrack_helper *helper);
 
+/* sockets: both ends of one as it sees them, addresses and ports in network order */
+struct rct_sock_ends {
+	struct net *net;
+	union nf_inet_addr src;
+	union nf_inet_addr dst;
+	__be16 sport;
+	__be16 dport;
+	__be32 flow_label;
+	int device;
+	u8 proto;
+};
+
+void rct_sock_ends_ipv4(struct sock *sk, struct rct_sock_ends *ends);
+void rct_sock_ends_ipv6(struct sock *sk, struct rct_sock_ends *ends);
+u32 rct_scope_id(const struct in6_addr *addr, int device);
+
 /* netlink */
-__be32 rct_nla_get_be32(const struct nlattr *attribute);
-int rct_nla_put_be32(struct sk_buff *skb, int type, __be32 value);
 struct nlattr *rct_nla_nest_start(struct sk_buff *skb, int type);
 void rct_nla_nest_end(struct sk_buff *skb, struct nlattr *start);
 
@@ -212,6 +226,8 @@ int rust_ct_param_set_hashsize(const char *val, const struct kernel_param *kp);
 int rust_ct_param_get_hashsize(char *buffer, const struct kernel_param *kp);
 int rust_ct_param_set_max(const char *val, const struct kernel_param *kp);
 int rust_ct_param_get_max(char *buffer, const struct kernel_param *kp);
+int rust_ct_param_set_expect_hashsize(const char *val, const struct kernel_param *kp);
+int rust_ct_param_get_expect_hashsize(char *buffer, const struct kernel_param *kp);
 int rust_ct_param_set_helpers(const char *val, const struct kernel_param *kp);
 
 extern bool rct_param_acct;

@@ -3,7 +3,11 @@
 //! Expectations: who is found, who is in the way, what the limits are, and who goes when.
 
 use crate::{
-    conn::Conn,
+    bindings,
+    conn::{
+        event::Asker,
+        Conn, //
+    },
     expect::{
         self,
         Cursor,
@@ -58,6 +62,11 @@ fn master(n: u32) -> Result<ARef<Conn>> {
     conn.assign_helper(helper);
     maker::enter(&conn)?;
     Ok(conn)
+}
+
+/// Enters an expectation that nobody in particular has asked for.
+fn relate(exp: &Expect, flags: u32) -> Result {
+    expect::relate(exp, flags, Asker::NOBODY)
 }
 
 /// An expectation of a connection from anywhere, or from an address, to a port.
@@ -134,7 +143,7 @@ mod tests {
             let conn = master(1)?;
             let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
             check!(!waits(&packet(FROM, 2000)), "not in the table yet");
-            expect::relate(&exp, 0)?;
+            relate(&exp, 0)?;
             check!(waits(&packet(FROM, 2000)));
             check_eq!(listed(), 1);
             for (what, tuple) in [
@@ -148,7 +157,7 @@ mod tests {
                 check!(!waits(&tuple), "{what}");
             }
             let anyone = master(2)?;
-            expect::relate(&*expectation(&anyone, None, 3000, 0)?, 0)?;
+            relate(&*expectation(&anyone, None, 3000, 0)?, 0)?;
             check!(waits(&packet(FROM, 3000)) && waits(&packet(other, 3000)));
             check_eq!(listed(), 2);
             Ok(())
@@ -160,7 +169,7 @@ mod tests {
     fn found_once() -> Result {
         expecting(|netns| {
             let conn = master(1)?;
-            expect::relate(&*expectation(&conn, Some(&FROM), 2000, 0)?, 0)?;
+            relate(&*expectation(&conn, Some(&FROM), 2000, 0)?, 0)?;
             let tuple = packet(FROM, 2000);
             for keep in [true, true, false] {
                 let found = claim(&tuple, keep).ok_or(ENOENT)?;
@@ -172,6 +181,37 @@ mod tests {
         })
     }
 
+    /// A permanent one stays when it is found, an inactive one waits for nobody.
+    #[test]
+    fn flags() -> Result {
+        const PERMANENT: u32 = 0x1;
+        const INACTIVE: u32 = 0x2;
+        expecting(|netns| {
+            let conn = master(1)?;
+            let tuple = packet(FROM, 2000);
+            for (flags, found, left) in [
+                (0, true, 0),
+                (INACTIVE, false, 1),
+                (PERMANENT, true, 1),
+                (PERMANENT | INACTIVE, false, 1),
+            ] {
+                // One that is the same, of the same master, takes the place of the last.
+                let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
+                // SAFETY: The expectation is not in the table yet, so it is ours alone.
+                unsafe {
+                    (*core::ptr::from_ref(&*exp)
+                        .cast_mut()
+                        .cast::<bindings::nf_conntrack_expect>())
+                    .flags = flags;
+                }
+                relate(&exp, 0)?;
+                check_eq!(claim(&tuple, false).is_some(), found, "flags {}", flags);
+                check_eq!(netns.expects.load(Relaxed), left, "flags {}", flags);
+            }
+            Ok(())
+        })
+    }
+
     /// A master that is not in the table, or not any more, has nobody who comes.
     #[test]
     fn masters() -> Result {
@@ -179,7 +219,7 @@ mod tests {
             let tuple = packet(FROM, 2000);
             let early = maker::begin(&maker::tuple(ipproto::TCP, 1))?;
             early.assign_helper(FTP.helper().ok_or(ENOENT)?);
-            expect::relate(&*expectation(&early, Some(&FROM), 2000, 0)?, 0)?;
+            relate(&*expectation(&early, Some(&FROM), 2000, 0)?, 0)?;
             check!(
                 claim(&tuple, false).is_none(),
                 "the announcement may yet be dropped"
@@ -194,12 +234,12 @@ mod tests {
 
             let conn = master(2)?;
             let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
-            expect::relate(&exp, 0)?;
+            relate(&exp, 0)?;
             check!(TABLE.kill(&conn));
             check_eq!(netns.expects.load(Relaxed), 0, "gone with its master");
             // Whoever still has the master may announce something: that goes with the last one.
             let late = expectation(&conn, Some(&FROM), 2001, 0)?;
-            expect::relate(&late, 0)?;
+            relate(&late, 0)?;
             check!(claim(&packet(FROM, 2001), false).is_none());
             drop((exp, late, conn));
             check_eq!(netns.expects.load(Relaxed), 0);
@@ -212,15 +252,15 @@ mod tests {
     fn clashes() -> Result {
         expecting(|netns| {
             let (one, two) = (master(1)?, master(2)?);
-            expect::relate(&*expectation(&one, Some(&FROM), 2000, 0)?, 0)?;
+            relate(&*expectation(&one, Some(&FROM), 2000, 0)?, 0)?;
             let again = expectation(&one, Some(&FROM), 2000, 0)?;
-            expect::relate(&again, 0)?;
+            relate(&again, 0)?;
             check_eq!(
                 netns.expects.load(Relaxed),
                 1,
                 "the same one replaces itself"
             );
-            check_eq!(expect::relate(&again, 0), Err(EINVAL), "it is in the table");
+            check_eq!(relate(&again, 0), Err(EINVAL), "it is in the table");
 
             let rows = [
                 (
@@ -259,11 +299,11 @@ mod tests {
             ];
             for (what, conn, src, class, flags, wanted) in rows {
                 let exp = expectation(conn, src, 2000, class)?;
-                check_eq!(expect::relate(&exp, flags), wanted, "{what}");
+                check_eq!(relate(&exp, flags), wanted, "{what}");
             }
             let nobody = maker::entered(&maker::tuple(ipproto::TCP, 3))?;
             let exp = expectation(&nobody, Some(&FROM), 2500, 0)?;
-            check_eq!(expect::relate(&exp, 0), Err(ESHUTDOWN), "no helper");
+            check_eq!(relate(&exp, 0), Err(ESHUTDOWN), "no helper");
             check_eq!(netns.expects.load(Relaxed), 1);
             Ok(())
         })
@@ -275,7 +315,7 @@ mod tests {
         expecting(|netns| {
             let conn = master(1)?;
             for port in 2000..2010 {
-                expect::relate(&*expectation(&conn, Some(&FROM), port, 0)?, 0)?;
+                relate(&*expectation(&conn, Some(&FROM), port, 0)?, 0)?;
                 check_eq!(netns.expects.load(Relaxed), 1);
                 check!(waits(&packet(FROM, port)));
             }
@@ -283,8 +323,8 @@ mod tests {
 
             let max = EXPECT_MAX.xchg(2, Relaxed);
             let (two, three) = (master(2)?, master(3)?);
-            expect::relate(&*expectation(&two, Some(&FROM), 3000, 0)?, 0)?;
-            let over = expect::relate(&*expectation(&three, Some(&FROM), 3001, 0)?, 0);
+            relate(&*expectation(&two, Some(&FROM), 3000, 0)?, 0)?;
+            let over = relate(&*expectation(&three, Some(&FROM), 3001, 0)?, 0);
             EXPECT_MAX.store(max, Relaxed);
             check_eq!(over, Err(EMFILE));
             check_eq!(netns.expects.load(Relaxed), 2);
@@ -298,7 +338,7 @@ mod tests {
         expecting(|netns| {
             let conn = master(1)?;
             let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
-            expect::relate(&exp, 0)?;
+            relate(&exp, 0)?;
             check!(exp.seconds() > 290 && exp.seconds() <= 300);
             exp.give_up();
             check!(!waits(&packet(FROM, 2000)));
@@ -308,11 +348,11 @@ mod tests {
             check_eq!(netns.expects.load(Relaxed), 0);
 
             let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
-            expect::relate(&exp, 0)?;
+            relate(&exp, 0)?;
             exp.give_up();
             check!(claim(&packet(FROM, 2000), false).is_none());
             check_eq!(netns.expects.load(Relaxed), 0);
-            check_eq!(expect::relate(&exp, 0), Err(EINVAL), "it was given up");
+            check_eq!(relate(&exp, 0), Err(EINVAL), "it was given up");
             Ok(())
         })
     }
@@ -339,7 +379,7 @@ mod tests {
             );
             check_eq!(netns.expects.load(Relaxed), 2);
             // The first one of the failed pair counts no more.
-            expect::relate(&c, 0)?;
+            relate(&c, 0)?;
             check!(waits(&packet(FROM, 2002)));
             check_eq!(
                 expect::relate_pair([&*a, &*d], 0),

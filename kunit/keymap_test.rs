@@ -65,7 +65,7 @@ fn call() -> Tuple {
 /// Notes the call, as told by control connection number `control`.
 fn tell(netns: &Netns, control: usize) -> Result<bool> {
     let reply = call().invert().ok_or(EINVAL)?;
-    Ok(netns.keymap.add(control, &call(), &reply))
+    Ok(netns.keymap.add(control, || false, &call(), &reply))
 }
 
 /// Sends a packet past the first hook, and past the last one.
@@ -120,6 +120,18 @@ mod tests {
         })
     }
 
+    /// A control connection that is over has no call any more.
+    #[test]
+    fn who_is_over_has_no_call() -> Result {
+        case(|netns| {
+            let reply = call().invert().ok_or(EINVAL)?;
+            check!(!netns.keymap.add(1, || true, &call(), &reply));
+            let heard = call().with_ports(0, AT_SERVER);
+            check_eq!(netns.keymap.complete(&heard), heard);
+            Ok(())
+        })
+    }
+
     /// A control connection has one call: it may tell of it again, and not of another.
     #[test]
     fn a_control_connection_has_one_call() -> Result {
@@ -127,8 +139,8 @@ mod tests {
             let other = call().with_ports(AT_CLIENT, AT_SERVER + 1);
             let reply = other.invert().ok_or(EINVAL)?;
             let told = [tell(netns, 1)?, tell(netns, 1)?];
-            let another = netns.keymap.add(1, &other, &reply);
-            let elsewhere = netns.keymap.add(2, &other, &reply);
+            let another = netns.keymap.add(1, || false, &other, &reply);
+            let elsewhere = netns.keymap.add(2, || false, &other, &reply);
             let found = [call(), other].map(|tuple| {
                 let heard = tuple.with_ports(0, tuple.dst_port());
                 netns.keymap.complete(&heard).src_port()

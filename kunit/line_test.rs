@@ -5,6 +5,7 @@
 //! Source: net/netfilter/nf_conntrack_standalone.c, ct_seq_show().
 
 use crate::{
+    expect_line::ExpectLine,
     l4proto::{
         gre,
         sctp,
@@ -87,6 +88,47 @@ fn check_lines(rows: &[(Line<'_>, &str)]) -> Result {
 #[kunit_tests(rust_ct_line)]
 mod tests {
     use super::*;
+
+    /// What is expected has lines of its own.
+    ///
+    /// Source: net/netfilter/nf_conntrack_expect.c, exp_seq_show().
+    #[test]
+    fn expectations() -> Result {
+        let line = |tuple: Tuple, flags, helper| ExpectLine {
+            seconds: 300,
+            tuple,
+            flags,
+            helper,
+        };
+        let tcp = v4(ipproto::TCP).with_ports(0, 2000);
+        let ends = "src=10.0.0.2 dst=1.1.1.1 sport=0 dport=2000 ";
+        let ftp: Option<(&[u8], &[u8])> = Some((b"ftp", b""));
+        let sip: Option<(&[u8], &[u8])> = Some((b"sip", b"signalling"));
+        for (flags, helper, rest) in [
+            (0, None, ""),
+            (0, ftp, "ftp"),
+            (0, sip, "sip/signalling"),
+            (0x1, None, "PERMANENT"),
+            (0x1, sip, "PERMANENT sip/signalling"),
+            (0x2, ftp, "INACTIVE ftp"),
+            (0x3, ftp, "PERMANENT,INACTIVE ftp"),
+            (0x4, ftp, "USERSPACE ftp"),
+            (0x7, None, "PERMANENT,INACTIVE,USERSPACE"),
+        ] {
+            let text = Text::of(line(tcp, flags, helper));
+            let text = text.as_str().strip_prefix("300 l3proto = 2 proto=6 ");
+            let text = text.and_then(|text| text.strip_prefix(ends));
+            let text = text.and_then(|text| text.strip_suffix("\n"));
+            check_eq!(text, Some(rest), "flags {}", flags);
+        }
+        let other = Text::of(line(v6(ipproto::UDP).with_ports(0, 69), 0, None));
+        check_eq!(
+            other.as_str(),
+            "300 l3proto = 10 proto=17 src=fe80:0000:0000:0000:0200:5eff:fe00:53af \
+             dst=0000:0000:0000:0000:0000:0000:0000:0001 sport=0 dport=69 \n"
+        );
+        Ok(())
+    }
 
     /// Each protocol has its own way to name the two ends, and some have more to say.
     #[test]

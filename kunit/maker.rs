@@ -137,10 +137,7 @@ pub(crate) fn entered(original: &Tuple) -> Result<ARef<Conn>> {
 pub(crate) fn find_in(net: &Net, tuple: &Tuple, zone: Zone) -> Option<(ARef<Conn>, Direction)> {
     let key = Key::new(tuple, zone, net);
     let guard = rcu::read_lock();
-    let rcu = ReadSide::of(&guard);
-    let found = TABLE
-        .find(&key, key.hash(Direction::Original), rcu)
-        .or_else(|| TABLE.find(&key, key.hash(Direction::Reply), rcu));
+    let found = TABLE.find_either(&key, ReadSide::of(&guard));
     drop(guard);
     found
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     maker::case,
+    netns::EXPECT_MAX,
     param,
     sys::{
         memory,
@@ -23,7 +24,7 @@ use kernel::{
 };
 
 /// Texts that are no number, or one that is too large or small whatever it is for.
-const WRONG: [&CStr; 14] = [
+const WRONG: [&CStr; 16] = [
     c"",
     c"\n",
     c"0",
@@ -32,7 +33,9 @@ const WRONG: [&CStr; 14] = [
     c" 1",
     c"1 ",
     c"1\n\n",
-    c"0x10",
+    c"0x",
+    c"0xg",
+    c"08",
     c"1k",
     c"1.5",
     c"4294967296",
@@ -53,7 +56,9 @@ mod tests {
         let expected = match memory::total() {
             bytes if bytes > 4 * GIB => 262_144,
             bytes if bytes > GIB => 65_536,
-            bytes => (bytes / 16_384 / size_of::<usize>()).max(1024),
+            bytes => (bytes / 16_384 / size_of::<usize>())
+                .max(1024)
+                .next_multiple_of(512),
         };
         let settled = SETTLED.load(Relaxed);
         check_eq!(settled as usize, expected);
@@ -68,6 +73,8 @@ mod tests {
         for (text, max) in [
             (c"1", 1),
             (c"0001\n", 1),
+            (c"010", 8),
+            (c"0x7fffffff", 2_147_483_647),
             (c"2147483647", 2_147_483_647),
             (c"65536", 65_536),
         ] {
@@ -120,20 +127,38 @@ mod tests {
         let largest = table::MAX_SIZE;
         check!(largest <= i32::MAX as u32 / 8 && largest > i32::MAX as u32 / 8 - 512);
         let rows = [
-            (c"1000", 1000, 8000),
-            (c"1", 1, 8),
+            (c"1000", 1024, 8192),
+            (c"0x400", 1024, 8192),
+            (c"1", 512, 4096),
             (c"268434944", 268_434_944, 2_147_479_552),
         ];
         for (text, size, max) in rows {
             check_eq!(param::set_hashsize(text), Ok(()), "{:?}", text);
-            check_eq!((param::settle(), param::max()), (size, max), "{:?}", text);
+            check_eq!(
+                (param::settle(), param::max()),
+                ((size, size / 256), max),
+                "{:?}",
+                text
+            );
             check_eq!(param::hashsize(), BUCKETS, "{:?}", text);
         }
         check_eq!(param::set_hashsize(c"268434945"), Err(EINVAL));
-        check_eq!(param::settle(), 268_434_944);
+        check_eq!(param::settle().0, 268_434_944);
 
         check_eq!(param::set_max(c"77"), Ok(()));
-        check_eq!((param::settle(), param::max()), (268_434_944, 77));
+        check_eq!(param::set_hashsize(c"0"), Ok(()), "as if it was not given");
+        check_eq!(
+            (param::settle().0, param::max()),
+            (SETTLED.load(Relaxed), 77)
+        );
+
+        // Four expectations for each list.
+        let expectations = EXPECT_MAX.load(Relaxed);
+        check_eq!(param::set_expect_hashsize(c"1024"), Ok(()));
+        check_eq!((param::settle().1, EXPECT_MAX.load(Relaxed)), (1024, 4096));
+        check_eq!(param::set_expect_hashsize(c"268434945"), Err(EINVAL));
+        check_eq!(param::set_expect_hashsize(c"0"), Ok(()));
+        EXPECT_MAX.store(expectations, Relaxed);
         machine_max().store(usual, Relaxed);
         Ok(())
     }

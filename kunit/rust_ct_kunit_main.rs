@@ -130,7 +130,7 @@ impl kernel::Module for RustCtKunit {
             );
             return Err(EBUSY);
         }
-        SETTLED.store(param::settle(), Relaxed);
+        SETTLED.store(param::settle().0, Relaxed);
         conn::HASH_KEY.draw();
         export::ID_KEY.draw();
         let table = table::TABLE.set_up(BUCKETS)?;

@@ -9,7 +9,10 @@
 //! net/netfilter/nf_conntrack_core.c, gc_worker().
 
 use crate::{
-    conn::Candidate,
+    conn::{
+        Candidate,
+        Conn, //
+    },
     expect, l4proto,
     netns::Netns,
     state::Status,
@@ -34,6 +37,10 @@ use kernel::sync::{
     atomic::{
         Atomic,
         Relaxed, //
+    },
+    barrier::{
+        smp_mb,
+        Read, //
     },
     rcu, //
 };
@@ -170,7 +177,7 @@ impl Round {
         }
         self.weigh(candidate.remaining());
         if candidate.status().contains(Status::HELPER) {
-            if let Some(conn) = candidate.get() {
+            if let Some(conn) = candidate.get().filter(|conn| has_settled_help(conn)) {
                 expect::remove_expired(&conn);
             }
         }
@@ -196,6 +203,20 @@ impl Round {
             .saturating_sub(time::now().wrapping_sub(self.started))
             .max(1)
     }
+}
+
+/// Tells whether a connection that was met in the table, and to which there is a reference now, has
+/// a helper. It may be another connection than the one that was met, whose owner is just adding
+/// extensions, so that they move: until it is confirmed.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, nf_ct_help_gc().
+fn has_settled_help(conn: &Conn) -> bool {
+    let status = conn.status();
+    // Pairs with the barrier of the bit that confirmation sets behind the extensions.
+    smp_mb(Read);
+    status.contains(Status::CONFIRMED)
+        && status.contains(Status::HELPER)
+        && !status.contains(Status::DYING)
 }
 
 /// Removes a connection that is not assured, or is closing, from a namespace that is nearly full.

@@ -15,7 +15,8 @@ mod expectfn;
 mod helper;
 pub(crate) mod l4proto;
 mod nat_helper;
-pub(crate) mod param;
+pub(crate) mod origdst;
+mod param;
 mod rules;
 mod seqadj;
 mod slots;
@@ -183,7 +184,7 @@ unsafe extern "C" fn set_closing(nfct: *mut bindings::nf_conntrack) {
     // SAFETY: The packet holds a reference.
     let conn = unsafe { conn(nfct) };
     let status = conn.status();
-    if status.contains(Status::TEMPLATE) || conn.proto() != ipproto::TCP {
+    if !status.contains(Status::CONFIRMED) || conn.proto() != ipproto::TCP {
         return;
     }
     // SAFETY: The kernel calls in a hook, under RCU.
@@ -261,6 +262,27 @@ unsafe fn tuple(tuple: *const bindings::nf_conntrack_tuple) -> Tuple {
     unsafe { tuple.cast::<Tuple>().read() }
 }
 
+/// What something is looked up by, of the kernel's pointers to it: a tuple in a zone of a
+/// namespace.
+///
+/// # Safety
+///
+/// `zone` and `wanted` must be valid for reads, and the namespace live for `'a`.
+unsafe fn wanted<'a>(
+    net: *mut bindings::net,
+    zone: *const bindings::nf_conntrack_zone,
+    wanted: *const bindings::nf_conntrack_tuple,
+) -> (&'a Net, Zone, Tuple) {
+    // SAFETY: The caller vouches for all three; any bytes are a zone.
+    unsafe {
+        (
+            Net::from_raw(net),
+            zone.cast::<Zone>().read(),
+            tuple(wanted),
+        )
+    }
+}
+
 /// nf_ct_gre_keymap_add(): see [`crate::keymap::Keymap::add`].
 ///
 /// # Safety
@@ -274,10 +296,9 @@ unsafe extern "C" fn rust_ct_gre_keymap_add(
 ) -> bool {
     // SAFETY: The caller vouches for all three.
     let (conn, original, reply) = unsafe { (conn(ct.cast()), tuple(original), tuple(reply)) };
-    !conn.status().contains(Status::DYING)
-        && conn
-            .netns()
-            .is_some_and(|netns| netns.keymap.add(ct.addr(), &original, &reply))
+    let is_over = || conn.status().contains(Status::DYING);
+    conn.netns()
+        .is_some_and(|netns| netns.keymap.add(ct.addr(), is_over, &original, &reply))
 }
 
 /// nf_ct_gre_keymap_destroy(): see [`crate::keymap::Keymap::remove`].

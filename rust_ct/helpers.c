@@ -17,6 +17,8 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/uidgid.h>
+#include <net/inet_sock.h>
+#include <net/ipv6.h>
 #include <net/netfilter/nf_conntrack_expect.h>
 #include <net/netfilter/nf_conntrack_helper.h>
 #include <net/netfilter/nf_conntrack_timeout.h>
@@ -148,15 +150,38 @@ void *rct_krealloc(void *memory, size_t size, gfp_t gfp)
 	return krealloc(memory, size, gfp);
 }
 
-__be32 rct_nla_get_be32(const struct nlattr *attribute)
+void rct_sock_ends_ipv4(struct sock *sk, struct rct_sock_ends *ends)
 {
-	return nla_get_be32(attribute);
+	lock_sock(sk);
+	ends->net = sock_net(sk);
+	ends->src.ip = inet_sk(sk)->inet_rcv_saddr;
+	ends->dst.ip = inet_sk(sk)->inet_daddr;
+	ends->sport = inet_sk(sk)->inet_sport;
+	ends->dport = inet_sk(sk)->inet_dport;
+	ends->proto = sk->sk_protocol;
+	release_sock(sk);
 }
 
-int rct_nla_put_be32(struct sk_buff *skb, int type, __be32 value)
+#if IS_ENABLED(CONFIG_IPV6)
+void rct_sock_ends_ipv6(struct sock *sk, struct rct_sock_ends *ends)
 {
-	return nla_put_be32(skb, type, value);
+	lock_sock(sk);
+	ends->net = sock_net(sk);
+	ends->src.in6 = sk->sk_v6_rcv_saddr;
+	ends->dst.in6 = sk->sk_v6_daddr;
+	ends->sport = inet_sk(sk)->inet_sport;
+	ends->dport = inet_sk(sk)->inet_dport;
+	ends->flow_label = inet6_sk(sk)->flow_label & IPV6_FLOWINFO_MASK;
+	ends->device = sk->sk_bound_dev_if;
+	ends->proto = sk->sk_protocol;
+	release_sock(sk);
 }
+
+u32 rct_scope_id(const struct in6_addr *addr, int device)
+{
+	return ipv6_iface_scope_id(addr, device);
+}
+#endif
 
 struct nlattr *rct_nla_nest_start(struct sk_buff *skb, int type)
 {

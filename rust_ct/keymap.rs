@@ -56,11 +56,22 @@ impl Keymap {
     }
 
     /// Notes both directions of the call of a control connection. Tells whether they are noted now;
-    /// a control connection has one call, and may tell of it again. Any context.
+    /// a control connection has one call, and may tell of it again, but not when it `is_over`. Any
+    /// context.
     ///
     /// Source: net/netfilter/nf_conntrack_proto_gre.c, nf_ct_gre_keymap_add().
-    pub(crate) fn add(&self, control: usize, original: &Tuple, reply: &Tuple) -> bool {
+    pub(crate) fn add(
+        &self,
+        control: usize,
+        is_over: impl FnOnce() -> bool,
+        original: &Tuple,
+        reply: &Tuple,
+    ) -> bool {
         self.with(|calls| {
+            // Under the lock: a connection first is over, and then has its call removed.
+            if is_over() {
+                return false;
+            }
             let known = |call: &&Call| call.control == control;
             if calls.iter().any(|call| known(&call)) {
                 return calls

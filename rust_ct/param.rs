@@ -34,49 +34,54 @@ use kernel::{
 
 /// The number of buckets that was asked for when the module was loaded; zero if none was.
 static HASHSIZE: Atomic<u32> = Atomic::new(0);
+/// The size of the table of expectations that was asked for when the module was loaded; zero if
+/// none was.
+static EXPECT_HASHSIZE: Atomic<u32> = Atomic::new(0);
 /// The limit that was asked for when the module was loaded; zero if none was.
 static WANTED_MAX: Atomic<u32> = Atomic::new(0);
 /// Raised while the table is there to be resized.
 static LOADED: Atomic<bool> = Atomic::new(false);
 
-/// Tells whether packets are tracked in every namespace, or only where a rule asks.
-pub(crate) use crate::export::param::{
-    begin_with,
-    enable_hooks, //
-};
-
-/// A number in decimal, perhaps with the line end of `echo` behind it.
+/// A number as the kernel's own parameters take it: in decimal, after `0x` in hexadecimal, after
+/// another zero in octal; perhaps with the line end of `echo` behind it.
 fn parse(text: &CStr) -> Option<u32> {
     let digits = match text.to_bytes() {
         [digits @ .., b'\n'] => digits,
         digits => digits,
     };
-    number(digits)
+    match digits {
+        [b'0', b'x' | b'X', digits @ ..] => number(digits, 16),
+        [b'0', digits @ ..] if !digits.is_empty() => number(digits, 8),
+        digits => number(digits, 10),
+    }
 }
 
-/// A number in decimal.
-fn number(digits: &[u8]) -> Option<u32> {
+/// A number from its digits.
+fn number(digits: &[u8], radix: u32) -> Option<u32> {
     if digits.is_empty() {
         return None;
     }
     digits.iter().try_fold(0u32, |number, &byte| {
-        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10)?;
-        number.checked_mul(10)?.checked_add(digit.into())
+        let digit = char::from(byte).to_digit(radix)?;
+        number.checked_mul(radix)?.checked_add(digit)
     })
 }
 
-/// Takes a new value of `hashsize`. Process context, sleeps.
+/// Takes a new value of `hashsize`; when the module is loaded, zero is none. Process context,
+/// sleeps.
 ///
 /// # Errors
 ///
 /// `EINVAL` if it is no number or out of range, `EOPNOTSUPP` in a namespace other than the initial
 /// one, `ENOMEM`.
 pub(crate) fn set_hashsize(text: &CStr) -> Result {
-    let size = parse(text).filter(|size| (1..=table::MAX_SIZE).contains(size));
+    let least = u32::from(LOADED.load(Relaxed));
+    let size = parse(text).filter(|size| (least..=table::MAX_SIZE).contains(size));
     let Some(size) = size else {
         pr_err!(
-            "hashsize={}: must be a number of buckets from 1 to {}\n",
+            "hashsize={}: must be a number of buckets from {} to {}\n",
             Printable(text),
+            least,
             table::MAX_SIZE
         );
         return Err(EINVAL);
@@ -94,6 +99,24 @@ pub(crate) fn set_hashsize(text: &CStr) -> Result {
 /// The value of `hashsize`: how many buckets there are.
 pub(crate) fn hashsize() -> u32 {
     TABLE.size()
+}
+
+/// Takes a value of `expect_hashsize`, before the module begins; zero is none.
+///
+/// # Errors
+///
+/// `EINVAL` if it is no number or out of range.
+pub(crate) fn set_expect_hashsize(text: &CStr) -> Result {
+    let Some(size) = parse(text).filter(|size| *size <= table::MAX_SIZE) else {
+        pr_err!(
+            "expect_hashsize={}: must be a number of lists from 0 to {}\n",
+            Printable(text),
+            table::MAX_SIZE
+        );
+        return Err(EINVAL);
+    };
+    EXPECT_HASHSIZE.store(size, Relaxed);
+    Ok(())
 }
 
 /// Takes a new value of `max`.
@@ -177,7 +200,7 @@ fn want(text: &[u8]) -> Option<()> {
     let mut ports = [0; PORTS];
     let mut slots = ports.iter_mut();
     for word in words {
-        let port = number(word)?;
+        let port = number(word, 10)?;
         *slots.next()? = u16::try_from(port).ok().filter(|port| *port != 0)?;
     }
     own.want(&ports);
@@ -201,16 +224,21 @@ impl kernel::fmt::Display for Printable<'_> {
     }
 }
 
-/// Settles on the limit and gives the size of the table to begin with.
+/// Settles on the limits, and gives the size of the table to begin with and that of the table of
+/// expectations. The limits go by the sizes, the first of which is rounded up as the table's will
+/// be.
 ///
-/// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_init_start().
-pub(crate) fn settle() -> u32 {
+/// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_init_start(), and
+/// nf_conntrack_expect.c, nf_conntrack_expect_init().
+pub(crate) fn settle() -> (u32, u32) {
     let asked = HASHSIZE.load(Relaxed);
     let size = if asked > 0 {
         asked
     } else {
         default_size(memory::total())
     };
+    // The largest size is a multiple itself.
+    let size = size.next_multiple_of(table::STEP);
     // A chain has two links for each connection. Who asks for a size gets the limit that went with
     // it when limits were eight times the size.
     let factor = if asked > 0 { 8 } else { 1 };
@@ -221,16 +249,11 @@ pub(crate) fn settle() -> u32 {
         size.saturating_mul(factor).min(i32::MAX as u32)
     };
     machine_max().store(max, Relaxed);
-    // Four for each 256 buckets of the table, which is rounded up; see nf_conntrack_expect_init().
-    EXPECT_MAX.store(size.div_ceil(512).saturating_mul(8), Relaxed);
-    size
-}
 
-/// How many lists the table of expectations begins with, for a table of so many buckets.
-///
-/// Source: net/netfilter/nf_conntrack_expect.c, nf_conntrack_expect_init().
-pub(crate) fn expect_lists(size: u32) -> u32 {
-    (size / 256).max(1)
+    let asked = EXPECT_HASHSIZE.load(Relaxed);
+    let lists = if asked > 0 { asked } else { size / 256 };
+    EXPECT_MAX.store(lists.saturating_mul(4), Relaxed);
+    (size, lists)
 }
 
 /// The number of buckets for a machine with so many bytes of memory.

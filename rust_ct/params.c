@@ -21,7 +21,14 @@ static const struct kernel_param_ops max_ops = {
 	.get = rust_ct_param_get_max,
 };
 module_param_cb(max, &max_ops, NULL, 0600);
-MODULE_PARM_DESC(max, "connections that a network namespace may hold (default: hashsize)");
+MODULE_PARM_DESC(max, "connections that all network namespaces may hold together (default: hashsize, or 8 times that where it is given)");
+
+static const struct kernel_param_ops expect_hashsize_ops = {
+	.set = rust_ct_param_set_expect_hashsize,
+	.get = rust_ct_param_get_expect_hashsize,
+};
+module_param_cb(expect_hashsize, &expect_hashsize_ops, NULL, 0400);
+MODULE_PARM_DESC(expect_hashsize, "lists of the table of expectations (default: by hashsize)");
 
 bool rct_param_acct;
 module_param_named(acct, rct_param_acct, bool, 0644);

@@ -10,7 +10,6 @@ use crate::{
         Netns,
         NETNS, //
     },
-    param,
     show,
     sys::{
         hook::{
@@ -18,6 +17,7 @@ use crate::{
             Set, //
         },
         net::Net,
+        param,
         pernet::{
             Here,
             PerNet,

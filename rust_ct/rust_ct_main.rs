@@ -64,6 +64,7 @@ module! {
 struct RustCt {
     _writable: param::Writable,
     _proc: [sys::proc::Symlink; 3],
+    _options: export::origdst::Options,
     _expiry: sys::work::Running<expire::Expiry>,
     _retry: sys::work::Running<conn::untold::Retry>,
     _netns: sys::pernet::Registration<netns::Netns>,
@@ -78,10 +79,10 @@ impl kernel::Module for RustCt {
     fn init(module: &'static ThisModule) -> Result<Self> {
         conn::HASH_KEY.draw();
         export::ID_KEY.draw();
-        let size = param::settle();
+        let (size, expect_lists) = param::settle();
         let table = table::TABLE.set_up(size)?;
         let cache = conn::CACHE.create(c"nf_conntrack", conn::FREE_POINTER)?;
-        let expect = expect::set_up(param::expect_lists(size))?;
+        let expect = expect::set_up(expect_lists)?;
         helper::set_up();
         let helpers = helper::own::Registered::new(module)?;
         let tracker = sys::hook::Tracker::publish(&export::CT_HOOK).inspect_err(|_| {
@@ -97,6 +98,7 @@ impl kernel::Module for RustCt {
                 sys::proc::Symlink::create(c"rust_ct_expect", c"net/nf_conntrack_expect")?,
                 sys::proc::Symlink::create(c"rust_ct_stat", c"net/stat/rust_ct")?,
             ],
+            _options: export::origdst::Options::register(module)?,
             _retry: retry,
             _netns: netns,
             _tracker: tracker,

@@ -73,7 +73,7 @@ use kernel::{
 pub(crate) const LOCKS: usize = bindings::CONNTRACK_LOCKS as usize;
 
 /// Buckets come in multiples of this number, a page full of them and a power of two.
-const STEP: u32 = 512;
+pub(crate) const STEP: u32 = 512;
 
 /// The largest number of buckets.
 pub(crate) const MAX_SIZE: u32 = (i32::MAX as u32 / size_of::<Head>() as u32) / STEP * STEP;
@@ -610,7 +610,10 @@ impl Table {
                     from = Cursor {
                         hash: buckets.first_hash(index.wrapping_add(1))?,
                         addr: 0,
-                    }
+                    };
+                    drop(guard);
+                    // SAFETY: Process context, and no lock is held but mutexes.
+                    unsafe { bindings::rct_cond_resched() };
                 }
                 Least::Unknown => (),
             }
@@ -702,6 +705,10 @@ impl Table {
 
     /// Calls `f` for each connection of `net`, or of all namespaces. Process context, sleeps.
     pub(crate) fn for_each(&self, net: Option<&Net>, mut f: impl FnMut(&Conn)) {
+        let is_empty = |net| NETNS.get(net).is_none_or(|netns| netns.connections() == 0);
+        if net.is_some_and(is_empty) {
+            return;
+        }
         let Some(_walk) = self.walk() else {
             return;
         };

@@ -61,6 +61,12 @@ impl Help {
         unsafe { Helper::from_raw((&raw const (*self.raw()).helper).read_volatile(), rcu) }
     }
 
+    /// Tells whether there is a helper.
+    fn is_taken(&self) -> bool {
+        // SAFETY: The field is valid, and others write it with one access.
+        !unsafe { (&raw const (*self.raw()).helper).read_volatile() }.is_null()
+    }
+
     /// Sets the helper, of a connection that nobody else has or that has none. One that is just
     /// being freed is none.
     pub(crate) fn set_helper(&self, helper: &Helper) {
@@ -135,10 +141,7 @@ impl Conn {
 
     /// Tells whether the connection has a helper.
     pub(crate) fn has_helper(&self) -> bool {
-        let guard = rcu::read_lock();
-        let has = self.helper(ReadSide::of(&guard)).is_some();
-        drop(guard);
-        has
+        self.help().is_some_and(Help::is_taken)
     }
 
     /// Adds the extension to a connection or template that nobody else has yet. `None` if it has

@@ -8,8 +8,8 @@
 use crate::{
     bindings,
     conn::{
-        Conn,
-        INFO_MASK, //
+        attached::INFO_MASK,
+        Conn, //
     },
     state::Status,
     sys::{

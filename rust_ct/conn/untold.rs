@@ -23,7 +23,10 @@ use crate::{
     },
     netns::NETNS,
     sys::{
-        lock::RawLock,
+        lock::{
+            RawGuard,
+            RawLock, //
+        },
         net::Net,
         nulls::{
             Head,
@@ -105,7 +108,7 @@ impl Untold {
         unsafe { &*(&raw const (*self.raw()).dying_list).cast::<Head>() }
     }
 
-    fn lock(&self) -> crate::sys::lock::RawGuard {
+    fn lock(&self) -> RawGuard {
         // SAFETY: The lock is initialised, and lives as long as `self`.
         unsafe { RawLock::new(&raw mut (*self.raw()).dying_lock) }.lock()
     }

@@ -258,9 +258,39 @@ unsafe extern "C" fn parse_icmp<I: Icmp>(
     }
 }
 
+/// The attribute of a protocol's state, the first one with each of them.
+const STATE: u16 = 1;
+
+/// Adds what is a protocol's own to a message: the state of a connection and, unless that is over,
+/// what `more` adds.
+///
+/// # Safety
+///
+/// `skb` must be a message that is the caller's alone.
+unsafe fn tell_state(
+    skb: *mut bindings::sk_buff,
+    number: u32,
+    state: u8,
+    over: bool,
+    more: impl FnOnce(&mut Message<'_>) -> Result,
+) -> c_int {
+    // SAFETY: The caller vouches for the message.
+    let mut message = unsafe { Message::from_raw(skb) };
+    from_result(|| {
+        // CAST: A few.
+        message.nest(number as u16, |nest| {
+            nest.put(STATE, &[state])?;
+            if over {
+                return Ok(());
+            }
+            more(nest)
+        })?;
+        Ok(0)
+    })
+}
+
 /// Attributes of TCP's state, `enum ctattr_protoinfo_tcp`.
 mod tcp_attribute {
-    pub(super) const STATE: u16 = 1;
     pub(super) const SCALES: [u16; 2] = [2, 3];
     pub(super) const FLAGS: [u16; 2] = [4, 5];
 }
@@ -282,30 +312,21 @@ pub(super) unsafe extern "C" fn tell_tcp(
     ct: *mut bindings::nf_conn,
     over: bool,
 ) -> c_int {
-    // SAFETY: The caller vouches for both.
-    let (mut message, conn) = unsafe { (Message::from_raw(skb), conn(ct.cast())) };
-    let proto = *conn.lock().tcp();
-    from_result(|| {
-        // CAST: A few.
-        message.nest(
-            bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP as u16,
-            |nest| {
-                nest.put(tcp_attribute::STATE, &[proto.state])?;
-                if over {
-                    return Ok(());
-                }
-                for (peer, number) in proto.seen.iter().zip(tcp_attribute::SCALES) {
-                    nest.put(number, &[peer.td_scale])?;
-                }
-                for (peer, number) in proto.seen.iter().zip(tcp_attribute::FLAGS) {
-                    // Behind them is the mask, which means something to a change only.
-                    nest.put(number, &[peer.flags, 0])?;
-                }
-                Ok(())
-            },
-        )?;
-        Ok(0)
-    })
+    // SAFETY: The caller vouches for the connection.
+    let proto = *unsafe { conn(ct.cast()) }.lock().tcp();
+    let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP;
+    let more = |nest: &mut Message<'_>| {
+        for (peer, number) in proto.seen.iter().zip(tcp_attribute::SCALES) {
+            nest.put(number, &[peer.td_scale])?;
+        }
+        for (peer, number) in proto.seen.iter().zip(tcp_attribute::FLAGS) {
+            // Behind them is the mask, which means something to a change only.
+            nest.put(number, &[peer.flags, 0])?;
+        }
+        Ok(())
+    };
+    // SAFETY: The caller vouches for the message.
+    unsafe { tell_state(skb, number, proto.state, over, more) }
 }
 
 /// A byte that an attribute of a nest holds, no larger than `max`; `None` if there is no such
@@ -360,7 +381,7 @@ pub(super) unsafe extern "C" fn parse_tcp(
         return 0;
     };
     from_result(|| {
-        let state = byte(&nest, tcp_attribute::STATE, tcp::State::SynSent2 as u8)?;
+        let state = byte(&nest, STATE, tcp::State::SynSent2 as u8)?;
         let [original, reply] = tcp_attribute::SCALES;
         let scales = [
             byte(&nest, original, MAX_SCALE)?,
@@ -394,7 +415,6 @@ pub(super) unsafe extern "C" fn parse_tcp(
 
 /// Attributes of SCTP's state, `enum ctattr_protoinfo_sctp`.
 mod sctp_attribute {
-    pub(super) const STATE: u16 = 1;
     pub(super) const TAGS: [u16; 2] = [2, 3];
 }
 
@@ -412,26 +432,17 @@ pub(super) unsafe extern "C" fn tell_sctp(
     ct: *mut bindings::nf_conn,
     over: bool,
 ) -> c_int {
-    // SAFETY: The caller vouches for both.
-    let (mut message, conn) = unsafe { (Message::from_raw(skb), conn(ct.cast())) };
-    let proto = *conn.lock().sctp();
-    from_result(|| {
-        // CAST: A few.
-        message.nest(
-            bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP as u16,
-            |nest| {
-                nest.put(sctp_attribute::STATE, &[proto.state() as u8])?;
-                if over {
-                    return Ok(());
-                }
-                for (tag, number) in proto.vtag.iter().zip(sctp_attribute::TAGS) {
-                    nest.put(number, tag)?;
-                }
-                Ok(())
-            },
-        )?;
-        Ok(0)
-    })
+    // SAFETY: The caller vouches for the connection.
+    let proto = *unsafe { conn(ct.cast()) }.lock().sctp();
+    let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP;
+    let more = |nest: &mut Message<'_>| {
+        for (tag, number) in proto.vtag.iter().zip(sctp_attribute::TAGS) {
+            nest.put(number, tag)?;
+        }
+        Ok(())
+    };
+    // SAFETY: The caller vouches for the message. CAST: There are ten states.
+    unsafe { tell_state(skb, number, proto.state() as u8, over, more) }
 }
 
 /// Sets the state of an SCTP association as a message says, which must say all of it.
@@ -455,12 +466,7 @@ pub(super) unsafe extern "C" fn parse_sctp(
         return 0;
     };
     from_result(|| {
-        let state = byte(
-            &nest,
-            sctp_attribute::STATE,
-            sctp::State::HeartbeatSent as u8,
-        )?;
-        let state = state.ok_or(EINVAL)?;
+        let state = byte(&nest, STATE, sctp::State::HeartbeatSent as u8)?.ok_or(EINVAL)?;
         let [original, reply] = sctp_attribute::TAGS
             .map(|number| nest.find(number).and_then(|tag| tag.bytes()).ok_or(EINVAL));
         let vtag = [original?, reply?];

@@ -28,8 +28,7 @@ use crate::{
     },
     table::TABLE,
     tuple::Direction,
-    wire::ipproto,
-    zone::Zone, //
+    wire::ipproto, //
 };
 use core::ptr::{
     self,
@@ -58,15 +57,9 @@ unsafe extern "C" fn rust_ct_alloc(
     original: *const bindings::nf_conntrack_tuple,
     reply: *const bindings::nf_conntrack_tuple,
 ) -> *mut bindings::nf_conn {
-    // SAFETY: The caller vouches for all four; any bytes are a zone.
-    let (net, zone, original, reply) = unsafe {
-        (
-            Net::from_raw(net),
-            zone.cast::<Zone>().read(),
-            tuple(original),
-            tuple(reply),
-        )
-    };
+    // SAFETY: The caller vouches for all four.
+    let ((net, zone, original), reply) =
+        unsafe { (super::wanted(net, zone, original), tuple(reply)) };
     let beginning = Beginning {
         original: &original,
         reply: &reply,

@@ -2,10 +2,7 @@
 
 //! What helpers in C call to expect connections.
 
-use super::{
-    conn,
-    tuple, //
-};
+use super::conn;
 use crate::{
     bindings,
     conn::event::Asker,
@@ -19,8 +16,7 @@ use crate::{
         net::Net,
         rcu::ReadSide, //
     },
-    tuple::Addr,
-    zone::Zone, //
+    tuple::Addr, //
 };
 use core::ptr::{
     self,
@@ -118,7 +114,7 @@ unsafe extern "C" fn rust_ct_expect_put(exp: *mut bindings::nf_conntrack_expect)
     }
 }
 
-/// nf_ct_expect_related_report(): see [`expect::relate_for`].
+/// nf_ct_expect_related_report(): see [`expect::relate`].
 ///
 /// # Safety
 ///
@@ -132,7 +128,7 @@ unsafe extern "C" fn rust_ct_expect_related(
 ) -> c_int {
     // SAFETY: The caller vouches for the expectation.
     let exp = unsafe { expectation(exp) };
-    from_result(|| expect::relate_for(exp, flags, Asker { portid, report }).map(|()| 0))
+    from_result(|| expect::relate(exp, flags, Asker { portid, report }).map(|()| 0))
 }
 
 /// nf_ct_expect_related_pair(): see [`expect::relate_pair`].
@@ -164,14 +160,8 @@ unsafe extern "C" fn rust_ct_expect_find(
     // SAFETY: The caller vouches for all three, and for RCU or the lock, whose holder does not
     // sleep either.
     unsafe {
-        let zone = zone.cast::<Zone>().read();
-        let found = expect::find(
-            Net::from_raw(net),
-            &zone,
-            &tuple(wanted),
-            ReadSide::assume(),
-        );
-        raw(found)
+        let (net, zone, tuple) = super::wanted(net, zone, wanted);
+        raw(expect::find(net, &zone, &tuple, ReadSide::assume()))
     }
 }
 
@@ -188,14 +178,8 @@ unsafe extern "C" fn rust_ct_expect_find_get(
 ) -> *mut bindings::nf_conntrack_expect {
     let guard = rcu::read_lock();
     // SAFETY: The caller vouches for all three.
-    let (net, zone, tuple) = unsafe {
-        (
-            Net::from_raw(net),
-            zone.cast::<Zone>().read(),
-            tuple(wanted),
-        )
-    };
-    let found = expect::find(net, &zone, &tuple, ReadSide::of(&guard)).and_then(expect::try_get);
+    let (net, zone, tuple) = unsafe { super::wanted(net, zone, wanted) };
+    let found = expect::find(net, &zone, &tuple, ReadSide::of(&guard)).and_then(Expect::try_get);
     found.map_or(ptr::null_mut(), |exp| ARef::into_raw(exp).as_ptr().cast())
 }
 

@@ -17,13 +17,16 @@ use crate::{
     l4proto,
     sys::{
         net::Net,
+        netlink::{
+            Message,
+            Table, //
+        },
         time::HZ, //
     },
     wire::ipproto, //
 };
 use core::mem;
 use kernel::{
-    error::to_result,
     ffi::{
         c_int,
         c_void, //
@@ -140,15 +143,15 @@ unsafe extern "C" fn parse<P: Policy>(
     let net = unsafe { Net::from_raw(net) };
     let mut timeouts = [0; MOST];
     P::defaults(net, &mut timeouts);
-    for (i, slot) in P::SLOTS.iter().enumerate() {
-        // SAFETY: The caller vouches for the attributes, the first of which is not used.
-        let attribute = unsafe { attributes.add(i + 1).read() };
-        if attribute.is_null() {
+    // SAFETY: The caller vouches for the attributes.
+    let attributes = unsafe { Table::from_raw(attributes) };
+    for (number, slot) in (1..).zip(P::SLOTS) {
+        // SAFETY: The table is as long as the description says.
+        let attribute = unsafe { attributes.get(number) };
+        let Some(seconds) = attribute.and_then(|attribute| attribute.bytes()) else {
             continue;
-        }
-        // SAFETY: The attribute was checked to be a number by the description's policy.
-        let seconds = u32::from_be(unsafe { bindings::rct_nla_get_be32(attribute) });
-        let jiffies = seconds.wrapping_mul(HZ);
+        };
+        let jiffies = u32::from_be_bytes(seconds).wrapping_mul(HZ);
         if let Some(timeout) = timeouts.get_mut(*slot) {
             *timeout = jiffies;
         }
@@ -179,18 +182,13 @@ unsafe extern "C" fn parse<P: Policy>(
 /// # Safety
 ///
 /// Called from C with a message and a policy of the size that the description says.
-unsafe extern "C" fn tell<P: Policy>(
-    message: *mut bindings::sk_buff,
-    policy: *const c_void,
-) -> c_int {
-    for (i, slot) in P::SLOTS.iter().enumerate() {
+unsafe extern "C" fn tell<P: Policy>(skb: *mut bindings::sk_buff, policy: *const c_void) -> c_int {
+    // SAFETY: The caller vouches for the message.
+    let mut message = unsafe { Message::from_raw(skb) };
+    for (number, slot) in (1..).zip(P::SLOTS) {
         // SAFETY: The caller vouches for the policy, which the table is within.
         let jiffies = unsafe { policy.cast::<u32>().add(*slot).read_volatile() };
-        // CAST: A few attributes.
-        let number = i as c_int + 1;
-        // SAFETY: The caller vouches for the message.
-        let put = unsafe { bindings::rct_nla_put_be32(message, number, (jiffies / HZ).to_be()) };
-        if to_result(put).is_err() {
+        if message.put(number, &(jiffies / HZ).to_be_bytes()).is_err() {
             return ENOSPC.to_errno();
         }
     }

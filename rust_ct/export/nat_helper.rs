@@ -59,12 +59,19 @@ unsafe extern "C" fn rust_ct_nat_helper_unregister(nat: *mut Raw) {
     REGISTERED.remove(nat);
 }
 
+/// The one that is registered under a name.
+fn of_name<'a>(name: &NatModule, _rcu: ReadSide<'a>) -> Option<&'a Raw> {
+    let nat = REGISTERED.find(|nat| helper::text(&nat.mod_name) == helper::text(name));
+    // SAFETY: RCU is held, so what was found is there.
+    unsafe { nat.as_ref() }
+}
+
 /// Keeps the module that is registered under a name. Tells whether there is one.
 fn keep(name: &NatModule) -> bool {
     let guard = rcu::read_lock();
-    let nat = REGISTERED.find(|nat| helper::text(&nat.mod_name) == helper::text(name));
-    // SAFETY: RCU is held, so what was found is there, and its module with it.
-    let kept = unsafe { nat.as_ref().is_some_and(|nat| module::get(nat.module)) };
+    let nat = of_name(name, ReadSide::of(&guard));
+    // SAFETY: RCU is held, so the module is there.
+    let kept = nat.is_some_and(|nat| unsafe { module::get(nat.module) });
     drop(guard);
     kept
 }
@@ -103,12 +110,9 @@ unsafe extern "C" fn rust_ct_nat_helper_put(helper: *mut bindings::nf_conntrack_
     let guard = rcu::read_lock();
     // SAFETY: The caller vouches for the helper.
     let name = unsafe { (*helper).nat_mod_name };
-    let nat = REGISTERED.find(|nat| helper::text(&nat.mod_name) == helper::text(&name));
-    // SAFETY: RCU is held, so what was found is there; the caller has kept its module.
-    unsafe {
-        if let Some(nat) = nat.as_ref() {
-            module::put(nat.module);
-        }
+    if let Some(nat) = of_name(&name, ReadSide::of(&guard)) {
+        // SAFETY: The caller has kept the module.
+        unsafe { module::put(nat.module) };
     }
     drop(guard);
 }

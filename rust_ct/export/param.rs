@@ -15,31 +15,6 @@ use kernel::{
     prelude::*, //
 };
 
-/// Tells whether packets are tracked in every namespace, or only where a rule asks: the parameter
-/// `enable_hooks`.
-pub(crate) fn enable_hooks() -> bool {
-    // SAFETY: The parameter is written before the module's code runs, and never again.
-    unsafe { (&raw const bindings::rct_param_enable_hooks).read() }
-}
-
-/// Whether new namespaces begin with accounting, and with timestamps: the parameters `acct` and
-/// `tstamp`.
-pub(crate) fn begin_with() -> (bool, bool) {
-    // SAFETY: The parameters are bytes that the kernel writes at any time, as 0 or 1.
-    unsafe {
-        (
-            (&raw const bindings::rct_param_acct)
-                .cast::<u8>()
-                .read_volatile()
-                != 0,
-            (&raw const bindings::rct_param_tstamp)
-                .cast::<u8>()
-                .read_volatile()
-                != 0,
-        )
-    }
-}
-
 /// Hands the text of a parameter on.
 ///
 /// # Safety
@@ -119,6 +94,37 @@ unsafe extern "C" fn rust_ct_param_get_max(
 ) -> c_int {
     // SAFETY: The kernel passes a page.
     unsafe { get_param(buffer, param::max()) }
+}
+
+/// Sets `expect_hashsize`.
+///
+/// # Safety
+///
+/// Called from the kernel's parameter code.
+#[no_mangle]
+unsafe extern "C" fn rust_ct_param_set_expect_hashsize(
+    value: *const c_char,
+    _param: *const bindings::kernel_param,
+) -> c_int {
+    // SAFETY: The kernel passes a string or null.
+    unsafe { set_param(value, param::set_expect_hashsize) }
+}
+
+/// Shows `expect_hashsize`.
+///
+/// # Safety
+///
+/// Called from the kernel's parameter code.
+#[no_mangle]
+unsafe extern "C" fn rust_ct_param_get_expect_hashsize(
+    buffer: *mut c_char,
+    _param: *const bindings::kernel_param,
+) -> c_int {
+    // SAFETY: The kernel passes a page. The variable is a number of ours, written by one access.
+    unsafe {
+        let size = (&raw const bindings::nf_ct_expect_hsize).read_volatile();
+        get_param(buffer, size)
+    }
 }
 
 /// Sets `helpers`.

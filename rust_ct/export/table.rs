@@ -22,8 +22,7 @@ use crate::{
         skb::Skb, //
     },
     table::TABLE,
-    tuple::Direction,
-    zone::Zone, //
+    tuple::Direction, //
 };
 use core::ptr;
 use kernel::{
@@ -50,16 +49,10 @@ unsafe extern "C" fn rust_ct_find_get(
     zone: *const bindings::nf_conntrack_zone,
     wanted: *const bindings::nf_conntrack_tuple,
 ) -> *mut bindings::nf_conntrack_tuple_hash {
-    // SAFETY: The caller vouches for all three; any bytes are a zone.
-    let (net, zone, wanted) = unsafe {
-        (
-            Net::from_raw(net),
-            zone.cast::<Zone>().read(),
-            tuple(wanted),
-        )
-    };
+    // SAFETY: The caller vouches for all three.
+    let (net, zone, tuple) = unsafe { super::wanted(net, zone, wanted) };
     let guard = rcu::read_lock();
-    let found = TABLE.find_either(&Key::new(&wanted, zone, net), ReadSide::of(&guard));
+    let found = TABLE.find_either(&Key::new(&tuple, zone, net), ReadSide::of(&guard));
     drop(guard);
     found.map_or(ptr::null_mut(), |(conn, dir)| {
         let half = conn.tuplehash(dir);

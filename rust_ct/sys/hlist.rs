@@ -84,7 +84,7 @@ impl Head {
             let node = node.as_ref().0.get();
             let first = (*this).first;
             (*node).next = first;
-            (*node).pprev = &raw mut (*this).first;
+            (&raw mut (*node).pprev).write_volatile(&raw mut (*this).first);
             // Readers follow the link at once: what was written to the object before is there.
             Atomic::from_ptr(&raw mut (*this).first).store(node, Release);
             if !first.is_null() {
@@ -110,14 +110,14 @@ impl Node {
             if !next.is_null() {
                 (&raw mut (*next).pprev).write_volatile(pprev);
             }
-            (*node).pprev = core::ptr::null_mut();
+            (&raw mut (*node).pprev).write_volatile(core::ptr::null_mut());
         }
     }
 
-    /// Tells whether the node is in no list: it was removed, or never entered. The lock of the list
-    /// is held.
+    /// Tells whether the node is in no list: it was removed, or never entered. Without the lock of
+    /// the list, others may change that at any time.
     pub(crate) fn is_alone(&self) -> bool {
-        // SAFETY: The field is valid, and the lock covers it.
-        unsafe { (*self.0.get()).pprev.is_null() }
+        // SAFETY: The field is valid, and others write it with one access.
+        unsafe { (&raw const (*self.0.get()).pprev).read_volatile() }.is_null()
     }
 }

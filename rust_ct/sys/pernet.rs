@@ -31,9 +31,12 @@ use kernel::{
         c_uint, //
     },
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Full, //
+    sync::{
+        atomic::{
+            Atomic,
+            Full, //
+        },
+        rcu, //
     },
 };
 
@@ -192,9 +195,14 @@ unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
         unsafe { pin_init::raw_try_init(state, T::init(Here(net)))? };
         // SAFETY: The state was just made.
         if let Err(e) = T::start(unsafe { &*state }, Here(net)) {
-            // SAFETY: Nobody else has seen the state, and the core frees the memory without a look
-            // at it.
-            unsafe { state.drop_in_place() };
+            // Hooks may have been there for a while, so that packets have found the state.
+            // SAFETY: The core does not call them for a namespace that has failed. In between,
+            // whoever has the state from a hook leaves it; the core frees the memory next.
+            unsafe {
+                pre_exit::<T>(net.as_ptr());
+                rcu::synchronize_rcu();
+                exit::<T>(net.as_ptr());
+            }
             return Err(e);
         }
         Ok(0)
