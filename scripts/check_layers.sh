@@ -11,18 +11,58 @@ set -euo pipefail
 top=$(cd "$(dirname "$0")/.." && pwd -P)
 
 # What counts as which layer, as patterns of paths below rust_ct/.
-pure='^(wire|tuple|mask|expect_line|zone|state|reason|timeout|l4proto|payload)[a-z0-9_]*(/.*)?\.rs$'
+pure='^(wire|tuple|mask|line|expect_line|zone|state|reason|timeout|l4proto|payload)(/.*)?\.rs$'
 system='^sys(/.*)?\.rs$|^sys\.rs$'
 bindings='^bindings[a-z0-9_]*\.rs$'
 entry='^rust_ct_main\.rs$'
-objects='^(conn|ext|table|expect|net|stat|param|export)[a-z0-9_]*(/.*)?\.rs$|^helper(/own)?\.rs$'
-unsafe_rooms="$system|$bindings|^(conn|table|expect|export)[a-z0-9_]*(/.*)?\.rs\$|^helper(/own)?\.rs\$"
+objects='^(conn|table|expect|netns|stat|keymap|param|sysctl)(/.*)?\.rs$|^helper(/own)?\.rs$'
+flows='^(begin|confirm|expire|export|hooks|packet|pernet|seqadj|show)(/.*)?\.rs$|^helper/(ftp|tftp)\.rs$'
+unsafe_rooms="$system|$bindings|^(conn|table|expect|export)(/.*)?\.rs\$|^helper(/own)?\.rs\$"
+
+# The modules of objects and flows, as paths.
+object_paths='crate::(conn|table|expect|netns|stat|keymap|param|sysctl|helper)\b'
+flow_paths='crate::(begin|confirm|expire|export|hooks|packet|pernet|seqadj|show)\b'
+
+# Writes each name of a `use` with its whole path, on the line that it is on.
+# shellcheck disable=SC2016 # awk's
+in_full='
+	!inside && !/^[ \t]*(pub(\([a-z ]*\))? )?use / { print; next }
+	{
+		line = $0
+		if (!inside) {
+			sub(/^.*use /, "", line)
+			inside = 1
+			depth = 0
+			prefix[0] = ""
+		}
+		out = ""
+		while (line != "") {
+			if (match(line, /^[A-Za-z0-9_:*]+/)) {
+				word = prefix[depth] substr(line, 1, RLENGTH)
+				line = substr(line, RLENGTH + 1)
+				if (substr(line, 1, 1) == "{")
+					prefix[depth + 1] = word
+				else
+					out = out " " word
+				continue
+			}
+			sign = substr(line, 1, 1)
+			line = substr(line, 2)
+			if (sign == "{")
+				depth++
+			else if (sign == "}")
+				depth--
+			else if (sign == ";")
+				inside = 0
+		}
+		print out
+	}'
 
 # Prints FILE with comments, attributes and the text of strings taken out, line by
 # line, so that a rule looks at code only.
 code() {
 	sed -E -e 's/"([^"\\]|\\.)*"/""/g' -e 's,//.*$,,' \
-		-e 's/#!?\[(forbid|deny|allow|expect|warn)\([^]]*\]//g' "$1"
+		-e 's/#!?\[(forbid|deny|allow|expect|warn)\([^]]*\]//g' "$1" | awk "$in_full"
 }
 
 # search PATTERN FILE WHY: reports the lines of FILE whose code has PATTERN.
@@ -43,12 +83,11 @@ check_file() {
 	if [[ $file =~ $pure ]]; then
 		search '\b(kernel|bindings|pin_init|alloc|std)::|crate::(sys|bindings)\b' "$file" \
 			"a pure file uses something other than core, zerocopy and pure files"
-		search 'crate::(conn|table|expect|export|net|stat|show|param)\b' "$file" \
-			"a pure file uses an object"
+		search "$object_paths|$flow_paths" "$file" "a pure file uses an object or a flow"
 		search '\b(pr_(info|warn|err|debug)|SpinLock|Mutex|KBox|KVec|KVVec)\b' "$file" \
 			"a pure file logs, locks or allocates"
 	elif [[ $file =~ $system ]]; then
-		search 'crate::(conn|table|tuple|zone|state|reason|timeout|l4proto|expect|show|export)\b' \
+		search "$object_paths|$flow_paths|crate::(tuple|zone|state|reason|timeout|l4proto)\\b" \
 			"$file" "a system wrapper uses a file that knows connections"
 		search '\b(Conn|Connection|Tuple|Zone|Expectation|L4Proto)\b|\bnf_conn\b' \
 			"$file" "a system wrapper names a connection concept"
@@ -57,8 +96,10 @@ check_file() {
 			"an object or flow uses the raw bindings"
 	fi
 	if [[ $file =~ $objects ]]; then
-		search 'crate::(begin|confirm|expire|show|packet|flow|icmp_error|hook)\b' "$file" \
-			"an object uses a flow"
+		search "$flow_paths" "$file" "an object uses a flow"
+	elif [[ ! $file =~ $pure|$system|$bindings|$entry|$flows ]]; then
+		echo "$file: belongs to no layer, see scripts/check_layers.sh"
+		status=1
 	fi
 }
 
@@ -72,7 +113,7 @@ check() {
 	return "$status"
 }
 
-# expect VERDICT FILE LINE: a tree with this one line in FILE is caught (1) or not (0).
+# expect VERDICT FILE TEXT: a tree with this text alone in FILE is caught (1) or not (0).
 expect() {
 	local dir result=0
 	dir=$(mktemp -d)
@@ -82,9 +123,9 @@ expect() {
 	rm -rf "$dir"
 	number=$((number + 1))
 	if [ "$result" -eq "$1" ]; then
-		echo "ok $number - $2: $3"
+		echo "ok $number - $2: ${3//$'\n'/ }"
 	else
-		echo "not ok $number - $2: $3"
+		echo "not ok $number - $2: ${3//$'\n'/ }"
 		bad=1
 	fi
 }
@@ -116,6 +157,11 @@ self_test() {
 	expect 1 begin.rs 'let x = kernel::bindings::NF_ACCEPT;'
 	expect 0 begin.rs 'use crate::sys::hook::Verdict;'
 	expect 1 table.rs 'use crate::begin::enter;'
+	expect 1 table.rs $'use crate::{\n    conn::Conn,\n    begin::{\n        self, //\n    },\n};'
+	expect 0 begin.rs $'use crate::{\n    conn::{\n        begin,\n        Conn, //\n    },\n    table::TABLE, //\n};'
+	expect 1 l4proto/udp.rs $'use crate::{\n    tuple::Tuple,\n    sys::time, //\n};'
+	expect 1 sys/skb.rs $'use crate::{\n    bindings,\n    conn::Conn, //\n};'
+	expect 1 stranger.rs 'use core::ptr;'
 	echo "1..$number"
 	return "$bad"
 }
