@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh [lint|scripts|host|reference|fuzz|stock|compare|kunit|debug]...: sets up what is needed and runs
-# those layers of tests (default: all but lint), prints what each of them
+# test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|kunit|debug]...: sets up what is needed and runs
+# those layers of tests (default: all but demo and lint), prints what each of them
 # counted and how long it took, and as the last line the sum. A layer that does not
 # run counts as failed.
 
@@ -61,7 +61,7 @@ table=
 setup_pid=
 start=$SECONDS
 case " ${layers[*]} " in
-*' stock '* | *' compare '* | *' lint '*) scripts/setup.sh stock ;;
+*' demo '* | *' stock '* | *' compare '* | *' lint '*) scripts/setup.sh stock ;;
 *) scripts/setup.sh root ;;
 esac
 case " ${layers[*]} " in
@@ -71,8 +71,8 @@ table+=$(printf '%-10s %27s %8s' "(set-up)" "" "$(duration $((SECONDS - start)))
 for layer in "${layers[@]}"; do
 	case $layer in
 	kunit | debug) wait_for_setup ;;
-	lint | scripts | host | reference | fuzz | stock | compare) ;;
-	*) die "unknown layer '$layer' (lint, scripts, host, reference, fuzz, stock, compare, kunit, debug)" ;;
+	demo | lint | scripts | host | reference | fuzz | stock | compare) ;;
+	*) die "unknown layer '$layer' (demo, lint, scripts, host, reference, fuzz, stock, compare, kunit, debug)" ;;
 	esac
 	run_layer "$layer"
 done

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test_layer.sh lint|scripts|host|reference|fuzz|stock|compare|kunit|debug: runs one layer of
+# test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|compare|kunit|debug: runs one layer of
 # tests; the last line is 'N passed, N failed'.
 
 # shellcheck source=scripts/lib.sh
@@ -22,6 +22,13 @@ count_tap() {
 			if (!planned || plan != run || !run) failed++
 			printf "%d passed, %d failed\n", passed, failed
 		}' "$1"
+}
+
+# What the demonstration has checked; it ends at the first thing that does not hold.
+layer_demo() {
+	local status=0
+	scripts/run_demo.sh || status=$?
+	echo "$(grep -c '^ *\[x\]' "$LOGS/demo-stock.log" || true) passed, $((status != 0)) failed"
 }
 
 layer_lint() {
@@ -56,6 +63,11 @@ layer_fuzz() {
 layer_compare() {
 	in_root env CARGO_TARGET_DIR=/out/compare CARGO_BUILD_JOBS="$JOBS" \
 		cargo test --quiet --locked --manifest-path /src/tests/compare/Cargo.toml || {
+		echo "0 passed, 1 failed"
+		return
+	}
+	compgen -G "$WORK/captures/*.pcap" >/dev/null || {
+		warn "the layer stock has captured no session to compare"
 		echo "0 passed, 1 failed"
 		return
 	}

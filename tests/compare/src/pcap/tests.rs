@@ -102,24 +102,66 @@ fn spacing_is_kept_and_hosts_are_told_apart() {
     assert_eq!(split[0].cases[1].id, "pcap/x/1");
 }
 
-/// What [`crate::topcap`] writes is read again.
-#[test]
-fn a_capture_is_written_and_read() {
-    let dir = std::env::temp_dir().join(format!("compare-pcap-{}", std::process::id()));
-    std::fs::create_dir_all(&dir).unwrap();
-    let [capture, sequence] = ["a.pcap", "a.seq"].map(|name| dir.join(name));
+/// Two packets, and the batch that a capture of them makes.
+fn exchange() -> ([Captured; 2], Vec<Batch>) {
     let packets = [(5, 0, 1), (1700, 1, 0)].map(|(at, from, to)| Captured {
         at,
         bytes: packet(from, to),
     });
     let batch = batches("a", packets.to_vec(), Manner::default());
-    crate::topcap::write(&batch, None, &capture).unwrap();
+    (packets, batch)
+}
 
+/// A capture that `write` makes is read as that batch.
+fn is_read(format: &str, write: impl FnOnce(&Path), batch: &[Batch]) {
+    let dir = std::env::temp_dir().join(format!("compare-{format}-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let [capture, sequence] = ["a.pcap", "a.seq"].map(|name| dir.join(name));
+    write(&capture);
     convert(&[capture], Manner::default(), &sequence).unwrap();
     let read = crate::sequence::Reader::open(&sequence)
         .unwrap()
         .next()
         .unwrap();
-    assert_eq!(read.as_ref(), batch.first());
+    assert_eq!(read.as_ref(), batch.first(), "{format}");
     std::fs::remove_dir_all(dir).unwrap();
+}
+
+/// What [`crate::topcap`] writes is read again.
+#[test]
+fn a_capture_is_written_and_read() {
+    let (_, batch) = exchange();
+    let write = |path: &Path| {
+        crate::topcap::write(&batch, None, path).unwrap();
+    };
+    is_read("pcap", write, &batch);
+}
+
+/// A block of a pcapng file (draft-ietf-opsawg-pcapng section 3.1).
+fn block(kind: u32, body: &[u8]) -> Vec<u8> {
+    let len = (12 + body.len().next_multiple_of(4)) as u32;
+    let mut block = [kind.to_le_bytes(), len.to_le_bytes()].concat();
+    block.extend_from_slice(body);
+    block.resize(len as usize - 4, 0);
+    block.extend_from_slice(&len.to_le_bytes());
+    block
+}
+
+/// The other format: a section, an interface, and a block for each packet.
+#[test]
+fn pcapng_is_read() {
+    const RAW: u16 = 101;
+    let (packets, batch) = exchange();
+    let words =
+        |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|word| word.to_le_bytes()).collect() };
+    let mut file = block(0x0a0d_0d0a, &words(&[0x1a2b_3c4d, 1, u32::MAX, u32::MAX]));
+    file.extend(block(1, &words(&[RAW.into(), 65535])));
+    for packet in &packets {
+        let len = packet.bytes.len() as u32;
+        // Microseconds, if the interface says nothing else.
+        let mut body = words(&[0, 0, packet.at as u32 * 1000, len, len]);
+        body.extend_from_slice(&packet.bytes);
+        file.extend(block(6, &body));
+    }
+    is_read("pcapng", |path| std::fs::write(path, file).unwrap(), &batch);
 }

@@ -90,12 +90,12 @@ pub(super) fn ports(events: &[Event]) -> Vec<u16> {
     events.iter().filter_map(port).collect()
 }
 
-pub(super) fn v4(text: &str) -> Option<(Family, Addr)> {
+fn v4(text: &str) -> Option<(Family, Addr)> {
     let addr: std::net::Ipv4Addr = text.parse().unwrap();
     Some((Family::Ipv4, Addr::v4(addr.octets())))
 }
 
-pub(super) fn v6(text: &str) -> Option<(Family, Addr)> {
+fn v6(text: &str) -> Option<(Family, Addr)> {
     let addr: std::net::Ipv6Addr = text.parse().unwrap();
     Some((Family::Ipv6, Addr::v6(addr.octets())))
 }

@@ -2,10 +2,6 @@
 
 //! FTP: announcements open only what they may.
 
-use super::ftp::{
-    v4,
-    v6, //
-};
 use crate::{
     payload::ftp::{
         check,
