@@ -14,7 +14,7 @@ say "demo 1/3: set-up (nothing to do the second time)"
 say "demo 2/3: building rust_ct.ko for the stock kernel"
 "$TOP/scripts/build.sh" stock
 say "demo 3/3: booting the stock Debian kernel and showing rust_ct at work"
-"$TOP/scripts/guest.sh" --name demo --timeout 600 stock \
+"$TOP/scripts/guest.sh" --name demo --timeout 600 --cached stock \
 	env RUST_CT_KO=/out/stock/rust_ct/rust_ct.ko bash scripts/demo.sh || {
 	status=$?
 	die "the demo failed in the guest (status $status); its output:" \

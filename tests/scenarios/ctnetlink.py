@@ -34,6 +34,7 @@ from lib import (
     run,
     shown,
     skip,
+    some,
     statistics,
     tcp,
     times,
@@ -282,7 +283,7 @@ def ctnetlink():
         skip("ctnetlink", "nf_conntrack_netlink.ko does not load")
         return
     net = Router()
-    for v6 in (False, True):
+    for v6 in some((False, True)):
         lists(net, v6)
         events(net, v6)
     expected(net)

@@ -6,7 +6,7 @@ No entry, no count, and its connection object is free again: thousands of them d
 
 # limit: 180
 
-from lib import Router, Rules, check, count, equal, find, grown, listing, load, main, poll, run, slab_objects, times, udp
+from lib import Router, Rules, check, count, equal, find, grown, listing, load, main, poll, run, slab_objects, some, times, udp
 
 PACKETS = times(8000)
 
@@ -19,7 +19,8 @@ def scenario():
     rules.add("mangle", "INPUT", "input", "-p", "udp", "--dport", "1001", jump="DROP")
     rules.add("mangle", "PREROUTING", "prerouting", "-p", "udp", "--dport", "1002", jump="DROP")
     rules.add("mangle", "OUTPUT", "output", "-p", "udp", "--dport", "1003", jump="DROP")
-    for name, a, b, home in (("IPv4", router.A4, router.B4, router.R4), ("IPv6", router.A6, router.B6, router.R6)):
+    ends = ("IPv4", router.A4, router.B4, router.R4), ("IPv6", router.A6, router.B6, router.R6)
+    for name, a, b, home in some(ends):
         places = {"forward": (b, 1000), "input": (home, 1001), "prerouting": (b, 1002)}
         for place, (target, port) in places.items():
             before = rules.packets()

@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Allocations fail at random while everything is used: what is lost is packets, never memory or the machine.
+"""Allocations fail while everything is used: what is lost is packets, never memory or the machine.
 
 Needs a kernel with failslab, the debug one: KASAN, lockdep and kmemleak look on.
 """
 
 # limit: 300
 
+import collections
 import contextlib
+import ctypes
+import errno
+import itertools
 import os
 import random
 import socket
 
-from lib import RUST, SLOW, check, diag, equal, grown, hosts, load, main, make_socket, named_counters, poll, read, run, skip, times, unload, write
+from lib import CLONE_NEWNET, PARAMETERS, RUST, SLOW, check, diag, equal, grown, hosts, load, main, make_socket, named_counters, poll, read, run, skip, times, unload, write
 
 HOME, AWAY = "rct-home", "rct-away"
 FAILSLAB = "/sys/kernel/debug/failslab"
@@ -31,6 +35,85 @@ def failing(percent):
         yield
     finally:
         write(f"{FAILSLAB}/probability", 0)
+
+
+@contextlib.contextmanager
+def one_by_one():
+    """Lets the allocation fail whose number a task has asked for, also one that may sleep; yields that task's file."""
+    for name, value in (("verbose", 0), ("ignore-gfp-wait", "N"), ("probability", 0), ("times", -1)):
+        write(f"{FAILSLAB}/{name}", value)
+    file = os.open("/proc/self/fail-nth", os.O_RDWR)
+    try:
+        yield file
+    finally:
+        os.close(file)
+        write(f"{FAILSLAB}/ignore-gfp-wait", "Y")
+
+
+def failing_nth(file, number, call):
+    """Calls while allocation `number` of this process fails; returns what it fails with, and how many were left to go."""
+    os.pwrite(file, b"%d" % number, 0)
+    try:
+        error = call()
+        left = int(os.pread(file, 20, 0))
+    finally:
+        os.pwrite(file, b"0", 0)
+    return error, left
+
+
+def each_allocation(what, samples, call, undo=lambda: None):
+    """Makes each of the allocations of a call fail, or as many as that: it fails or copes, and can be done afterwards."""
+    many = 1_000_000
+    with one_by_one() as file:
+        error, left = failing_nth(file, many, call)
+        if not check(not error, f"{what} works", errno.errorcode.get(error)):
+            return
+        undo()
+        total = many - left
+        numbers = random.sample(range(1, total + 1), min(samples, total))
+        errors = collections.Counter()
+        for number in numbers:
+            error, _ = failing_nth(file, number, call)
+            errors[errno.errorcode.get(error, "none")] += 1
+            if not error:
+                undo()
+    diag(f"{what}: {total} allocations, of which {len(numbers)} failed: {dict(errors)}")
+    # The network core says ENOBUFS for its own.
+    known = {"ENOMEM", "ENOBUFS", "none"}
+    check(errors["ENOMEM"] and set(errors) <= known, f"{what} without memory fails for that reason, or copes", errors)
+    check(not call(), f"afterwards {what} works")
+    undo()
+
+
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def waiting():
+    """What may sleep for memory, and gets none: a new namespace, another size of the table.
+
+    Loading the module is not among them: the kernel itself prints a stack when a slab cache can not be made.
+    """
+    load("hashsize=1024")
+    home = os.open("/proc/self/ns/net", os.O_RDONLY)
+
+    def unshare():
+        return ctypes.get_errno() if LIBC.unshare(CLONE_NEWNET) else 0
+
+    each_allocation("a new namespace", 30, unshare, lambda: os.setns(home, CLONE_NEWNET))
+    os.close(home)
+
+    size = os.open(f"{PARAMETERS}/hashsize", os.O_WRONLY)
+    sizes = itertools.cycle((b"2048", b"1024"))
+
+    def resize():
+        try:
+            os.pwrite(size, next(sizes), 0)
+        except OSError as error:
+            return error.errno
+        return 0
+
+    each_allocation("another size of the table", 10, resize)
+    os.close(size)
 
 
 def session(port, lines, patience=0.5):
@@ -72,6 +155,8 @@ def scenario():
     seed = int.from_bytes(os.urandom(4), "little")
     random.seed(seed)
     diag(f"seed {seed}")
+    if RUST:
+        waiting()
     hosts(HOME, AWAY)
     load(*(["helpers=ftp:2121"] if RUST else []))
     run("nft", "-f", "-", ns=HOME, text=RULES)

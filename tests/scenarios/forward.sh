@@ -62,15 +62,18 @@ listening() {
 three_ns
 mkfifo "$work/pipe"
 head -c 100000 /dev/urandom >"$work/file"
-for server in 10.2.0.2 fd02::2; do
-	in_ns rct-s python3 -m http.server --protocol HTTP/1.1 --bind $server --directory "$work" 8000 >"$work/log" 2>&1 &
-	in_ns rct-s python3 -c "$ANSWER" $server &
+mapfile -t families < <(some 10.1.0.2,10.2.0.2,10.2.0.2 'fd01::2,fd02::2,[fd02::2]')
+for family in "${families[@]}"; do
+	IFS=, read -r _ server _ <<<"$family"
+	in_ns rct-s python3 -m http.server --protocol HTTP/1.1 --bind "$server" --directory "$work" 8000 >"$work/log" 2>&1 &
+	in_ns rct-s python3 -c "$ANSWER" "$server" &
 done
-poll 30 listening 10.2.0.2
-poll 30 listening '[fd02::2]'
+for family in "${families[@]}"; do
+	poll 30 listening "${family##*,}"
+done
 ct_load
 
-for family in 10.1.0.2,10.2.0.2,10.2.0.2 'fd01::2,fd02::2,[fd02::2]'; do
+for family in "${families[@]}"; do
 	IFS=, read -r client server host <<<"$family"
 
 	# Nobody reads the pipe yet, so the connection stays open.

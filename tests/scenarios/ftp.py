@@ -30,6 +30,7 @@ from policy import (
 )
 
 from lib import (
+    FULL,
     RUST,
     SLOW,
     SYSCTL,
@@ -294,10 +295,17 @@ def by_parameter():
         skip("the helper attached by a parameter", "nf_conntrack has no such parameter")
         return
     load("helpers=ftp:21")
+    status, text = run("modprobe", "nf_conntrack_ftp", must=False)
+    check(status and "busy" in text.lower(), "nf_conntrack_ftp.ko is refused beside our helper of its name", text)
     rules = Nft(ROUTER, POLICY.format("", ""))
-    for kind, modes in (("IPv4", ("PASV", "PORT")), ("IPv6", ("EPSV", "EPRT"))):
+    for kind, modes in some((("IPv4", ("PASV", "PORT")), ("IPv6", ("EPSV", "EPRT")))):
         for mode in modes:
             curl(kind, mode, rules, "helpers=ftp:21")
+        if FULL:
+            for passive in (True, False):
+                lftp(kind, passive, rules, "helpers=ftp:21")
+            between(kind, rules)
+            master_dies(kind)
     rules.delete()
 
 

@@ -4,7 +4,9 @@
 # limit: 180
 
 import contextlib
+import errno
 import socket
+import struct
 
 from policy import (
     CLIENT,
@@ -28,10 +30,12 @@ from lib import (
     main,
     make_socket,
     module,
+    packed,
     poll,
     run,
     shown,
     skip,
+    some,
 )
 
 MODULES = ("nf_nat", "nft_chain_nat", "nft_masq", "nft_nat", "nft_redir", "nf_nat_ftp")
@@ -54,6 +58,7 @@ RULES = f"""
         iifname {CLIENT} ip daddr {NEAR["IPv4"]} udp dport 8080 dnat ip to {ENDS["IPv4"][1]}:80
         iifname {CLIENT} ip6 daddr {NEAR["IPv6"]} udp dport 8080 dnat ip6 to [{ENDS["IPv6"][1]}]:80
         iifname {CLIENT} udp dport 81 redirect to :8081
+        iifname {CLIENT} tcp dport 82 redirect to :8082
     }}
     chain after {{
         type nat hook postrouting priority srcnat;
@@ -114,6 +119,33 @@ def destinations(kind):
     talk = Talk((home, 1002), (NOWHERE[kind], 81), (ROUTER, NEAR[kind], 8081))
     equal(talk.seen, (home, 1002), f"{kind}: redirect: the router itself gets it")
     equal(talk.source, (NOWHERE[kind], 81), f"{kind}: redirect: the answer comes from whom was asked")
+
+
+def original(kind):
+    """A proxy behind a redirection is told where its client was going (SO_ORIGINAL_DST)."""
+    home, away = NOWHERE[kind], (NEAR[kind], 8082)
+    level, size = (socket.SOL_IP, 16) if kind == "IPv4" else (socket.IPPROTO_IPV6, 28)
+
+    def ask(one, room=size):
+        try:
+            return one.getsockopt(level, 80, room)
+        except OSError as error:
+            return errno.errorcode[error.errno]
+
+    with contextlib.ExitStack() as stack:
+        proxy = stack.enter_context(make_socket(ROUTER, *away, socket.SOCK_STREAM))
+        proxy.listen()
+        client = stack.enter_context(make_socket(CLIENT, ENDS[kind][0], 0, socket.SOCK_STREAM))
+        client.connect((home, 82))
+        served = stack.enter_context(proxy.accept()[0])
+        begins = struct.pack("=H", proxy.family) + struct.pack("!H", 82)
+        want = begins + packed(home) + bytes(8) if kind == "IPv4" else begins + bytes(4) + packed(home) + bytes(4)
+        equal(ask(served), want, f"{kind}: redirect: the proxy is told where the client was going")
+        equal(ask(served, size - 1), "EINVAL", f"{kind}: redirect: not where it has no room for that")
+        equal(ask(client), begins + want[4:], f"{kind}: redirect: the client's own is where it was going as well")
+        equal(ask(proxy), "ENOENT", f"{kind}: redirect: a socket without a connection has none")
+        with make_socket(ROUTER, NEAR[kind]) as datagrams:
+            equal(ask(datagrams), "ENOPROTOOPT", f"{kind}: redirect: nor has one of UDP")
 
 
 def error(kind, rules):
@@ -244,9 +276,10 @@ def nat():
     for one in NEIGHBOUR.values():
         ip_batch(CLIENT, f"addr add {one}/64 dev {ROUTER} nodad" if ":" in one else f"addr add {one}/24 dev {ROUTER}")
     rules = Nft(ROUTER, RULES)
-    for kind in ENDS:
+    for kind in some(ENDS):
         masquerade(kind)
         destinations(kind)
+        original(kind)
         error(kind, rules)
         tcp(kind)
         ftp(kind, rules)

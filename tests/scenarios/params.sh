@@ -57,18 +57,19 @@ taken() {
 if ct_loaded; then
 	ct_unload
 fi
-for value in -1 x 1x 0x10 99999999999999999999 ''; do
-	# The reference takes hexadecimal numbers.
-	if [ "$CT$value" != nf_conntrack0x10 ]; then
-		refused hashsize "$value" 'from 1 to [0-9]+'
-	fi
-done
+while read -r value; do
+	refused hashsize "$value" 'from [01] to [0-9]+'
+done < <(some -1 x 1x 99999999999999999999 '')
 if [ "$CT" = rust_ct ]; then
-	refused hashsize 0 'from 1 to [0-9]+'
-	refused hashsize 4294967295 'from 1 to [0-9]+'
-	for value in 0 -1 x 1x 4294967295 99999999999999999999 ''; do
+	refused hashsize 4294967295 'from [01] to [0-9]+'
+	while read -r value; do
 		refused max "$value" 'from 1 to [0-9]+'
-	done
+	done < <(some 0 -1 x 1x 4294967295 99999999999999999999 '')
+fi
+if [ "$CT" = rust_ct ]; then
+	while read -r value; do
+		refused helpers "$value" 'list of ftp and tftp'
+	done < <(some http:80 ftp:0 ftp:65536 ftp:21, ftp:1:2:3:4:5:6:7:8:9)
 fi
 for value in maybe 2 -1; do
 	mark="params $RANDOM$RANDOM"
@@ -83,7 +84,11 @@ for value in maybe 2 -1; do
 done
 taken hashsize 1 512
 taken hashsize 1000 1024
-taken hashsize 4096 4096
+taken hashsize 0x1000 4096
+taken expect_hashsize 1024 1024
+check "the limit that goes with hashsize=1000 is eight times what it is rounded up to" ct_insert hashsize=1000
+equal "$(cat /proc/sys/net/nf_conntrack_max)" 8192 "nf_conntrack_max is 8192"
+ct_unload
 
 # What new namespaces begin with.
 ct_load acct=1 tstamp=1

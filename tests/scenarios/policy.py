@@ -322,6 +322,23 @@ class Firewall:
         equal(refused, errno.ECONNREFUSED, f"{self.what}: the ICMP error about a closed port comes in")
         self.counted({"related": 1}, {"outgoing": 1, "related": 1}, "it is counted as RELATED")
 
+    def rejection(self):
+        """The same of a TCP connection, which the server's firewall rejects by an ICMP error."""
+        command = "iptables" if "." in self.away else "ip6tables"
+        rule = ("INPUT", "-p", "tcp", "--dport", "81", "-j", "REJECT")
+        run(command, "-w", "-A", *rule, ns=SERVER)
+        with make_socket(CLIENT, self.home, 0, socket.SOCK_STREAM) as caller:
+            equal(
+                caller.connect_ex((self.away, 81)), errno.ECONNREFUSED, f"{self.what}: the ICMP error about a SYN comes in"
+            )
+        run(command, "-w", "-D", *rule, ns=SERVER)
+        now = self.rules.packets()
+        got = grown(self.before, now)
+        self.before = now
+        # On a slow machine the SYN may have been sent twice.
+        names = {"outgoing", "related"} if self.router else {"related"}
+        check(set(got) == names and len(set(got.values())) == 1, f"{self.what}: it is counted as RELATED", got)
+
     def stream(self):
         """A TCP connection to outside works; the tracker and the rules count the same packets."""
         with make_socket(SERVER, self.away, 80, socket.SOCK_STREAM) as listener:
@@ -412,6 +429,7 @@ class Firewall:
     def all(self):
         self.questions()
         self.refusal()
+        self.rejection()
         self.stream()
         self.service()
         self.strangers()

@@ -11,6 +11,7 @@ import re
 import struct
 
 from lib import (
+    RUST,
     Router,
     Rules,
     check,
@@ -20,6 +21,7 @@ from lib import (
     find,
     grown,
     icmp,
+    invalid_reasons,
     ip,
     listing,
     load,
@@ -97,7 +99,11 @@ def udp_states(judge, name, a, b, hop):
     judge.expect(router.a, error(PORT_UNREACHABLE, a, b, back), "RELATED", f"{name}: an error about a reply")
     stranger = udp(a, b, 1001, 2000, b"never seen")
     judge.expect(router.b, error(PORT_UNREACHABLE, b, a, stranger), "INVALID", f"{name}: an error about nothing known")
+    before = invalid_reasons(router.ns) if RUST else {}
     judge.expect(router.b, error(PORT_UNREACHABLE, b, a[:-1] + "7", there), "INVALID", f"{name}: an error to somebody else")
+    if RUST:
+        reasons = grown(before, invalid_reasons(router.ns))
+        equal(reasons, {"icmp_error_address": 1}, f"{name}: which is counted with its reason")
     equal(len(find(router.ns, l3=name, l4="udp")), 1, f"{name}: all that made one UDP entry")
 
 
