@@ -31,7 +31,7 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags)
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock compare selftests fuzz uml lint distclean
+	test-stock compare count selftests fuzz uml lint distclean
 
 modules: ## build rust_ct.ko for the kernel tree KDIR= (default: the running kernel's)
 	@test -f $(KDIR)/include/config/auto.conf || { \
@@ -75,7 +75,10 @@ compare: ## compare with nf_conntrack packet by packet (PACKETS= FAMILY= SEED= P
 selftests: ## run the kernel's own netfilter scripts on both trackers (SELFTESTS="name name")
 	scripts/selftests.sh
 
-fuzz: ## fuzz the packet parser for SECONDS= (default 60)
+count: ## count the instructions of a packet, beside nf_conntrack (KO= another rust_ct.ko)
+	scripts/count.sh
+
+fuzz: ## fuzz the parsers and trackers, each target for SECONDS= (default 60)
 	SECONDS_OF_FUZZING=$(or $(SECONDS),60) scripts/test.sh fuzz
 
 uml: ## build, load under user-mode Linux, and run CMD= there

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--cached]
-# stock|debug COMMAND...: boots that kernel in QEMU through virtme-ng, with two processors
-# (or N), each ARGUMENT on its command line and the build root as its (copy-on-write) disk, with
+# guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--qemu OPTION]...
+# [--cached] stock|debug COMMAND...: boots that kernel in QEMU through virtme-ng, with two
+# processors (or N), each ARGUMENT on its command line, each OPTION on QEMU's, and the build root as its (copy-on-write) disk, with
 # --cached in its cache, and runs COMMAND in it as root, in /src, this clone. /out is writable.
 # Ends with COMMAND's exit status; with 124 when the guest does not end in time, and with 99 when
 # COMMAND succeeded but the kernel complained on the console (or leaked memory, on the debug
@@ -25,6 +25,7 @@ while [ $# -gt 0 ]; do
 	--timeout) timeout=$2 ;;
 	--cpus) cpus=$2 ;;
 	--append) options+=(--append "$2") ;;
+	--qemu) options+=("--qemu-opts=$2") ;;
 	--cached)
 		cached=1
 		shift
@@ -34,7 +35,7 @@ while [ $# -gt 0 ]; do
 	esac
 	shift 2
 done
-[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--cached] stock|debug COMMAND..."
+[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--qemu OPTION]... [--cached] stock|debug COMMAND..."
 kind=$1
 shift
 memory=2G
