@@ -10,8 +10,8 @@
 //! # Locking
 //!
 //! One lock, `nf_conntrack_expect_lock`, which helpers in C take too, covers the table ([`table`]),
-//! the lists of all masters and the counts. Readers of the table may hold RCU alone. Lock order: the
-//! lock of expectations is taken with no lock of ours held but those of buckets, and nothing is
+//! the lists of all masters and the counts. Readers of the table may hold RCU alone. Lock order:
+//! the lock of expectations is taken with no lock of ours held but those of buckets, and nothing is
 //! taken under it, though ctnetlink may be told of an event.
 //!
 //! Source: net/netfilter/nf_conntrack_expect.c.
