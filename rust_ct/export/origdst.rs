@@ -13,6 +13,7 @@ use crate::{
         sockopt::{
             self,
             Ends,
+            FindEnds,
             Readable,
             Registered, //
         },
@@ -81,8 +82,7 @@ struct Ipv4;
 impl Readable for Ipv4 {
     const FAMILY: u8 = bindings::PF_INET as u8;
     const NUMBER: c_int = SO_ORIGINAL_DST;
-    const ENDS: unsafe extern "C" fn(*mut bindings::sock, *mut bindings::rct_sock_ends) =
-        sockopt::ENDS_IPV4;
+    const ENDS: FindEnds = sockopt::ENDS_IPV4;
     /// `struct sockaddr_in`.
     type Value = [u8; 16];
 
@@ -104,8 +104,7 @@ struct Ipv6;
 impl Readable for Ipv6 {
     const FAMILY: u8 = bindings::PF_INET6 as u8;
     const NUMBER: c_int = SO_ORIGINAL_DST;
-    const ENDS: unsafe extern "C" fn(*mut bindings::sock, *mut bindings::rct_sock_ends) =
-        sockopt::ENDS_IPV6;
+    const ENDS: FindEnds = sockopt::ENDS_IPV6;
     /// `struct sockaddr_in6`.
     type Value = [u8; 28];
 

@@ -68,6 +68,9 @@ impl Ends {
     }
 }
 
+/// Finds out both ends of a socket of one family.
+pub(crate) type FindEnds = unsafe extern "C" fn(*mut bindings::sock, *mut bindings::rct_sock_ends);
+
 /// An option that can be read of a socket of one family.
 pub(crate) trait Readable {
     /// The family, `PF_*`.
@@ -77,8 +80,8 @@ pub(crate) trait Readable {
     /// The value.
     type Value: AsRef<[u8]>;
 
-    /// Finds out both ends of a socket.
-    const ENDS: unsafe extern "C" fn(*mut bindings::sock, *mut bindings::rct_sock_ends);
+    /// Finds out both ends of the socket.
+    const ENDS: FindEnds;
 
     /// The value for a program that has room for so many bytes. Process context.
     ///
@@ -89,17 +92,11 @@ pub(crate) trait Readable {
 }
 
 /// How the kernel finds both ends of an IPv4 socket.
-pub(crate) const ENDS_IPV4: unsafe extern "C" fn(
-    *mut bindings::sock,
-    *mut bindings::rct_sock_ends,
-) = bindings::rct_sock_ends_ipv4;
+pub(crate) const ENDS_IPV4: FindEnds = bindings::rct_sock_ends_ipv4;
 
 /// How the kernel finds both ends of an IPv6 socket.
 #[cfg(CONFIG_IPV6)]
-pub(crate) const ENDS_IPV6: unsafe extern "C" fn(
-    *mut bindings::sock,
-    *mut bindings::rct_sock_ends,
-) = bindings::rct_sock_ends_ipv6;
+pub(crate) const ENDS_IPV6: FindEnds = bindings::rct_sock_ends_ipv6;
 
 /// Hands the value of an option to a program.
 ///
