@@ -123,6 +123,11 @@ def unload(must=True):
     return lib_sh("ct_unload", must=must)
 
 
+def remove(name, must=True):
+    """Removes a module and what uses it; returns (status, output)."""
+    return lib_sh("remove", name, must=must)
+
+
 def log_mark():
     """Leaves a line in the kernel log to read from; returns it."""
     mark = f"scenario mark {time.monotonic_ns()}"

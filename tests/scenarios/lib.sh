@@ -120,15 +120,23 @@ drop_holders() {
 	done
 }
 
-unload_once() {
-	drop_holders "$CT" && rmmod "$CT"
+remove_once() {
+	drop_holders "$1" && rmmod "$1"
 }
 
-# ct_unload: removes the tracker and its users; rules of dying namespaces may hold them for a while.
+# remove MODULE: removes it and its users. What the kernel frees in its own time holds them for a
+# while: rules, namespaces, the connections of an address that was masqueraded to.
+remove() {
+	if ! poll 60 remove_once "$1"; then
+		echo "$1 does not unload: $(grep "^$1 " /proc/modules || true)" >&2
+		remove_once "$1"
+	fi
+}
+
+# ct_unload: removes the tracker and its users.
 ct_unload() {
-	if ct_loaded && ! poll 60 unload_once; then
-		echo "$CT does not unload: $(grep "^$CT " /proc/modules || true)" >&2
-		unload_once
+	if ct_loaded; then
+		remove "$CT"
 	fi
 	rm -f "$MODPROBE_OVERRIDE"
 }

@@ -26,13 +26,12 @@ from lib import (
     find,
     grown,
     ip_batch,
-    lib_sh,
     main,
     make_socket,
     module,
     packed,
     poll,
-    run,
+    remove,
     shown,
     skip,
     some,
@@ -261,8 +260,7 @@ def end(rules):
     Talk((home, 1006), (away, 55), None)
     Talk((home, 1007), (away, 57), None)
     rules.delete()
-    lib_sh("drop_holders", "nf_nat")
-    run("rmmod", "nf_nat")
+    remove("nf_nat")
     equal(find(ROUTER, src=home, sport=1007), [], "with NAT goes what it has translated")
     equal(len(find(ROUTER, src=home, sport=1006)), 1, "what it has not stays")
 

@@ -189,10 +189,14 @@ def delivered(net, side, *packets):
 
 
 class Stream:
-    """A TCP connection of crafted segments through a Router, from c behind port a to s behind port b."""
+    """A TCP connection of crafted segments through a Router, from c to s.
 
-    def __init__(self, net, pair, sport=40000, dport=21, begun=True):
+    c is behind port a and s behind port b, or if it is `inward` the other way round.
+    """
+
+    def __init__(self, net, pair, sport=40000, dport=21, begun=True, inward=False):
         self.net = net
+        self.ports = dict(zip("cs", "ba" if inward else "ab"))
         self.ends = {"c": (pair[0], sport), "s": (pair[1], dport)}
         self.next = {"c": 1000, "s": 5000}
         if begun:
@@ -207,7 +211,7 @@ class Stream:
         packet = tcp(src, dst, sport, dport, flags, seq=at, ack=ack, data=data)
         if seq is None:
             self.next[side] += len(data) + ("S" in flags) + ("F" in flags)
-        return bool(delivered(self.net, "a" if side == "c" else "b", packet))
+        return bool(delivered(self.net, self.ports[side], packet))
 
     def begin(self):
         self.segment("c", "S")
