@@ -8,9 +8,16 @@ For each protocol a hand-written exchange must make its expectations, and what i
 
 import contextlib
 import os
+import random
 import socket
 import struct
 
+from h323 import (
+    call_proceeding,
+    open_logical_channel,
+    registration_request,
+    tpkt,
+)
 from policy import (
     Nft,
     Stream,
@@ -34,6 +41,7 @@ from lib import (
     load,
     main,
     packed,
+    remove,
     run,
     skip,
     tcp,
@@ -95,10 +103,12 @@ def not_refused(what):
 
 
 class Watched:
-    """A Router with one helper attached to a port, counting what is RELATED."""
+    """A Router with one helper attached to a port, counting what is RELATED to its connections, and to `others`."""
 
-    def __init__(self, net, helper, l4, port, v6=False):
-        self.net, self.helper, self.what = net, helper, f"{helper} over {'IPv6' if v6 else 'IPv4'}"
+    def __init__(self, net, helper, l4, port, v6=False, others=()):
+        self.net, self.helper = net, helper
+        self.what = f"{helper} over {l4.upper()} and {'IPv6' if v6 else 'IPv4'}"
+        rules = [f'ct state related ct helper "{name}" counter comment "{name}"' for name in (helper, *others)]
         self.src, self.dst = self.pair = pair(v6)
         self.address = self.src
         self.table = Nft(
@@ -109,7 +119,7 @@ class Watched:
             chain local {{ type filter hook output priority mangle; {l4} dport {port} ct helper set "one"; }}
             chain keys {{
                 type filter hook forward priority filter;
-                ct state related ct helper "{helper}" counter comment "related"
+                {"; ".join(rules)}
             }}
             chain input {{
                 type filter hook input priority filter;
@@ -120,8 +130,8 @@ class Watched:
     def expects(self, want, what, seconds=None):
         check_expected(self.net.ns, want, f"{self.what}: {what}", seconds, self.address)
 
-    def related(self, number, what):
-        equal(self.table.packets()["related"], number, f"{self.what}: {what}")
+    def related(self, number, what, to=None):
+        equal(self.table.packets()[to or self.helper], number, f"{self.what}: {what}")
 
 
 def ftp(net, v6):
@@ -184,12 +194,12 @@ def amanda(net, v6):
     return watched
 
 
-def sip_message(first, watched, method, body=""):
+def sip_message(watched, l4, first, method, body=""):
     """A SIP message of the phone behind port a."""
     host = f"[{watched.src}]" if ":" in watched.src else watched.src
     lines = [
         first,
-        f"Via: SIP/2.0/UDP {host}:5060;branch=z9hG4bK776asdhds",
+        f"Via: SIP/2.0/{l4.upper()} {host}:5060;branch=z9hG4bK776asdhds",
         "From: <sip:phone@example.org>;tag=1",
         "To: <sip:phone@example.org>",
         "Call-ID: 1234",
@@ -203,29 +213,60 @@ def sip_message(first, watched, method, body=""):
     return "\r\n".join(lines).encode()
 
 
-def sip(net, v6):
-    watched = Watched(net, "sip", "udp", 5060, v6)
+class SipUdp:
+    """What a phone behind port a and its registrar say in datagrams."""
+
+    def __init__(self, net, pair):
+        self.net, (self.src, self.dst) = net, pair
+
+    def say(self, side, text):
+        ends = (self.src, self.dst) if side == "c" else (self.dst, self.src)
+        delivered(self.net, "a" if side == "c" else "b", udp(*ends, 5060, 5060, text))
+
+    def call(self, port):
+        """Somebody's call, from a port of the registrar."""
+        delivered(self.net, "b", udp(self.dst, self.src, port, 5060, b"OPTIONS sip:phone SIP/2.0\r\n"))
+
+
+class SipTcp(Stream):
+    """The same in a stream."""
+
+    def __init__(self, net, pair):
+        super().__init__(net, pair, 5060, 5060)
+
+    def call(self, port):
+        ends = (self.ends["s"][0], self.ends["c"][0])
+        Stream(self.net, ends, port, 5060, begun=False, inward=True).segment("c", "S")
+
+
+def sip_over(net, v6, l4, proto, talk):
+    """A phone registers, calls, and is called."""
+    watched = Watched(net, "sip", l4, 5060, v6)
     src, dst = watched.pair
-    say = lambda side, text: delivered(  # noqa: E731
-        net, side, udp(*((src, dst) if side == "a" else (dst, src)), 5060, 5060, text)
-    )
-    say("a", sip_message("REGISTER sip:example.org SIP/2.0", watched, "REGISTER"))
-    calls = lambda flags: expected(17, dst, src, 5060, "sip/signalling", flags)  # noqa: E731
+    phone = talk(net, watched.pair)
+    message = lambda *said: sip_message(watched, l4, *said)  # noqa: E731
+    phone.say("c", message("REGISTER sip:example.org SIP/2.0", "REGISTER"))
+    calls = lambda flags: expected(proto, dst, src, 5060, "sip/signalling", flags)  # noqa: E731
     watched.expects([calls("PERMANENT,INACTIVE")], "calls to who registers are expected, once it is done", 180)
-    say("b", sip_message("SIP/2.0 200 OK", watched, "REGISTER"))
+    phone.say("s", message("SIP/2.0 200 OK", "REGISTER"))
     watched.expects([calls("PERMANENT")], "calls are expected for as long as it is registered", 3600)
     l3, host = ("IP6", src) if v6 else ("IP4", src)
     sdp = f"v=0\r\no=- 1 1 IN {l3} {host}\r\ns=-\r\nc=IN {l3} {host}\r\nt=0 0\r\nm=audio 7000 RTP/AVP 0\r\n"
-    say("a", sip_message("INVITE sip:other@example.org SIP/2.0", watched, "INVITE", sdp))
+    phone.say("c", message("INVITE sip:other@example.org SIP/2.0", "INVITE", sdp))
     media = [expected(17, dst, src, port, "sip/audio") for port in (7000, 7001)]
     watched.expects([calls("PERMANENT"), *media], "RTP and RTCP of a call are expected")
     delivered(net, "b", udp(dst, src, 9000, 7000, b"rtp"), udp(dst, src, 9001, 7001, b"rtcp"))
     watched.related(2, "both are RELATED")
     watched.expects([calls("PERMANENT")], "what is permanent stays")
     for port in (5070, 5071):
-        delivered(net, "b", udp(dst, src, port, 5060, b"OPTIONS sip:phone SIP/2.0\r\n"))
+        phone.call(port)
     watched.related(4, "calls are RELATED, one and another")
     return watched
+
+
+def sip(net, v6):
+    sip_over(net, v6, "udp", 17, SipUdp).table.delete()
+    return sip_over(net, v6, "tcp", 6, SipTcp)
 
 
 def pptp_message(kind, form, *fields):
@@ -287,18 +328,37 @@ def snmp(net, v6):
 
 
 def h323(net, v6):
-    """Garbage does no harm to its decoders."""
-    watched = Watched(net, "Q.931", "tcp", 1720, v6)
-    stream = Stream(net, watched.pair, 2000, 1720)
-    for size in (1, 4, 5, 40, 400):
-        stream.say("c", b"\x03\0" + struct.pack("!H", size + 4) + os.urandom(size))
-    check(stream.segment("s", "A"), f"{watched.what}: garbage does no harm")
-    watched.table.delete()
-    watched = Watched(net, "RAS", "udp", 1719, v6)
-    for size in (1, 4, 40, 400):
-        delivered(net, "a", udp(*watched.pair, 1719, 1719, os.urandom(size)))
-    check(delivered(net, "b", udp(watched.dst, watched.src, 1719, 1719, b"x")), f"{watched.what}: garbage does no harm")
+    """A phone registers, is called, and opens channels: each is announced in the one before."""
+    watched = Watched(net, "RAS", "udp", 1719, v6, ("Q.931", "H.245"))
+    phone, keeper = watched.pair
+    delivered(net, "a", udp(phone, keeper, 1719, 1719, registration_request(phone, 1720, 1719)))
+    calls = expected(6, keeper, phone, 1720, "RAS", "PERMANENT")
+    watched.expects([calls], "calls to who registers are expected", 240)
+    called = Stream(net, (keeper, phone), 2000, 1720, inward=True)
+    watched.related(1, "a call is RELATED")
+    called.say("s", call_proceeding(phone, 3000))
+    watched.expects([calls, expected(6, keeper, phone, 3000, "Q.931")], "its control channel is expected", 240)
+    control = Stream(net, (keeper, phone), 2001, 3000, inward=True)
+    watched.related(1, "and RELATED", "Q.931")
+    control.say("c", open_logical_channel(keeper, 5001))
+    media = [expected(17, phone, keeper, port, "H.245") for port in (5000, 5001)]
+    watched.expects([calls, *media], "RTP and RTCP of a channel are expected", 240)
+    delivered(net, "a", udp(phone, keeper, 9000, 5000, b"rtp"), udp(phone, keeper, 9001, 5001, b"rtcp"))
+    watched.related(2, "both are RELATED", "H.245")
+    h323_garbage(watched, called, control)
     return watched
+
+
+def h323_garbage(watched, *streams):
+    """What makes no sense to the three decoders does no harm."""
+    seed = int.from_bytes(os.urandom(4))
+    octets = random.Random(seed).randbytes
+    for stream in streams:
+        for size in (1, 4, 5, 40, 400):
+            stream.say("c", tpkt(octets(size)))
+    for size in (1, 4, 40, 400):
+        delivered(watched.net, "a", udp(*watched.pair, 1719, 1719, octets(size)))
+    check(all(one.segment("s", "A") for one in streams), f"{watched.what}: garbage does no harm (seed {seed})")
 
 
 EXCHANGES = {
@@ -331,7 +391,7 @@ def scenario():
         for v6 in families:
             exchange(net, v6).table.delete()
             # With its module gone nothing of it is expected any more.
-        status, text = run("rmmod", name, must=False)
+        status, text = remove(name, must=False)
         check(not status, f"{name} can be removed although connections used it", text)
         left = [one for one in expectations(net.ns) if one.get("helper", "").split("/")[0] in names_of(name)]
         equal(left, [], f"{name}: its expectations went with it")
