@@ -12,6 +12,7 @@ import tempfile
 from policy import (
     Nft,
     Stream,
+    Xtables,
     delivered,
     missing,
     one_cpu,
@@ -204,6 +205,29 @@ def expected(net):
     rules.delete()
 
 
+def masked(net):
+    """CT --expevents: of connections with one event, with none and with all, who tells what it expects."""
+    if missing("xt_CT"):
+        skip("CT --expevents", "xt_CT.ko does not load")
+        return
+    masks = {21: "--expevents new", 22: "--ctevents new", 23: ""}
+    raw = [f"-A PREROUTING -p tcp --dport {port} -j CT --helper ftp {mask}" for port, mask in masks.items()]
+    src, _ = ends = pair(False)
+    with Events(net, "expect") as told:
+        # Without a listener a rule's mask is forgotten (nf_ct_ecache_ext_add).
+        rules = Xtables(net.ns, {"raw": {4: raw}}, (4,))
+        for port in masks:
+            stream = Stream(net, ends, 40000, port)
+            stream.say("s", "220 there\r\n")
+            stream.say("s", f"229 Extended (|||{5000 + port}|)\r\n")
+            conntrack(net, "-F", "expect")
+        poll(lambda: any("DESTROY" in line for line in told.lines(src)), 10)
+        found = [(line.split()[0].strip("[]"), re.search(r"dport=(\d+)", line)[1]) for line in told.lines(src)]
+    want = [("NEW", "5021"), ("NEW", "5023"), ("DESTROY", "5023")]
+    equal(found, want, "CT --expevents: what is told of an expectation goes by its connection")
+    rules.flush()
+
+
 def flush(net):
     """Everything at once."""
     src, dst = pair(False)
@@ -287,6 +311,7 @@ def ctnetlink():
         lists(net, v6)
         events(net, v6)
     expected(net)
+    masked(net)
     flush(net)
     reliable(net)
     end(net)

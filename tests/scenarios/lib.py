@@ -591,7 +591,8 @@ class Rules:
         """name -> packets, the families added."""
         total = {}
         for command in commands or self.commands:
-            for line in run(f"{command}-save", "-c", ns=self.ns)[1].splitlines():
+            # Its warnings would come in the midst of a line.
+            for line in run("sh", "-c", f"{command}-save -c 2>/dev/null", ns=self.ns)[1].splitlines():
                 match = re.match(r'\[(\d+):\d+\] -A .*--comment "?([^" ]+)"?', line)
                 if match:
                     total[match[2]] = total.get(match[2], 0) + int(match[1])

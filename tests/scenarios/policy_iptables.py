@@ -103,6 +103,7 @@ def read_rows(src, dst, length):
         ("all but e and i", f"{ct} --ctstate NEW,ESTABLISHED", 8),
         ("all but i", f"{ct} ! --ctstate INVALID", 9),
         ("none", f"{ct} --ctstate SNAT,DNAT", 0),
+        ("all: none is both", f"{ct} ! --ctstate SNAT,DNAT", 10),
         ("u and e", of_udp, 4),
         ("t", of_tcp, 5),
         ("t", f"{ct} ! --ctproto udp", 5),
@@ -112,16 +113,27 @@ def read_rows(src, dst, length):
         ("all but i", f"{ct} --ctrepldst {src}/{half}", 9),
         ("none", f"{ct} ! --ctorigsrc {src}", 0),
         ("none", f"{ct} --ctrepldst {dst}", 0),
+        ("all but i", f"{ct} ! --ctorigdst {src}", 9),
+        ("all but i", f"{ct} ! --ctreplsrc {src}/{half}", 9),
+        ("all but i", f"{ct} ! --ctrepldst {dst}", 9),
         ("u and e", f"{ct} --ctorigsrcport 1000", 4),
         ("all but i", f"{ct} --ctorigdstport 50:80", 9),
         ("t", f"{of_tcp} --ctreplsrcport 80", 5),
         ("u and e", f"{of_udp} --ctrepldstport 900:1000", 4),
         ("t", f"{ct} ! --ctorigdstport 53", 5),
+        ("t", f"{ct} ! --ctorigsrcport 1000", 5),
+        ("u and e", f"{ct} ! --ctreplsrcport 80", 4),
+        ("t", f"{ct} ! --ctrepldstport 900:1000", 5),
         ("all after the first of a connection", f"{ct} --ctstatus SEEN_REPLY", 7),
         ("all after the first of a connection", f"{ct} --ctstatus CONFIRMED", 7),
         ("t3-5", f"{of_tcp} --ctstatus ASSURED", 3),
         ("none", f"{ct} --ctstatus EXPECTED", 0),
+        ("all but i", f"{ct} ! --ctstatus EXPECTED", 9),
+        ("the first of each connection", f"{ct} ! --ctstatus CONFIRMED,SEEN_REPLY", 2),
+        ("none: a packet with a connection has no bit of none", f"{ct} --ctstatus NONE", 0),
+        ("all but i", f"{ct} ! --ctstatus NONE", 9),
         ("t3 t5, for days; t4 has unacknowledged data", f"{of_tcp} --ctstatus CONFIRMED --ctexpire 3600:432000", 2),
+        ("t1-2 t4, for minutes", f"{of_tcp} ! --ctexpire 3600:432000", 3),
         ("u1 u3 t1 t3 t4", f"{ct} --ctdir ORIGINAL", 5),
         ("u2 e t2 t5", f"{ct} --ctdir REPLY", 4),
         ("u3: all of it together", f"{of_udp} --ctstate ESTABLISHED --ctdir ORIGINAL --ctorigsrc {src} --ctstatus CONFIRMED", 1),
@@ -129,6 +141,8 @@ def read_rows(src, dst, length):
         ("u2-3 t2-5", "-m state --state ESTABLISHED", 6),
         ("e", "-m state --state RELATED", 1),
         ("i", "-m state --state INVALID", 1),
+        ("none", "-m state --state UNTRACKED", 0),
+        ("all but i", "-m state ! --state INVALID", 9),
         ("all but i", "-m connmark --mark 0", 9),
         ("none", "-m connmark ! --mark 0", 0),
         ("u3 e", f"{of_udp} {acct} packets --connbytes 3:3 --connbytes-dir both", 2),
@@ -137,7 +151,9 @@ def read_rows(src, dst, length):
         ("u1-2", f"{of_udp} {acct} bytes ! --connbytes {2 * length} --connbytes-dir original", 2),
         ("u and e", f"{of_udp} {acct} avgpkt --connbytes {length}:{length} --connbytes-dir both", 4),
         ("none: it is the master's", "-m helper --helper ftp", 0),
+        ("all: none has such a master", "-m helper ! --helper ftp", 10),
         ("none", "-m connlabel --label 5", 0),
+        ("all", "-m connlabel ! --label 5", 10),
     ]  # fmt: skip
 
 
@@ -189,26 +205,29 @@ def marks(net, v6):
 
 
 def zones(net, v6):
-    """CT --zone, --zone-orig, --zone-reply, --notrack and --ctevents."""
+    """CT --zone (by number and by mark), --zone-orig, --zone-reply, --notrack and --ctevents."""
     flows = Flows(net, v6)
     kind = "IPv6" if v6 else "IPv4"
     rows = [
-        ("two packets of each of three connections", f"{STATE} NEW", 3),
-        ("the same", f"{STATE} ESTABLISHED", 3),
+        ("two packets of each of four connections", f"{STATE} NEW", 4),
+        ("the same", f"{STATE} ESTABLISHED", 4),
         ("those of port 54", f"{STATE} UNTRACKED", 2),
+        ("the same", "-m state --state UNTRACKED", 2),
     ]
     raw = [f"-A PREROUTING -p udp --{side} 61 -j CT --zone 1" for side in ("dport", "sport")]
     raw.append("-A PREROUTING -p udp --dport 62 -j CT --zone-orig 2")
     raw += [f"-A PREROUTING -p udp --{side} 63 -j CT --zone-reply 3" for side in ("dport", "sport")]
     raw += [f"-A PREROUTING -p udp --{side} 54 -j CT --notrack" for side in ("dport", "sport")]
+    raw += [f"-A PREROUTING -p udp --{side} 64 -j MARK --set-mark 4" for side in ("dport", "sport")]
+    raw += [f"-A PREROUTING -p udp --{side} 64 -j CT --zone mark" for side in ("dport", "sport")]
     raw.append("-A PREROUTING -p udp --dport 62 -j CT --ctevents new,destroy --zone-orig 2")
     rules = table(net, v6, rows, raw=raw)
-    for port in (61, 62, 63, 54):
+    for port in (61, 62, 63, 64, 54):
         flows.a_udp(port)
         flows.b_udp(port)
     check_rows(rules.packets(), rows, kind)
     lines = {one.orig["dport"]: re.findall(r"zone\S*=\d+", one.line) for one in flows.entries("udp")}
-    want = {"61": ["zone=1"], "62": ["zone-orig=2"], "63": ["zone-reply=3"]}
+    want = {"61": ["zone=1"], "62": ["zone-orig=2"], "63": ["zone-reply=3"], "64": ["zone=4"]}
     equal(lines, want, f"{kind}: the listing shows the zones, and nothing of what is not tracked")
     rules.flush()
 

@@ -200,6 +200,45 @@ def keys_set(net, v6):
     table.delete()
 
 
+# nft takes no constant for a secmark, and compares it with none without a mask.
+SECMARKS = """
+    chain mangle {
+        type filter hook prerouting priority mangle; meta l4proto 254 accept
+        th dport { 21, 53 } ct state new ct secmark set meta length
+        meta secmark set ct secmark
+    }
+"""
+
+
+def secmarks(net, v6):
+    """Secmark, read and written: kept by the connection, restored to its packets, given to who is RELATED."""
+    flows = Flows(net, v6)
+    kind = "IPv6" if v6 else "IPv4"
+    rows = [
+        ("u and e: kept", f"ct original protocol udp ct secmark & 0xff == {flows.length}", 4),
+        ("u and e: each packet has it restored", f"ct original protocol udp meta secmark & 0xff == {flows.length}", 4),
+        ("t: none", "ct original protocol tcp ct secmark & 0xff == 0", 5),
+    ]
+    chain = "chain keys {{ type filter hook forward priority filter; meta l4proto 254 accept\n{}\n}}"
+    table = Nft(net.ns, SECMARKS + chain.format(numbered(rows)))
+    flows.send()
+    check_rows(table.packets(), rows, kind)
+    rows = [("it has its master's, from the first packet on", f"ct status expected ct secmark & 0xff == {flows.length}", 3)]
+    helper = """
+        ct helper ours { type "ftp" protocol tcp; }
+        chain helpers { type filter hook prerouting priority mangle; tcp dport 21 ct helper set "ours"; }
+    """
+    table = Nft(net.ns, SECMARKS + helper + chain.format(numbered(rows)))
+    ends = pair(v6)
+    stream = Stream(net, ends)
+    stream.say("s", "220 ready\r\n")
+    stream.say("s", "229 Extended (|||5001|)\r\n")
+    Stream(net, ends, 2002, 5001)
+    check_rows(table.packets(), rows, kind)
+    stream.reset()
+    table.delete()
+
+
 def zones(net, v6):
     """Zones written before tracking: equal tuples are different connections, by direction as well."""
     flows = Flows(net, v6)
@@ -412,7 +451,7 @@ def scenario():
     net = Router()
     load()
     for v6 in some((False, True)):
-        for part in (keys_read, keys_set, zones, notrack, timeouts, helper_object, expectation_object):
+        for part in (keys_read, keys_set, secmarks, zones, notrack, timeouts, helper_object, expectation_object):
             part(net, v6)
     events(net)
 
