@@ -98,16 +98,20 @@ mod tests {
         })
     }
 
-    /// One that its master announced begins as RELATED, with the master's mark, and keeps the
+    /// One that its master announced begins as RELATED, with the master's marks, and keeps the
     /// master until it goes itself; however long the line of masters is, all of it goes.
     #[test]
     fn masters_outlive_their_children() -> Result {
         case(|netns| {
             let mut master = begin(&udp(1))?;
             let first = master.clone();
-            let ct = core::ptr::from_ref(&*first).cast_mut();
+            let ct: *mut crate::bindings::nf_conn = core::ptr::from_ref(&*first).cast_mut().cast();
             // SAFETY: A connection is a `struct nf_conn`, and this one is ours alone.
-            unsafe { (*ct.cast::<crate::bindings::nf_conn>()).mark = 77 };
+            unsafe {
+                (&raw mut (*ct).mark).write(77);
+                #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
+                (&raw mut (*ct).secmark).write(78);
+            }
             for n in 2..300u32 {
                 let original = udp(n);
                 let reply = original.invert().ok_or(EINVAL)?;
@@ -126,6 +130,8 @@ mod tests {
                 let child = fresh.publish();
                 check!(child.status().contains(Status::EXPECTED), "{}", n);
                 check_eq!(child.mark(), 77, "{}", n);
+                #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
+                check_eq!(child.secmark(), 78, "{}", n);
                 master = child;
             }
             check_eq!((netns.connections(), first.use_count()), (299, 2));

@@ -76,6 +76,7 @@ mod param_test;
 mod state_test;
 mod sysctl_test;
 mod table_test;
+mod tcp_test;
 mod template_test;
 mod timeout_test;
 mod tuple_test;
