@@ -57,6 +57,8 @@ const UNACKNOWLEDGED: u32 = 300;
 
 /// A segment: flags, sequence number, acknowledgment, octets of data.
 type Seg = (u8, u32, u32, u32);
+/// Segments, and where they come from.
+type Steps = [(Direction, Seg)];
 
 fn segment((flags, seq, ack, len): Seg) -> Segment {
     let counted = u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
@@ -338,7 +340,7 @@ mod tests {
             (Reply, (FIN | ACK, 5001, 1002, 0)),
             (Original, (ACK, 1002, 5002, 0)),
         ];
-        let rows: [(&str, &[(Direction, Seg)], Action); 5] = [
+        let rows: [(&str, &Steps, Action); 5] = [
             ("in use", &[], Action::Accept),
             ("the last ACK is out", &fins[..2], Action::Accept),
             ("closed", &fins, Action::Reuse),
