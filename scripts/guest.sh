@@ -67,8 +67,8 @@ job=guest-job-$name-$kind
 how=
 "$TOP/scripts/probe_kvm.sh" || { options+=(--disable-kvm); how=" without KVM"; }
 
-# Seconds after which a guest whose job has not begun will not come up any more.
-BOOT_LIMIT=300
+# Seconds of silence after which a guest whose job has not begun will not come up any more.
+BOOT_SILENCE=120
 
 # begun: whether the guest has come as far as its job.
 begun() {
@@ -77,9 +77,12 @@ begun() {
 
 # watch_boot: ends a guest that does not come up.
 watch_boot() {
-	local end=$((SECONDS + BOOT_LIMIT))
+	local end=$((SECONDS + BOOT_SILENCE)) said=0 before
 	until begun; do
 		sleep 1
+		before=$said
+		said=$(stat -c %s "$console")
+		[ "$said" -eq "$before" ] || end=$((SECONDS + BOOT_SILENCE))
 		[ $SECONDS -lt $end ] || { pkill -f "timeout --foreground.* /out/$job" || true; return; }
 	done
 }
