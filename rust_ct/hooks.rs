@@ -145,9 +145,6 @@ fn get_family(net: &Net, family: Family) -> Result {
 ///
 /// Source: net/netfilter/nf_conntrack_proto.c, nf_ct_tcp_fixup().
 fn forget_windows(net: &Net, family: Family) {
-    if NETNS.get(net).is_none_or(|netns| netns.connections() == 0) {
-        return;
-    }
     let mut at = Some(Cursor::BEGIN);
     while let Some((conn, cursor)) =
         at.and_then(|at| TABLE.seek(at, Direction::Original, Some(net)))

@@ -24,6 +24,7 @@ use crate::{
         TABLE, //
     },
 };
+use core::ops::RangeInclusive;
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -67,6 +68,22 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
     })
 }
 
+/// The value of a parameter that is a number of something; says what would be right if it is none.
+fn in_range(name: &str, text: &CStr, of: &str, range: RangeInclusive<u32>) -> Result<u32> {
+    let value = parse(text).filter(|value| range.contains(value));
+    if value.is_none() {
+        pr_err!(
+            "{}={}: must be a number of {} from {} to {}\n",
+            name,
+            Printable(text),
+            of,
+            range.start(),
+            range.end()
+        );
+    }
+    value.ok_or(EINVAL)
+}
+
 /// Takes a new value of `hashsize`; when the module is loaded, zero is none. Process context,
 /// sleeps.
 ///
@@ -76,16 +93,7 @@ fn number(digits: &[u8], radix: u32) -> Option<u32> {
 /// one, `ENOMEM`.
 pub(crate) fn set_hashsize(text: &CStr) -> Result {
     let least = u32::from(LOADED.load(Relaxed));
-    let size = parse(text).filter(|size| (least..=table::MAX_SIZE).contains(size));
-    let Some(size) = size else {
-        pr_err!(
-            "hashsize={}: must be a number of buckets from {} to {}\n",
-            Printable(text),
-            least,
-            table::MAX_SIZE
-        );
-        return Err(EINVAL);
-    };
+    let size = in_range("hashsize", text, "buckets", least..=table::MAX_SIZE)?;
     if !LOADED.load(Relaxed) {
         HASHSIZE.store(size, Relaxed);
         return Ok(());
@@ -107,14 +115,7 @@ pub(crate) fn hashsize() -> u32 {
 ///
 /// `EINVAL` if it is no number or out of range.
 pub(crate) fn set_expect_hashsize(text: &CStr) -> Result {
-    let Some(size) = parse(text).filter(|size| *size <= table::MAX_SIZE) else {
-        pr_err!(
-            "expect_hashsize={}: must be a number of lists from 0 to {}\n",
-            Printable(text),
-            table::MAX_SIZE
-        );
-        return Err(EINVAL);
-    };
+    let size = in_range("expect_hashsize", text, "lists", 0..=table::MAX_SIZE)?;
     EXPECT_HASHSIZE.store(size, Relaxed);
     Ok(())
 }
@@ -125,15 +126,7 @@ pub(crate) fn set_expect_hashsize(text: &CStr) -> Result {
 ///
 /// `EINVAL` if it is no number or out of range.
 pub(crate) fn set_max(text: &CStr) -> Result {
-    let max = parse(text).filter(|max| (1..=i32::MAX as u32).contains(max));
-    let Some(max) = max else {
-        pr_err!(
-            "max={}: must be a number of connections from 1 to {}\n",
-            Printable(text),
-            i32::MAX
-        );
-        return Err(EINVAL);
-    };
+    let max = in_range("max", text, "connections", 1..=i32::MAX as u32)?;
     if LOADED.load(Relaxed) {
         machine_max().store(max, Relaxed);
     } else {

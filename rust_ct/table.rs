@@ -592,6 +592,11 @@ impl Table {
         dir: Direction,
         net: Option<&Net>,
     ) -> Option<(ARef<Conn>, Cursor)> {
+        // The table is all namespaces', and long for one that has nothing in it.
+        let is_empty = |net| NETNS.get(net).is_none_or(|netns| netns.connections() == 0);
+        if net.is_some_and(is_empty) {
+            return None;
+        }
         let mut from = from;
         loop {
             let guard = rcu::read_lock();
@@ -705,10 +710,6 @@ impl Table {
 
     /// Calls `f` for each connection of `net`, or of all namespaces. Process context, sleeps.
     pub(crate) fn for_each(&self, net: Option<&Net>, mut f: impl FnMut(&Conn)) {
-        let is_empty = |net| NETNS.get(net).is_none_or(|netns| netns.connections() == 0);
-        if net.is_some_and(is_empty) {
-            return;
-        }
         let Some(_walk) = self.walk() else {
             return;
         };
