@@ -73,6 +73,7 @@ mod l4proto_test;
 mod limit_test;
 mod line_test;
 mod param_test;
+mod sctp_test;
 mod state_test;
 mod sysctl_test;
 mod table_test;

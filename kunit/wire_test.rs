@@ -11,6 +11,7 @@ use crate::{
         ip,
         Buffer,
         Bytes,
+        InBuffer,
         Shape, //
     },
     sys::skb::Skb,
@@ -32,9 +33,7 @@ use crate::{
             Options,
             Segment, //
         },
-        Family,
-        Packet,
-        L4, //
+        Family, //
     },
 };
 use kernel::{
@@ -43,23 +42,6 @@ use kernel::{
 };
 
 const FAMILIES: [Family; 2] = [Family::Ipv4, Family::Ipv6];
-
-/// A packet in a socket buffer whose checksum is not looked at.
-struct InBuffer<'a>(&'a Skb);
-
-impl Packet for InBuffer<'_> {
-    fn len(&self) -> u32 {
-        self.0.len()
-    }
-
-    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
-        self.0.read(offset)
-    }
-
-    fn checksum_ok(&self, _l4: &L4, _family: Family) -> bool {
-        true
-    }
-}
 
 /// All that is read from a packet.
 #[derive(Clone, Copy, Debug, PartialEq)]
