@@ -48,7 +48,7 @@ const ASSURED: Status = REPLIED.with(Status::ASSURED);
 const CLASHED: Status = REPLIED.with(Status::NAT_CLASH);
 
 /// A connection's status, so many jiffies after the machine has started.
-fn input(status: Status, now: usize) -> Input {
+pub(crate) fn input(status: Status, now: usize) -> Input {
     Input {
         status,
         ctinfo: CtInfo::New,

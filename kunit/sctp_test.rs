@@ -15,6 +15,7 @@ use crate::{
         Input,
         Outcome, //
     },
+    l4proto_test::input,
     reason::Reason,
     skbs::{
         ip,
@@ -117,14 +118,11 @@ impl Rig {
             Err(reason) => return Ok(Outcome::invalid(reason)),
         };
         let input = Input {
-            status: self.status,
             ctinfo: match dir {
                 Original => CtInfo::New,
                 Reply => CtInfo::EstablishedReply,
             },
-            now: 0,
-            remaining: 0,
-            hz: HZ,
+            ..input(self.status, 0)
         };
         let timeouts = Timeouts::new(HZ).sctp;
         let outcome = track(&mut self.proto, &sctp, &pkt, &l4, &input, &timeouts);

@@ -18,6 +18,7 @@ use crate::{
         Input,
         Outcome, //
     },
+    l4proto_test::input,
     reason::Reason,
     state::{
         CtInfo,
@@ -108,11 +109,8 @@ impl Rig {
             Reply => CtInfo::EstablishedReply,
         };
         let input = Input {
-            status: self.status,
             ctinfo,
-            now: 0,
-            remaining: 0,
-            hz: HZ,
+            ..input(self.status, 0)
         };
         let env = Env {
             tuning: &self.tuning,
@@ -305,7 +303,8 @@ mod tests {
         Ok(())
     }
 
-    /// One retransmission more than `max_retrans` shortens the timeout, and none lengthens it.
+    /// `max_retrans` retransmissions shorten the timeout, fewer do not, and another segment has it
+    /// whole again.
     #[test]
     fn retransmissions() -> Result {
         for limit in [0, 1, 3, 200] {
