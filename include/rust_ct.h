@@ -154,7 +154,7 @@ void rust_ct_lock(spinlock_t *lock);
 void rust_ct_change_status(struct nf_conn *ct, unsigned long on, unsigned long off);
 int rust_ct_ask_status(struct nf_conn *ct, unsigned int status);
 int rust_ct_change_timeout(struct nf_conn *ct, u64 jiffies);
-struct nf_conntrack_net_ecache *rust_ct_untold(const struct net *net);
+struct nf_conntrack_net_ecache *rust_ct_dying(const struct net *net);
 void rust_ct_set_listener(struct net *net, const struct nf_ct_event_notifier *listener);
 int rust_ct_report(unsigned int events, struct nf_conn *ct, u32 portid, int report);
 void rust_ct_tcp_seqadj_set(struct sk_buff *skb, struct nf_conn *ct, enum ip_conntrack_info ctinfo,

@@ -5,27 +5,29 @@
 
 use crate::{
     bindings,
-    conn::Conn,
-    export::l4proto::rust_ct_l4proto_find,
-    l4proto::tcp::{
-        self,
-        peer_flag, //
-    },
+    interface::export::l4proto::rust_ct_l4proto_find,
     maker::{
         begin,
         case,
         tuple, //
     },
+    object::conn::Conn,
+    pure::{
+        l4proto::tcp::{
+            self,
+            peer_flag, //
+        },
+        tuple::{
+            Addr,
+            Tuple, //
+        },
+        wire::{
+            ipproto,
+            Family, //
+        },
+    },
     skbs::Buffer,
-    sys::netlink::Attribute,
-    tuple::{
-        Addr,
-        Tuple, //
-    },
-    wire::{
-        ipproto,
-        Family, //
-    },
+    sys::netlink::Attribute, //
 };
 use core::ptr;
 use kernel::{

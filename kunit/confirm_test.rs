@@ -4,8 +4,7 @@
 //! lost.
 
 use crate::{
-    conn,
-    l4proto::tcp::State,
+    datapath::end,
     maker::{
         begin_in,
         case,
@@ -13,8 +12,32 @@ use crate::{
         in_table,
         udp, //
     },
-    netns::Netns,
-    reason::Reason,
+    object::{
+        conn,
+        netns::Netns,
+        stat::Stat, //
+    },
+    pure::{
+        l4proto::tcp::State,
+        reason::Reason,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        tuple::{
+            Direction::{
+                self,
+                Original,
+                Reply, //
+            },
+            Tuple, //
+        },
+        wire::{
+            ipproto,
+            Family, //
+        },
+        zone::Zone, //
+    },
     skbs::{
         self,
         icmp,
@@ -22,11 +45,6 @@ use crate::{
         seal,
         Buffer,
         Bytes, //
-    },
-    stat::Stat,
-    state::{
-        CtInfo,
-        Status, //
     },
     sys::{
         hook::{
@@ -36,20 +54,6 @@ use crate::{
         net::Net,
         time::HZ, //
     },
-    table::TABLE,
-    tuple::{
-        Direction::{
-            self,
-            Original,
-            Reply, //
-        },
-        Tuple, //
-    },
-    wire::{
-        ipproto,
-        Family, //
-    },
-    zone::Zone, //
 };
 use kernel::{
     macros::kunit_tests,
@@ -240,7 +244,7 @@ fn play(netns: &Netns, exchange: &Exchange) -> Result {
     drop((first, second));
     let conn = third.conn().ok_or(EINVAL)?;
     check_eq!(conn.use_count(), 2);
-    check!(TABLE.kill(conn));
+    check!(end::kill(conn));
     check_eq!(
         (conn.use_count(), netns.connections(), in_table()),
         (1, 1, 0)
@@ -315,7 +319,7 @@ mod tests {
         case(|netns| {
             let mut buffer = Buffer::new(datagram(1000).get())?;
             buffer.track(Place::LocalOut, Family::Ipv4)?;
-            check!(!TABLE.kill(buffer.conn().ok_or(EINVAL)?));
+            check!(!end::kill(buffer.conn().ok_or(EINVAL)?));
             let counts = counted(netns, [Stat::InsertFailed], || {
                 check_eq!(buffer.leave(Family::Ipv4)?, Verdict::DROP);
                 Ok(())
@@ -400,7 +404,7 @@ mod tests {
                 drop(two);
                 check_eq!(one.conn().ok_or(EINVAL)?.use_count(), 2);
                 check_eq!(netns.connections(), 1);
-                check!(TABLE.kill(one.conn().ok_or(EINVAL)?));
+                check!(end::kill(one.conn().ok_or(EINVAL)?));
             }
             Ok(())
         })
@@ -458,7 +462,7 @@ mod tests {
             second.refresh(100 * HZ);
             check!(second.remaining() <= HZ);
 
-            check!(TABLE.kill(second));
+            check!(end::kill(second));
             check!(find(&other).is_none());
             check!(is(&original, first, Original));
             Ok(())

@@ -4,17 +4,8 @@
 
 use crate::{
     bindings,
-    conn::{
-        self,
-        Attached,
-        Beginning,
-        Candidate,
-        Conn,
-        Fresh,
-        Key, //
-    },
-    export::ID_KEY,
-    l4proto::udp::Proto,
+    datapath::end,
+    interface::export::ID_KEY,
     maker::{
         begin,
         case,
@@ -25,11 +16,30 @@ use crate::{
         tuple,
         udp, //
     },
-    skbs::Buffer,
-    state::{
-        CtInfo,
-        Status, //
+    object::{
+        conn::{
+            self,
+            Attached,
+            Candidate,
+            Conn,
+            Flag,
+            Key,
+            NewConn,
+            UniqueConn, //
+        },
+        table::TABLE, //
     },
+    pure::{
+        l4proto::udp::Proto,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        tuple::Direction,
+        wire::ipproto,
+        zone::Zone, //
+    },
+    skbs::Buffer,
     sys::{
         net::Net,
         rcu::ReadSide,
@@ -38,10 +48,6 @@ use crate::{
             HZ, //
         },
     },
-    table::TABLE,
-    tuple::Direction,
-    wire::ipproto,
-    zone::Zone, //
 };
 use core::ops::ControlFlow;
 use kernel::{
@@ -83,16 +89,16 @@ mod tests {
         case(|netns| {
             let original = udp(1);
             let reply = original.invert().ok_or(EINVAL)?;
-            let beginning = Beginning {
+            let new_conn = NewConn {
                 original: &original,
                 reply: &reply,
                 zone: Zone::DEFAULT,
                 hash: 0,
             };
             check_eq!((netns.count(), netns.connections()), (None, 1));
-            let fresh = Fresh::new(Net::init(), &beginning).ok_or(ENOMEM)?;
+            let unique = UniqueConn::new(Net::init(), &new_conn).ok_or(ENOMEM)?;
             check_eq!(netns.connections(), 1);
-            drop(fresh);
+            drop(unique);
             check_eq!(netns.connections(), 0);
             Ok(())
         })
@@ -115,19 +121,19 @@ mod tests {
             for n in 2..300u32 {
                 let original = udp(n);
                 let reply = original.invert().ok_or(EINVAL)?;
-                let beginning = Beginning {
+                let new_conn = NewConn {
                     original: &original,
                     reply: &reply,
                     zone: Zone::DEFAULT,
                     hash: 0,
                 };
                 netns.count();
-                let fresh = Fresh::new(Net::init(), &beginning).ok_or_else(|| {
+                let mut unique = UniqueConn::new(Net::init(), &new_conn).ok_or_else(|| {
                     netns.uncount();
                     ENOMEM
                 })?;
-                fresh.follow(master);
-                let child = fresh.publish();
+                unique.follow(master);
+                let child = unique.publish();
                 check!(child.status().contains(Status::EXPECTED), "{}", n);
                 check_eq!(child.mark(), 77, "{}", n);
                 #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
@@ -158,9 +164,9 @@ mod tests {
             check_eq!((found.use_count(), dir), (3, Direction::Original));
             drop(found);
 
-            check!(TABLE.kill(&conn));
+            check!(end::kill(&conn));
             check_eq!(conn.use_count(), 1);
-            check!(!TABLE.kill(&conn));
+            check!(!end::kill(&conn));
             check_eq!(conn.use_count(), 1);
             check!(find(&udp(1)).is_none());
             check_eq!(netns.connections(), 1);
@@ -176,7 +182,7 @@ mod tests {
         case(|netns| {
             drop(entered(&udp(1))?);
             check_eq!((netns.connections(), in_table()), (1, 1));
-            TABLE.kill_all(Some(Net::init()));
+            end::kill_all(Some(Net::init()));
             check_eq!((netns.connections(), in_table()), (0, 0));
             Ok(())
         })
@@ -217,13 +223,24 @@ mod tests {
         case(|_| {
             let conn = begin(&udp(1))?;
             check_eq!(conn.status(), Status::default());
-            for bit in [Status::ASSURED, Status::DYING, Status::HW_OFFLOAD] {
-                check!(conn.set_status(bit));
-                check!(!conn.set_status(bit));
-                check!(conn.status().contains(bit));
+            for (flag, bit) in [
+                (Flag::Expected, Status::EXPECTED),
+                (Flag::SeenReply, Status::SEEN_REPLY),
+                (Flag::Assured, Status::ASSURED),
+                (Flag::SeqAdjust, Status::SEQ_ADJUST),
+                (Flag::FixedTimeout, Status::FIXED_TIMEOUT),
+                (Flag::NatClash, Status::NAT_CLASH),
+                (Flag::Helper, Status::HELPER),
+            ] {
+                let before = conn.status();
+                check!(conn.set_status(flag));
+                check!(!conn.set_status(flag));
+                check_eq!(conn.status(), before.with(bit));
             }
-            let all = Status::ASSURED.with(Status::DYING).with(Status::HW_OFFLOAD);
-            check_eq!(conn.status(), all);
+            let before = conn.status();
+            check!(conn.begin_dying().is_some());
+            check!(conn.begin_dying().is_none(), "one ends it");
+            check_eq!(conn.status(), before.with(Status::DYING));
             Ok(())
         })
     }
@@ -244,7 +261,7 @@ mod tests {
             let left = conn.remaining();
             check!(left > 90 * HZ && left <= 100 * HZ, "{} jiffies", left);
 
-            conn.set_status(Status::FIXED_TIMEOUT);
+            conn.set_status(Flag::FixedTimeout);
             conn.refresh(HZ);
             check!(conn.remaining() > 80 * HZ);
             check!(!conn.is_overdue());
@@ -263,7 +280,7 @@ mod tests {
             conn.refresh(0u32.wrapping_sub(10 * HZ));
             check_eq!(conn.remaining(), 0);
             check!(conn.is_overdue());
-            check!(TABLE.kill(&conn));
+            check!(end::kill(&conn));
             check!(!conn.is_overdue());
             Ok(())
         })
@@ -281,7 +298,7 @@ mod tests {
                 conn.lock().tcp().state = 9;
                 conn.lock().tcp().last_flags = 0xff;
                 check_eq!(conn.lock().state(), 9);
-                conn.set_status(Status::ASSURED);
+                conn.set_status(Flag::Assured);
             }
             for _ in 0..3 {
                 let conn = begin(&tuple(ipproto::SCTP, 1))?;
@@ -319,10 +336,10 @@ mod tests {
             let (one, two) = (entered(&udp(1))?, entered(&udp(2))?);
             let id = one.id(&ID_KEY);
             check!(id != two.id(&ID_KEY));
-            one.set_status(Status::ASSURED);
+            one.set_status(Flag::Assured);
             one.refresh(HZ);
             check_eq!(one.id(&ID_KEY), id);
-            TABLE.kill(&one);
+            end::kill(&one);
             check_eq!(one.id(&ID_KEY), id);
             Ok(())
         })
@@ -367,7 +384,7 @@ mod tests {
             check!(met.matches(&key));
             check!(met.get().is_some());
 
-            check!(TABLE.kill(&conn));
+            check!(end::kill(&conn));
             check!(met.get().is_some(), "killed, but held");
             drop(conn);
             check!(met.get().is_none(), "freed");
@@ -415,7 +432,7 @@ mod tests {
                 let conn = entered(&udp(1))?;
                 [conn.clone(), conn.clone(), conn]
             };
-            TABLE.kill_all(None);
+            end::kill_all(None);
             let mut left = 3;
             for holder in holders {
                 check_eq!((holder.use_count(), netns.connections()), (left, 1));

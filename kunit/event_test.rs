@@ -4,15 +4,29 @@
 
 use crate::{
     bindings,
-    conn::event::{
-        Asker,
-        Event, //
-    },
+    datapath::end,
     maker::{
         case,
         in_table, //
     },
-    netns::Netns,
+    object::{
+        conn::event::{
+            Event,
+            Requester, //
+        },
+        netns::Netns, //
+    },
+    pure::{
+        tuple::Direction::{
+            self,
+            Original,
+            Reply, //
+        },
+        wire::{
+            ipproto,
+            Family, //
+        },
+    },
     skbs::{
         ip,
         seal,
@@ -26,16 +40,6 @@ use crate::{
             Verdict, //
         },
         net::Net, //
-    },
-    table::TABLE,
-    tuple::Direction::{
-        self,
-        Original,
-        Reply, //
-    },
-    wire::{
-        ipproto,
-        Family, //
     },
 };
 use core::ptr;
@@ -116,12 +120,12 @@ fn listening(body: impl FnOnce(&'static Netns) -> Result) -> Result {
 #[track_caller]
 fn check_heard(want: &[(&[Event], u32)]) -> Result {
     check_eq!(TOLD.load(Relaxed) as usize, want.len(), "so often");
-    for (n, ((events, asker), heard)) in want.iter().zip(&HEARD).enumerate() {
+    for (n, ((events, requester), heard)) in want.iter().zip(&HEARD).enumerate() {
         let bits = events.iter().fold(0, |bits, event| bits | event.bit());
         let heard = heard.load(Relaxed);
         check_eq!(
             heard,
-            u64::from(*asker) << 32 | u64::from(bits),
+            u64::from(*requester) << 32 | u64::from(bits),
             "number {n}"
         );
     }
@@ -151,7 +155,7 @@ fn pass_tcp(sender: Direction, flags: u8, seq: u32, ack: u32) -> Result<Buffer> 
 }
 
 /// Somebody who asks.
-const SOMEBODY: Asker = Asker {
+const SOMEBODY: Requester = Requester {
     portid: 77,
     report: 0,
 };
@@ -173,9 +177,9 @@ mod tests {
             pass_udp(Reply)?;
             check_heard(&[])?;
             let conn = last.conn().ok_or(EINVAL)?;
-            check!(TABLE.kill_for(conn, SOMEBODY));
+            check!(end::kill_for(conn, SOMEBODY));
             check_heard(&[(&[Event::Destroy], 77)])?;
-            check!(!TABLE.kill(conn), "it is told once");
+            check!(!end::kill(conn), "it is told once");
             check_heard(&[])
         })
     }
@@ -193,7 +197,7 @@ mod tests {
             check_heard(&[(&[Event::Assured, Event::ProtoInfo], 0)])?;
             pass_tcp(Original, ACK, 1001, 5001)?;
             check_heard(&[])?;
-            check!(TABLE.kill(last.conn().ok_or(EINVAL)?));
+            check!(end::kill(last.conn().ok_or(EINVAL)?));
             check_heard(&[(&[Event::Destroy], 0)])?;
 
             pass_tcp(Original, SYN, 1000, 0)?;
@@ -228,19 +232,19 @@ mod tests {
             FULL.store(true, Relaxed);
             pass_udp(Reply)?;
             let conn = last.conn().ok_or(EINVAL)?;
-            check!(!TABLE.kill_for(conn, SOMEBODY), "it is kept");
+            check!(!end::kill_for(conn, SOMEBODY), "it is kept");
             drop(last);
             check_eq!((netns.connections(), in_table()), (1, 0));
-            check!(!netns.untold.is_empty());
-            check!(!netns.untold.retry(), "there is no room yet");
+            check!(!netns.dying.is_empty());
+            check!(!netns.dying.deliver(), "there is no room yet");
             check_heard(&[])?;
             check_eq!(netns.connections(), 1);
             FULL.store(false, Relaxed);
-            check!(netns.untold.retry());
+            check!(netns.dying.deliver());
             check_heard(&[(&[Event::Destroy], 77)])?;
-            check!(netns.untold.is_empty());
+            check!(netns.dying.is_empty());
             check_eq!(netns.connections(), 0);
-            check!(netns.untold.retry());
+            check!(netns.dying.deliver());
             check_heard(&[])
         })
     }
@@ -254,7 +258,7 @@ mod tests {
             net.set_events(0);
             FULL.store(true, Relaxed);
             let last = pass_udp(Original)?;
-            check!(TABLE.kill(last.conn().ok_or(EINVAL)?));
+            check!(end::kill(last.conn().ok_or(EINVAL)?));
             drop(last);
             check_eq!(netns.connections(), 0);
 
@@ -267,7 +271,7 @@ mod tests {
             FULL.store(false, Relaxed);
             let last = pass_udp(Reply)?;
             check_heard(&[(&[Event::Reply], 0)])?;
-            check!(TABLE.kill(last.conn().ok_or(EINVAL)?));
+            check!(end::kill(last.conn().ok_or(EINVAL)?));
             check_heard(&[(&[Event::Destroy], 0)])
         })
     }

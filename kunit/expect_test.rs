@@ -4,41 +4,47 @@
 
 use crate::{
     bindings,
-    conn::{
-        event::Asker,
-        Conn, //
+    datapath::{
+        end,
+        helper::builtin::FTP, //
     },
-    expect::{
-        self,
-        Cursor,
-        Expect,
-        Wanted, //
-    },
-    helper::own::FTP,
     maker::{
         self,
         case, //
     },
-    netns::{
-        Netns,
-        EXPECT_MAX, //
+    object::{
+        conn::{
+            event::Requester,
+            Conn, //
+        },
+        expect::{
+            self,
+            Cursor,
+            Expect,
+            Wanted, //
+        },
+        netns::{
+            Netns,
+            EXPECT_MAX, //
+        },
+        stat::Stat, //
     },
-    stat::Stat,
+    pure::{
+        tuple::{
+            Addr,
+            Direction,
+            Tuple, //
+        },
+        wire::{
+            ipproto,
+            Family, //
+        },
+        zone::Zone, //
+    },
     sys::{
         net::Net,
         rcu::ReadSide, //
     },
-    table::TABLE,
-    tuple::{
-        Addr,
-        Direction,
-        Tuple, //
-    },
-    wire::{
-        ipproto,
-        Family, //
-    },
-    zone::Zone, //
 };
 use kernel::{
     macros::kunit_tests,
@@ -54,19 +60,27 @@ use kernel::{
 const FROM: Addr = Addr::v4([192, 0, 2, 1]);
 const TO: Addr = Addr::v4([10, 0, 0, 1]);
 
+/// Gives an unconfirmed connection our FTP helper.
+fn assign_ftp(conn: &Conn) -> Result {
+    let guard = rcu::read_lock();
+    let helper = FTP.helper(ReadSide::of(&guard)).ok_or(ENOENT)?;
+    maker::assign_helper(conn, helper);
+    drop(guard);
+    Ok(())
+}
+
 /// A connection in the table that has our FTP helper, whose policy is one expectation for 300 s.
 fn master(n: u32) -> Result<ARef<Conn>> {
     let tuple = maker::tuple(ipproto::TCP, n);
     let conn = maker::begin(&tuple)?;
-    let helper = FTP.helper().ok_or(ENOENT)?;
-    conn.assign_helper(helper);
+    assign_ftp(&conn)?;
     maker::enter(&conn)?;
     Ok(conn)
 }
 
 /// Enters an expectation that nobody in particular has asked for.
 fn relate(exp: &Expect, flags: u32) -> Result {
-    expect::relate(exp, flags, Asker::NOBODY)
+    expect::insert(exp, flags, Requester::NOBODY)
 }
 
 /// An expectation of a connection from anywhere, or from an address, to a port.
@@ -94,14 +108,14 @@ fn packet(src: Addr, port: u16) -> Tuple {
     Tuple::new(Family::Ipv4, ipproto::TCP, src, TO).with_ports(40000, port)
 }
 
-/// Tells whether somebody waits for a packet.
+/// Returns whether somebody waits for a packet.
 fn waits(tuple: &Tuple) -> bool {
     let guard = rcu::read_lock();
     expect::find(Net::init(), &Zone::DEFAULT, tuple, ReadSide::of(&guard)).is_some()
 }
 
 fn claim(tuple: &Tuple, keep: bool) -> Option<ARef<Conn>> {
-    expect::claim(Net::init(), &Zone::DEFAULT, tuple, keep).map(|(_, master)| master)
+    expect::find_expectation(Net::init(), &Zone::DEFAULT, tuple, keep).map(|(_, master)| master)
 }
 
 /// How many a walk meets.
@@ -122,7 +136,7 @@ fn expecting(body: impl FnOnce(&'static Netns) -> Result) -> Result {
         let before = netns.stats.total(Stat::ExpectCreate);
         let deleted = netns.stats.total(Stat::ExpectDelete);
         let result = body(netns);
-        TABLE.kill_all(None);
+        end::kill_all(None);
         result?;
         check_eq!(netns.expects.load(Relaxed), 0, "an expectation is left");
         let made = netns.stats.total(Stat::ExpectCreate) - before;
@@ -218,7 +232,7 @@ mod tests {
         expecting(|netns| {
             let tuple = packet(FROM, 2000);
             let early = maker::begin(&maker::tuple(ipproto::TCP, 1))?;
-            early.assign_helper(FTP.helper().ok_or(ENOENT)?);
+            assign_ftp(&early)?;
             relate(&*expectation(&early, Some(&FROM), 2000, 0)?, 0)?;
             check!(
                 claim(&tuple, false).is_none(),
@@ -235,7 +249,7 @@ mod tests {
             let conn = master(2)?;
             let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
             relate(&exp, 0)?;
-            check!(TABLE.kill(&conn));
+            check!(end::kill(&conn));
             check_eq!(netns.expects.load(Relaxed), 0, "gone with its master");
             // Whoever still has the master may announce something: that goes with the last one.
             let late = expectation(&conn, Some(&FROM), 2001, 0)?;
@@ -340,7 +354,7 @@ mod tests {
             let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
             relate(&exp, 0)?;
             check!(exp.seconds() > 290 && exp.seconds() <= 300);
-            exp.give_up();
+            exp.mark_dead();
             check!(!waits(&packet(FROM, 2000)));
             check_eq!(listed(), 0);
             check_eq!(netns.expects.load(Relaxed), 1, "nobody has met it");
@@ -349,7 +363,7 @@ mod tests {
 
             let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
             relate(&exp, 0)?;
-            exp.give_up();
+            exp.mark_dead();
             check!(claim(&packet(FROM, 2000), false).is_none());
             check_eq!(netns.expects.load(Relaxed), 0);
             check_eq!(relate(&exp, 0), Err(EINVAL), "it was given up");
@@ -369,11 +383,11 @@ mod tests {
                 ])
             };
             let [a, b] = pair(&one, 2000, 2001)?;
-            expect::relate_pair([&*a, &*b], 0)?;
+            expect::insert_pair([&*a, &*b], 0)?;
             check_eq!(netns.expects.load(Relaxed), 2);
             let [c, d] = pair(&two, 2002, 2001)?;
             check_eq!(
-                expect::relate_pair([&*c, &*d], 0),
+                expect::insert_pair([&*c, &*d], 0),
                 Err(EBUSY),
                 "the second is taken"
             );
@@ -382,7 +396,7 @@ mod tests {
             relate(&c, 0)?;
             check!(waits(&packet(FROM, 2002)));
             check_eq!(
-                expect::relate_pair([&*a, &*d], 0),
+                expect::insert_pair([&*a, &*d], 0),
                 Err(EINVAL),
                 "of two masters"
             );

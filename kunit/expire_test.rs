@@ -3,8 +3,10 @@
 //! Expiry: who is removed, by whom, and how much of it is done at a time.
 
 use crate::{
-    conn::Conn,
-    expire::Expiry,
+    datapath::{
+        end,
+        expire::Expiry, //
+    },
     maker::{
         begin,
         case,
@@ -15,24 +17,28 @@ use crate::{
         tuple,
         udp, //
     },
-    netns::Netns,
+    object::{
+        conn::Conn,
+        netns::Netns, //
+    },
+    pure::{
+        state::Status,
+        tuple::Direction,
+        wire::{
+            ipproto,
+            Family, //
+        },
+    },
     skbs::{
         self,
         ip,
         Buffer, //
     },
-    state::Status,
     sys::{
         hook::Place,
         net::Net,
         time::HZ,
         work::Job, //
-    },
-    table::TABLE,
-    tuple::Direction,
-    wire::{
-        ipproto,
-        Family, //
     },
 };
 use kernel::{
@@ -176,7 +182,7 @@ mod tests {
                     seconds
                 );
                 check_eq!(steps, 1);
-                TABLE.kill_all(None);
+                end::kill_all(None);
             }
             Ok(())
         })

@@ -3,22 +3,40 @@
 //! Extensions: who gets which, and what they hold.
 
 use crate::{
-    conn::{
-        self,
-        ext::{
-            Kind,
-            Plan, //
-        },
-        Beginning,
-        Conn,
-        Fresh, //
-    },
-    l4proto::tcp::SeqAdj,
+    datapath::end,
     maker::{
+        self,
         case,
         tuple, //
     },
-    netns::NETNS,
+    object::{
+        conn::{
+            self,
+            ext::{
+                Kind,
+                Plan, //
+            },
+            Conn,
+            Flag,
+            NewConn,
+            UniqueConn, //
+        },
+        netns::NETNS,
+        stat::Stat, //
+    },
+    pure::{
+        l4proto::tcp::SeqAdj,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        tuple::Direction,
+        wire::{
+            ipproto,
+            Family, //
+        },
+        zone::Zone, //
+    },
     skbs::{
         ip,
         seal,
@@ -26,11 +44,6 @@ use crate::{
         udp,
         Buffer,
         Shape, //
-    },
-    stat::Stat,
-    state::{
-        CtInfo,
-        Status, //
     },
     sys::{
         hook::{
@@ -40,13 +53,6 @@ use crate::{
         net::Net,
         time, //
     },
-    table::TABLE,
-    tuple::Direction,
-    wire::{
-        ipproto,
-        Family, //
-    },
-    zone::Zone, //
 };
 use kernel::{
     macros::kunit_tests,
@@ -84,19 +90,19 @@ impl Drop for Settings {
 fn extended(plan: &Plan) -> Result<ARef<Conn>> {
     let netns = NETNS.get(Net::init()).ok_or(ENOENT)?;
     let original = tuple(ipproto::TCP, 1);
-    let beginning = Beginning {
+    let new_conn = NewConn {
         original: &original,
         reply: &original.invert().ok_or(EINVAL)?,
         zone: Zone::DEFAULT,
         hash: 0,
     };
     netns.count();
-    let fresh = Fresh::new(Net::init(), &beginning).ok_or_else(|| {
+    let mut unique = UniqueConn::new(Net::init(), &new_conn).ok_or_else(|| {
         netns.uncount();
         ENOMEM
     })?;
-    fresh.extend(plan)?;
-    Ok(fresh.publish())
+    unique.extend(plan)?;
+    Ok(unique.publish())
 }
 
 /// A UDP datagram of the client with a payload of so many bytes, sent past both hooks.
@@ -130,7 +136,7 @@ mod tests {
                     acct,
                     timestamp
                 );
-                check!(TABLE.kill(conn));
+                check!(end::kill(conn));
             }
             Ok(())
         })
@@ -202,7 +208,7 @@ mod tests {
                     order
                 );
 
-                conn.note_start();
+                conn.stamp_start();
                 conn.account(Direction::Reply, 7);
                 if let Some(shifts) = conn.lock().seqadj() {
                     shifts[0].offset_after = -1;
@@ -241,8 +247,8 @@ mod tests {
                     offset_after: -3,
                 };
             }
-            conn.set_status(Status::SEQ_ADJUST);
-            conn.set_status(Status::CONFIRMED);
+            conn.set_status(Flag::SeqAdjust);
+            maker::raise(&conn, Status::CONFIRMED);
 
             // (direction, seq, ack, seq on the way out, ack on the way out)
             let rows = [

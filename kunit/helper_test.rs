@@ -3,14 +3,28 @@
 //! Helpers: who is registered, and what ours makes of packets.
 
 use crate::{
-    conn::Conn,
-    helper::{
-        self,
-        own::FTP, //
-    },
+    datapath::end,
     maker::case,
-    netns::Netns,
-    payload::ftp::Refused,
+    object::{
+        conn::Conn,
+        helper::{
+            builtin,
+            registry, //
+        },
+        netns::Netns, //
+    },
+    pure::{
+        payload::ftp::Refused,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        tuple::Direction,
+        wire::{
+            ipproto,
+            Family, //
+        },
+    },
     skbs::{
         ip,
         seal,
@@ -18,21 +32,12 @@ use crate::{
         Buffer,
         Shape, //
     },
-    state::{
-        CtInfo,
-        Status, //
-    },
     sys::{
         hook::{
             Place,
             Verdict, //
         },
         rcu::ReadSide, //
-    },
-    tuple::Direction,
-    wire::{
-        ipproto,
-        Family, //
     },
 };
 use kernel::{
@@ -165,9 +170,9 @@ mod tests {
             (b"", 2, ipproto::TCP, false),
             (b"tftp", 2, ipproto::UDP, false),
         ] {
-            let found = helper::find(name, l3num, proto, rcu);
+            let found = registry::find(name, l3num, proto, rcu);
             check_eq!(
-                found.is_some_and(|helper| FTP.is(helper)),
+                found.is_some_and(|helper| builtin::FTP.is(helper)),
                 there,
                 "{l3num} {proto}"
             );
@@ -293,7 +298,7 @@ mod tests {
             check_eq!(expected(netns), 1);
             let last = control.pass(Direction::Original, ACK, b"")?;
             let conn = last.conn().ok_or(ENOENT)?;
-            check!(crate::table::TABLE.kill(conn));
+            check!(end::kill(conn));
             check_eq!(expected(netns), 0);
             Ok(())
         })

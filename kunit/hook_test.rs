@@ -3,7 +3,7 @@
 //! The kernel's slot for the one connection tracker.
 
 use crate::{
-    export::CT_HOOK,
+    interface::export::CT_HOOK,
     sys::hook::Tracker, //
 };
 use kernel::{

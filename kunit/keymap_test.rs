@@ -7,7 +7,19 @@ use crate::{
         case,
         find, //
     },
-    netns::Netns,
+    object::netns::Netns,
+    pure::{
+        state::CtInfo,
+        tuple::{
+            Addr,
+            Direction,
+            Tuple, //
+        },
+        wire::{
+            ipproto,
+            Family, //
+        },
+    },
     skbs::{
         self,
         icmp,
@@ -16,19 +28,9 @@ use crate::{
         Buffer,
         Bytes, //
     },
-    state::CtInfo,
     sys::hook::{
         Place,
         Verdict, //
-    },
-    tuple::{
-        Addr,
-        Direction,
-        Tuple, //
-    },
-    wire::{
-        ipproto,
-        Family, //
     },
 };
 use kernel::{

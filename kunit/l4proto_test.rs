@@ -3,38 +3,40 @@
 //! Trackers: what a packet does to its connection.
 
 use crate::{
-    l4proto::{
-        self,
-        generic,
-        gre,
-        icmp,
-        sctp,
-        tcp::{
+    pure::{
+        l4proto::{
             self,
-            table::Next, //
+            generic,
+            gre,
+            icmp,
+            sctp,
+            tcp::{
+                self,
+                table::Next, //
+            },
+            udp,
+            Action,
+            Input,
+            Outcome, //
         },
-        udp,
-        Action,
-        Input,
-        Outcome, //
+        reason::Reason,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        timeout::Timeouts,
+        tuple::{
+            Addr,
+            Direction,
+            Tuple, //
+        },
+        wire::{
+            self,
+            ipproto,
+            Family, //
+        },
     },
-    reason::Reason,
-    state::{
-        CtInfo,
-        Status, //
-    },
-    sys::time::HZ,
-    timeout::Timeouts,
-    tuple::{
-        Addr,
-        Direction,
-        Tuple, //
-    },
-    wire::{
-        self,
-        ipproto,
-        Family, //
-    },
+    sys::time::HZ, //
 };
 use kernel::{
     macros::kunit_tests,

@@ -3,14 +3,12 @@
 //! The limit of a namespace: who has to make room for a new connection, and who is refused.
 
 use crate::{
-    begin::begin,
-    conn::{
-        Beginning,
-        Conn,
-        Key, //
+    datapath::{
+        begin::begin,
+        end,
+        expire::Expiry, //
     },
-    expire::Expiry,
-    l4proto::tcp::State,
+    interface::param,
     maker::{
         case,
         entered,
@@ -18,19 +16,39 @@ use crate::{
         tuple,
         OtherNet, //
     },
-    netns::{
-        Limit as Above,
-        Netns,
-        NETNS, //
+    object::{
+        conn::{
+            Conn,
+            Flag,
+            Key,
+            NewConn, //
+        },
+        netns::{
+            Limit as Above,
+            Netns,
+            NETNS, //
+        },
+        stat::Stat,
+        table::TABLE, //
     },
-    param,
+    pure::{
+        l4proto::tcp::State,
+        state::Status,
+        tuple::{
+            Direction,
+            Tuple, //
+        },
+        wire::{
+            ipproto,
+            Family, //
+        },
+        zone::Zone, //
+    },
     skbs::{
         self,
         ip,
         Buffer, //
     },
-    stat::Stat,
-    state::Status,
     sys::{
         hook::{
             Place,
@@ -41,16 +59,6 @@ use crate::{
         shared::machine_max,
         work::Job, //
     },
-    table::TABLE,
-    tuple::{
-        Direction,
-        Tuple, //
-    },
-    wire::{
-        ipproto,
-        Family, //
-    },
-    zone::Zone,
     BUCKETS, //
 };
 use kernel::{
@@ -103,8 +111,8 @@ fn newcomer() -> Result<(u16, usize)> {
         let original = Tuple::new(
             Family::Ipv4,
             ipproto::UDP,
-            crate::tuple::Addr::v4(skbs::CLIENT),
-            crate::tuple::Addr::v4(skbs::SERVER),
+            crate::pure::tuple::Addr::v4(skbs::CLIENT),
+            crate::pure::tuple::Addr::v4(skbs::SERVER),
         )
         .with_ports(port, 53);
         let [bucket, _] = buckets(&original)?;
@@ -189,7 +197,7 @@ mod tests {
             for (distance, assured, expected) in rows {
                 let old = at_bucket(ipproto::UDP, bucket + distance, bucket, 5000)?;
                 if assured {
-                    old.set_status(Status::ASSURED);
+                    old.set_status(Flag::Assured);
                 }
                 let before = counters(netns);
                 let limit = Limit::set(1);
@@ -212,7 +220,7 @@ mod tests {
                 );
                 check_eq!(in_table(), 1, "{:?}", what);
                 drop(old);
-                TABLE.kill_all(None);
+                end::kill_all(None);
             }
             Ok(())
         })
@@ -228,8 +236,8 @@ mod tests {
                 let original = Tuple::new(
                     Family::Ipv4,
                     ipproto::UDP,
-                    crate::tuple::Addr::v4(skbs::CLIENT),
-                    crate::tuple::Addr::v4(skbs::SERVER),
+                    crate::pure::tuple::Addr::v4(skbs::CLIENT),
+                    crate::pure::tuple::Addr::v4(skbs::SERVER),
                 )
                 .with_ports(port, 53);
                 if buckets(&original)?[0] == last {
@@ -257,14 +265,14 @@ mod tests {
             let reply = original.invert().ok_or(EINVAL)?;
             let hash = Key::new(&original, Zone::DEFAULT, net).hash(Direction::Original);
             let newcomer = || {
-                let beginning = Beginning {
+                let new_conn = NewConn {
                     original: &original,
                     reply: &reply,
                     zone: Zone::DEFAULT,
                     hash,
                 };
                 let guard = rcu::read_lock();
-                begin(away, net, &beginning, None, ReadSide::of(&guard)).ok()
+                begin(away, net, &new_conn, None, ReadSide::of(&guard)).ok()
             };
             let guard = rcu::read_lock();
             let bucket = TABLE.index(hash, ReadSide::of(&guard));
@@ -294,7 +302,7 @@ mod tests {
         case(|netns| {
             let (port, bucket) = newcomer()?;
             let old = at_bucket(ipproto::UDP, bucket, bucket, 5000)?;
-            old.set_status(Status::ASSURED);
+            old.set_status(Flag::Assured);
             let _limit = Limit::set(1);
             for _ in 0..20 {
                 check_eq!(send(port)?, REFUSED);
@@ -319,7 +327,7 @@ mod tests {
                 let conn = at_bucket(ipproto::TCP, far, bucket, from)?;
                 conn.lock().tcp().state = state as u8;
                 if assured {
-                    conn.set_status(Status::ASSURED);
+                    conn.set_status(Flag::Assured);
                 }
                 Ok::<_, Error>(conn)
             };
@@ -336,13 +344,13 @@ mod tests {
 
             check_eq!(send(port)?, REFUSED);
             machine_max().store(400, Relaxed);
-            crate::expire::press();
+            crate::datapath::expire::request_early_drop();
             while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4, "there is room");
 
             // The limit counts in hundredths: what is below one is never nearly full.
             machine_max().store(99, Relaxed);
-            crate::expire::press();
+            crate::datapath::expire::request_early_drop();
             while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4, "below a hundred");
 
@@ -351,7 +359,7 @@ mod tests {
                 netns.count();
             }
             machine_max().store(100, Relaxed);
-            crate::expire::press();
+            crate::datapath::expire::request_early_drop();
             while Expiry::run() == Some(1) {}
             // Who comes later stays: the worker was asked once.
             let late = entered(&tuple(ipproto::UDP, 1));
@@ -412,14 +420,15 @@ mod tests {
         case(|_| {
             let other = OtherNet::get()?;
             let (home, away) = (Net::init(), other.net());
+            let limit_of = |net| NETNS.get(net).map_or(0, |netns| netns.limit());
             let limit = Limit::set(1000);
-            let before = (param::max_of(home), param::max_of(away));
-            param::set_max_of(away, 10);
-            let own = (param::max_of(home), param::max_of(away), param::max());
-            param::set_max_of(home, 77);
-            let both = (param::max_of(home), param::max_of(away), param::max());
-            param::set_max_of(away, 0);
-            let none = param::max_of(away);
+            let before = (limit_of(home), limit_of(away));
+            NETNS.get(away).ok_or(ENOENT)?.set_limit(10);
+            let own = (limit_of(home), limit_of(away), param::max());
+            NETNS.get(home).ok_or(ENOENT)?.set_limit(77);
+            let both = (limit_of(home), limit_of(away), param::max());
+            NETNS.get(away).ok_or(ENOENT)?.set_limit(0);
+            let none = limit_of(away);
             drop(limit);
             check_eq!(before, (1000, 1000));
             check_eq!(own, (1000, 10, 1000));

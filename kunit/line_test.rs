@@ -5,34 +5,37 @@
 //! Source: net/netfilter/nf_conntrack_standalone.c, ct_seq_show().
 
 use crate::{
-    expect_line::ExpectLine,
-    l4proto::{
-        gre,
-        sctp,
-        tcp, //
-    },
-    line::{
-        Line,
-        Private, //
-    },
+    interface::proc,
     maker::{
         case,
         entered,
         tuple, //
     },
-    show,
-    state::Status,
+    object::conn::Flag,
+    pure::{
+        expect_line::ExpectLine,
+        l4proto::{
+            gre,
+            sctp,
+            tcp, //
+        },
+        line::{
+            Line,
+            Private, //
+        },
+        state::Status,
+        tuple::{
+            Addr,
+            Tuple, //
+        },
+        wire::{
+            ipproto,
+            Family, //
+        },
+        zone::Zone, //
+    },
     sys::time::HZ,
-    text::Text,
-    tuple::{
-        Addr,
-        Tuple, //
-    },
-    wire::{
-        ipproto,
-        Family, //
-    },
-    zone::Zone, //
+    text::Text, //
 };
 use kernel::{
     macros::kunit_tests,
@@ -316,10 +319,10 @@ mod tests {
         case(|_| {
             let conn = entered(&tuple(ipproto::TCP, 1))?;
             conn.lock().tcp().state = tcp::State::CloseWait as u8;
-            conn.set_status(Status::SEEN_REPLY);
+            conn.set_status(Flag::SeenReply);
             conn.refresh(0);
             check_eq!(
-                Text::of(show::line(&conn, None)).as_str(),
+                Text::of(proc::line(&conn, None)).as_str(),
                 "ipv4     2 tcp      6 0 CLOSE_WAIT src=10.0.0.1 dst=192.0.2.1 sport=1 dport=80 \
                  src=192.0.2.1 dst=10.0.0.1 sport=80 dport=1 mark=0 zone=0 use=2\n"
             );

@@ -4,38 +4,53 @@
 
 use crate::{
     bindings,
-    conn::{
-        Beginning,
-        Conn,
-        Fresh,
-        Key, //
+    datapath::{
+        end,
+        lookup, //
     },
-    netns::{
-        Netns,
-        NETNS, //
+    object::{
+        conn::{
+            ext::Kind,
+            Conn,
+            Key,
+            NewConn,
+            UniqueConn, //
+        },
+        helper::Helper,
+        netns::{
+            Netns,
+            NETNS, //
+        },
+        table::{
+            Cursor,
+            Place,
+            TABLE, //
+        },
+    },
+    pure::{
+        state::Status,
+        tuple::{
+            Addr,
+            Direction,
+            Tuple, //
+        },
+        wire::{
+            ipproto,
+            Family, //
+        },
+        zone::Zone, //
     },
     sys::{
+        memory,
         net::Net,
         rcu::ReadSide,
         time::HZ, //
     },
-    table::{
-        Cursor,
-        Place,
-        TABLE, //
-    },
-    tuple::{
-        Addr,
-        Direction,
-        Tuple, //
-    },
-    wire::{
-        ipproto,
-        Family, //
-    },
-    zone::Zone, //
 };
-use core::ptr::NonNull;
+use core::ptr::{
+    self,
+    NonNull, //
+};
 use kernel::{
     error::to_result,
     prelude::*,
@@ -55,7 +70,7 @@ pub(crate) fn case(body: impl FnOnce(&'static Netns) -> Result) -> Result {
     let netns = NETNS.get(Net::init()).ok_or(ENOENT)?;
     check_eq!(netns.connections(), 0, "an earlier case has left something");
     let result = body(netns);
-    TABLE.kill_all(None);
+    end::kill_all(None);
     result?;
     check_eq!(netns.connections(), 0, "a reference was kept");
     Ok(())
@@ -83,18 +98,18 @@ pub(crate) fn begin_in(
 ) -> Result<ARef<Conn>> {
     let netns = NETNS.get(net).ok_or(ENOENT)?;
     let hash = Key::new(original, zone, net).hash(Direction::Original);
-    let beginning = Beginning {
+    let new_conn = NewConn {
         original,
         reply,
         zone,
         hash,
     };
     netns.count();
-    let Some(fresh) = Fresh::new(net, &beginning) else {
+    let Some(unique) = UniqueConn::new(net, &new_conn) else {
         netns.uncount();
         return Err(ENOMEM);
     };
-    let conn = fresh.publish();
+    let conn = unique.publish();
     conn.refresh(3600 * HZ);
     Ok(conn)
 }
@@ -112,18 +127,43 @@ pub(crate) fn begin(original: &Tuple) -> Result<ARef<Conn>> {
 /// `EEXIST` if one of its tuples is taken, `ENOSPC` if one of its buckets is crowded.
 pub(crate) fn enter(conn: &Conn) -> Result {
     let reply = conn.key(Direction::Reply).hash(Direction::Reply);
-    let pair = TABLE
-        .lock_pair(conn.hash(Direction::Original), reply)
-        .ok_or(ENODEV)?;
-    match pair.place(conn) {
+    let admission = TABLE.admit(conn, reply).map_err(|_| ENODEV)?;
+    match admission.place() {
         Place::Free => (),
         Place::Taken(_) => return Err(EEXIST),
         Place::Crowded => return Err(ENOSPC),
     }
-    conn.store_hash(Direction::Reply, reply);
     conn.begin_timeout();
-    pair.enter(conn);
+    admission.insert();
     Ok(())
+}
+
+/// Sets status bits as C does, which writes to the word by itself.
+pub(crate) fn raise(conn: &Conn, bits: Status) {
+    let ct = ptr::from_ref(conn).cast_mut().cast::<bindings::nf_conn>();
+    // SAFETY: The field is inside the connection, and nobody else changes it now.
+    unsafe {
+        let word = &raw mut (*ct).status;
+        word.write_volatile(word.read_volatile() | bits.bits() as usize);
+    }
+}
+
+/// Gives an unconfirmed connection, or a template, a helper.
+pub(crate) fn assign_helper(conn: &Conn, helper: &Helper) {
+    // SAFETY: The test has it alone.
+    unsafe { conn.assign_helper(helper) };
+}
+
+/// Adds an extension to an unconfirmed connection.
+pub(crate) fn add_extension(conn: &Conn, kind: Kind) -> Option<NonNull<u8>> {
+    // SAFETY: The test has it alone, and has nothing borrowed.
+    unsafe { conn.add_extension(kind, memory::ATOMIC) }
+}
+
+/// Adds the extension of a helper to an unconfirmed connection, or a template.
+pub(crate) fn add_help(conn: &Conn) -> Option<()> {
+    // SAFETY: As above.
+    unsafe { conn.add_help(memory::ATOMIC) }.map(drop)
 }
 
 /// A connection that is in the table.
@@ -137,7 +177,7 @@ pub(crate) fn entered(original: &Tuple) -> Result<ARef<Conn>> {
 pub(crate) fn find_in(net: &Net, tuple: &Tuple, zone: Zone) -> Option<(ARef<Conn>, Direction)> {
     let key = Key::new(tuple, zone, net);
     let guard = rcu::read_lock();
-    let found = TABLE.find_either(&key, ReadSide::of(&guard));
+    let found = lookup::find_either(&key, ReadSide::of(&guard));
     drop(guard);
     found
 }

@@ -3,16 +3,18 @@
 //! Parameters: which texts are numbers, which numbers are right, and what they do.
 
 use crate::{
+    interface::param,
     maker::case,
-    netns::EXPECT_MAX,
-    param,
+    object::{
+        netns::EXPECT_MAX,
+        table::{
+            self,
+            TABLE, //
+        },
+    },
     sys::{
         memory,
         shared::machine_max, //
-    },
-    table::{
-        self,
-        TABLE, //
     },
     BUCKETS,
     SETTLED, //

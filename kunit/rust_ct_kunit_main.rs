@@ -15,41 +15,30 @@ compile_error!("rust_ct_kunit needs a kernel with CONFIG_KUNIT=y");
 #[path = "../rust_ct"]
 #[allow(dead_code)] // Hooks, parameters and exports are entered from C that is not here.
 mod rust_ct {
-    pub(crate) mod begin;
     pub(crate) mod bindings;
-    pub(crate) mod confirm;
-    pub(crate) mod conn;
-    pub(crate) mod expect;
-    pub(crate) mod expect_line;
-    pub(crate) mod expire;
-    pub(crate) mod export;
-    pub(crate) mod helper;
-    pub(crate) mod hooks;
-    pub(crate) mod keymap;
-    pub(crate) mod l4proto;
-    pub(crate) mod line;
-    pub(crate) mod mask;
-    pub(crate) mod netns;
-    pub(crate) mod packet;
-    pub(crate) mod param;
-    pub(crate) mod payload;
+    pub(crate) mod datapath;
+    pub(crate) mod interface;
+    pub(crate) mod object;
     pub(crate) mod pernet;
-    pub(crate) mod reason;
-    pub(crate) mod seqadj;
-    pub(crate) mod show;
-    pub(crate) mod stat;
-    pub(crate) mod state;
+    pub(crate) mod pure;
     pub(crate) mod sys;
-    pub(crate) mod sysctl;
-    pub(crate) mod table;
-    pub(crate) mod timeout;
-    pub(crate) mod tuple;
-    pub(crate) mod wire;
-    pub(crate) mod zone;
 }
 
 // They call each other by these names.
 use rust_ct::*;
+
+use datapath::helper::builtin;
+use interface::{
+    export,
+    param, //
+};
+use object::{
+    conn,
+    expect,
+    helper::registry,
+    netns,
+    table, //
+};
 
 #[macro_use]
 mod check;
@@ -116,7 +105,7 @@ static SETTLED: Atomic<u32> = Atomic::new(0);
 /// Fields are dropped in their order, as those of rust_ct.
 struct RustCtKunit {
     _netns: sys::pernet::Registration<netns::Netns>,
-    _helpers: helper::own::Registered,
+    _helpers: builtin::Registered,
     _expect: expect::SetUp,
     _cache: sys::slab::Created<conn::Conn>,
     _table: table::SetUp,
@@ -138,9 +127,9 @@ impl kernel::Module for RustCtKunit {
         let table = table::TABLE.set_up(BUCKETS)?;
         let cache = conn::CACHE.create(c"rust_ct_kunit", conn::FREE_POINTER)?;
         let expect = expect::set_up(1)?;
-        helper::set_up();
-        helper::own::FTP.want(&[helper_test::PORT, 0, 0, 0, 0, 0, 0, 0]);
-        let helpers = helper::own::Registered::new(module)?;
+        registry::set_up();
+        builtin::FTP.want(&[helper_test::PORT, 0, 0, 0, 0, 0, 0, 0]);
+        let helpers = builtin::Registered::new(module)?;
         let netns = netns::NETNS.register()?;
         random::begin(module_parameters::seed.value());
         Ok(Self {

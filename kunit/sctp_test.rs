@@ -5,18 +5,36 @@
 //! The table of transitions is in `l4proto_test`.
 
 use crate::{
-    l4proto::{
-        sctp::{
-            track,
-            Proto,
-            State, //
-        },
-        Action,
-        Input,
-        Outcome, //
-    },
     l4proto_test::input,
-    reason::Reason,
+    pure::{
+        l4proto::{
+            sctp::{
+                track,
+                Proto,
+                State, //
+            },
+            Action,
+            Input,
+            Outcome, //
+        },
+        reason::Reason,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        timeout::Timeouts,
+        tuple::Direction::{
+            self,
+            Original,
+            Reply, //
+        },
+        wire::{
+            self,
+            ipproto,
+            sctp::Sctp,
+            Family, //
+        },
+    },
     skbs::{
         ip,
         Buffer,
@@ -24,23 +42,7 @@ use crate::{
         InBuffer,
         Shape, //
     },
-    state::{
-        CtInfo,
-        Status, //
-    },
-    sys::time::HZ,
-    timeout::Timeouts,
-    tuple::Direction::{
-        self,
-        Original,
-        Reply, //
-    },
-    wire::{
-        self,
-        ipproto,
-        sctp::Sctp,
-        Family, //
-    },
+    sys::time::HZ, //
 };
 use kernel::{
     macros::kunit_tests,

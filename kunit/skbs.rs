@@ -3,15 +3,29 @@
 //! Packets: their bytes, and socket buffers that hold them in one piece or in many.
 
 use crate::{
-    bindings, confirm,
-    conn::{
-        self,
-        Attached,
-        Conn, //
+    bindings,
+    datapath::{
+        confirm,
+        packet, //
     },
-    netns::NETNS,
-    packet,
-    state::CtInfo,
+    object::{
+        conn::{
+            self,
+            Attached,
+            Conn, //
+        },
+        netns::NETNS, //
+    },
+    pure::{
+        state::CtInfo,
+        tuple::Direction,
+        wire::{
+            ipproto,
+            Family,
+            Packet,
+            L4, //
+        },
+    },
     sys::{
         hook::{
             Place,
@@ -20,13 +34,6 @@ use crate::{
         },
         net::Net,
         skb::Skb, //
-    },
-    tuple::Direction,
-    wire::{
-        ipproto,
-        Family,
-        Packet,
-        L4, //
     },
 };
 use core::ptr::NonNull;

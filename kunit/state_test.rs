@@ -8,11 +8,13 @@ use kernel::macros::kunit_tests;
 mod tests {
     use crate::{
         bindings,
-        state::{
-            CtInfo,
-            Status, //
+        pure::{
+            state::{
+                CtInfo,
+                Status, //
+            },
+            tuple::Direction, //
         },
-        tuple::Direction, //
     };
     use kernel::prelude::*;
 

@@ -3,8 +3,12 @@
 //! The settings: each reads what was written to it, and nothing else.
 
 use crate::{
+    interface::sysctl::Value,
     maker::case,
-    netns::EXPECT_MAX,
+    object::{
+        netns::EXPECT_MAX,
+        table::TABLE, //
+    },
     sys::{
         net::Net,
         shared::machine_max,
@@ -13,8 +17,6 @@ use crate::{
             Setting, //
         },
     },
-    sysctl::Value,
-    table::TABLE,
 };
 use kernel::{
     macros::kunit_tests,

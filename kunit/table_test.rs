@@ -4,12 +4,13 @@
 //! and the table grows and shrinks.
 
 use crate::{
-    begin,
-    conn::{
-        Beginning,
-        Conn, //
+    datapath::{
+        begin,
+        end,
+        lookup, //
     },
     maker::{
+        self,
         begin as begin_one,
         begin_in,
         case,
@@ -23,31 +24,40 @@ use crate::{
         walk,
         OtherNet, //
     },
-    netns::NETNS,
+    object::{
+        conn::{
+            Conn,
+            Key,
+            NewConn, //
+        },
+        netns::NETNS,
+        stat::Stat,
+        table::{
+            self,
+            Visit,
+            TABLE, //
+        },
+    },
+    pure::{
+        state::Status,
+        tuple::{
+            Addr,
+            Direction,
+            Tuple, //
+        },
+        wire::{
+            ipproto,
+            Family, //
+        },
+        zone::Zone, //
+    },
     random::Random,
-    stat::Stat,
-    state::Status,
     sys::{
         net::Net,
         rcu::ReadSide,
         time::HZ, //
     },
-    table::{
-        self,
-        Visit,
-        TABLE, //
-    },
     thread::Thread,
-    tuple::{
-        Addr,
-        Direction,
-        Tuple, //
-    },
-    wire::{
-        ipproto,
-        Family, //
-    },
-    zone::Zone,
     BUCKETS, //
 };
 use core::ops::ControlFlow;
@@ -79,7 +89,7 @@ const SIZES: [u32; 4] = [1024, 4096, 512, 1536];
 /// The numbers of those that are never in the table begin here.
 const ABSENT: u32 = 20_000;
 
-/// Tells whether a packet with a tuple is found to belong to a connection, in a direction.
+/// Returns whether a packet with a tuple is found to belong to a connection, in a direction.
 fn leads_to(tuple: &Tuple, conn: &Conn, dir: Direction) -> bool {
     find(tuple).is_some_and(|(found, at)| core::ptr::eq(&*found, conn) && at == dir)
 }
@@ -134,7 +144,7 @@ fn churn() -> Result {
         *place = Some(entered(&udp(n))?);
     }
     for conn in crowd.iter().flatten() {
-        check!(TABLE.kill(conn));
+        check!(end::kill(conn));
     }
     if step % 4 == 0 {
         TABLE.resize(SIZES[(step / 4) as usize % SIZES.len()])?;
@@ -146,12 +156,12 @@ fn churn() -> Result {
 fn pass_through(round: u32) -> Result {
     for n in PASSING..PASSING + CROWD {
         let conn = entered(&udp(n))?;
-        check!(TABLE.kill(&conn));
+        check!(end::kill(&conn));
     }
     TABLE.resize(SIZES[round as usize % SIZES.len()])
 }
 
-/// Tells whether a thread and this one have done enough side by side, or the thread has failed.
+/// Returns whether a thread and this one have done enough side by side, or the thread has failed.
 fn enough(thread: &Thread, rounds: u32) -> bool {
     (STEPS.load(Relaxed) >= 40 && rounds >= 20) || thread.has_failed()
 }
@@ -198,7 +208,7 @@ fn next_in_bucket(index: usize, from: u32, rcu: ReadSide<'_>) -> Result<(u32, Tu
         let original = udp(n);
         let reply = original.invert().ok_or(EINVAL)?;
         let bucket = |tuple: &Tuple, dir| {
-            let key = crate::conn::Key::new(tuple, Zone::DEFAULT, Net::init());
+            let key = crate::object::conn::Key::new(tuple, Zone::DEFAULT, Net::init());
             TABLE.index(key.hash(dir), rcu)
         };
         if bucket(&original, Direction::Original) == index
@@ -248,7 +258,7 @@ mod tests {
                 );
                 let reply = original.invert().ok_or(EINVAL)?;
                 check!(leads_to(&reply, &conn, Direction::Reply), "row {}", row);
-                check!(TABLE.kill(&conn), "row {}", row);
+                check!(end::kill(&conn), "row {}", row);
                 check!(
                     find(original).is_none() && find(&reply).is_none(),
                     "row {} after",
@@ -269,7 +279,7 @@ mod tests {
             let reply = |n| udp(n).invert().ok_or(EINVAL);
             let is_taken = |tuple: &Tuple, conn: &Conn| {
                 let guard = rcu::read_lock();
-                let taken = TABLE.is_taken(tuple, conn, ReadSide::of(&guard));
+                let taken = lookup::is_taken(tuple, conn, ReadSide::of(&guard));
                 drop(guard);
                 taken
             };
@@ -293,19 +303,19 @@ mod tests {
     fn made_by_user_space() -> Result {
         case(|netns| {
             let make = |original: &Tuple| {
-                let beginning = Beginning {
+                let new_conn = NewConn {
                     original,
                     reply: &original.invert().ok_or(EINVAL)?,
                     zone: Zone::DEFAULT,
-                    hash: 0,
+                    hash: Key::new(original, Zone::DEFAULT, Net::init()).hash(Direction::Original),
                 };
                 let guard = rcu::read_lock();
                 let rcu = ReadSide::of(&guard);
-                let made = begin::allocate(netns, Net::init(), &beginning, rcu);
+                let made = begin::allocate(netns, Net::init(), &new_conn, rcu);
                 drop(guard);
                 let made = made.map_err(|_| ENOMEM)?;
                 // As ctnetlink does.
-                made.conn().set_status(Status::CONFIRMED);
+                maker::raise(made.conn(), Status::CONFIRMED);
                 made.conn().refresh(3600 * HZ);
                 Ok::<_, Error>(made)
             };
@@ -318,13 +328,13 @@ mod tests {
             let reply = udp(1).invert().ok_or(EINVAL)?;
             check!(leads_to(&reply, &conn, Direction::Reply));
 
-            let Err((fresh, error)) = TABLE.insert(make(&udp(1))?) else {
+            let Err((unique, error)) = TABLE.insert(make(&udp(1))?) else {
                 return Err(EINVAL);
             };
             check_eq!((error, netns.connections(), in_table()), (EEXIST, 2, 1));
-            drop(fresh);
+            drop(unique);
             check_eq!((netns.connections(), in_table()), (1, 1));
-            check!(TABLE.kill(&conn));
+            check!(end::kill(&conn));
             drop(conn);
             check_eq!(netns.connections(), 0);
             Ok(())
@@ -434,7 +444,7 @@ mod tests {
                     check_eq!(got, expected, "directions {}, {:?}", dirs, dir);
                 }
                 check!(found(&original, zone(8, both)).is_none());
-                check!(TABLE.kill(&conn));
+                check!(end::kill(&conn));
             }
             Ok(())
         })
@@ -565,7 +575,7 @@ mod tests {
                     0 if place.is_none() => *place = Some(entered(&original)?),
                     0 => check_eq!(entered(&original).map(|_| ()), Err(EEXIST), "step {}", step),
                     1 => {
-                        let killed = place.take().is_some_and(|conn| TABLE.kill(&conn));
+                        let killed = place.take().is_some_and(|conn| end::kill(&conn));
                         check!(!killed || find(&original).is_none(), "step {}", step);
                     }
                     _ => {
@@ -647,7 +657,7 @@ mod tests {
             })?;
             check_eq!(met, 2);
 
-            TABLE.kill_all(Some(there));
+            end::kill_all(Some(there));
             check_eq!(
                 (netns.connections(), theirs.connections(), in_table()),
                 (1, 0, 1)

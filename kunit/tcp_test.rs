@@ -6,36 +6,38 @@
 //! tests/host/src/tests/tcp.rs has, as the kernel's compiler and configuration make it.
 
 use crate::{
-    l4proto::{
-        tcp::{
-            self,
-            Env,
-            SeqAdj,
-            State,
-            Tuning, //
-        },
-        Action,
-        Input,
-        Outcome, //
-    },
     l4proto_test::input,
-    reason::Reason,
-    state::{
-        CtInfo,
-        Status, //
+    pure::{
+        l4proto::{
+            tcp::{
+                self,
+                Env,
+                SeqAdj,
+                State,
+                Tuning, //
+            },
+            Action,
+            Input,
+            Outcome, //
+        },
+        reason::Reason,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        timeout::Timeouts,
+        tuple::Direction::{
+            self,
+            Original,
+            Reply, //
+        },
+        wire::tcp::{
+            Kind,
+            Options,
+            Segment, //
+        },
     },
-    sys::time::HZ,
-    timeout::Timeouts,
-    tuple::Direction::{
-        self,
-        Original,
-        Reply, //
-    },
-    wire::tcp::{
-        Kind,
-        Options,
-        Segment, //
-    },
+    sys::time::HZ, //
 };
 use kernel::{
     macros::kunit_tests,

@@ -3,24 +3,26 @@
 //! What rules give connections: templates, extensions that are added one by one, labels.
 
 use crate::{
-    conn::{
+    maker::{
+        self,
+        case, //
+    },
+    object::conn::{
         ext::{
             EventMasks,
             Kind, //
         },
         Conn, //
     },
-    maker::{
-        self,
-        case, //
+    pure::{
+        state::Status,
+        tuple::Direction,
+        zone::Zone, //
     },
-    state::Status,
     sys::{
         memory,
         net::Net, //
     },
-    tuple::Direction,
-    zone::Zone, //
 };
 use kernel::{
     macros::kunit_tests,
@@ -44,9 +46,9 @@ mod tests {
             check_eq!(template.use_count(), 1);
             check_eq!(template.zone(), zone);
             check_eq!(netns.connections(), 0, "it is not counted");
-            check!(template.add_help(memory::KERNEL).is_some());
+            check!(maker::add_help(&template).is_some());
             check!(template.status().contains(Status::HELPER));
-            check!(template.add_help(memory::KERNEL).is_none(), "it has it");
+            check!(maker::add_help(&template).is_none(), "it has it");
             Ok(())
         })
     }
@@ -56,16 +58,12 @@ mod tests {
     fn one_by_one() -> Result {
         case(|_| {
             let conn = maker::begin(&maker::udp(1))?;
-            check!(conn
-                .add_extension(Kind::Accounting, memory::ATOMIC)
-                .is_some());
+            check!(maker::add_extension(&conn, Kind::Accounting).is_some());
             conn.account(Direction::Reply, 1500);
             check!(conn.help().is_none());
-            check!(conn.add_help(memory::ATOMIC).is_some());
-            check!(conn.add_extension(Kind::SeqAdj, memory::ATOMIC).is_some());
-            check!(conn
-                .add_extension(Kind::Accounting, memory::ATOMIC)
-                .is_none());
+            check!(maker::add_help(&conn).is_some());
+            check!(maker::add_extension(&conn, Kind::SeqAdj).is_some());
+            check!(maker::add_extension(&conn, Kind::Accounting).is_none());
             let accounting = conn.accounting().ok_or(ENOENT)?;
             check_eq!(accounting.get(Direction::Original), (0, 0));
             check_eq!(accounting.get(Direction::Reply), (1, 1500));
@@ -73,7 +71,7 @@ mod tests {
             check_eq!(conn.lock().shift(Direction::Reply).offset_after, 0);
 
             maker::enter(&conn)?;
-            let late = conn.add_extension(Kind::Labels, memory::ATOMIC);
+            let late = maker::add_extension(&conn, Kind::Labels);
             check!(late.is_none(), "others may be looking at them by now");
             Ok(())
         })
@@ -87,7 +85,7 @@ mod tests {
             let mut added = 0;
             for id in 0..16 {
                 if let Some(kind) = Kind::from_id(id) {
-                    let place = conn.add_extension(kind, memory::ATOMIC);
+                    let place = maker::add_extension(&conn, kind);
                     check!(place.is_some(), "{kind:?}");
                     added += 1;
                 }
@@ -112,7 +110,8 @@ mod tests {
             ] {
                 let conn = maker::begin(&maker::udp(1))?;
                 net.set_events(setting);
-                let right = conn.add_events(masks, memory::ATOMIC);
+                // SAFETY: The test has it alone.
+                let right = unsafe { conn.add_events(masks, memory::ATOMIC) };
                 net.set_events(2);
                 check!(right, "{setting} {masks:?}");
                 check_eq!(conn.event_masks().is_some(), room, "{setting} {masks:?}");
@@ -131,9 +130,7 @@ mod tests {
             let conn = maker::begin(&maker::udp(1))?;
             let clear = [(u32::MAX, 0); 4];
             check_eq!(conn.replace_labels(&clear), Err(ENOSPC));
-            let place = conn
-                .add_extension(Kind::Labels, memory::ATOMIC)
-                .ok_or(ENOMEM)?;
+            let place = maker::add_extension(&conn, Kind::Labels).ok_or(ENOMEM)?;
             let words = || {
                 // SAFETY: The extension is four words.
                 unsafe { place.cast::<[u32; 4]>().read_volatile() }

@@ -47,7 +47,7 @@ impl Thread {
         NonNull::new(thread).map(Self).ok_or(ENOMEM)
     }
 
-    /// Tells whether a step has failed. The thread waits to be stopped then.
+    /// Returns whether a step has failed. The thread waits to be stopped then.
     pub(crate) fn has_failed(&self) -> bool {
         FAILED.load(Relaxed)
     }

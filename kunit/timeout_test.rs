@@ -3,13 +3,13 @@
 //! Timeouts: the defaults, and where a namespace keeps them.
 
 use crate::{
+    pure::timeout::{
+        slot,
+        Timeouts, //
+    },
     sys::{
         net::Net,
         time::HZ, //
-    },
-    timeout::{
-        slot,
-        Timeouts, //
     },
 };
 use kernel::{

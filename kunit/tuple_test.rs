@@ -3,7 +3,19 @@
 //! Tuples: what is read from a packet, and what the answer to it looks like.
 
 use crate::{
-    packet,
+    datapath::packet,
+    pure::{
+        tuple::{
+            Addr,
+            Direction,
+            Tuple, //
+        },
+        wire::{
+            icmp::counterpart,
+            ipproto,
+            Family, //
+        },
+    },
     random::Random,
     skbs::{
         self,
@@ -15,16 +27,6 @@ use crate::{
         CLIENT6,
         SERVER,
         SERVER6, //
-    },
-    tuple::{
-        Addr,
-        Direction,
-        Tuple, //
-    },
-    wire::{
-        icmp::counterpart,
-        ipproto,
-        Family, //
     },
 };
 use kernel::{

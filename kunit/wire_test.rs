@@ -4,7 +4,29 @@
 //! byte.
 
 use crate::{
-    reason::Reason,
+    pure::{
+        reason::Reason,
+        tuple::{
+            Direction::{
+                self,
+                Original, //
+            },
+            Tuple, //
+        },
+        wire::{
+            self,
+            sctp::{
+                Kinds,
+                Sctp,
+                Tag, //
+            },
+            tcp::{
+                Options,
+                Segment, //
+            },
+            Family, //
+        },
+    },
     skbs::{
         self,
         icmp,
@@ -14,27 +36,7 @@ use crate::{
         InBuffer,
         Shape, //
     },
-    sys::skb::Skb,
-    tuple::{
-        Direction::{
-            self,
-            Original, //
-        },
-        Tuple, //
-    },
-    wire::{
-        self,
-        sctp::{
-            Kinds,
-            Sctp,
-            Tag, //
-        },
-        tcp::{
-            Options,
-            Segment, //
-        },
-        Family, //
-    },
+    sys::skb::Skb, //
 };
 use kernel::{
     macros::kunit_tests,

@@ -240,7 +240,7 @@ EXPORT_SYMBOL_GPL(__nf_ct_change_timeout);
 #ifdef CONFIG_NF_CONNTRACK_EVENTS
 struct nf_conntrack_net_ecache *nf_conn_pernet_ecache(const struct net *net)
 {
-	return rust_ct_untold(net);
+	return rust_ct_dying(net);
 }
 EXPORT_SYMBOL_GPL(nf_conn_pernet_ecache);
 

@@ -4,13 +4,22 @@
 //! loaded, and taken down when either goes.
 
 use crate::{
-    hooks,
-    l4proto::tcp,
-    netns::{
+    datapath::{
+        end,
+        hooks, //
+    },
+    interface::{
+        proc,
+        sysctl, //
+    },
+    object::netns::{
         Netns,
         NETNS, //
     },
-    show,
+    pure::{
+        l4proto::tcp,
+        timeout::Timeouts, //
+    },
     sys::{
         hook::{
             self,
@@ -25,9 +34,6 @@ use crate::{
         },
         time, //
     },
-    sysctl,
-    table::TABLE,
-    timeout::Timeouts, //
 };
 use kernel::{
     prelude::*,
@@ -53,7 +59,7 @@ impl PerNet for Netns {
     fn start(&self, here: Here<'_>) -> Result {
         let net = here.net();
         *self.settings.lock() = Some(sysctl::create(here)?);
-        *self.files.lock() = Some(show::create(net)?);
+        *self.files.lock() = Some(proc::create(net)?);
         if param::enable_hooks() {
             hooks::get_for_ever(net)?;
         }
@@ -81,9 +87,9 @@ impl PerNet for Netns {
         let began = time::now();
         let mut warned = false;
         while self.connections() > 0 {
-            TABLE.kill_all(Some(net));
+            end::kill_all(Some(net));
             // Nobody listens any more.
-            self.untold.retry();
+            self.dying.deliver();
             if !warned && time::now().wrapping_sub(began) >= PATIENCE {
                 pr_warn!(
                     "netns {}: waiting for {} connections that packets still hold\n",

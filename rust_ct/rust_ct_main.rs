@@ -6,48 +6,31 @@
 
 #![allow(clippy::module_inception)]
 
-mod begin;
 mod bindings;
-mod confirm;
-mod conn;
-mod expect;
-mod expect_line;
-mod expire;
-mod export;
-mod helper;
-mod hooks;
-mod keymap;
-#[allow(dead_code)] // The tests use all of it.
-mod l4proto;
-mod line;
-#[allow(dead_code)] // The tests use all of it.
-mod mask;
-mod netns;
-mod packet;
-mod param;
-#[allow(dead_code)] // The tests use all of it.
-mod payload;
+mod datapath;
+mod interface;
+mod object;
 mod pernet;
-#[allow(dead_code)] // The tests use all of it.
-mod reason;
-mod seqadj;
-mod show;
-mod stat;
-#[allow(dead_code)] // The tests use all of it.
-mod state;
+mod pure;
 mod sys;
-mod sysctl;
-mod table;
-#[allow(dead_code)] // The tests use all of it.
-mod timeout;
-#[allow(dead_code)] // The tests use all of it.
-mod tuple;
-#[allow(dead_code)] // The tests use all of it.
-mod wire;
-#[allow(dead_code)] // The tests use all of it.
-mod zone;
 
+use datapath::{
+    expire,
+    helper::builtin,
+    retry, //
+};
+use interface::{
+    export,
+    param, //
+};
 use kernel::prelude::*;
+use object::{
+    conn,
+    expect,
+    helper::registry,
+    netns,
+    table, //
+};
 
 module! {
     type: RustCt,
@@ -66,10 +49,10 @@ struct RustCt {
     _proc: [sys::proc::Symlink; 3],
     _options: export::origdst::Options,
     _expiry: sys::work::Running<expire::Expiry>,
-    _retry: sys::work::Running<conn::untold::Retry>,
+    _retry: sys::work::Running<retry::Retry>,
     _netns: sys::pernet::Registration<netns::Netns>,
     _tracker: sys::hook::Tracker,
-    _helpers: helper::own::Registered,
+    _helpers: builtin::Registered,
     _expect: expect::SetUp,
     _cache: sys::slab::Created<conn::Conn>,
     _table: table::SetUp,
@@ -83,12 +66,12 @@ impl kernel::Module for RustCt {
         let table = table::TABLE.set_up(size)?;
         let cache = conn::CACHE.create(c"nf_conntrack", conn::FREE_POINTER)?;
         let expect = expect::set_up(expect_lists)?;
-        helper::set_up();
-        let helpers = helper::own::Registered::new(module)?;
+        registry::set_up();
+        let helpers = builtin::Registered::new(module)?;
         let tracker = sys::hook::Tracker::publish(&export::CT_HOOK).inspect_err(|_| {
             pr_err!("another connection tracker is loaded: unload it first (rmmod nf_conntrack)\n")
         })?;
-        let retry = conn::untold::WORKER.start(None)?;
+        let retry = retry::WORKER.start(None)?;
         let netns = netns::NETNS.register()?;
         let this = Self {
             _expiry: expire::WORKER.start(Some(sys::time::HZ))?,

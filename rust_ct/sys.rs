@@ -14,7 +14,6 @@ pub(crate) mod memory;
 pub(crate) mod module;
 pub(crate) mod net;
 pub(crate) mod netlink;
-pub(crate) mod netns_ct;
 pub(crate) mod nulls;
 pub(crate) mod param;
 pub(crate) mod percpu;

@@ -83,8 +83,8 @@ lint() {
 mkdir -p "$LOGS"
 passed=0
 failed=0
-lint layers scripts/check_layers.sh
-lint layers-self-test scripts/check_layers.sh --self-test
+lint layers scripts/lint/layers.py
+lint layers-self-test scripts/lint/layers.py --self-test
 lint exports scripts/check_exports.sh
 lint shellcheck check_shellcheck
 lint rustfmt check_rustfmt

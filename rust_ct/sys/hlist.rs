@@ -38,7 +38,7 @@ impl Head {
         }))
     }
 
-    /// Tells whether nobody is in the list. Any context.
+    /// Returns whether nobody is in the list. Any context.
     pub(crate) fn is_empty(&self) -> bool {
         self.first().is_none()
     }
@@ -114,8 +114,8 @@ impl Node {
         }
     }
 
-    /// Tells whether the node is in no list: it was removed, or never entered. Without the lock of
-    /// the list, others may change that at any time.
+    /// Returns whether the node is in no list: it was removed, or never entered. Without the lock
+    /// of the list, others may change that at any time.
     pub(crate) fn is_alone(&self) -> bool {
         // SAFETY: The field is valid, and others write it with one access.
         unsafe { (&raw const (*self.0.get()).pprev).read_volatile() }.is_null()

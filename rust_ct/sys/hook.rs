@@ -100,7 +100,7 @@ impl State {
         unsafe { (*self.0.get()).hook }
     }
 
-    /// Tells whether the hook is the one at `place`.
+    /// Returns whether the hook is the one at `place`.
     #[inline]
     pub(crate) fn is_at(&self, place: Place) -> bool {
         self.hook() == place as u8
@@ -133,7 +133,7 @@ impl State {
         unsafe { (*self.0.get()).out }
     }
 
-    /// Tells whether the packet leaves through a device that stands for a VRF: it will pass
+    /// Returns whether the packet leaves through a device that stands for a VRF: it will pass
     /// POST_ROUTING once more, through the device below.
     #[inline]
     pub(crate) fn leaves_through_vrf(&self) -> bool {
@@ -232,7 +232,7 @@ impl Set {
     }
 
     /// Registers the hooks at `points` in `net`, to be called with `data`, unless they are; process
-    /// context. Tells whether they were not. `before` comes first, and may veto.
+    /// context. Returns whether they were not. `before` comes first, and may veto.
     ///
     /// # Safety
     ///
@@ -272,8 +272,8 @@ impl Set {
         Ok(true)
     }
 
-    /// Gives back one use of the hooks; with the last one they are unregistered. Tells whether they
-    /// were. Process context. A packet may be in a hook until a grace period later.
+    /// Gives back one use of the hooks; with the last one they are unregistered. Returns whether
+    /// they were. Process context. A packet may be in a hook until a grace period later.
     pub(super) fn put(&self, net: &Net) -> bool {
         let mut users = self.users.lock();
         match *users {
@@ -290,7 +290,7 @@ impl Set {
         }
     }
 
-    /// Unregisters the hooks whoever uses them. Tells whether they were registered. Process
+    /// Unregisters the hooks whoever uses them. Returns whether they were registered. Process
     /// context.
     pub(super) fn shut(&self, net: &Net) -> bool {
         let mut users = self.users.lock();

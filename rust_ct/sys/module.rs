@@ -8,7 +8,7 @@
 use crate::bindings;
 use kernel::prelude::*;
 
-/// Loads the module with an alias, and waits for it. Tells whether modprobe found one that loads.
+/// Loads the module with an alias, and waits for it. Returns whether modprobe found one that loads.
 /// Process context, sleeps, with no lock held.
 pub(crate) fn request(prefix: &'static CStr, name: &CStr) -> bool {
     // SAFETY: Process context, and two strings are what the format asks for.
@@ -23,7 +23,7 @@ pub(crate) fn request(prefix: &'static CStr, name: &CStr) -> bool {
     status == 0
 }
 
-/// Keeps a module from being unloaded; tells whether it was there to be kept. Any context.
+/// Keeps a module from being unloaded; returns whether it was there to be kept. Any context.
 ///
 /// # Safety
 ///

@@ -78,7 +78,7 @@ impl Net {
         self.0.get()
     }
 
-    /// Tells whether this is the namespace that the machine starts with.
+    /// Returns whether this is the namespace that the machine starts with.
     pub(crate) fn is_init(&self) -> bool {
         ptr::eq(self, Self::init())
     }

@@ -4,7 +4,7 @@
 
 use crate::bindings;
 
-/// Tells whether packets are tracked in every namespace, or only where a rule asks: the parameter
+/// Returns whether packets are tracked in every namespace, or only where a rule asks: the parameter
 /// `enable_hooks`.
 pub(crate) fn enable_hooks() -> bool {
     // SAFETY: The parameter is written before the module's code runs, and never again.

@@ -87,7 +87,7 @@ pub(crate) fn cpus() -> u32 {
     kernel::cpu::nr_cpu_ids()
 }
 
-/// Tells whether there may ever be a CPU of this number.
+/// Returns whether there may ever be a CPU of this number.
 pub(crate) fn possible(cpu: u32) -> bool {
     // SAFETY: The number is below the size of the mask.
     cpu < cpus() && unsafe { bindings::rct_cpu_possible(cpu) }

@@ -12,8 +12,7 @@ use crate::{
             Set,
             HOOKS, //
         },
-        net::Net,
-        netns_ct::Published, //
+        net::Net, //
     },
 };
 use core::{
@@ -76,12 +75,6 @@ impl<'a> Here<'a> {
     pub(crate) fn net(self) -> &'a Net {
         self.0
     }
-
-    /// Counters for the state, shown to other modules. Process context.
-    pub(crate) fn counters<const N: usize>(self) -> Result<Published<N>> {
-        // SAFETY: The state, and what is in it, is dropped in `exit`.
-        unsafe { Published::new(self.0) }
-    }
 }
 
 /// Where to find the state of a namespace.
@@ -128,7 +121,7 @@ impl<T: PerNet> Slot<T> {
         unsafe { state.cast::<T>().as_ref() }
     }
 
-    /// Registers the hooks number `which` of `net`, unless they are; tells whether they were not.
+    /// Registers the hooks number `which` of `net`, unless they are; returns whether they were not.
     /// Process context. `before` comes first, and may veto.
     pub(crate) fn get_hooks(
         &self,
@@ -144,7 +137,7 @@ impl<T: PerNet> Slot<T> {
         unsafe { set.get(net, points, state, before) }
     }
 
-    /// Gives back one use of the hooks number `which` of `net`; tells whether they were
+    /// Gives back one use of the hooks number `which` of `net`; returns whether they were
     /// unregistered. Process context.
     pub(crate) fn put_hooks(&self, net: &Net, which: usize) -> bool {
         self.get(net)

@@ -71,7 +71,7 @@ impl Skb {
         Some(())
     }
 
-    /// Tells whether the packet goes from this machine to itself.
+    /// Returns whether the packet goes from this machine to itself.
     pub(crate) fn is_loopback(&self) -> bool {
         // SAFETY: By the type invariant, the buffer is valid and ours.
         unsafe { bindings::rct_skb_is_loopback(self.0.get()) }
@@ -131,7 +131,7 @@ impl Skb {
         Some(unsafe { bytes.assume_init() })
     }
 
-    /// Tells whether the transport checksum is right, pseudo header included.
+    /// Returns whether the transport checksum is right, pseudo header included.
     ///
     /// `dataoff` is the offset of the transport header in bytes. Source: net/netfilter/utils.c,
     /// nf_checksum().
@@ -143,8 +143,8 @@ impl Skb {
         sum == 0
     }
 
-    /// Tells whether the CRC32c of an SCTP packet is right, whose header is at `dataoff`; if it is,
-    /// or the device has found so, nobody needs to look again.
+    /// Returns whether the CRC32c of an SCTP packet is right, whose header is at `dataoff`; if it
+    /// is, or the device has found so, nobody needs to look again.
     ///
     /// Source: net/netfilter/nf_conntrack_proto_sctp.c, sctp_error().
     pub(crate) fn crc32c_ok(&self, dataoff: u32) -> bool {
@@ -183,7 +183,7 @@ impl Skb {
         ok
     }
 
-    /// Tells whether the packet stands for several segments.
+    /// Returns whether the packet stands for several segments.
     pub(crate) fn is_gso(&self) -> bool {
         // SAFETY: By the type invariant, the buffer is valid and ours.
         unsafe { bindings::rct_skb_is_gso(self.0.get()) }
@@ -202,9 +202,14 @@ impl Skb {
         unsafe { (*self.0.get())._nfct }
     }
 
-    /// Fills the slot `_nfct`, which must hold no pointer.
+    /// Fills the slot `_nfct`. What it holds is forgotten.
+    ///
+    /// # Safety
+    ///
+    /// The pointer in it must be null, or at a connection to which the packet has a reference from
+    /// now on.
     #[inline]
-    pub(crate) fn set_nfct(&mut self, nfct: usize) {
+    pub(crate) unsafe fn set_nfct(&mut self, nfct: usize) {
         // SAFETY: By the type invariant, the buffer is valid and ours.
         unsafe { bindings::rct_skb_set_nfct(self.0.get(), nfct) };
     }

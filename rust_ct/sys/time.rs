@@ -51,7 +51,7 @@ impl Throttle {
         }
     }
 
-    /// Tells whether a line is due. Any context.
+    /// Returns whether a line is due. Any context.
     pub(crate) fn is_due(&self) -> bool {
         let (now, last) = (now(), self.last.load(Relaxed));
         let due = last == 0 || now.wrapping_sub(last) >= Self::INTERVAL;

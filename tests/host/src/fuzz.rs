@@ -4,47 +4,49 @@
 //! said on a control connection of FTP.
 
 use crate::{
-    l4proto::{
-        gre,
-        icmp_error::{
-            self,
-            Message, //
-        },
-        sctp,
-        seqadj,
-        tcp,
-        udp,
-        Action,
-        Input,
-        Outcome, //
-    },
     packet::Bytes,
-    payload::{
-        ftp,
-        tftp, //
-    },
-    state::{
-        CtInfo,
-        Status, //
-    },
-    timeout::Timeouts,
-    tuple::{
-        Addr,
-        Direction,
-        Tuple, //
-    },
-    wire::{
-        self,
-        ipproto,
-        sctp::Sctp,
-        tcp::{
-            Kind,
-            Options,
-            Segment, //
+    pure::{
+        l4proto::{
+            gre,
+            icmp_error::{
+                self,
+                Message, //
+            },
+            sctp,
+            seqadj,
+            tcp,
+            udp,
+            Action,
+            Input,
+            Outcome, //
         },
-        Family,
-        Packet,
-        L4, //
+        payload::{
+            ftp,
+            tftp, //
+        },
+        state::{
+            CtInfo,
+            Status, //
+        },
+        timeout::Timeouts,
+        tuple::{
+            Addr,
+            Direction,
+            Tuple, //
+        },
+        wire::{
+            self,
+            ipproto,
+            sctp::Sctp,
+            tcp::{
+                Kind,
+                Options,
+                Segment, //
+            },
+            Family,
+            Packet,
+            L4, //
+        },
     },
 };
 

@@ -9,30 +9,11 @@ mod packet;
 
 /// The module's files; an inline module gives their own modules the right directory.
 #[path = "../../../rust_ct"]
-mod pure {
-    pub(crate) mod l4proto;
-    pub(crate) mod mask;
-    pub(crate) mod payload;
-    pub(crate) mod reason;
-    pub(crate) mod state;
-    pub(crate) mod timeout;
-    pub(crate) mod tuple;
-    pub(crate) mod wire;
-    pub(crate) mod zone;
+mod rust_ct {
+    pub(crate) mod pure;
 }
 
-#[allow(unused_imports, reason = "a zone has no user in the pure layer")]
-pub(crate) use pure::{
-    l4proto,
-    mask,
-    payload,
-    reason,
-    state,
-    timeout,
-    tuple,
-    wire,
-    zone, //
-};
+use rust_ct::pure;
 
 #[cfg(test)]
 mod tests {

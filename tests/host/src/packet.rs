@@ -2,7 +2,7 @@
 
 //! Packets in memory.
 
-use crate::wire::{
+use crate::pure::wire::{
     ipproto,
     Family,
     Packet,

@@ -8,7 +8,7 @@ use crate::{
         fold,
         Bytes, //
     },
-    wire::{
+    pure::wire::{
         self,
         ipproto,
         Family,

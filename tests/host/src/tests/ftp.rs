@@ -5,24 +5,26 @@
 
 use crate::{
     packet::Bytes,
-    payload::ftp::{
-        Announced,
-        Event,
-        Kind,
-        Refused,
-        Session,
-        Text,
-        MOST_EVENTS, //
+    pure::{
+        payload::ftp::{
+            Announced,
+            Event,
+            Kind,
+            Refused,
+            Session,
+            Text,
+            MOST_EVENTS, //
+        },
+        tuple::{
+            Addr,
+            Direction::{
+                self,
+                Original,
+                Reply, //
+            },
+        },
+        wire::Family, //
     },
-    tuple::{
-        Addr,
-        Direction::{
-            self,
-            Original,
-            Reply, //
-        }, //
-    },
-    wire::Family, //
 };
 use proptest::prelude::*;
 use std::collections::BTreeSet;

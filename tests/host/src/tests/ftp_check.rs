@@ -2,7 +2,7 @@
 
 //! FTP: announcements open only what they may.
 
-use crate::{
+use crate::pure::{
     payload::ftp::{
         check,
         Announced,

@@ -13,19 +13,21 @@ use super::ftp::{
 };
 use crate::{
     packet::Bytes,
-    payload::{
-        ftp::{
-            Event,
-            Refused,
-            Session,
-            MOST_EVENTS, //
+    pure::{
+        payload::{
+            ftp::{
+                Event,
+                Refused,
+                Session,
+                MOST_EVENTS, //
+            },
+            LINE, //
         },
-        LINE, //
-    },
-    tuple::Direction::{
-        self,
-        Original,
-        Reply, //
+        tuple::Direction::{
+            self,
+            Original,
+            Reply, //
+        },
     },
 };
 use proptest::prelude::*;

@@ -12,16 +12,18 @@ use super::build::{
     udp, //
 };
 use crate::{
-    l4proto::icmp_error::{
-        parse,
-        Message, //
-    },
     packet::Bytes,
-    reason::Reason,
-    tuple::Tuple,
-    wire::{
-        self,
-        Family, //
+    pure::{
+        l4proto::icmp_error::{
+            parse,
+            Message, //
+        },
+        reason::Reason,
+        tuple::Tuple,
+        wire::{
+            self,
+            Family, //
+        },
     },
 };
 

@@ -2,7 +2,7 @@
 
 //! Masks: which bits of a tuple's source count, and how two masks go together.
 
-use crate::{
+use crate::pure::{
     mask::Mask,
     tuple::{
         Addr,

@@ -2,7 +2,7 @@
 
 //! Reasons: counters and log lines that can be told apart.
 
-use crate::reason::Reason;
+use crate::pure::reason::Reason;
 use std::collections::BTreeSet;
 
 /// A reason is found at its own index, and no two share a name or a sentence.

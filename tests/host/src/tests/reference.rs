@@ -13,25 +13,27 @@ use super::build::{
     sctp as sctp_packet, //
 };
 use crate::{
-    l4proto::{
-        sctp,
-        tcp,
-        Action,
-        Input,
-        Outcome, //
-    },
     packet::Bytes,
-    state::{
-        CtInfo,
-        Status, //
-    },
-    timeout::Timeouts,
-    tuple::Direction,
-    wire::{
-        sctp::Sctp,
-        tcp::Segment,
-        Family,
-        L4, //
+    pure::{
+        l4proto::{
+            sctp,
+            tcp,
+            Action,
+            Input,
+            Outcome, //
+        },
+        state::{
+            CtInfo,
+            Status, //
+        },
+        timeout::Timeouts,
+        tuple::Direction,
+        wire::{
+            sctp::Sctp,
+            tcp::Segment,
+            Family,
+            L4, //
+        },
     },
 };
 use proptest::prelude::*;

@@ -9,36 +9,38 @@ use super::build::{
     sctp, //
 };
 use crate::{
-    l4proto::{
-        sctp::{
-            table::next,
-            track,
-            Proto,
-            State, //
-        },
-        Action,
-        Input,
-        Outcome, //
-    },
     packet::Bytes,
-    reason::Reason,
-    state::{
-        CtInfo,
-        Status, //
-    },
-    timeout::Timeouts,
-    tuple::Direction::{
-        self,
-        Original,
-        Reply, //
-    },
-    wire::{
-        sctp::{
-            Kind,
-            Sctp, //
+    pure::{
+        l4proto::{
+            sctp::{
+                table::next,
+                track,
+                Proto,
+                State, //
+            },
+            Action,
+            Input,
+            Outcome, //
         },
-        Family,
-        L4, //
+        reason::Reason,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        timeout::Timeouts,
+        tuple::Direction::{
+            self,
+            Original,
+            Reply, //
+        },
+        wire::{
+            sctp::{
+                Kind,
+                Sctp, //
+            },
+            Family,
+            L4, //
+        },
     },
 };
 use proptest::prelude::*;

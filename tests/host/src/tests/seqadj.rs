@@ -3,14 +3,16 @@
 //! Sequence numbers are shifted as nf_ct_seq_adjust() does, and nothing else of a packet is.
 
 use crate::{
-    l4proto::{
-        seqadj::edits,
-        tcp::SeqAdj, //
-    },
     packet::Bytes,
-    wire::{
-        ipproto,
-        L4, //
+    pure::{
+        l4proto::{
+            seqadj::edits,
+            tcp::SeqAdj, //
+        },
+        wire::{
+            ipproto,
+            L4, //
+        },
     },
 };
 use proptest::prelude::*;

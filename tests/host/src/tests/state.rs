@@ -2,7 +2,7 @@
 
 //! States and zones have the kernel's values.
 
-use crate::{
+use crate::pure::{
     state::{
         CtInfo,
         Status, //

@@ -4,31 +4,33 @@
 
 use crate::{
     fuzz::Conn,
-    l4proto::{
-        tcp::{
-            peer_flag,
-            Env,
-            Peer,
-            Proto,
-            SeqAdj,
-            State,
-            Tuning, //
+    pure::{
+        l4proto::{
+            tcp::{
+                peer_flag,
+                Env,
+                Peer,
+                Proto,
+                SeqAdj,
+                State,
+                Tuning, //
+            },
+            Action,
+            Outcome, //
         },
-        Action,
-        Outcome, //
-    },
-    reason::Reason,
-    state::Status,
-    timeout::Timeouts,
-    tuple::Direction::{
-        self,
-        Original,
-        Reply, //
-    },
-    wire::tcp::{
-        Kind,
-        Options,
-        Segment, //
+        reason::Reason,
+        state::Status,
+        timeout::Timeouts,
+        tuple::Direction::{
+            self,
+            Original,
+            Reply, //
+        },
+        wire::tcp::{
+            Kind,
+            Options,
+            Segment, //
+        },
     },
 };
 

@@ -13,25 +13,27 @@ use super::tcp::{
 };
 use crate::{
     fuzz,
-    l4proto::{
-        tcp::{
-            peer_flag,
-            Proto,
-            State, //
+    pure::{
+        l4proto::{
+            tcp::{
+                peer_flag,
+                Proto,
+                State, //
+            },
+            Action, //
         },
-        Action, //
-    },
-    reason::Reason,
-    state::Status,
-    tuple::Direction::{
-        self,
-        Original,
-        Reply, //
-    },
-    wire::tcp::{
-        before,
-        Options,
-        Segment, //
+        reason::Reason,
+        state::Status,
+        tuple::Direction::{
+            self,
+            Original,
+            Reply, //
+        },
+        wire::tcp::{
+            before,
+            Options,
+            Segment, //
+        },
     },
 };
 use proptest::prelude::*;

@@ -6,7 +6,7 @@ use super::tcp::{
     segment,
     Rig, //
 };
-use crate::{
+use crate::pure::{
     l4proto::{
         tcp::{
             table::{

@@ -4,7 +4,7 @@
 
 use crate::{
     packet::Bytes,
-    payload::tftp::{
+    pure::payload::tftp::{
         read,
         Kind, //
     },

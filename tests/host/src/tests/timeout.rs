@@ -2,7 +2,7 @@
 
 //! The default timeouts are nf_conntrack's, under its sysctl names.
 
-use crate::timeout::{
+use crate::pure::timeout::{
     slot,
     Setting,
     Timeouts,

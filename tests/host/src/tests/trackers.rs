@@ -9,31 +9,33 @@ use super::build::{
     udp, //
 };
 use crate::{
-    l4proto::{
-        self,
-        generic,
-        gre,
-        icmp,
-        udp as udp_tracker,
-        Action,
-        Input,
-        Outcome, //
-    },
     packet::Bytes,
-    reason::Reason,
-    state::{
-        CtInfo,
-        Status, //
-    },
-    timeout::Timeouts,
-    tuple::{
-        Addr,
-        Tuple, //
-    },
-    wire::{
-        Family,
-        Packet,
-        L4, //
+    pure::{
+        l4proto::{
+            self,
+            generic,
+            gre,
+            icmp,
+            udp as udp_tracker,
+            Action,
+            Input,
+            Outcome, //
+        },
+        reason::Reason,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        timeout::Timeouts,
+        tuple::{
+            Addr,
+            Tuple, //
+        },
+        wire::{
+            Family,
+            Packet,
+            L4, //
+        },
     },
 };
 
@@ -157,7 +159,7 @@ fn udp_lengths() {
 fn udp_checksums() {
     for family in [Family::Ipv4, Family::Ipv6] {
         let sealed = seal(family, ip(family, 17, &udp(b"query")));
-        let l4 = crate::wire::l4(&Bytes(&sealed), 0, family).unwrap();
+        let l4 = crate::pure::wire::l4(&Bytes(&sealed), 0, family).unwrap();
         let at = l4.offset as usize + 6;
 
         let with = |checksum: [u8; 2]| {

@@ -17,17 +17,19 @@ use super::build::{
 };
 use crate::{
     packet::Bytes,
-    reason::Reason,
-    tuple::{
-        Addr,
-        Direction,
-        Tuple, //
-    },
-    wire::{
-        self,
-        icmp::counterpart,
-        ipproto,
-        Family, //
+    pure::{
+        reason::Reason,
+        tuple::{
+            Addr,
+            Direction,
+            Tuple, //
+        },
+        wire::{
+            self,
+            icmp::counterpart,
+            ipproto,
+            Family, //
+        },
     },
 };
 use proptest::prelude::*;

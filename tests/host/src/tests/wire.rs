@@ -17,22 +17,24 @@ use super::build::{
 };
 use crate::{
     fuzz,
-    l4proto::icmp_error,
     packet::Bytes,
-    reason::Reason,
-    tuple::Tuple,
-    wire::{
-        self,
-        ipproto,
-        sctp::Sctp,
-        tcp::{
-            Kind,
-            Options,
-            Segment, //
+    pure::{
+        l4proto::icmp_error,
+        reason::Reason,
+        tuple::Tuple,
+        wire::{
+            self,
+            ipproto,
+            sctp::Sctp,
+            tcp::{
+                Kind,
+                Options,
+                Segment, //
+            },
+            Family,
+            Packet,
+            L4, //
         },
-        Family,
-        Packet,
-        L4, //
     },
 };
 use proptest::prelude::*;

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The bytes of a packet on its way, for pure code to read.
+
+use crate::{
+    pure::wire::{
+        self,
+        ipproto,
+        Family,
+        Packet,
+        L4, //
+    },
+    sys::{
+        hook::{
+            Place,
+            State, //
+        },
+        skb::Skb, //
+    },
+};
+
+/// The bytes of a packet, for pure code to read.
+pub(crate) struct Bytes<'a> {
+    skb: &'a Skb,
+    hook: u8,
+}
+
+impl<'a> Bytes<'a> {
+    /// Those of a packet at a place where no hook of ours runs.
+    pub(crate) fn at(skb: &'a Skb, place: Place) -> Self {
+        Self {
+            skb,
+            hook: place as u8,
+        }
+    }
+
+    /// Those of a packet at a hook.
+    pub(crate) fn of(skb: &'a Skb, state: &State) -> Self {
+        Self {
+            skb,
+            hook: state.hook(),
+        }
+    }
+
+    /// The transport header, if there is one that can be tracked.
+    pub(crate) fn l4(&self, family: Family) -> Option<L4> {
+        let nhoff = u32::try_from(self.skb.network_offset()).ok()?;
+        wire::l4(self, nhoff, family).ok()
+    }
+}
+
+impl Packet for Bytes<'_> {
+    #[inline]
+    fn len(&self) -> u32 {
+        self.skb.len()
+    }
+
+    #[inline]
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.skb.read(offset)
+    }
+
+    fn checksum_ok(&self, l4: &L4, family: Family) -> bool {
+        match l4.proto {
+            ipproto::SCTP => self.skb.crc32c_ok(l4.offset),
+            proto => self
+                .skb
+                .checksum_ok(self.hook, l4.offset, proto, family.nfproto()),
+        }
+    }
+
+    fn is_gso(&self) -> bool {
+        self.skb.is_gso()
+    }
+}

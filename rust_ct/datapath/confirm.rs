@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A packet's way out: a connection whose first packet gets here enters the table.
+//!
+//! A packet that is dropped between [`crate::datapath::packet`] and here takes its unconfirmed
+//! connection with it, so that what rules forbid costs no place in the table.
+
+use crate::{
+    datapath::{
+        bytes::Bytes,
+        seqadj, //
+    },
+    object::{
+        conn::{
+            self,
+            event::Event,
+            Attached,
+            Candidate,
+            Conn, //
+        },
+        helper::Helper,
+        netns::Netns,
+        stat::Stat,
+        table::{
+            Admission,
+            Place,
+            Refusal,
+            TABLE, //
+        },
+    },
+    pure::{
+        l4proto,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        tuple::Direction,
+        wire::{
+            Family,
+            L4, //
+        },
+    },
+    sys::{
+        hook::{
+            self,
+            State,
+            Verdict, //
+        },
+        rcu::ReadSide,
+        skb::Skb, //
+    },
+};
+use kernel::sync::aref::ARef;
+
+/// Confirms the connection of a packet that leaves or reaches a socket. Softirq or process context.
+///
+/// Source: net/netfilter/nf_conntrack_proto.c, nf_confirm().
+#[inline]
+pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
+    let Attached::Conn(conn, info) = conn::attached(skb) else {
+        return Verdict::ACCEPT;
+    };
+    let status = conn.status();
+    let watched = status.intersects(Status::SEQ_ADJUST.with(Status::HELPER));
+    if status.contains(Status::CONFIRMED) && !watched {
+        conn.deliver_cached();
+        return Verdict::ACCEPT;
+    }
+    // The packet comes by again, through the device below, perhaps with another source.
+    if state.leaves_through_vrf() {
+        return Verdict::ACCEPT;
+    }
+    // An ICMP error holds no segment of its own.
+    if watched && info != CtInfo::RelatedReply {
+        let conn = ARef::from(conn);
+        match look_into(netns, &conn, info, skb, state) {
+            Verdict::ACCEPT => (),
+            verdict => return verdict,
+        }
+    }
+    confirm_once(netns, skb)
+}
+
+/// Lets the helper of a connection read a packet, and shifts the packet's sequence numbers where
+/// one has changed what went before.
+///
+/// A packet that is no longer a whole segment, a fragment, passes as it is.
+fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &State) -> Verdict {
+    let l4 = Family::from_nfproto(state.nfproto().into())
+        .and_then(|family| Bytes::of(skb, state).l4(family));
+    let Some(l4) = l4 else {
+        return Verdict::ACCEPT;
+    };
+    if let Some(helper) = conn.helper(state.rcu()) {
+        let verdict = helper.help(skb, &l4, conn, info);
+        if verdict != Verdict::ACCEPT {
+            return verdict;
+        }
+    }
+    adjust(netns, conn, info, skb, &l4)
+}
+
+/// Shifts the sequence numbers of a packet if its connection's are; one that cannot be is dropped.
+fn adjust(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, l4: &L4) -> Verdict {
+    // The helper may have begun it with this very packet.
+    let adjusted = conn.status().contains(Status::SEQ_ADJUST) && !skb.is_loopback();
+    if adjusted && seqadj::adjust(conn, info.direction(), skb, l4).is_none() {
+        netns.stats.count(Stat::Drop);
+        return Verdict::DROP;
+    }
+    Verdict::ACCEPT
+}
+
+/// A packet comes back that a helper in user space has read: what was left undone is done.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, nf_confirm_cthelper().
+pub(crate) fn reinject(skb: &mut Skb, rcu: ReadSide<'_>) -> Verdict {
+    let Attached::Conn(conn, info) = conn::attached(skb) else {
+        return Verdict::ACCEPT;
+    };
+    if !conn.helper(rcu).is_some_and(Helper::is_in_user_space) {
+        return Verdict::ACCEPT;
+    }
+    let conn = ARef::from(conn);
+    let family = conn.tuple(Direction::Original).family();
+    let (Some(netns), Some(family)) = (conn.netns(), family) else {
+        return Verdict::ACCEPT;
+    };
+    if let Some(l4) = Bytes::at(skb, hook::Place::PostRouting).l4(family) {
+        let verdict = adjust(netns, &conn, info, skb, &l4);
+        if verdict != Verdict::ACCEPT {
+            return verdict;
+        }
+    }
+    confirm_once(netns, skb)
+}
+
+/// Confirms the connection of a packet, unless it is, and tells of what has happened to it.
+///
+/// Source: include/net/netfilter/nf_conntrack_core.h, nf_conntrack_confirm().
+fn confirm_once(netns: &Netns, skb: &mut Skb) -> Verdict {
+    let confirmed = match conn::attached(skb) {
+        Attached::Conn(conn, _) => conn.status().contains(Status::CONFIRMED),
+        _ => return Verdict::ACCEPT,
+    };
+    if !confirmed && confirm(netns, skb) != Verdict::ACCEPT {
+        return Verdict::DROP;
+    }
+    if let Attached::Conn(conn, _) = conn::attached(skb) {
+        conn.deliver_cached();
+    }
+    Verdict::ACCEPT
+}
+
+/// What the locks of both buckets decided.
+enum Decision {
+    /// The connection is in the table.
+    Entered,
+    /// The connection is in the table by its replies alone.
+    Beside,
+    /// The packet is to go with this connection instead, which is the same one and came first.
+    Merge(ARef<Conn>),
+    /// The packet is to be dropped.
+    Drop,
+}
+
+/// Enters the unconfirmed connection of a packet into the table. Softirq or process context.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, __nf_conntrack_confirm().
+pub(crate) fn confirm(netns: &Netns, skb: &mut Skb) -> Verdict {
+    let Attached::Conn(conn, info) = conn::attached(skb) else {
+        return Verdict::ACCEPT;
+    };
+    // What answers an unconfirmed connection, like a REJECT, does not confirm it.
+    if info.direction() == Direction::Reply {
+        return Verdict::ACCEPT;
+    }
+    match decide(netns, conn) {
+        Decision::Entered => {
+            cache_beginning(conn);
+            Verdict::ACCEPT
+        }
+        Decision::Beside => Verdict::ACCEPT,
+        Decision::Drop => Verdict::DROP,
+        Decision::Merge(winner) => {
+            netns.stats.count(Stat::ClashResolve);
+            if let Some(counted) = conn.accounting() {
+                let (_, bytes) = counted.get(info.direction());
+                // CAST: Of one packet, the only one that the loser has seen.
+                winner.account(info.direction(), bytes as u32);
+            }
+            drop(conn::detach(skb));
+            conn::attach(skb, winner, info);
+            Verdict::ACCEPT
+        }
+    }
+}
+
+/// Notes that a connection has begun.
+fn cache_beginning(conn: &Conn) {
+    if conn.has_helper() {
+        conn.cache_event(Event::Helper);
+    }
+    conn.cache_event(match conn.master() {
+        Some(_) => Event::Related,
+        None => Event::New,
+    });
+}
+
+fn decide(netns: &Netns, conn: &Conn) -> Decision {
+    // NAT may have changed what the answers look like since the connection was made.
+    let reply = conn.key(Direction::Reply).hash(Direction::Reply);
+    let admission = match TABLE.admit(conn, reply) {
+        Ok(admission) => admission,
+        // Another packet with the same connection was here first: a clone of this one.
+        Err(Refusal::Confirmed | Refusal::NoTable) => return Decision::Drop,
+        Err(Refusal::Dying) => {
+            netns.stats.count(Stat::InsertFailed);
+            return Decision::Drop;
+        }
+    };
+    match admission.place() {
+        Place::Free => {
+            conn.begin_timeout();
+            conn.stamp_start();
+            admission.insert();
+            Decision::Entered
+        }
+        Place::Taken(winner) if l4proto::allow_clash(conn.proto()) => {
+            let winner = same(winner, conn);
+            resolve_clash(netns, admission, conn, winner)
+        }
+        Place::Taken(_) => {
+            netns.stats.count(Stat::Drop);
+            netns.stats.count(Stat::InsertFailed);
+            Decision::Drop
+        }
+        Place::Crowded => {
+            netns.stats.count(Stat::ChainTooLong);
+            netns.stats.count(Stat::InsertFailed);
+            Decision::Drop
+        }
+    }
+}
+
+/// Two packets that begin the same connection met no connection each, and one came here first.
+/// `winner` is the connection that has one of the tuples, if it is the same connection.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, nf_ct_resolve_clash().
+fn resolve_clash(
+    netns: &Netns,
+    admission: Admission<'_>,
+    loser: &Conn,
+    winner: Option<ARef<Conn>>,
+) -> Decision {
+    if let Some(winner) = winner {
+        return Decision::Merge(winner);
+    }
+    match admission.reply_taken().map(|taken| same(taken, loser)) {
+        Some(Some(winner)) => Decision::Merge(winner),
+        Some(None) => {
+            netns.stats.count(Stat::Drop);
+            netns.stats.count(Stat::InsertFailed);
+            Decision::Drop
+        }
+        None => {
+            // Packets go the winner's way, which may be another destination, but the answers to
+            // this one are let in as well.
+            loser.begin_clash();
+            loser.stamp_start();
+            admission.insert_reply();
+            netns.stats.count(Stat::ClashResolve);
+            Decision::Beside
+        }
+    }
+}
+
+/// A reference to a connection that is the same as an unconfirmed one, or the same seen from the
+/// other end.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, nf_ct_match() and nf_ct_match_reverse().
+fn same(winner: Candidate<'_>, loser: &Conn) -> Option<ARef<Conn>> {
+    let winner = winner.get()?;
+    let equal = |w: Direction, l: Direction| {
+        winner.tuple(w) == loser.tuple(l) && winner.zone().id(w) == loser.zone().id(l)
+    };
+    let ahead = equal(Direction::Original, Direction::Original)
+        && equal(Direction::Reply, Direction::Reply);
+    let reverse = equal(Direction::Original, Direction::Reply)
+        && equal(Direction::Reply, Direction::Original);
+    (ahead || reverse).then_some(winner)
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The end of a connection: it leaves the table, and whoever is to know is told.
+//!
+//! Source: net/netfilter/nf_conntrack_core.c, nf_ct_delete().
+
+use crate::{
+    datapath::retry,
+    object::{
+        conn::{
+            event::{
+                Event,
+                Requester, //
+            },
+            Candidate,
+            Conn, //
+        },
+        dying::Unlinked,
+        expect,
+        table::TABLE, //
+    },
+    sys::net::Net, //
+};
+
+/// Ends a connection: removes it from the table, and gives the table's reference back. Returns
+/// whether it was us who did. Any context, with none of the table's locks held.
+pub(crate) fn kill(conn: &Conn) -> bool {
+    kill_for(conn, Requester::NOBODY)
+}
+
+/// As [`kill`], because somebody has asked for it. If nobody can be told of the connection's end,
+/// it is out of the table, but is kept until somebody can.
+pub(crate) fn kill_for(conn: &Conn, requester: Requester) -> bool {
+    let Some(dying) = conn.begin_dying() else {
+        return false;
+    };
+    conn.stamp_stop();
+    let told = report(conn, requester);
+    conn.destroy_helper();
+    let Some(unlinked) = TABLE.unlink(dying) else {
+        return false;
+    };
+    expect::remove_all(conn);
+    if !told {
+        keep(unlinked);
+    }
+    told
+}
+
+/// Ends a connection that was met without a reference, if it has expired. Any context, with none of
+/// the table's locks held.
+pub(crate) fn overdue(candidate: Candidate<'_>) {
+    if let Some(conn) = candidate.get() {
+        if conn.is_overdue() {
+            kill(&conn);
+        }
+    }
+}
+
+/// Ends every connection of `net`, or of all namespaces. Process context, sleeps.
+pub(crate) fn kill_all(net: Option<&Net>) {
+    TABLE.for_each(net, |conn| {
+        kill(conn);
+    });
+}
+
+/// Tells of the connection's end; returns whether that worked.
+fn report(conn: &Conn, requester: Requester) -> bool {
+    let told = conn.report_events(Event::Destroy.bit(), requester).is_ok();
+    // There is room again.
+    if told && conn.netns().is_some_and(|netns| !netns.dying.is_empty()) {
+        retry::ask_at_once();
+    }
+    told
+}
+
+/// Keeps a connection until somebody is told of its end.
+fn keep(unlinked: Unlinked) {
+    let Some(netns) = unlinked.netns() else {
+        return;
+    };
+    netns.dying.add(unlinked);
+    retry::ask();
+}

@@ -1,0 +1,489 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A packet's way in: from its headers to its connection.
+//!
+//! hook -> headers -> tuple -> lookup -> protocol -> attach. The way out is in
+//! [`crate::datapath::confirm`].
+
+use crate::{
+    datapath::{
+        begin,
+        bytes::Bytes,
+        end,
+        lookup, //
+    },
+    object::{
+        conn::{
+            self,
+            event::Event,
+            Attached,
+            Conn,
+            Flag,
+            Key,
+            NewConn, //
+        },
+        netns::Netns,
+        stat::Stat, //
+    },
+    pure::{
+        l4proto::{
+            generic,
+            gre,
+            icmp,
+            icmp_error::{
+                self,
+                Message, //
+            },
+            sctp,
+            tcp,
+            udp,
+            Action,
+            Input,
+            Outcome, //
+        },
+        reason::Reason,
+        state::{
+            CtInfo,
+            Status, //
+        },
+        tuple::{
+            Direction,
+            Tuple, //
+        },
+        wire::{
+            self,
+            ipproto,
+            ipv4::Ipv4,
+            sctp::Sctp,
+            tcp::Segment,
+            Family,
+            Packet,
+            L4, //
+        },
+        zone::Zone, //
+    },
+    sys::{
+        hook::{
+            Place,
+            State,
+            Verdict, //
+        },
+        log,
+        net::Net,
+        skb::Skb,
+        time, //
+    },
+};
+use kernel::sync::aref::ARef;
+
+/// How often a packet may find its connection over and begin another, before it is dropped.
+const REUSE_LIMIT: usize = 4;
+
+/// A packet whose headers were found.
+struct Arrival<'a> {
+    skb: &'a Skb,
+    state: &'a State,
+    family: Family,
+    /// Offset of the network header.
+    nhoff: u32,
+    l4: L4,
+    verify_checksum: bool,
+}
+
+/// Why a packet goes on without a connection, or not at all.
+enum Refusal {
+    /// It is INVALID: rules decide.
+    Invalid(Reason),
+    /// It is an ICMP error that is INVALID.
+    Error(Reason),
+    /// It is dropped, because a tracker says so.
+    Drop(Reason),
+    /// It is dropped, because there is no room for its connection.
+    Full,
+}
+
+/// Finds out which connection a packet belongs to, and attaches it. Softirq or process context.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_in().
+pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
+    let (zone, template) = match conn::attached(skb) {
+        // It comes by a second time, as on the loopback device, or is not to be tracked.
+        Attached::Conn(..) | Attached::Untracked => return Verdict::ACCEPT,
+        Attached::Nothing => (Zone::DEFAULT, None),
+        Attached::Template(template) => {
+            let zone = template.zone().of_packet(skb.mark());
+            (zone, conn::detach(skb))
+        }
+    };
+
+    let verdict = match find(netns, skb, state, zone, template.as_deref()) {
+        Ok(Found::Conn(conn, info)) => {
+            conn::attach(skb, conn, info);
+            Verdict::ACCEPT
+        }
+        Ok(Found::Untracked) => {
+            conn::attach_untracked(skb);
+            Verdict::ACCEPT
+        }
+        Err(refusal) => refuse(netns, skb, state, &refusal),
+    };
+    // A template has done its duty once the packet is tracked.
+    drop(template);
+    verdict
+}
+
+/// Returns whether a packet is an IPv4 fragment.
+pub(crate) fn is_ipv4_fragment(skb: &Skb, state: &State) -> bool {
+    u32::try_from(skb.network_offset())
+        .ok()
+        .and_then(|nhoff| Ipv4::read(&Bytes::of(skb, state), nhoff))
+        .is_some_and(|ip| ip.is_fragment())
+}
+
+/// The tuple of a packet; `None` if it cannot be tracked. Any context.
+pub(crate) fn tuple(skb: &Skb, family: Family) -> Option<Tuple> {
+    let nhoff = u32::try_from(skb.network_offset()).ok()?;
+    let bytes = Bytes::at(skb, Place::PostRouting);
+    let l4 = wire::l4(&bytes, nhoff, family).ok()?;
+    Tuple::from_packet(&bytes, nhoff, family, &l4).ok()
+}
+
+/// The sequence number of the segment in a packet; `None` if there is none. Any context.
+pub(crate) fn sequence_number(skb: &Skb, family: Family) -> Option<u32> {
+    const SEQ: u32 = 4;
+    let bytes = Bytes::at(skb, Place::PostRouting);
+    let at = bytes.l4(family)?.offset.checked_add(SEQ)?;
+    Some(u32::from_be_bytes(bytes.read(at)?))
+}
+
+/// What becomes of a packet whose connection was not found, or does not want it.
+fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict {
+    let stats = &netns.stats;
+    match *refusal {
+        Refusal::Invalid(reason) => {
+            stats.count(Stat::Invalid);
+            remark(netns, skb, state, reason);
+            Verdict::ACCEPT
+        }
+        Refusal::Error(reason) => {
+            stats.count(Stat::Error);
+            remark(netns, skb, state, reason);
+            Verdict::ACCEPT
+        }
+        Refusal::Drop(reason) => {
+            stats.count(Stat::Invalid);
+            stats.count(Stat::Drop);
+            remark(netns, skb, state, reason);
+            Verdict::DROP
+        }
+        Refusal::Full => {
+            stats.count(Stat::Drop);
+            Verdict::DROP
+        }
+    }
+}
+
+/// Counts a reason for which a packet is INVALID, dropped or without effect, and logs it if that is
+/// asked for. No lock is held.
+fn remark(netns: &Netns, skb: &Skb, state: &State, reason: Reason) {
+    netns.stats.count_reason(reason);
+    let wanted = state.net().log_invalid();
+    if wanted == 0 {
+        return;
+    }
+    let proto = transport(skb, state).unwrap_or(0);
+    if wanted == ipproto::RAW || wanted == proto {
+        log::packet(skb, state, proto, reason.name(), reason.describe());
+    }
+}
+
+/// The number of a packet's transport protocol, as far as it can be told.
+fn transport(skb: &Skb, state: &State) -> Option<u8> {
+    let family = Family::from_nfproto(state.nfproto().into())?;
+    Some(Bytes::of(skb, state).l4(family)?.proto)
+}
+
+/// What a packet is to be given.
+enum Found {
+    /// A connection, and what the packet is to it.
+    Conn(ARef<Conn>, CtInfo),
+    /// Nothing, on purpose.
+    Untracked,
+}
+
+/// Reads the packet and finds its connection, or makes one.
+fn find(
+    netns: &Netns,
+    skb: &Skb,
+    state: &State,
+    zone: Zone,
+    template: Option<&Conn>,
+) -> Result<Found, Refusal> {
+    let family = Family::from_nfproto(state.nfproto().into());
+    let nhoff = u32::try_from(skb.network_offset());
+    let (Some(family), Ok(nhoff)) = (family, nhoff) else {
+        return Err(Refusal::Invalid(Reason::IpFamily));
+    };
+    let arrival = Arrival {
+        skb,
+        state,
+        family,
+        nhoff,
+        l4: wire::l4(&Bytes::of(skb, state), nhoff, family).map_err(Refusal::Invalid)?,
+        verify_checksum: state.is_at(Place::PreRouting) && state.net().checksum() != 0,
+    };
+
+    if let Some(found) = arrival.error(netns, zone)? {
+        return Ok(found);
+    }
+    let tuple = Tuple::from_packet(&arrival.bytes(), nhoff, family, &arrival.l4)
+        .map_err(Refusal::Invalid)?;
+    let tuple = with_call(netns, tuple);
+
+    for _ in 0..REUSE_LIMIT {
+        let (conn, dir) = arrival.resolve(netns, &tuple, zone, template)?;
+        let info = info(&conn, dir);
+        match arrival.judge(netns, &conn, info)? {
+            Judged::Passes => return Ok(Found::Conn(conn, info)),
+            Judged::Begins => (),
+        }
+    }
+    Err(Refusal::Drop(Reason::TcpReuseRace))
+}
+
+/// The tuple of a packet with all that is known of it: the call at the sender, for PPTP.
+#[inline]
+fn with_call(netns: &Netns, tuple: Tuple) -> Tuple {
+    match tuple.proto() {
+        // Plain GRE has no calls.
+        ipproto::GRE if tuple.dst_port() != 0 => netns.keymap.complete(&tuple),
+        _ => tuple,
+    }
+}
+
+/// What a packet is to the connection it was found by, in the direction in which it was found.
+fn info(conn: &Conn, dir: Direction) -> CtInfo {
+    let status = conn.status();
+    match dir {
+        Direction::Reply => CtInfo::EstablishedReply,
+        Direction::Original if status.contains(Status::SEEN_REPLY) => CtInfo::Established,
+        Direction::Original if status.contains(Status::EXPECTED) => CtInfo::Related,
+        Direction::Original => CtInfo::New,
+    }
+}
+
+/// What a tracker makes of a packet that it does not refuse.
+enum Judged {
+    /// It goes on with its connection.
+    Passes,
+    /// The connection was over, and is gone: the packet begins another.
+    Begins,
+}
+
+impl Arrival<'_> {
+    fn bytes(&self) -> Bytes<'_> {
+        Bytes::of(self.skb, self.state)
+    }
+
+    /// Handles what has no connection of its own: an ICMP error goes with the connection that it is
+    /// about, and neighbours are not tracked. `None` for everything else.
+    ///
+    /// Source: net/netfilter/nf_conntrack_proto_icmp.c, nf_conntrack_inet_error().
+    fn error(&self, netns: &Netns, zone: Zone) -> Result<Option<Found>, Refusal> {
+        match (self.l4.proto, self.family) {
+            (ipproto::ICMP, Family::Ipv4) | (ipproto::ICMPV6, Family::Ipv6) => (),
+            _ => return Ok(None),
+        }
+        let message = icmp_error::parse(
+            &self.bytes(),
+            self.nhoff,
+            self.family,
+            &self.l4,
+            self.verify_checksum,
+        )
+        .map_err(Refusal::Error)?;
+
+        let error = match message {
+            Message::Query => return Ok(None),
+            Message::Untracked => return Ok(Some(Found::Untracked)),
+            Message::Error(error) => error,
+        };
+        // What is looked up answers the packet in the error, which is the one that has a call.
+        let lookup = match error.lookup.invert() {
+            Some(inner) if inner.proto() == ipproto::GRE => with_call(netns, inner).invert(),
+            _ => None,
+        };
+        let lookup = lookup.unwrap_or(error.lookup);
+        let key = Key::new(&lookup, zone, self.state.net());
+        let (conn, dir) = lookup::find_either(&key, self.state.rcu())
+            .ok_or(Refusal::Error(Reason::IcmpErrorUnknown))?;
+        if !error.is_addressed_to(&conn.tuple(dir)) {
+            return Err(Refusal::Error(Reason::IcmpErrorAddress));
+        }
+        let info = match dir {
+            Direction::Original => CtInfo::Related,
+            Direction::Reply => CtInfo::RelatedReply,
+        };
+        Ok(Some(Found::Conn(conn, info)))
+    }
+
+    /// Finds the connection with a tuple, or makes it.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, resolve_normal_ct().
+    fn resolve(
+        &self,
+        netns: &Netns,
+        tuple: &Tuple,
+        zone: Zone,
+        template: Option<&Conn>,
+    ) -> Result<(ARef<Conn>, Direction), Refusal> {
+        let (net, rcu) = (self.state.net(), self.state.rcu());
+        let key = Key::new(tuple, zone, net);
+        let hash = key.hash(Direction::Original);
+        if let Some(found) = lookup::find(&key, hash, rcu) {
+            return Ok(found);
+        }
+        if let Some(found) = lookup::find_reply(&key, rcu) {
+            return Ok(found);
+        }
+
+        let reply = tuple
+            .invert()
+            .ok_or(Refusal::Invalid(Reason::IcmpNoCounterpart))?;
+        let new_conn = NewConn {
+            original: tuple,
+            reply: &reply,
+            zone,
+            hash,
+        };
+        let conn = begin::begin(netns, net, &new_conn, template, rcu).map_err(|_| Refusal::Full)?;
+        Ok((conn, Direction::Original))
+    }
+
+    /// Lets the protocol's tracker judge the packet, and carries out what it decides.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_in() after resolve_normal_ct().
+    fn judge(&self, netns: &Netns, conn: &Conn, info: CtInfo) -> Result<Judged, Refusal> {
+        let input = Input {
+            status: conn.status(),
+            ctinfo: info,
+            now: time::jiffies(),
+            remaining: conn.remaining(),
+            hz: time::HZ,
+        };
+        let outcome = self.outcome(conn, &input).map_err(Refusal::Invalid)?;
+
+        if let Some(jiffies) = outcome.lower_timeout {
+            conn.refresh(jiffies);
+        }
+        if let Some(reason) = outcome.log {
+            remark(netns, self.skb, self.state, reason);
+        }
+        // A chunk of SCTP may have done this, also if a later one makes the packet INVALID.
+        if outcome.protoinfo_changed {
+            conn.cache_event(Event::ProtoInfo);
+        }
+        if outcome.assured && !input.assured() && conn.set_status(Flag::Assured) {
+            conn.cache_event(Event::Assured);
+        }
+        match outcome.action {
+            Action::Invalid(reason) => return Err(Refusal::Invalid(reason)),
+            Action::Drop(reason) => return Err(Refusal::Drop(reason)),
+            Action::Reuse if end::kill(conn) => return Ok(Judged::Begins),
+            Action::Reuse => return Err(Refusal::Drop(Reason::TcpReuseRace)),
+            Action::Kill => {
+                conn.account(input.dir(), self.skb.len());
+                end::kill(conn);
+            }
+            Action::Accept => (),
+            Action::Refresh(jiffies) => {
+                conn.refresh(jiffies);
+                conn.account(input.dir(), self.skb.len());
+            }
+        }
+        let first_reply = info == CtInfo::EstablishedReply && !input.seen_reply();
+        if first_reply && conn.set_status(Flag::SeenReply) {
+            conn.cache_event(Event::Reply);
+        }
+        Ok(Judged::Passes)
+    }
+
+    /// What the protocol's tracker decides.
+    fn outcome(&self, conn: &Conn, input: &Input) -> Result<Outcome, Reason> {
+        let (pkt, net, verify) = (self.bytes(), self.state.net(), self.verify_checksum);
+        let rcu = self.state.rcu();
+        Ok(match self.l4.proto {
+            ipproto::TCP => {
+                let segment = Segment::read(&pkt, &self.l4, self.family, verify)?;
+                let mut locked = conn.lock();
+                let env = tcp::Env {
+                    tuning: &tcp_tuning(net),
+                    timeouts: &conn.policy(rcu).unwrap_or_else(|| net.tcp_timeouts()),
+                    synproxy: conn.is_proxied(),
+                    seqadj: locked.shift(input.dir().other()),
+                };
+                tcp::track(locked.tcp(), &segment, input, &env)
+            }
+            ipproto::UDP => {
+                udp::check(&pkt, &self.l4, self.family, verify)?;
+                let mut proto = conn.udp();
+                let outcome = udp::track(
+                    &mut proto,
+                    input,
+                    &conn.policy(rcu).unwrap_or_else(|| net.udp_timeouts()),
+                );
+                if !input.confirmed() {
+                    conn.store_udp(proto);
+                }
+                outcome
+            }
+            ipproto::ICMP => self.icmp(
+                conn,
+                input,
+                &conn.policy(rcu).unwrap_or_else(|| net.icmp_timeouts()),
+            ),
+            ipproto::ICMPV6 => self.icmp(
+                conn,
+                input,
+                &conn.policy(rcu).unwrap_or_else(|| net.icmpv6_timeouts()),
+            ),
+            ipproto::SCTP => {
+                let packet = Sctp::read(&pkt, &self.l4, self.family, verify)?;
+                let timeouts = conn.policy(rcu).unwrap_or_else(|| net.sctp_timeouts());
+                let mut locked = conn.lock();
+                sctp::track(locked.sctp(), &packet, &pkt, &self.l4, input, &timeouts)
+            }
+            ipproto::GRE => {
+                let mut proto = conn.gre();
+                let outcome = gre::track(
+                    &mut proto,
+                    input,
+                    &conn.policy(rcu).unwrap_or_else(|| net.gre_timeouts()),
+                );
+                if !input.confirmed() {
+                    conn.store_gre(proto);
+                }
+                outcome
+            }
+            _ => generic::track(&conn.policy(rcu).unwrap_or_else(|| net.generic_timeouts())),
+        })
+    }
+
+    fn icmp(&self, conn: &Conn, input: &Input, timeouts: &[u32; 1]) -> Outcome {
+        icmp::track(
+            input,
+            self.family,
+            &conn.tuple(Direction::Original),
+            timeouts,
+        )
+    }
+}
+
+fn tcp_tuning(net: &Net) -> tcp::Tuning {
+    tcp::Tuning {
+        loose: net.tcp_loose() != 0,
+        be_liberal: net.tcp_be_liberal() != 0,
+        ignore_invalid_rst: net.tcp_ignore_invalid_rst() != 0,
+        max_retrans: net.tcp_max_retrans(),
+    }
+}

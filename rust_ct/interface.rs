@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What others call or read: exported functions, files in /proc, sysctls, parameters.
+
+pub(crate) mod export;
+pub(crate) mod param;
+pub(crate) mod proc;
+pub(crate) mod sysctl;

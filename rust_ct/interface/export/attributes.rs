@@ -1,0 +1,524 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How ctnetlink tells of what is each protocol's own: its part of a tuple, and its private state.
+//!
+//! Source: net/netfilter/nf_conntrack_core.c, nf_ct_port_tuple_to_nlattr() and its like, and
+//! net/netfilter/nf_conntrack_proto_*.c, *_to_nlattr() and nlattr_to_*().
+
+use super::{
+    conn,
+    tuple, //
+};
+use crate::{
+    bindings,
+    object::conn::Conn,
+    pure::{
+        l4proto::{
+            sctp,
+            tcp::{
+                self,
+                peer_flag, //
+            },
+        },
+        tuple::Tuple,
+        wire::{
+            icmp,
+            Family, //
+        },
+    },
+    sys::netlink::{
+        self,
+        Attribute,
+        Message,
+        Table, //
+    },
+};
+use core::mem;
+use kernel::{
+    error::from_result,
+    ffi::{
+        c_int,
+        c_uint, //
+    },
+    prelude::*, //
+};
+
+/// One of a tuple's numbers: its attribute, and the bit that says that it is wanted
+/// (`CTA_FILTER_F_CTA_PROTO_*`).
+struct Number {
+    attribute: u16,
+    filter: u32,
+}
+
+const SRC_PORT: Number = Number {
+    attribute: bindings::ctattr_l4proto_CTA_PROTO_SRC_PORT as u16,
+    filter: 1 << 4,
+};
+const DST_PORT: Number = Number {
+    attribute: bindings::ctattr_l4proto_CTA_PROTO_DST_PORT as u16,
+    filter: 1 << 5,
+};
+
+/// The numbers of an ICMP tuple: type, code, identifier.
+const fn icmp_numbers(family: Family) -> [Number; 3] {
+    let (kind, code, id, first) = match family {
+        Family::Ipv4 => (
+            bindings::ctattr_l4proto_CTA_PROTO_ICMP_TYPE,
+            bindings::ctattr_l4proto_CTA_PROTO_ICMP_CODE,
+            bindings::ctattr_l4proto_CTA_PROTO_ICMP_ID,
+            6,
+        ),
+        Family::Ipv6 => (
+            bindings::ctattr_l4proto_CTA_PROTO_ICMPV6_TYPE,
+            bindings::ctattr_l4proto_CTA_PROTO_ICMPV6_CODE,
+            bindings::ctattr_l4proto_CTA_PROTO_ICMPV6_ID,
+            9,
+        ),
+    };
+    // CAST: A few.
+    [
+        Number {
+            attribute: kind as u16,
+            filter: 1 << first,
+        },
+        Number {
+            attribute: code as u16,
+            filter: 1 << (first + 1),
+        },
+        Number {
+            attribute: id as u16,
+            filter: 1 << (first + 2),
+        },
+    ]
+}
+
+/// Adds the ports of a tuple to a message; or GRE's keys.
+///
+/// # Safety
+///
+/// Called from C with a message and a tuple.
+unsafe extern "C" fn tell_ports(
+    skb: *mut bindings::sk_buff,
+    from: *const bindings::nf_conntrack_tuple,
+) -> c_int {
+    // SAFETY: The caller vouches for both.
+    let (mut message, tuple) = unsafe { (Message::from_raw(skb), tuple(from)) };
+    from_result(|| {
+        message.put(SRC_PORT.attribute, &tuple.src_id())?;
+        message.put(DST_PORT.attribute, &tuple.dst_id())?;
+        Ok(0)
+    })
+}
+
+/// What [`tell_ports`] adds, in bytes.
+extern "C" fn size_of_ports() -> c_uint {
+    // CAST: A few bytes.
+    2 * netlink::size(2) as c_uint
+}
+
+/// Changes the tuple at `place`.
+///
+/// # Safety
+///
+/// It must be a tuple that nobody else uses.
+unsafe fn change_tuple(
+    place: *mut bindings::nf_conntrack_tuple,
+    change: impl FnOnce(Tuple) -> Result<Tuple>,
+) -> c_int {
+    from_result(|| {
+        // SAFETY: The caller vouches for the place, whose layout is that of ours.
+        unsafe { place.cast::<Tuple>().write(change(tuple(place))?) };
+        Ok(0)
+    })
+}
+
+/// The attribute of a number, if it is wanted.
+///
+/// # Errors
+///
+/// `EINVAL` if it is not there, or too short.
+///
+/// # Safety
+///
+/// The table must have all attributes of tuples.
+unsafe fn wanted<const N: usize>(
+    table: &Table<'_>,
+    flags: u32,
+    number: &Number,
+) -> Result<Option<[u8; N]>> {
+    if flags & number.filter == 0 {
+        return Ok(None);
+    }
+    // SAFETY: The caller vouches for the table.
+    let attribute = unsafe { table.get(number.attribute) };
+    attribute
+        .and_then(|attribute| attribute.bytes())
+        .map(Some)
+        .ok_or(EINVAL)
+}
+
+/// Sets the ports of a tuple that are wanted.
+///
+/// # Safety
+///
+/// Called from C with attributes of a tuple, a tuple, and which numbers are wanted.
+unsafe extern "C" fn parse_ports(
+    attributes: *mut *mut bindings::nlattr,
+    to: *mut bindings::nf_conntrack_tuple,
+    flags: u32,
+) -> c_int {
+    // SAFETY: The caller vouches for all of them.
+    unsafe {
+        let table = Table::from_raw(attributes);
+        change_tuple(to, |mut tuple| {
+            if let Some(port) = wanted(&table, flags, &SRC_PORT)? {
+                tuple = tuple.with_source(*tuple.src(), port);
+            }
+            if let Some(port) = wanted(&table, flags, &DST_PORT)? {
+                tuple = tuple.with_destination(*tuple.dst(), port);
+            }
+            Ok(tuple)
+        })
+    }
+}
+
+/// A family, as a type.
+pub(super) trait Icmp {
+    /// Which one.
+    const FAMILY: Family;
+}
+
+/// ICMP.
+pub(super) struct V4;
+/// ICMPv6.
+pub(super) struct V6;
+
+impl Icmp for V4 {
+    const FAMILY: Family = Family::Ipv4;
+}
+
+impl Icmp for V6 {
+    const FAMILY: Family = Family::Ipv6;
+}
+
+/// Adds type, code and identifier of a tuple to a message.
+///
+/// # Safety
+///
+/// Called from C with a message and a tuple.
+unsafe extern "C" fn tell_icmp<I: Icmp>(
+    skb: *mut bindings::sk_buff,
+    from: *const bindings::nf_conntrack_tuple,
+) -> c_int {
+    // SAFETY: The caller vouches for both.
+    let (mut message, tuple) = unsafe { (Message::from_raw(skb), tuple(from)) };
+    let [kind, code, id] = icmp_numbers(I::FAMILY);
+    let [is_kind, is_code] = tuple.dst_id();
+    from_result(|| {
+        message.put(id.attribute, &tuple.src_id())?;
+        message.put(kind.attribute, &[is_kind])?;
+        message.put(code.attribute, &[is_code])?;
+        Ok(0)
+    })
+}
+
+/// What [`tell_icmp`] adds, in bytes.
+extern "C" fn size_of_icmp() -> c_uint {
+    // CAST: A few bytes.
+    (netlink::size(2) + 2 * netlink::size(1)) as c_uint
+}
+
+/// Sets what is wanted of type, code and identifier of a tuple; a type must be one that begins a
+/// connection or answers.
+///
+/// # Safety
+///
+/// As [`parse_ports`].
+unsafe extern "C" fn parse_icmp<I: Icmp>(
+    attributes: *mut *mut bindings::nlattr,
+    to: *mut bindings::nf_conntrack_tuple,
+    flags: u32,
+) -> c_int {
+    let [kind, code, id] = icmp_numbers(I::FAMILY);
+    // SAFETY: The caller vouches for all of them.
+    unsafe {
+        let table = Table::from_raw(attributes);
+        change_tuple(to, |tuple| {
+            let [mut new_kind, mut new_code] = tuple.dst_id();
+            if let Some([wanted]) = wanted(&table, flags, &kind)? {
+                icmp::counterpart(I::FAMILY, wanted).ok_or(EINVAL)?;
+                new_kind = wanted;
+            }
+            if let Some([wanted]) = wanted(&table, flags, &code)? {
+                new_code = wanted;
+            }
+            let new_id = wanted(&table, flags, &id)?.unwrap_or(tuple.src_id());
+            Ok(tuple
+                .with_source(*tuple.src(), new_id)
+                .with_destination(*tuple.dst(), [new_kind, new_code]))
+        })
+    }
+}
+
+/// The attribute of a protocol's state, the first one with each of them.
+const STATE: u16 = 1;
+
+/// Adds what is a protocol's own to a message: the state of a connection and, unless that is over,
+/// what `more` adds.
+///
+/// # Safety
+///
+/// `skb` must be a message that is the caller's alone.
+unsafe fn tell_state(
+    skb: *mut bindings::sk_buff,
+    number: u32,
+    state: u8,
+    over: bool,
+    more: impl FnOnce(&mut Message<'_>) -> Result,
+) -> c_int {
+    // SAFETY: The caller vouches for the message.
+    let mut message = unsafe { Message::from_raw(skb) };
+    from_result(|| {
+        // CAST: A few.
+        message.nest(number as u16, |nest| {
+            nest.put(STATE, &[state])?;
+            if over {
+                return Ok(());
+            }
+            more(nest)
+        })?;
+        Ok(0)
+    })
+}
+
+/// Attributes of TCP's state, `enum ctattr_protoinfo_tcp`.
+mod tcp_attribute {
+    pub(super) const SCALES: [u16; 2] = [2, 3];
+    pub(super) const FLAGS: [u16; 2] = [4, 5];
+}
+
+/// The largest shift of a window (RFC 7323 section 2.3).
+const MAX_SCALE: u8 = 14;
+
+/// What [`tell_tcp`] adds, in bytes.
+pub(super) const SIZE_OF_TCP: u16 = (3 * netlink::size(1) + 2 * netlink::size(2)) as u16;
+
+/// Adds the state of a TCP connection to a message; of one that is over, its state alone.
+///
+/// # Safety
+///
+/// Called from C with a message and a connection that the caller has.
+pub(super) unsafe extern "C" fn tell_tcp(
+    skb: *mut bindings::sk_buff,
+    _nest: *mut bindings::nlattr,
+    ct: *mut bindings::nf_conn,
+    over: bool,
+) -> c_int {
+    // SAFETY: The caller vouches for the connection.
+    let proto = *unsafe { conn(ct.cast()) }.lock().tcp();
+    let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP;
+    let more = |nest: &mut Message<'_>| {
+        for (peer, number) in proto.seen.iter().zip(tcp_attribute::SCALES) {
+            nest.put(number, &[peer.td_scale])?;
+        }
+        for (peer, number) in proto.seen.iter().zip(tcp_attribute::FLAGS) {
+            // Behind them is the mask, which means something to a change only.
+            nest.put(number, &[peer.flags, 0])?;
+        }
+        Ok(())
+    };
+    // SAFETY: The caller vouches for the message.
+    unsafe { tell_state(skb, number, proto.state, over, more) }
+}
+
+/// A byte that an attribute of a nest holds, no larger than `max`; `None` if there is no such
+/// attribute.
+///
+/// # Errors
+///
+/// `EINVAL` if it is empty, `ERANGE` if the byte is larger.
+fn byte(nest: &Attribute<'_>, number: u16, max: u8) -> Result<Option<u8>> {
+    let Some(attribute) = nest.find(number) else {
+        return Ok(None);
+    };
+    let [byte] = attribute.bytes().ok_or(EINVAL)?;
+    if byte > max {
+        return Err(ERANGE);
+    }
+    Ok(Some(byte))
+}
+
+/// What a message says of a protocol, if it does, and the connection that it is about.
+///
+/// # Safety
+///
+/// As [`parse_tcp`], for `'a`.
+unsafe fn said<'a>(
+    attributes: *mut *mut bindings::nlattr,
+    ct: *mut bindings::nf_conn,
+    number: u32,
+) -> (Option<Attribute<'a>>, &'a Conn) {
+    // SAFETY: The caller vouches for both. CAST: A few.
+    unsafe {
+        (
+            Table::from_raw(attributes).get(number as u16),
+            conn(ct.cast()),
+        )
+    }
+}
+
+/// Changes the state of a TCP connection as a message says.
+///
+/// # Safety
+///
+/// Called from C with attributes of protocols, and a connection that the caller has.
+pub(super) unsafe extern "C" fn parse_tcp(
+    attributes: *mut *mut bindings::nlattr,
+    ct: *mut bindings::nf_conn,
+) -> c_int {
+    // SAFETY: The caller vouches for both.
+    let (nest, conn) =
+        unsafe { said(attributes, ct, bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP) };
+    let Some(nest) = nest else {
+        return 0;
+    };
+    from_result(|| {
+        let state = byte(&nest, STATE, tcp::State::SynSent2 as u8)?;
+        let [original, reply] = tcp_attribute::SCALES;
+        let scales = [
+            byte(&nest, original, MAX_SCALE)?,
+            byte(&nest, reply, MAX_SCALE)?,
+        ];
+        let flags = tcp_attribute::FLAGS
+            .map(|number| nest.find(number).map(|one| one.bytes::<2>().ok_or(EINVAL)));
+
+        let mut locked = conn.lock();
+        let mut new = *locked.tcp();
+        new.state = state.unwrap_or(new.state);
+        for (peer, flags) in new.seen.iter_mut().zip(flags) {
+            if let Some(flags) = flags {
+                let [flags, mask] = flags?;
+                peer.flags = peer.flags & !mask | flags & mask;
+            }
+        }
+        let both_scale = new
+            .seen
+            .iter()
+            .all(|peer| peer.flags & peer_flag::WINDOW_SCALE != 0);
+        if let ([Some(original), Some(reply)], true) = (scales, both_scale) {
+            for (peer, scale) in new.seen.iter_mut().zip([original, reply]) {
+                peer.td_scale = scale;
+            }
+        }
+        *locked.tcp() = new;
+        Ok(0)
+    })
+}
+
+/// Attributes of SCTP's state, `enum ctattr_protoinfo_sctp`.
+mod sctp_attribute {
+    pub(super) const TAGS: [u16; 2] = [2, 3];
+}
+
+/// What [`tell_sctp`] adds, in bytes.
+pub(super) const SIZE_OF_SCTP: u16 = (netlink::size(1) + 2 * netlink::size(4)) as u16;
+
+/// Adds the state of an SCTP association to a message; of one that is over, its state alone.
+///
+/// # Safety
+///
+/// Called from C with a message and a connection that the caller has.
+pub(super) unsafe extern "C" fn tell_sctp(
+    skb: *mut bindings::sk_buff,
+    _nest: *mut bindings::nlattr,
+    ct: *mut bindings::nf_conn,
+    over: bool,
+) -> c_int {
+    // SAFETY: The caller vouches for the connection.
+    let proto = *unsafe { conn(ct.cast()) }.lock().sctp();
+    let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP;
+    let more = |nest: &mut Message<'_>| {
+        for (tag, number) in proto.vtag.iter().zip(sctp_attribute::TAGS) {
+            nest.put(number, tag)?;
+        }
+        Ok(())
+    };
+    // SAFETY: The caller vouches for the message. CAST: There are ten states.
+    unsafe { tell_state(skb, number, proto.state() as u8, over, more) }
+}
+
+/// Sets the state of an SCTP association as a message says, which must say all of it.
+///
+/// # Safety
+///
+/// Called from C with attributes of protocols, and a connection that the caller has.
+pub(super) unsafe extern "C" fn parse_sctp(
+    attributes: *mut *mut bindings::nlattr,
+    ct: *mut bindings::nf_conn,
+) -> c_int {
+    // SAFETY: The caller vouches for both.
+    let (nest, conn) = unsafe {
+        said(
+            attributes,
+            ct,
+            bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP,
+        )
+    };
+    let Some(nest) = nest else {
+        return 0;
+    };
+    from_result(|| {
+        let state = byte(&nest, STATE, sctp::State::HeartbeatSent as u8)?.ok_or(EINVAL)?;
+        let [original, reply] = sctp_attribute::TAGS
+            .map(|number| nest.find(number).and_then(|tag| tag.bytes()).ok_or(EINVAL));
+        let vtag = [original?, reply?];
+
+        let mut locked = conn.lock();
+        let proto = locked.sctp();
+        proto.state = state.into();
+        proto.vtag = vtag;
+        Ok(0)
+    })
+}
+
+/// What attributes of tuples look like.
+#[repr(transparent)]
+pub(super) struct Policy([bindings::nla_policy; COUNT]);
+
+/// One more than the largest number.
+const COUNT: usize = bindings::ctattr_l4proto___CTA_PROTO_MAX as usize;
+
+// SAFETY: Nothing in here is ever changed.
+unsafe impl Sync for Policy {}
+
+/// What attributes of tuples look like, by number: `enum ctattr_l4proto`.
+static POLICY: Policy = {
+    const BYTE: u32 = bindings::NLA_U8;
+    const TWO: u32 = bindings::NLA_U16;
+    const KINDS: [u32; COUNT] = [0, BYTE, TWO, TWO, TWO, BYTE, BYTE, TWO, BYTE, BYTE];
+    // SAFETY: All fields are integers, and pointers that may be null.
+    let mut policy: [bindings::nla_policy; COUNT] = unsafe { mem::zeroed() };
+    let mut i = 0;
+    while i < COUNT {
+        // CAST: A few types.
+        policy[i].type_ = KINDS[i] as u8;
+        i += 1;
+    }
+    Policy(policy)
+};
+
+/// Fills in how tuples with ports are told of.
+pub(super) const fn describe_ports(new: &mut bindings::nf_conntrack_l4proto) {
+    new.tuple_to_nlattr = Some(tell_ports);
+    new.nlattr_tuple_size = Some(size_of_ports);
+    new.nlattr_to_tuple = Some(parse_ports);
+    new.nla_policy = (&raw const POLICY.0).cast();
+}
+
+/// Fills in how tuples of ICMP are told of.
+pub(super) const fn describe_icmp<I: Icmp>(new: &mut bindings::nf_conntrack_l4proto) {
+    new.tuple_to_nlattr = Some(tell_icmp::<I>);
+    new.nlattr_tuple_size = Some(size_of_icmp);
+    new.nlattr_to_tuple = Some(parse_icmp::<I>);
+    new.nla_policy = (&raw const POLICY.0).cast();
+}

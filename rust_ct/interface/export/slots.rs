@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! A few places for what other modules register.
+
+use core::ptr;
+use kernel::sync::atomic::{
+    Atomic,
+    Full,
+    Relaxed, //
+};
+
+/// How many there may be of a kind; the kernel has five of each.
+pub(super) const MOST: usize = 16;
+
+/// What is registered of one kind.
+///
+/// # Invariants
+///
+/// A place holds null, or what is there until a grace period after it was taken away.
+pub(super) struct Slots<T>([Atomic<*mut T>; MOST]);
+
+impl<T> Slots<T> {
+    /// Nothing.
+    pub(super) const fn new() -> Self {
+        Self([const { Atomic::new(ptr::null_mut()) }; MOST])
+    }
+
+    /// Registers one. Returns whether there was a place for it.
+    ///
+    /// # Safety
+    ///
+    /// It must be there until a grace period after it is removed.
+    pub(super) unsafe fn add(&self, new: *mut T) -> bool {
+        let mut places = self.0.iter();
+        places.any(|place| place.cmpxchg(ptr::null_mut(), new, Full).is_ok())
+    }
+
+    /// Takes one away, if it is there. Who has it under RCU may use it until a grace period later.
+    pub(super) fn remove(&self, old: *mut T) {
+        let mut places = self.0.iter();
+        places.any(|place| place.cmpxchg(old, ptr::null_mut(), Full).is_ok());
+    }
+
+    /// The first one that `is_it` is true of, or null. RCU is held, and as long as the result is
+    /// used.
+    pub(super) fn find(&self, is_it: impl Fn(&T) -> bool) -> *mut T {
+        let mut registered = self.0.iter().map(|place| place.load(Relaxed));
+        // SAFETY: By the type invariant.
+        let found = registered.find(|one| unsafe { one.as_ref() }.is_some_and(&is_it));
+        found.unwrap_or(ptr::null_mut())
+    }
+}

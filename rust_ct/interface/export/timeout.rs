@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What rules with timeout policies call.
+//!
+//! Source: net/netfilter/nf_conntrack_timeout.c.
+
+use super::conn;
+use crate::{
+    bindings,
+    object::table::TABLE,
+    sys::{
+        net::Net,
+        rcu::ReadSide, //
+    },
+};
+use core::ptr::NonNull;
+use kernel::{
+    error::from_result,
+    ffi::{
+        c_char,
+        c_int, //
+    },
+    prelude::*,
+    sync::rcu, //
+};
+
+/// nf_ct_untimeout(): a policy is in force for no connection of a namespace any more; nor is any,
+/// if it is null. Process context, sleeps.
+///
+/// # Safety
+///
+/// Called from C with a namespace; the policy is compared only.
+#[no_mangle]
+unsafe extern "C" fn rust_ct_untimeout(
+    net: *mut bindings::net,
+    policy: *mut bindings::nf_ct_timeout,
+) {
+    // SAFETY: The caller vouches for the namespace.
+    let net = unsafe { Net::from_raw(net) };
+    TABLE.for_each(Some(net), |conn| conn.forget_policy(NonNull::new(policy)));
+}
+
+/// nf_ct_set_timeout(): gives a template the policy of a name, if it is for the protocols.
+///
+/// # Safety
+///
+/// Called from C in process context with a namespace, a template that nobody else has, and a
+/// string.
+#[no_mangle]
+unsafe extern "C" fn rust_ct_set_timeout(
+    net: *mut bindings::net,
+    template: *mut bindings::nf_conn,
+    l3num: u8,
+    proto: u8,
+    name: *const c_char,
+) -> c_int {
+    // SAFETY: The caller vouches for the template.
+    let template = unsafe { conn(template.cast_const().cast()) };
+    let guard = rcu::read_lock();
+    let result = from_result(|| {
+        // SAFETY: The variable is ours, and holds null or what is there until a grace period after
+        // it was taken away.
+        let hooks = unsafe {
+            (&raw const bindings::nf_ct_timeout_hook)
+                .read_volatile()
+                .as_ref()
+        };
+        let hooks = hooks.ok_or(ENOENT)?;
+        let (Some(find), Some(put)) = (hooks.timeout_find_get, hooks.timeout_put) else {
+            return Err(ENOENT);
+        };
+        // SAFETY: RCU is held, and the caller vouches for the arguments.
+        let policy = NonNull::new(unsafe { find(net, name) }).ok_or(ENOENT)?;
+        // SAFETY: There is a reference to the policy now.
+        let (family, l4proto) = unsafe {
+            (
+                (*policy.as_ptr()).l3num,
+                (*(*policy.as_ptr()).l4proto).l4proto,
+            )
+        };
+        let fits = if family != l3num.into() || l4proto != proto {
+            pr_info!(
+                "a timeout policy is for other protocols than its rule ({family}, {l4proto})\n"
+            );
+            Err(EINVAL)
+        } else {
+            // SAFETY: Nobody else has the template, and the policy is for its protocol.
+            unsafe { template.add_policy(policy, ReadSide::of(&guard)) }
+        };
+        if fits.is_err() {
+            // SAFETY: The reference is given back.
+            unsafe { put(policy.as_ptr()) };
+        }
+        fits.map(|()| 0)
+    });
+    drop(guard);
+    result
+}
+
+/// nf_ct_destroy_timeout(): takes the policy off a template, and gives it back.
+///
+/// # Safety
+///
+/// Called from C with a template that the caller has.
+#[no_mangle]
+unsafe extern "C" fn rust_ct_destroy_timeout(template: *mut bindings::nf_conn) {
+    // SAFETY: The caller vouches for the template.
+    let template = unsafe { conn(template.cast_const().cast()) };
+    let guard = rcu::read_lock();
+    // SAFETY: As above.
+    let hooks = unsafe {
+        (&raw const bindings::nf_ct_timeout_hook)
+            .read_volatile()
+            .as_ref()
+    };
+    if let Some(put) = hooks.and_then(|hooks| hooks.timeout_put) {
+        if let Some(policy) = template.take_policy_off(ReadSide::of(&guard)) {
+            // SAFETY: One reference is from when the rule looked the policy up, the other was the
+            // template's.
+            unsafe {
+                put(policy.as_ptr());
+                bindings::rct_timeout_unref(policy.as_ptr());
+            }
+        }
+    }
+    drop(guard);
+}

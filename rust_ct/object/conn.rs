@@ -1,0 +1,456 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Connections: the object that a packet carries, and who may do what with it.
+//!
+//! A connection is the kernel's `struct nf_conn`, because the rest of the kernel reads it, with a
+//! few words of ours behind it. Its life:
+//!
+//! - [`UniqueConn`]: just allocated, with no reference; one owner, who may still fail and drop it.
+//! - unconfirmed: a packet holds the only reference ([`attach`]). It is in no table, and if the
+//!   packet is dropped, it is gone.
+//! - confirmed: the table holds a reference too, and so does every packet of the connection on its
+//!   way.
+//! - dying: out of the table. Who still has a reference may use it to the end.
+//!
+//! The memory is that of a connection until a grace period after the last reference was given back,
+//! but it may be another connection by then: see [`Candidate`].
+
+mod attached;
+mod candidate;
+pub(crate) mod event;
+pub(crate) mod ext;
+pub(crate) mod help;
+mod key;
+pub(crate) mod label;
+mod nat;
+mod release;
+pub(crate) mod session;
+mod status;
+pub(crate) mod template;
+mod unique;
+
+pub(crate) use attached::{
+    attach,
+    attach_untracked,
+    attached,
+    detach,
+    Attached, //
+};
+pub(crate) use candidate::Candidate;
+pub(crate) use key::{
+    Key,
+    HASH_KEY, //
+};
+pub(crate) use status::{
+    Dying,
+    Flag, //
+};
+pub(crate) use unique::{
+    NewConn,
+    UniqueConn, //
+};
+
+use self::key::Words;
+use crate::{
+    bindings,
+    pure::{
+        l4proto::{
+            gre,
+            sctp,
+            tcp,
+            udp, //
+        },
+        state::Status,
+        tuple::{
+            Direction,
+            Tuple, //
+        },
+        wire::ipproto,
+        zone::Zone, //
+    },
+    sys::{
+        lock::{
+            RawGuard,
+            RawLock, //
+        },
+        net::Net,
+        nulls,
+        siphash,
+        slab,
+        time, //
+    },
+};
+use core::{
+    cell::UnsafeCell,
+    mem::offset_of,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        barrier::{
+            smp_mb,
+            Read, //
+        },
+    },
+};
+
+/// Where connections are allocated.
+pub(crate) static CACHE: slab::Cache<Conn> = slab::Cache::new();
+
+/// The offset in a connection of the pointer that the allocator may use while the connection is
+/// free.
+///
+/// Nobody looks at the master of a connection without a reference to the connection.
+pub(crate) const FREE_POINTER: usize = offset_of!(bindings::nf_conn, master);
+
+/// A connection.
+///
+/// # Invariants
+///
+/// - The fields that a [`Candidate`] reads are written with volatile accesses.
+/// - `hash` holds the hash of both directions' keys while the connection is in the table.
+/// - The tuple in slot `d` of `tuplehash` has direction `d`, from the allocation of the memory on.
+#[repr(C)]
+pub(crate) struct Conn {
+    ct: UnsafeCell<bindings::nf_conn>,
+    hash: UnsafeCell<[u32; 2]>,
+}
+
+// SAFETY: Connections are shared by all CPUs: what changes in one is atomic, or under its lock or
+// the table's.
+unsafe impl Sync for Conn {}
+// SAFETY: A connection belongs to no thread.
+unsafe impl Send for Conn {}
+
+// The layouts that pure code and the kernel share.
+const _: () = {
+    use bindings::{
+        nf_conn,
+        nf_conntrack_tuple,
+        nf_conntrack_tuple_hash,
+        nf_conntrack_zone, //
+    };
+    assert!(size_of::<Tuple>() == size_of::<nf_conntrack_tuple>());
+    assert!(offset_of!(nf_conntrack_tuple, src.u) == 16);
+    assert!(offset_of!(nf_conntrack_tuple, src.l3num) == 18);
+    assert!(offset_of!(nf_conntrack_tuple, dst.u3) == 20);
+    assert!(offset_of!(nf_conntrack_tuple, dst.u) == 36);
+    assert!(offset_of!(nf_conntrack_tuple, dst.protonum) == 38);
+    assert!(offset_of!(nf_conntrack_tuple, dst.dir) == Tuple::KEY_LEN);
+    assert!(size_of::<Zone>() == size_of::<nf_conntrack_zone>());
+    assert!(offset_of!(nf_conntrack_zone, flags) == 2 && offset_of!(nf_conntrack_zone, dir) == 3);
+    assert!(size_of::<tcp::Proto>() == size_of::<bindings::ip_ct_tcp>());
+    assert!(size_of::<sctp::Proto>() == size_of::<bindings::ip_ct_sctp>());
+    assert!(size_of::<gre::Proto>() == size_of::<bindings::nf_ct_gre>());
+    assert!(size_of::<udp::Proto>() == size_of::<bindings::nf_ct_udp>());
+    assert!(align_of::<bindings::nf_conntrack_proto>() >= align_of::<udp::Proto>());
+    // Tuples are read word by word, and what fits the kernel's slab size of today stays within it.
+    assert!((offset_of!(nf_conn, tuplehash) + offset_of!(nf_conntrack_tuple_hash, tuple)) % 8 == 0);
+    assert!(size_of::<nf_conntrack_tuple_hash>() % 8 == 0);
+    assert!(size_of::<nf_conn>() != 248 || size_of::<Conn>() == 256);
+};
+
+impl Conn {
+    fn ct(&self) -> *mut bindings::nf_conn {
+        self.ct.get()
+    }
+
+    /// The part of a connection that counts references.
+    #[inline]
+    fn nfct(&self) -> *mut bindings::nf_conntrack {
+        // SAFETY: The field is inside the connection.
+        unsafe { &raw mut (*self.ct()).ct_general }
+    }
+
+    /// The tuple of packets in a direction. NAT may change that of the replies until confirmation.
+    #[inline]
+    pub(crate) fn tuple(&self, dir: Direction) -> Tuple {
+        self.words(dir).tuple()
+    }
+
+    #[inline]
+    fn words(&self, dir: Direction) -> Words {
+        // SAFETY: The tuple is inside the connection.
+        let words = unsafe { &raw const (*self.ct()).tuplehash[dir.index()].tuple }.cast::<u64>();
+        // SAFETY: A tuple is five words, aligned as asserted above.
+        Words(core::array::from_fn(|i| unsafe {
+            words.add(i).read_volatile()
+        }))
+    }
+
+    /// The transport protocol.
+    #[inline]
+    pub(crate) fn proto(&self) -> u8 {
+        self.tuple(Direction::Original).proto()
+    }
+
+    /// The zone.
+    #[inline]
+    pub(crate) fn zone(&self) -> Zone {
+        // SAFETY: The field is inside the connection; any bytes are a zone.
+        unsafe {
+            (&raw const (*self.ct()).zone)
+                .cast::<Zone>()
+                .read_volatile()
+        }
+    }
+
+    /// The namespace, which lives as long as one of its connections.
+    #[inline]
+    pub(crate) fn net(&self) -> &Net {
+        // SAFETY: A namespace waits for its connections before it goes away.
+        unsafe { Net::from_raw((&raw const (*self.ct()).ct_net.net).read_volatile()) }
+    }
+
+    /// The key of packets in a direction.
+    pub(crate) fn key(&self, dir: Direction) -> Key<'_> {
+        Key::new(&self.tuple(dir), self.zone(), self.net())
+    }
+
+    /// When the connection expires, in jiffies; from confirmation until then, before it.
+    #[inline]
+    pub(crate) fn timeout(&self) -> u32 {
+        // SAFETY: The field is valid, and others write it with one access.
+        unsafe { (&raw const (*self.ct()).timeout).read_volatile() }
+    }
+
+    #[inline]
+    fn store_timeout(&self, jiffies: u32) {
+        // SAFETY: The field is valid, and others read it with one access.
+        unsafe { (&raw mut (*self.ct()).timeout).write_volatile(jiffies) };
+    }
+
+    /// Lets the connection expire `jiffies` from now, or from its confirmation, unless its timeout
+    /// is fixed. Writers may race: each of them is right.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, __nf_ct_refresh_acct().
+    #[inline]
+    pub(crate) fn refresh(&self, jiffies: u32) {
+        let status = self.status();
+        if status.contains(Status::FIXED_TIMEOUT) {
+            return;
+        }
+        let timeout = if status.contains(Status::CONFIRMED) {
+            jiffies.wrapping_add(time::now())
+        } else {
+            jiffies
+        };
+        // The connection's line is left alone where nothing changes.
+        if self.timeout() != timeout {
+            self.store_timeout(timeout);
+        }
+    }
+
+    /// Turns the timeout from a span into a moment, at confirmation. The caller holds both bucket
+    /// locks.
+    pub(crate) fn begin_timeout(&self) {
+        self.store_timeout(self.timeout().wrapping_add(time::now()));
+    }
+
+    /// Jiffies until the connection expires; zero if it has.
+    #[inline]
+    pub(crate) fn remaining(&self) -> u32 {
+        time::until(self.timeout()).max(0).unsigned_abs()
+    }
+
+    /// Returns whether the connection has expired and is to be removed by whoever notices.
+    ///
+    /// CONFIRMED is looked at first: before, the timeout is a span.
+    /// Source: include/net/netfilter/nf_conntrack.h, nf_ct_should_gc().
+    pub(crate) fn is_overdue(&self) -> bool {
+        let status = self.status();
+        if !status.contains(Status::CONFIRMED) || status.contains(Status::DYING) {
+            return false;
+        }
+        // Pairs with the barrier of the bit that confirmation sets behind the timeout.
+        smp_mb(Read);
+        time::until(self.timeout()) <= 0
+    }
+
+    /// The mark that rules gave the connection.
+    pub(crate) fn mark(&self) -> u32 {
+        // SAFETY: The field is valid, and others write it with one access.
+        unsafe { (&raw const (*self.ct()).mark).read_volatile() }
+    }
+
+    /// The security mark that rules gave the connection.
+    #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
+    pub(crate) fn secmark(&self) -> u32 {
+        // SAFETY: The field is valid, and others write it with one access.
+        unsafe { (&raw const (*self.ct()).secmark).read_volatile() }
+    }
+
+    /// No connection has a security mark.
+    #[cfg(not(CONFIG_NF_CONNTRACK_SECMARK))]
+    pub(crate) fn secmark(&self) -> u32 {
+        0
+    }
+
+    /// How many references there are.
+    pub(crate) fn use_count(&self) -> u32 {
+        // SAFETY: The counter is inside the connection.
+        unsafe { bindings::rct_conntrack_use(self.nfct()) }
+    }
+
+    /// The hash of the key of packets in a direction, if the connection is in the table.
+    #[inline]
+    pub(crate) fn hash(&self, dir: Direction) -> u32 {
+        let hash = self.hash.get().cast::<u32>().wrapping_add(dir.index());
+        // SAFETY: There is one for each direction.
+        unsafe { hash.read_volatile() }
+    }
+
+    /// The half of the connection that is in the table for packets in a direction, as the kernel
+    /// knows it.
+    #[inline]
+    pub(crate) fn tuplehash(&self, dir: Direction) -> *mut bindings::nf_conntrack_tuple_hash {
+        // SAFETY: There is one for each direction.
+        unsafe { &raw mut (*self.ct()).tuplehash[dir.index()] }
+    }
+
+    /// Remembers the hash of the key of packets in a direction.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold both bucket locks of a connection that is not in the table, or have it
+    /// alone.
+    pub(super) unsafe fn store_hash(&self, dir: Direction, value: u32) {
+        let hash = self.hash.get().cast::<u32>().wrapping_add(dir.index());
+        // SAFETY: There is one for each direction.
+        unsafe { hash.write_volatile(value) };
+    }
+
+    /// The link of a direction.
+    #[inline]
+    pub(crate) fn node(&self, dir: Direction) -> NonNull<nulls::Node> {
+        // SAFETY: The link is inside the connection, and has the layout of a node.
+        unsafe { NonNull::new_unchecked((&raw mut (*self.tuplehash(dir)).hnnode).cast()) }
+    }
+
+    /// The private state of the connection's protocol, to be changed.
+    #[inline]
+    pub(crate) fn lock(&self) -> Locked<'_> {
+        // SAFETY: The lock is inside the connection, and was initialised at allocation.
+        let guard = unsafe { RawLock::new(&raw mut (*self.ct()).lock) }.lock();
+        Locked {
+            conn: self,
+            _guard: guard,
+        }
+    }
+
+    /// The private state of a UDP connection. It is not locked: it is written before confirmation
+    /// only.
+    #[inline]
+    pub(crate) fn udp(&self) -> udp::Proto {
+        // SAFETY: The field is inside the connection; any bytes are a state.
+        unsafe {
+            (&raw const (*self.ct()).proto)
+                .cast::<udp::Proto>()
+                .read_volatile()
+        }
+    }
+
+    /// Writes the private state of a UDP connection, before confirmation.
+    #[inline]
+    pub(crate) fn store_udp(&self, proto: udp::Proto) {
+        // SAFETY: The field is inside the connection.
+        unsafe {
+            (&raw mut (*self.ct()).proto)
+                .cast::<udp::Proto>()
+                .write_volatile(proto)
+        };
+    }
+
+    /// The private state of a GRE connection. It is not locked: it is written before confirmation
+    /// only.
+    pub(crate) fn gre(&self) -> gre::Proto {
+        // SAFETY: The field is inside the connection; any bytes are a state.
+        unsafe {
+            (&raw const (*self.ct()).proto)
+                .cast::<gre::Proto>()
+                .read_volatile()
+        }
+    }
+
+    /// Writes the private state of a GRE connection, before confirmation.
+    pub(crate) fn store_gre(&self, proto: gre::Proto) {
+        // SAFETY: The field is inside the connection.
+        unsafe {
+            (&raw mut (*self.ct()).proto)
+                .cast::<gre::Proto>()
+                .write_volatile(proto)
+        };
+    }
+
+    /// The connection that has announced this one.
+    pub(crate) fn master(&self) -> Option<&Conn> {
+        // SAFETY: The field is inside the connection, and constant while somebody else has it;
+        // there is a reference to what it points at.
+        unsafe { (*self.ct()).master.cast::<Conn>().as_ref() }
+    }
+
+    /// Takes a reference to a connection whose memory is known to be there, unless the last one is
+    /// gone.
+    #[inline]
+    pub(crate) fn try_get(&self) -> Option<ARef<Conn>> {
+        // SAFETY: The memory is a connection's; the counter is changed atomically, and acquires
+        // what `UniqueConn::publish` released.
+        if !unsafe { bindings::rct_conntrack_tryget(self.nfct()) } {
+            return None;
+        }
+        // SAFETY: The reference is the one just taken.
+        Some(unsafe { ARef::from_raw(NonNull::from(self)) })
+    }
+
+    /// The number by which user space knows the connection, made with a key of its own.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_get_id(): what goes into it does not change
+    /// while the connection lives.
+    pub(crate) fn id(&self, key: &siphash::Key) -> u32 {
+        // SAFETY: The field is inside the connection, and constant once that is confirmed.
+        let master = unsafe { (&raw const (*self.ct()).master).read_volatile() };
+        let Words([a, b, c, d, e]) = self.words(Direction::Original);
+        let tuple = key.hash4(key.hash4(a, b, c, d), e, 0, 0);
+        // CAST: Pointers are words, and one half of the hash is as good as the other.
+        key.hash4(
+            core::ptr::from_ref(self).addr() as u64,
+            master.addr() as u64,
+            self.net().as_ptr().addr() as u64,
+            tuple,
+        ) as u32
+    }
+}
+
+/// The private state of a connection's protocol, with its lock held.
+pub(crate) struct Locked<'a> {
+    conn: &'a Conn,
+    _guard: RawGuard,
+}
+
+impl Locked<'_> {
+    /// The private state of a TCP connection.
+    #[inline]
+    pub(crate) fn tcp(&mut self) -> &mut tcp::Proto {
+        // SAFETY: The field is inside the connection, large enough as asserted above; its lock is
+        // held, and any bytes are a state.
+        unsafe { &mut *(&raw mut (*self.conn.ct()).proto).cast() }
+    }
+
+    /// The private state of an SCTP association.
+    pub(crate) fn sctp(&mut self) -> &mut sctp::Proto {
+        // SAFETY: As above.
+        unsafe { &mut *(&raw mut (*self.conn.ct()).proto).cast() }
+    }
+
+    /// The number of the state that the protocol's tracker keeps.
+    pub(crate) fn state(&mut self) -> u8 {
+        match self.conn.proto() {
+            ipproto::TCP => self.tcp().state,
+            // CAST: There are ten of them.
+            ipproto::SCTP => self.sctp().state as u8,
+            _ => 0,
+        }
+    }
+}

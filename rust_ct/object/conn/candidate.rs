@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Connections met in the table.
+
+use crate::{
+    bindings,
+    object::conn::{
+        Conn,
+        Key, //
+    },
+    pure::{
+        state::Status,
+        tuple::{
+            Direction,
+            Tuple, //
+        },
+    },
+    sys::{
+        net::Net,
+        nulls,
+        time, //
+    },
+};
+use core::{
+    mem::offset_of,
+    ptr::NonNull, //
+};
+use kernel::sync::aref::ARef;
+
+/// A connection met in the table without a reference. It may be freed and given out anew at any
+/// time, so nothing that is read from it counts until [`Candidate::get`] succeeds and it is read
+/// again.
+///
+/// # Invariants
+///
+/// The memory is that of a connection throughout `'a`, in which RCU or the lock of a list that it
+/// is in is held.
+#[derive(Clone, Copy)]
+pub(crate) struct Candidate<'a> {
+    conn: &'a Conn,
+    dir: Direction,
+}
+
+impl<'a> Candidate<'a> {
+    /// The connection that a link belongs to.
+    ///
+    /// # Safety
+    ///
+    /// The link must be one of a connection's, met in a list of the table with RCU, or the lock of
+    /// the list, held for `'a`.
+    #[inline]
+    pub(crate) unsafe fn new(node: NonNull<nulls::Node>) -> Self {
+        const NODE: usize = offset_of!(bindings::nf_conn, tuplehash);
+        const SIZE: usize = size_of::<bindings::nf_conntrack_tuple_hash>();
+        const DIR: usize = offset_of!(bindings::nf_conntrack_tuple_hash, tuple) + Tuple::KEY_LEN;
+
+        // SAFETY: The link is followed by its tuple. By the invariant of `Conn`, the direction in
+        // there says which of the two the link is, whoever's the memory is now.
+        let dir = Direction::from_bits(unsafe { node.cast::<u8>().add(DIR).read_volatile() });
+        // SAFETY: The link is that far into the connection, and the memory stays a connection's.
+        let conn = unsafe {
+            node.byte_sub(NODE + dir.index() * SIZE)
+                .cast::<Conn>()
+                .as_ref()
+        };
+        // INVARIANT: As the caller says.
+        Self { conn, dir }
+    }
+
+    /// The connection itself.
+    ///
+    /// # Safety
+    ///
+    /// Somebody must have a reference to it for `'a`, as a list has whose lock is held.
+    pub(in super::super) unsafe fn held(self) -> &'a Conn {
+        self.conn
+    }
+
+    /// The direction of the link by which the connection was met.
+    #[inline]
+    pub(crate) fn dir(&self) -> Direction {
+        self.dir
+    }
+
+    /// Returns whether packets of this direction have the key, and the connection is in the table.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_key_equal().
+    #[inline]
+    pub(crate) fn matches(&self, key: &Key<'_>) -> bool {
+        self.conn.words(self.dir).same_key(&key.words)
+            && self.conn.zone().equal(&key.zone, self.dir)
+            && self.conn.status().contains(Status::CONFIRMED)
+            && self.is_of(key.net)
+    }
+
+    /// Returns whether this is that connection.
+    pub(crate) fn is(&self, conn: &Conn) -> bool {
+        core::ptr::eq(self.conn, conn)
+    }
+
+    /// Returns whether the connection begins with the same packet as another one.
+    pub(crate) fn begins_as(&self, conn: &Conn) -> bool {
+        let original = Direction::Original;
+        self.conn.words(original).same_key(&conn.words(original))
+            && self.conn.zone().equal(&conn.zone(), original)
+    }
+
+    /// Returns whether the connection is one of a namespace.
+    #[inline]
+    pub(crate) fn is_of(&self, net: &Net) -> bool {
+        // SAFETY: The field is inside the connection. The pointer is compared, not followed.
+        let of = unsafe { (&raw const (*self.conn.ct()).ct_net.net).read_volatile() };
+        core::ptr::eq(of, net.as_ptr())
+    }
+
+    /// Returns whether the connection is one of a namespace, or of any if there is none.
+    #[inline]
+    pub(crate) fn is_of_any(&self, net: Option<&Net>) -> bool {
+        net.is_none_or(|net| self.is_of(net))
+    }
+
+    /// Returns whether the connection has expired.
+    #[inline]
+    pub(crate) fn is_expired(&self) -> bool {
+        time::until(self.conn.timeout()) <= 0
+    }
+
+    /// Jiffies until the connection expires; zero if it has.
+    pub(crate) fn remaining(&self) -> u32 {
+        self.conn.remaining()
+    }
+
+    /// The status bits now.
+    pub(crate) fn status(&self) -> Status {
+        self.conn.status()
+    }
+
+    /// The hash of the key of packets in this direction.
+    #[inline]
+    pub(crate) fn hash(&self) -> u32 {
+        self.conn.hash(self.dir)
+    }
+
+    /// A number that no other connection has while this one lives.
+    pub(crate) fn addr(&self) -> usize {
+        core::ptr::from_ref(self.conn).addr()
+    }
+
+    /// Takes a reference, unless the last one is gone. What is read from now on counts.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<ARef<Conn>> {
+        self.conn.try_get()
+    }
+}

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a connection is looked up by.
+
+use crate::{
+    pure::{
+        tuple::{
+            Direction,
+            Tuple, //
+        },
+        wire::Family,
+        zone::Zone, //
+    },
+    sys::{
+        net::Net,
+        siphash, //
+    },
+};
+
+/// The key of the hash of tuples, drawn when the module is loaded.
+pub(crate) static HASH_KEY: siphash::Key = siphash::Key::new();
+
+/// The words of a tuple. Equal ones name the same connection, whatever the direction.
+#[derive(Clone, Copy)]
+pub(super) struct Words(pub(super) [u64; 5]);
+
+impl Words {
+    /// All bits of the last word but the direction's.
+    const MASK: u64 = u64::from_ne_bytes([0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0]);
+
+    /// The words of a tuple.
+    #[inline]
+    pub(super) fn of(tuple: &Tuple) -> Self {
+        Self(zerocopy::transmute!(*tuple))
+    }
+
+    #[inline]
+    pub(super) fn tuple(&self) -> Tuple {
+        zerocopy::transmute!(self.0)
+    }
+
+    #[inline]
+    pub(super) fn same_key(&self, other: &Self) -> bool {
+        let [a0, a1, a2, a3, a4] = self.0;
+        let [b0, b1, b2, b3, b4] = other.0;
+        (a0 ^ b0) | (a1 ^ b1) | (a2 ^ b2) | (a3 ^ b3) | ((a4 ^ b4) & Self::MASK) == 0
+    }
+}
+
+/// What a connection is looked up by.
+pub(crate) struct Key<'a> {
+    pub(super) words: Words,
+    family: Option<Family>,
+    pub(super) zone: Zone,
+    /// The namespace of the packets.
+    pub(crate) net: &'a Net,
+}
+
+impl<'a> Key<'a> {
+    /// The key of packets with a tuple, in a zone of a namespace.
+    #[inline]
+    pub(crate) fn new(tuple: &Tuple, zone: Zone, net: &'a Net) -> Self {
+        Self {
+            words: Words::of(tuple),
+            family: tuple.family(),
+            zone,
+            net,
+        }
+    }
+
+    /// Returns whether the number of the zone is another one for packets in the reply direction.
+    #[inline]
+    pub(crate) fn has_other_reply(&self) -> bool {
+        self.zone.id(Direction::Original) != self.zone.id(Direction::Reply)
+    }
+
+    /// The hash by which connections are found whose packets in direction `dir` have the key.
+    ///
+    /// The namespace and the number of the zone are part of it: equal tuples in many of them spread
+    /// out.
+    #[inline]
+    pub(crate) fn hash(&self, dir: Direction) -> u32 {
+        let [a, b, c, d, e] = self.words.0;
+        let a = a ^ u64::from(self.net.hash_mix()) << 32;
+        let e = (e & Words::MASK) ^ u64::from(self.zone.id(dir));
+
+        let hash = match self.family {
+            // Of the addresses, one word each is not zero, and neither is in `b` or `d`.
+            Some(Family::Ipv4) => HASH_KEY.hash3(a, c, e),
+            _ => HASH_KEY.hash3(HASH_KEY.hash3(a, b, c), d, e),
+        };
+        // CAST: One half is as good as the other.
+        hash as u32
+    }
+}

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Labels: 128 bits of a connection that rules set.
+//!
+//! Source: net/netfilter/nf_conntrack_labels.c.
+
+use crate::object::conn::Conn;
+#[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+use crate::object::conn::{
+    event::Event,
+    ext::Kind, //
+};
+use kernel::prelude::*;
+#[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+use kernel::sync::atomic::{
+    Atomic,
+    Full, //
+};
+
+/// How many words of 32 bits the labels are.
+pub(crate) const WORDS: usize = 4;
+
+impl Conn {
+    /// Changes labels: of each word, the bits of its mask are cleared, then those that are given
+    /// are turned over. Others may do the same at the same time, word by word. Any context.
+    ///
+    /// # Errors
+    ///
+    /// `ENOSPC` if the connection has no room for labels: no rule used them when it began.
+    #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+    pub(crate) fn replace_labels(&self, words: &[(u32, u32); WORDS]) -> Result {
+        let labels = self.extension(Kind::Labels).ok_or(ENOSPC)?.cast::<u32>();
+        let mut changed = false;
+        for (i, (mask, value)) in words.iter().enumerate() {
+            // SAFETY: The extension is so many words, which everybody changes atomically.
+            let word = unsafe { Atomic::from_ptr(labels.as_ptr().add(i)) };
+            let mut old = word.load(kernel::sync::atomic::Relaxed);
+            loop {
+                let new = (old & !mask) ^ value;
+                if new == old {
+                    break;
+                }
+                match word.cmpxchg(old, new, Full) {
+                    Ok(_) => {
+                        changed = true;
+                        break;
+                    }
+                    Err(seen) => old = seen,
+                }
+            }
+        }
+        if changed {
+            self.cache_event(Event::Label);
+        }
+        Ok(())
+    }
+
+    /// No connection has labels.
+    #[cfg(not(CONFIG_NF_CONNTRACK_LABELS))]
+    pub(crate) fn replace_labels(&self, _words: &[(u32, u32); WORDS]) -> Result {
+        Err(ENOSPC)
+    }
+}

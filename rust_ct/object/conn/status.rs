@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The status bits of a connection, and who may change which.
+
+use crate::{
+    bindings,
+    object::conn::Conn,
+    pure::state::Status,
+    sys::time, //
+};
+use kernel::prelude::*;
+
+/// A status bit that says nothing of where the connection is or what is in its memory, so that
+/// everybody who has the connection may set it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flag {
+    /// [`Status::EXPECTED`]
+    Expected,
+    /// [`Status::SEEN_REPLY`]
+    SeenReply,
+    /// [`Status::ASSURED`]
+    Assured,
+    /// [`Status::SEQ_ADJUST`]
+    SeqAdjust,
+    /// [`Status::FIXED_TIMEOUT`]
+    FixedTimeout,
+    /// [`Status::NAT_CLASH`]
+    NatClash,
+    /// [`Status::HELPER`]
+    Helper,
+}
+
+impl Flag {
+    const fn bit(self) -> Status {
+        match self {
+            Self::Expected => Status::EXPECTED,
+            Self::SeenReply => Status::SEEN_REPLY,
+            Self::Assured => Status::ASSURED,
+            Self::SeqAdjust => Status::SEQ_ADJUST,
+            Self::FixedTimeout => Status::FIXED_TIMEOUT,
+            Self::NatClash => Status::NAT_CLASH,
+            Self::Helper => Status::HELPER,
+        }
+    }
+}
+
+/// Evidence that the caller is the one who has set DYING: it ends the connection, and nobody else
+/// does.
+///
+/// # Invariants
+///
+/// There is one at the most of each connection.
+pub(crate) struct Dying<'a>(&'a Conn);
+
+impl<'a> Dying<'a> {
+    /// The connection.
+    pub(crate) fn conn(&self) -> &'a Conn {
+        self.0
+    }
+}
+
+impl Conn {
+    /// The status bits now.
+    #[inline]
+    pub(crate) fn status(&self) -> Status {
+        // SAFETY: The field is valid, and others change it atomically.
+        let bits = unsafe { (&raw const (*self.ct()).status).read_volatile() };
+        Status::from_bits(bits as u64)
+    }
+
+    #[inline]
+    fn status_word(&self) -> *mut usize {
+        // SAFETY: The field is inside the connection.
+        unsafe { &raw mut (*self.ct()).status }
+    }
+
+    /// Sets one bit, with a full barrier. Returns whether it was not set.
+    #[inline]
+    fn raise(&self, bit: Status) -> bool {
+        // SAFETY: The field is a word that is changed atomically.
+        unsafe { !bindings::rct_test_and_set_bit(bit.bits().trailing_zeros(), self.status_word()) }
+    }
+
+    /// Sets one status bit; what was done before is visible to who sees it. Returns whether it was
+    /// not set. Any context.
+    #[inline]
+    pub(crate) fn set_status(&self, flag: Flag) -> bool {
+        self.raise(flag.bit())
+    }
+
+    /// Sets DYING; `None` if somebody else has. Any context.
+    #[inline]
+    pub(crate) fn begin_dying(&self) -> Option<Dying<'_>> {
+        // INVARIANT: The bit is never lowered.
+        self.raise(Status::DYING).then_some(Dying(self))
+    }
+
+    /// Lets a connection that lost a clash expire soon whatever happens, and be found by replies
+    /// only.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_resolve_clash_harder().
+    pub(crate) fn begin_clash(&self) {
+        self.store_timeout(time::now().wrapping_add(time::HZ));
+        self.set_status(Flag::FixedTimeout);
+        self.set_status(Flag::NatClash);
+    }
+
+    /// Sets CONFIRMED.
+    ///
+    /// # Safety
+    ///
+    /// Both links must be in lists of the table, whose locks the caller holds, and the table must
+    /// have its reference.
+    #[inline]
+    pub(in super::super) unsafe fn set_confirmed(&self) {
+        self.raise(Status::CONFIRMED);
+    }
+
+    /// Sets and lowers status bits, but those that only the tracker or NAT may change.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, __nf_ct_change_status().
+    pub(crate) fn change_status(&self, on: Status, off: Status) {
+        let (on, off) = (
+            on.without(Status::UNCHANGEABLE),
+            off.without(Status::UNCHANGEABLE),
+        );
+        for bit in 0..Status::BITS {
+            let one = Status::from_bits(1 << bit);
+            if on.contains(one) {
+                self.raise(one);
+            } else if off.contains(one) {
+                // SAFETY: The field is a word that is changed atomically.
+                unsafe { bindings::rct_clear_bit(bit, self.status_word()) };
+            }
+        }
+    }
+
+    /// Sets the status bits that user space wants to be set, if it may.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_change_status_common().
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if it wants a bit otherwise that nobody may change, or lower one that stays.
+    pub(crate) fn ask_status(&self, wanted: Status) -> Result {
+        let is = self.status();
+        let (raised, lowered) = (wanted.without(is), is.without(wanted));
+        let never = Status::EXPECTED.with(Status::CONFIRMED).with(Status::DYING);
+        let stays = never.with(Status::SEEN_REPLY).with(Status::ASSURED);
+        if raised.intersects(never) || lowered.intersects(stays) {
+            return Err(EBUSY);
+        }
+        self.change_status(wanted, Status::default());
+        Ok(())
+    }
+}

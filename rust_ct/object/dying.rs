@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The dying list of a namespace: connections that are over, of whose end nobody could be told, as
+//! the listener had no room for the event.
+//!
+//! The list is the kernel's `struct nf_conntrack_net_ecache`, because ctnetlink shows what is in
+//! it, under its lock. It has the reference that the table had. Connections are in it by the link
+//! of their original direction, which is in no other list any more.
+//!
+//! Lock order: the list's lock is taken with no lock of the table held; under it the event of an
+//! end is delivered.
+//!
+//! Source: net/netfilter/nf_conntrack_ecache.c, ecache_work().
+
+use crate::{
+    bindings,
+    object::conn::{
+        event::{
+            Event,
+            Requester, //
+        },
+        Candidate,
+        Conn, //
+    },
+    pure::tuple::Direction,
+    sys::{
+        lock::{
+            RawGuard,
+            RawLock, //
+        },
+        nulls::{
+            Head,
+            Link,
+            Node, //
+        },
+    },
+};
+use core::{
+    cell::UnsafeCell,
+    ptr::NonNull, //
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
+};
+
+/// The number of the list: that of no bucket, so that a reader of the table who is led here
+/// notices.
+const NUMBER: usize = (1 << 30) + 1;
+
+/// How many connections one go delivers at most: some ten milliseconds with ctnetlink.
+const STEP: u32 = 1024;
+
+/// A connection that has left the table, with the table's reference.
+///
+/// # Invariants
+///
+/// Its links are in no list.
+pub(crate) struct Unlinked(ARef<Conn>);
+
+impl Unlinked {
+    /// What has just left the table.
+    ///
+    /// # Safety
+    ///
+    /// The links must be in no list, and nobody may enter them into one.
+    pub(super) unsafe fn new(conn: ARef<Conn>) -> Self {
+        // INVARIANT: As the caller says.
+        Self(conn)
+    }
+
+    /// The connection.
+    pub(crate) fn conn(&self) -> &Conn {
+        &self.0
+    }
+}
+
+/// The dying list of a namespace.
+///
+/// # Invariants
+///
+/// Lock and list are initialised when it is made, and everything in the list is the link of a
+/// connection's original direction, with a reference to the connection.
+#[repr(transparent)]
+pub(crate) struct DyingList(UnsafeCell<bindings::nf_conntrack_net_ecache>);
+
+// SAFETY: The list is covered by its lock.
+unsafe impl Sync for DyingList {}
+// SAFETY: A list belongs to no thread.
+unsafe impl Send for DyingList {}
+
+impl DyingList {
+    /// An empty list.
+    pub(crate) fn new() -> impl PinInit<Self> {
+        // SAFETY: All of the memory is initialised: with zeroes, which are right for the work that
+        // we have no use for, and then the lock and the list.
+        unsafe {
+            pin_init::pin_init_from_closure(|this: *mut Self| {
+                let raw = this.cast::<bindings::nf_conntrack_net_ecache>();
+                raw.write_bytes(0, 1);
+                (&raw mut (*raw).dying_list)
+                    .cast::<Head>()
+                    .write(Head::new(NUMBER));
+                RawLock::new(&raw mut (*raw).dying_lock)
+                    .init(c"rust_ct_dying", kernel::static_lock_class!());
+                Ok(())
+            })
+        }
+    }
+
+    /// As ctnetlink knows it.
+    pub(crate) fn raw(&self) -> *mut bindings::nf_conntrack_net_ecache {
+        self.0.get()
+    }
+
+    fn head(&self) -> &Head {
+        // SAFETY: The field is a list's beginning.
+        unsafe { &*(&raw const (*self.raw()).dying_list).cast::<Head>() }
+    }
+
+    fn lock(&self) -> RawGuard {
+        // SAFETY: The lock is initialised, and lives as long as `self`.
+        unsafe { RawLock::new(&raw mut (*self.raw()).dying_lock) }.lock()
+    }
+
+    /// Returns whether nobody is in the list; others may change that at any time.
+    pub(crate) fn is_empty(&self) -> bool {
+        matches!(self.head().first(), Link::End(_))
+    }
+
+    /// Adds a connection. Any context.
+    pub(crate) fn add(&self, unlinked: Unlinked) {
+        let conn = ARef::into_raw(unlinked.0);
+        let guard = self.lock();
+        // SAFETY: The lock is held. By the invariant of `Unlinked`, the link is in no list.
+        unsafe { self.head().add(conn.as_ref().node(Direction::Original)) };
+        drop(guard);
+    }
+
+    /// Delivers the ends of those in the list, unless nobody has room for one, or they are too many
+    /// for one go. Returns whether all are delivered. Process context.
+    pub(crate) fn deliver(&self) -> bool {
+        for _ in 0..STEP {
+            match self.deliver_one() {
+                Some(true) => (),
+                Some(false) => return false,
+                None => return true,
+            }
+            // SAFETY: Process context, and no spinlock is held.
+            unsafe { bindings::rct_cond_resched() };
+        }
+        self.is_empty()
+    }
+
+    /// Delivers one; `None` if there is none. The listener is called under the lock, as ctnetlink
+    /// may be looking at it.
+    fn deliver_one(&self) -> Option<bool> {
+        let guard = self.lock();
+        let Link::Node(node) = self.head().first() else {
+            return None;
+        };
+        // SAFETY: By the type invariant, and the lock is held; the list has a reference.
+        let conn = unsafe { Candidate::new(node).held() };
+        if conn
+            .report_events(Event::Destroy.bit(), Requester::NOBODY)
+            .is_err()
+        {
+            return Some(false);
+        }
+        // SAFETY: The link is in the list, whose lock is held.
+        unsafe { Node::remove(node) };
+        // SAFETY: The list's reference, which it gives up.
+        let conn = unsafe { ARef::from_raw(NonNull::from(conn)) };
+        // The last reference may go with it, under no lock.
+        drop(guard);
+        drop(conn);
+        Some(true)
+    }
+}

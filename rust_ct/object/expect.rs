@@ -1,0 +1,443 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Expectations: connections that a helper has read to come, so that they are RELATED.
+//!
+//! An expectation is the kernel's `struct nf_conntrack_expect`, because helpers in C fill it. It is
+//! found by the destination of the packet that it waits for, and through its master, the connection
+//! that announced it. It has no reference to its master: who frees a connection removes what it
+//! expects first. What has expired is removed by who meets it, or by the worker.
+//!
+//! # Locking
+//!
+//! One lock, `nf_conntrack_expect_lock`, which helpers in C take too, covers the table ([`table`]),
+//! the lists of all masters and the counts. Readers of the table may hold RCU alone. Lock order:
+//! the lock of expectations is taken with no lock of ours held but those of buckets, and nothing is
+//! taken under it, though ctnetlink may be told of an event.
+//!
+//! Source: net/netfilter/nf_conntrack_expect.c.
+
+mod table;
+
+pub(crate) use table::{
+    expect_related,
+    find,
+    find_expectation,
+    insert,
+    insert_pair,
+    remove_all,
+    remove_expired,
+    remove_if,
+    remove_if_for,
+    seek,
+    set_up,
+    unlink_for,
+    Cursor,
+    SetUp, //
+};
+
+use crate::{
+    bindings,
+    object::{
+        conn::{
+            event::Requester,
+            Conn, //
+        },
+        helper::Helper, //
+    },
+    pure::{
+        mask::Mask,
+        tuple::{
+            Addr,
+            Direction,
+            Tuple, //
+        },
+        zone::Zone, //
+    },
+    sys::{
+        hlist::Node,
+        lock::{
+            RawGuard,
+            RawLock, //
+        },
+        memory,
+        net::Net,
+        rcu::ReadSide,
+        time, //
+    },
+};
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData,
+    mem::offset_of,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::sync::{
+    aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    rcu, //
+};
+
+/// Stays when a connection was found by it (`NF_CT_EXPECT_PERMANENT`).
+const PERMANENT: u32 = 0x1;
+/// Waits for nothing yet (`NF_CT_EXPECT_INACTIVE`).
+const INACTIVE: u32 = 0x2;
+/// To be removed by who meets it (`NF_CT_EXPECT_DEAD`).
+const DEAD: u32 = 0x8;
+
+/// Evidence that the lock of expectations is held for `'a`.
+#[derive(Clone, Copy)]
+pub(crate) struct Held<'a>(PhantomData<&'a RawGuard>);
+
+impl Held<'_> {
+    /// Evidence from a caller in C who has taken the lock.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold the lock, longer than the result is used.
+    pub(crate) unsafe fn assume() -> Self {
+        Self(PhantomData)
+    }
+}
+
+/// Calls `f` with the lock of expectations held, softirqs off.
+pub(crate) fn locked<R>(f: impl FnOnce(Held<'_>) -> R) -> R {
+    // SAFETY: The lock is a variable of ours, initialised where it is defined.
+    let guard = unsafe { RawLock::new(&raw mut bindings::nf_conntrack_expect_lock) }.lock();
+    let result = f(Held(PhantomData));
+    drop(guard);
+    result
+}
+
+/// An expectation.
+///
+/// # Invariants
+///
+/// The table has a reference to it while it is in the table. It is used by who has a reference to
+/// its master, or meets it in the table under the lock: its master is there then.
+#[repr(transparent)]
+pub(crate) struct Expect(UnsafeCell<bindings::nf_conntrack_expect>);
+
+// SAFETY: What changes in an expectation that others can see is covered by the lock, or written by
+// one access.
+unsafe impl Sync for Expect {}
+// SAFETY: An expectation belongs to no thread.
+unsafe impl Send for Expect {}
+
+// SAFETY: The counter is that of the expectation, which lives until it is zero.
+unsafe impl AlwaysRefCounted for Expect {
+    fn inc_ref(&self) {
+        // SAFETY: A reference exists.
+        unsafe { bindings::rct_refcount_inc(&raw mut (*self.raw()).use_) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        let exp = obj.as_ptr().cast::<bindings::nf_conntrack_expect>();
+        // SAFETY: The caller has a reference, which it gives up; after the last one, nobody but
+        // readers under RCU is left.
+        unsafe {
+            if bindings::rct_refcount_put(&raw mut (*exp).use_) {
+                bindings::rct_free_expect(exp);
+            }
+        }
+    }
+}
+
+/// What an expectation waits for.
+pub(crate) struct Wanted<'a> {
+    /// The class, whose policy is the helper's.
+    pub(crate) class: u32,
+    /// The family of the addresses, `NFPROTO_*`.
+    pub(crate) l3num: u16,
+    /// The source address; any if there is none.
+    pub(crate) src: Option<&'a Addr>,
+    /// The source port or its like, in network order; any if there is none.
+    pub(crate) src_id: Option<[u8; 2]>,
+    /// The destination address.
+    pub(crate) dst: &'a Addr,
+    /// The destination port or its like, in network order.
+    pub(crate) dst_id: [u8; 2],
+    /// The transport protocol.
+    pub(crate) proto: u8,
+}
+
+impl Expect {
+    /// An expectation of a connection, of nothing yet. Any context.
+    pub(crate) fn new(master: &Conn) -> Option<ARef<Self>> {
+        let memory = memory::zeroed(size_of::<Self>(), memory::ATOMIC)?.cast::<Self>();
+        let exp = memory.as_ptr().cast::<bindings::nf_conntrack_expect>();
+        // SAFETY: The memory is ours, and zeroes are right for all other fields.
+        unsafe {
+            (*exp).timeout = time::now();
+            (*exp).master = ptr::from_ref(master).cast_mut().cast();
+            bindings::rct_refcount_set(&raw mut (*exp).use_, 1);
+        }
+        // SAFETY: The count of one is this reference.
+        Some(unsafe { ARef::from_raw(memory) })
+    }
+
+    fn raw(&self) -> *mut bindings::nf_conntrack_expect {
+        self.0.get()
+    }
+
+    /// Says what an expectation that is not in the table waits for. The caller has its master, as a
+    /// packet does.
+    ///
+    /// Source: nf_ct_expect_init().
+    pub(crate) fn describe(&self, wanted: &Wanted<'_>, rcu: ReadSide<'_>) {
+        let master = self.master();
+        let helper = master.helper(rcu);
+        let any = Addr::default();
+        let family_mask = Addr::mask(wanted.l3num);
+        let (src, src_mask) = wanted.src.map_or((any, any), |src| (*src, family_mask));
+        let (src_id, id_mask) = wanted.src_id.map_or(([0; 2], [0; 2]), |id| (id, [0xff; 2]));
+        let tuple = Tuple::of_numbers(wanted.l3num, wanted.proto)
+            .with_source(src.and(&family_mask), src_id)
+            .with_destination(wanted.dst.and(&family_mask), wanted.dst_id);
+
+        let exp = self.raw();
+        // SAFETY: The expectation is not in the table, so it is the caller's alone.
+        unsafe {
+            (*exp).flags = 0;
+            (*exp).class = wanted.class;
+            (*exp).expectfn = None;
+            if let Some(events) = master.event_masks() {
+                (*exp).event_mask = events.expect();
+            }
+            (*exp).helper = helper.map_or(ptr::null_mut(), Helper::raw);
+            (*exp).assign_helper = ptr::null_mut();
+            (*exp).net.net = master.net().as_ptr();
+            (&raw mut (*exp).zone).cast::<Zone>().write(master.zone());
+            (&raw mut (*exp).master_tuple)
+                .cast::<Tuple>()
+                .write(master.tuple(Direction::Original));
+            (&raw mut (*exp).tuple).cast::<Tuple>().write(tuple);
+            (&raw mut (*exp).mask)
+                .cast::<Mask>()
+                .write(Mask::new(src_mask, id_mask));
+        }
+    }
+
+    /// The connection that has announced it.
+    fn master(&self) -> &Conn {
+        // SAFETY: By the type invariant, the master is there.
+        unsafe { &*(*self.raw()).master.cast() }
+    }
+
+    /// The namespace.
+    fn net(&self) -> &Net {
+        // SAFETY: A namespace waits for its connections, which outlive what they expect.
+        unsafe { Net::from_raw((&raw const (*self.raw()).net.net).read_volatile()) }
+    }
+
+    /// The tuple of the packet that it waits for; see [`Expect::mask`].
+    pub(crate) fn tuple(&self) -> Tuple {
+        // SAFETY: Any bytes are a tuple, and it does not change in the table.
+        unsafe { (&raw const (*self.raw()).tuple).cast::<Tuple>().read() }
+    }
+
+    /// What of the tuple's source counts.
+    pub(crate) fn mask(&self) -> Mask {
+        // SAFETY: Any bytes are a mask, and it does not change in the table.
+        unsafe { (&raw const (*self.raw()).mask).cast::<Mask>().read() }
+    }
+
+    fn zone(&self) -> Zone {
+        // SAFETY: Any bytes are a zone, and it does not change in the table.
+        unsafe { (&raw const (*self.raw()).zone).cast::<Zone>().read() }
+    }
+
+    /// `NF_CT_EXPECT_*`, as [`PERMANENT`].
+    pub(crate) fn flags(&self) -> u32 {
+        // SAFETY: The field is valid, and others write it with one access.
+        unsafe { (&raw const (*self.raw()).flags).read_volatile() }
+    }
+
+    /// The class, an index of the helper's policies.
+    pub(crate) fn class(&self) -> usize {
+        // SAFETY: The field is valid, and does not change in the table.
+        unsafe { (*self.raw()).class as usize }
+    }
+
+    fn timeout(&self) -> u32 {
+        // SAFETY: The field is valid, and others write it with one access.
+        unsafe { (&raw const (*self.raw()).timeout).read_volatile() }
+    }
+
+    /// Seconds until it expires; zero if it has.
+    pub(crate) fn seconds(&self) -> u32 {
+        time::until(self.timeout()).max(0).unsigned_abs() / time::HZ
+    }
+
+    /// Returns whether it has expired, or was given up.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.flags() & DEAD != 0 || time::until(self.timeout()) <= 0
+    }
+
+    /// The helper that has made it.
+    pub(crate) fn helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
+        // SAFETY: The field is valid. A helper is freed a grace period after what it expects was
+        // removed.
+        unsafe { Helper::from_raw((&raw const (*self.raw()).helper).read_volatile(), rcu) }
+    }
+
+    /// The helper that the expected connection is to have.
+    pub(crate) fn assign_helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
+        // SAFETY: As above.
+        unsafe {
+            Helper::from_raw(
+                (&raw const (*self.raw()).assign_helper).read_volatile(),
+                rcu,
+            )
+        }
+    }
+
+    /// What the helper calls for the expected connection.
+    pub(crate) fn function(&self) -> usize {
+        // SAFETY: The field is valid, and does not change in the table. CAST: To be compared only.
+        unsafe { (*self.raw()).expectfn.map_or(0, |f| f as usize) }
+    }
+
+    /// Lets the helper look at the expected connection, which was just made.
+    pub(crate) fn introduce(&self, child: &Conn) {
+        // SAFETY: The field is valid, and does not change in the table.
+        if let Some(function) = unsafe { (*self.raw()).expectfn } {
+            // SAFETY: The child has the caller's reference, and a reference to the master. The
+            // function is there: who removes it removes expectations that have it, and waits for a
+            // grace period.
+            unsafe { function(ptr::from_ref(child).cast_mut().cast(), self.raw()) };
+        }
+    }
+
+    /// Gives it up: who meets it removes it. Any context, without the lock.
+    ///
+    /// Source: nf_ct_unexpect_related().
+    pub(crate) fn mark_dead(&self) {
+        locked(|_| {
+            let flags = self.flags() | DEAD;
+            // SAFETY: The lock covers the field, and readers read it with one access.
+            unsafe { (&raw mut (*self.raw()).flags).write_volatile(flags) };
+        });
+    }
+
+    /// Takes a reference to an expectation that was met under RCU, unless the last one is gone.
+    pub(crate) fn try_get(&self) -> Option<ARef<Self>> {
+        // SAFETY: The expectation's memory is there; the counter is changed atomically.
+        if !unsafe { bindings::rct_refcount_tryget(&raw mut (*self.raw()).use_) } {
+            return None;
+        }
+        // SAFETY: The reference is the one just taken.
+        Some(unsafe { ARef::from_raw(NonNull::from(self)) })
+    }
+
+    /// Returns whether it is in the table. Without the lock, others may change that at any time.
+    pub(crate) fn is_entered(&self) -> bool {
+        // SAFETY: The link is inside the expectation.
+        !unsafe { self.hash_node().as_ref() }.is_alone()
+    }
+
+    fn hash_node(&self) -> NonNull<Node> {
+        // SAFETY: The link is inside the expectation, and has the layout of a node.
+        unsafe { NonNull::new_unchecked((&raw mut (*self.raw()).hnode).cast()) }
+    }
+
+    fn master_node(&self) -> NonNull<Node> {
+        // SAFETY: As above.
+        unsafe { NonNull::new_unchecked((&raw mut (*self.raw()).lnode).cast()) }
+    }
+
+    /// The expectation that a link in the table belongs to.
+    ///
+    /// # Safety
+    ///
+    /// The link must have been met in the table, under the lock or RCU, held for `'a`.
+    unsafe fn of_hash_node<'a>(node: NonNull<Node>) -> &'a Self {
+        const AT: usize = offset_of!(bindings::nf_conntrack_expect, hnode);
+        // SAFETY: The link is that far into the expectation.
+        unsafe { node.byte_sub(AT).cast::<Self>().as_ref() }
+    }
+
+    /// The expectation that a link in its master's list belongs to.
+    ///
+    /// # Safety
+    ///
+    /// The link must have been met in a master's list, under the lock, held for `'a`.
+    unsafe fn of_master_node<'a>(node: NonNull<Node>) -> &'a Self {
+        const AT: usize = offset_of!(bindings::nf_conntrack_expect, lnode);
+        // SAFETY: The link is that far into the expectation.
+        unsafe { node.byte_sub(AT).cast::<Self>().as_ref() }
+    }
+
+    /// Returns whether it waits for a packet with a tuple.
+    ///
+    /// Source: nf_ct_exp_equal().
+    fn waits_for(&self, tuple: &Tuple, zone: &Zone, net: &Net) -> bool {
+        self.mask().matches(tuple, &self.tuple())
+            && ptr::eq(net, self.net())
+            && self.zone().id == zone.id
+    }
+
+    /// Returns whether two of them have masters in one namespace and zone.
+    fn is_beside(&self, other: &Self) -> bool {
+        ptr::eq(self.net(), other.net()) && self.master().zone().id == other.master().zone().id
+    }
+
+    /// Returns whether two of them wait for the same. Source: expect_matches().
+    fn equals(&self, other: &Self) -> bool {
+        self.tuple() == other.tuple() && self.mask() == other.mask() && self.is_beside(other)
+    }
+
+    /// Returns whether both wait for some packet. Source: expect_clash().
+    fn clashes(&self, other: &Self) -> bool {
+        let both = self.mask().and(&other.mask());
+        both.matches(&self.tuple(), &other.tuple()) && self.is_beside(other)
+    }
+}
+
+/// What happened to an expectation, `enum ip_conntrack_expect_events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+enum Event {
+    /// It was entered.
+    New = 0,
+    /// It was removed.
+    Destroy = 1,
+}
+
+#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+impl Expect {
+    /// Tells ctnetlink of an event, if somebody wants to hear of it. The lock is held, or nobody
+    /// else has it.
+    ///
+    /// Source: net/netfilter/nf_conntrack_ecache.c, nf_ct_expect_event_report().
+    fn report_event(&self, event: Event, requester: Requester, _held: Held<'_>) {
+        let bit = 1u32 << event as u32;
+        // SAFETY: The field is valid, and does not change in the table.
+        if u32::from(unsafe { (*self.raw()).event_mask }) & bit == 0 {
+            return;
+        }
+        let guard = rcu::read_lock();
+        let listener = self.net().listener(ReadSide::of(&guard));
+        if let Some(function) = listener.and_then(|listener| listener.exp_event) {
+            let item = bindings::nf_exp_event {
+                exp: self.raw(),
+                portid: requester.portid,
+                report: requester.report,
+            };
+            // SAFETY: RCU is held, so the listener is there, and the expectation is the caller's.
+            // What nobody has room for is lost.
+            let _ = unsafe { function(bit, &raw const item) };
+        }
+        drop(guard);
+    }
+}
+
+#[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
+impl Expect {
+    /// Nobody can be told of events.
+    fn report_event(&self, _event: Event, _requester: Requester, _held: Held<'_>) {}
+}

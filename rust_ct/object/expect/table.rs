@@ -1,0 +1,532 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table of expectations, and the lists of all masters: who enters what, who finds it, and who
+//! removes it. See [`super`] for the lock.
+
+use super::{
+    locked,
+    Event,
+    Expect,
+    Held,
+    Wanted,
+    DEAD,
+    INACTIVE,
+    PERMANENT, //
+};
+use crate::{
+    bindings,
+    object::{
+        conn::{
+            event::Requester,
+            help::Help,
+            Conn, //
+        },
+        netns::{
+            EXPECT_MAX,
+            NETNS, //
+        },
+        stat::Stat, //
+    },
+    pure::{
+        state::Status,
+        tuple::Tuple,
+        zone::Zone, //
+    },
+    sys::{
+        hlist::{
+            Head,
+            Node, //
+        },
+        net::Net,
+        rcu::ReadSide,
+        siphash,
+        time::{
+            self,
+            Throttle, //
+        },
+    },
+};
+use core::{
+    ops::ControlFlow,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        rcu, //
+    },
+};
+
+/// Anybody's expectation for the same tuple is in the way, not the master's own alone
+/// (`NF_CT_EXP_F_SKIP_MASTER`).
+const SKIP_MASTER: u32 = 0x1;
+
+/// How many expectations of a class a master has at most where no helper says less
+/// (`NF_CT_EXPECT_MAX_CNT`).
+const MOST: u32 = 255;
+
+/// The key of the table, drawn when it is made.
+static KEY: siphash::Key = siphash::Key::new();
+
+/// The line about a full table.
+static WARNING: Throttle = Throttle::new();
+
+/// The lists of the table; null while there is none.
+static HEADS: Atomic<*mut Heads> = Atomic::new(ptr::null_mut());
+
+/// The lists of the table.
+struct Heads(KVVec<Head>);
+
+/// The table of expectations is there while this lives. All of them must be out of it before it is
+/// dropped.
+pub(crate) struct SetUp(());
+
+/// The number of lists for a machine with so many, a page full of them or more.
+const STEP: usize = 512;
+
+/// Makes the table, with room for so many lists or a few more. Process context.
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn set_up(size: u32) -> Result<SetUp> {
+    let size = (size as usize).max(1).next_multiple_of(STEP);
+    let mut heads = KVVec::with_capacity(size, GFP_KERNEL)?;
+    for _ in 0..size {
+        heads.push(Head::new(), GFP_KERNEL)?;
+    }
+    KEY.draw();
+    let heads = KBox::new(Heads(heads), GFP_KERNEL)?;
+    // SAFETY: Both are variables of ours that other modules read while they are on top of us, which
+    // none is yet.
+    unsafe {
+        (&raw mut bindings::nf_ct_expect_hash).write_volatile(heads.0.as_ptr().cast_mut().cast());
+        // CAST: At most some thousands.
+        (&raw mut bindings::nf_ct_expect_hsize).write_volatile(size as u32);
+    }
+    HEADS.store(KBox::into_raw(heads), Relaxed);
+    Ok(SetUp(()))
+}
+
+impl Drop for SetUp {
+    fn drop(&mut self) {
+        let heads = HEADS.xchg(ptr::null_mut(), Relaxed);
+        rcu::synchronize_rcu();
+        if !heads.is_null() {
+            // SAFETY: The pointer is from `KBox::into_raw`, and a grace period has passed since it
+            // was there to be found.
+            drop(unsafe { KBox::from_raw(heads) });
+        }
+    }
+}
+
+/// The list that an expectation for a tuple is in.
+fn list(net: &Net, tuple: &Tuple) -> Option<&'static Head> {
+    let heads = HEADS.load(Relaxed);
+    // SAFETY: The table is there as long as namespaces are tracked, and who gets here was asked by
+    // one of their packets, or by a module on top of us.
+    let heads = unsafe { heads.as_ref()? };
+    let [a, b] = tuple.dst().words64();
+    let [m, n] = tuple.dst_id();
+    let [p, q] = tuple.l3num().to_ne_bytes();
+    let rest = u64::from_ne_bytes([m, n, p, q, tuple.proto(), 0, 0, 0]);
+    let hash = KEY.hash4(a, b, rest, net.hash_mix().into());
+    // CAST: The upper half of the product is below the number of lists.
+    let index = ((u128::from(hash) * heads.0.len() as u128) >> 64) as usize;
+    heads.0.get(index)
+}
+
+/// Removes an expectation from the table, unless it was.
+pub(crate) fn unlink(exp: &Expect, held: Held<'_>) {
+    unlink_for(exp, Requester::NOBODY, held);
+}
+
+/// As [`unlink`], because somebody has asked for it.
+///
+/// Source: nf_ct_unlink_expect_report().
+pub(crate) fn unlink_for(exp: &Expect, requester: Requester, held: Held<'_>) {
+    if !exp.is_entered() {
+        return;
+    }
+    // SAFETY: The expectation is in both lists, whose lock is held.
+    unsafe {
+        Node::remove(exp.hash_node());
+        Node::remove(exp.master_node());
+    }
+    if let Some(help) = exp.master().help() {
+        help.uncount(exp.class(), held);
+    }
+    if let Some(netns) = NETNS.get(exp.net()) {
+        netns.expects.fetch_sub(1, Relaxed);
+        netns.stats.count(Stat::ExpectDelete);
+    }
+    exp.report_event(Event::Destroy, requester, held);
+    // SAFETY: The table's reference, which was taken when the expectation was entered.
+    drop(unsafe { ARef::from_raw(NonNull::from(exp)) });
+}
+
+/// Calls `f` for each expectation in the list of a packet's tuple, until it breaks.
+fn walk<'a, R>(
+    net: &Net,
+    tuple: &Tuple,
+    _held: Held<'a>,
+    mut f: impl FnMut(&'a Expect) -> ControlFlow<R>,
+) -> Option<R> {
+    // SAFETY: The lock is held.
+    unsafe { list(net, tuple)?.walk(|node| f(Expect::of_hash_node(node))) }
+}
+
+/// Calls `f` for each expectation of a master, the youngest first.
+fn walk_master<'a>(help: &Help, _held: Held<'a>, mut f: impl FnMut(&'a Expect)) {
+    // SAFETY: The lock is held.
+    unsafe {
+        help.expectations().walk::<()>(|node| {
+            f(Expect::of_master_node(node));
+            ControlFlow::Continue(())
+        })
+    };
+}
+
+/// Finds the expectation for a packet with a tuple. Any context.
+///
+/// Source: __nf_ct_expect_find().
+pub(crate) fn find<'a>(
+    net: &Net,
+    zone: &Zone,
+    tuple: &Tuple,
+    rcu: ReadSide<'a>,
+) -> Option<&'a Expect> {
+    let _ = rcu;
+    if NETNS.get(net)?.expects.load(Relaxed) == 0 {
+        return None;
+    }
+    // SAFETY: RCU is held for `'a`, and expectations are freed a grace period after their removal.
+    unsafe {
+        list(net, tuple)?.walk(|node| {
+            let exp: &'a Expect = Expect::of_hash_node(node);
+            if !exp.is_expired() && exp.waits_for(tuple, zone, net) {
+                ControlFlow::Break(exp)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    }
+}
+
+/// Finds the expectation that a new connection's first packet fulfils, with a reference to its
+/// master; it is removed, unless it is permanent or `keep` says so. Any context.
+///
+/// Source: nf_ct_find_expectation().
+pub(crate) fn find_expectation(
+    net: &Net,
+    zone: &Zone,
+    tuple: &Tuple,
+    keep: bool,
+) -> Option<(ARef<Expect>, ARef<Conn>)> {
+    locked(|held| {
+        let exp = walk(net, tuple, held, |exp| {
+            if exp.is_expired() {
+                unlink(exp, held);
+            } else if exp.flags() & INACTIVE == 0 && exp.waits_for(tuple, zone, net) {
+                return ControlFlow::Break(exp);
+            }
+            ControlFlow::Continue(())
+        })?;
+        let status = exp.master().status();
+        // Nobody has heard the announcement yet, or its sender is on its way out.
+        if !status.contains(Status::CONFIRMED) || status.contains(Status::DYING) {
+            return None;
+        }
+        let master = exp.master().try_get()?;
+        let found = ARef::from(exp);
+        if exp.flags() & PERMANENT == 0 && !keep {
+            unlink(exp, held);
+        }
+        Some((found, master))
+    })
+}
+
+/// Enters an expectation into the table, whose master the caller has. Any context.
+///
+/// Source: nf_ct_expect_related_report().
+///
+/// # Errors
+///
+/// `ESHUTDOWN` if the master has no helper, `EALREADY` or `EBUSY` if the packet is expected
+/// already, `EMFILE` if there is no room, `EINVAL` if the class is none.
+pub(crate) fn insert(exp: &Expect, flags: u32, requester: Requester) -> Result {
+    locked(|held| {
+        let help = exp.master().help().ok_or(ESHUTDOWN)?;
+        make_place(exp, help, flags, held)?;
+        help.count(exp.class(), held);
+        enter(exp, help, held);
+        exp.report_event(Event::New, requester, held);
+        Ok(())
+    })
+}
+
+/// Expects a connection that a master has announced. Any context. `None` if there is no room or no
+/// memory for it.
+pub(crate) fn expect_related(master: &Conn, wanted: &Wanted<'_>, rcu: ReadSide<'_>) -> Option<()> {
+    let exp = Expect::new(master)?;
+    exp.describe(wanted, rcu);
+    insert(&exp, 0, Requester::NOBODY).ok()
+}
+
+/// Enters two expectations of one master into the table, or none. Any context.
+///
+/// Source: nf_ct_expect_related_pair().
+///
+/// # Errors
+///
+/// As [`insert`].
+pub(crate) fn insert_pair(pair: [&Expect; 2], flags: u32) -> Result {
+    let [first, second] = pair;
+    locked(|held| {
+        let help = first.master().help().ok_or(EINVAL)?;
+        if !ptr::eq(first.master(), second.master()) {
+            return Err(EINVAL);
+        }
+        make_place(first, help, flags, held)?;
+        help.count(first.class(), held);
+        make_place(second, help, flags, held).inspect_err(|_| help.uncount(first.class(), held))?;
+        help.count(second.class(), held);
+        enter(first, help, held);
+        enter(second, help, held);
+        first.report_event(Event::New, Requester::NOBODY, held);
+        second.report_event(Event::New, Requester::NOBODY, held);
+        Ok(())
+    })
+}
+
+/// Looks whether there is a place for an expectation, and clears it of what it replaces.
+///
+/// Source: __nf_ct_expect_check().
+fn make_place(exp: &Expect, help: &Help, flags: u32, held: Held<'_>) -> Result {
+    let guard = rcu::read_lock();
+    let rcu = ReadSide::of(&guard);
+    let policy = match help.helper(rcu) {
+        Some(helper) => helper.policy(exp.class()).ok_or(EINVAL)?.max_expected,
+        None => MOST,
+    };
+    if exp.flags() & DEAD != 0 || exp.is_entered() {
+        return Err(EINVAL);
+    }
+
+    let tuple = exp.tuple();
+    let obstacle = walk(exp.net(), &tuple, held, |other| {
+        let own = ptr::eq(exp.master(), other.master());
+        if other.is_expired() {
+            unlink(other, held);
+        } else if (own || flags & SKIP_MASTER != 0) && other.equals(exp) {
+            if !own || other.class() != exp.class() {
+                return ControlFlow::Break(Err(EALREADY));
+            }
+            unlink(other, held);
+            return ControlFlow::Break(Ok(()));
+        } else if other.clashes(exp) {
+            return ControlFlow::Break(Err(EBUSY));
+        }
+        ControlFlow::Continue(())
+    });
+    obstacle.unwrap_or(Ok(()))?;
+
+    if u32::from(help.counted(exp.class(), held)) >= policy {
+        evict(help, exp.class(), policy, held);
+    }
+    let netns = NETNS.get(exp.net()).ok_or(ENOENT)?;
+    if netns.expects.load(Relaxed) >= EXPECT_MAX.load(Relaxed) {
+        warn_full();
+        return Err(EMFILE);
+    }
+    Ok(())
+}
+
+/// Makes room among what a master expects of a class: by what has expired, else by the oldest.
+///
+/// Source: evict_oldest_expect().
+fn evict(help: &Help, class: usize, max: u32, held: Held<'_>) {
+    let mut oldest = None;
+    walk_master(help, held, |exp| {
+        if exp.is_expired() {
+            unlink(exp, held);
+        } else if exp.class() == class {
+            oldest = Some(exp);
+        }
+    });
+    if u32::from(help.counted(class, held)) >= max {
+        if let Some(exp) = oldest {
+            unlink(exp, held);
+        }
+    }
+}
+
+/// Source: nf_ct_expect_insert().
+fn enter(exp: &Expect, help: &Help, _held: Held<'_>) {
+    let guard = rcu::read_lock();
+    let policy = help
+        .helper(ReadSide::of(&guard))
+        .and_then(|helper| helper.policy(exp.class()));
+    let Some(list) = list(exp.net(), &exp.tuple()) else {
+        return;
+    };
+    if let Some(policy) = policy {
+        let jiffies = policy.timeout.wrapping_mul(time::HZ);
+        let timeout = exp.timeout().wrapping_add(jiffies);
+        // SAFETY: The expectation is not in the table yet.
+        unsafe { (&raw mut (*exp.raw()).timeout).write_volatile(timeout) };
+    }
+    // The table's reference, given back in `unlink`.
+    let _ = ARef::into_raw(ARef::from(exp));
+    // SAFETY: The lock is held, and the expectation in no list. It is freed a grace period after
+    // its last reference.
+    unsafe {
+        help.expectations().add(exp.master_node());
+        list.add(exp.hash_node());
+    }
+    if let Some(netns) = NETNS.get(exp.net()) {
+        netns.expects.fetch_add(1, Relaxed);
+        netns.stats.count(Stat::ExpectCreate);
+    }
+}
+
+fn warn_full() {
+    if WARNING.is_due() {
+        pr_warn!(
+            "expectation table full ({}); see net.netfilter.nf_conntrack_expect_max\n",
+            EXPECT_MAX.load(Relaxed)
+        );
+    }
+}
+
+/// Removes all that a connection expects. Any context, without the lock.
+///
+/// Source: nf_ct_remove_expectations().
+pub(crate) fn remove_all(conn: &Conn) {
+    // The lock is taken though nothing may be expected: who is just removing the last of it is not
+    // done with the connection yet, and has no reference.
+    if let Some(help) = conn.help() {
+        remove_of(help, |_| true);
+    }
+}
+
+/// Removes what a connection expects that has expired. Any context, without the lock.
+///
+/// Source: nf_ct_expectation_gc().
+pub(crate) fn remove_expired(conn: &Conn) {
+    // What comes meanwhile has not expired, and the caller keeps the connection.
+    if let Some(help) = conn.help().filter(|help| !help.expectations().is_empty()) {
+        remove_of(help, Expect::is_expired);
+    }
+}
+
+fn remove_of(help: &Help, goes: impl Fn(&Expect) -> bool) {
+    locked(|held| {
+        walk_master(help, held, |exp| {
+            if goes(exp) {
+                unlink(exp, held);
+            }
+        });
+    });
+}
+
+/// Removes the expectations that `goes` is true of, of a namespace or of all. Any context, without
+/// the lock.
+pub(crate) fn remove_if(net: Option<&Net>, goes: impl FnMut(&Expect) -> bool) {
+    remove_if_for(net, Requester::NOBODY, goes);
+}
+
+/// As [`remove_if`], because somebody has asked for it.
+///
+/// Source: nf_ct_expect_iterate_net() and nf_ct_expect_iterate_destroy().
+pub(crate) fn remove_if_for(
+    net: Option<&Net>,
+    requester: Requester,
+    mut goes: impl FnMut(&Expect) -> bool,
+) {
+    // SAFETY: The table is there as long as modules are on top of us.
+    let Some(heads) = (unsafe { HEADS.load(Relaxed).as_ref() }) else {
+        return;
+    };
+    locked(|held| {
+        for head in heads.0.iter() {
+            // SAFETY: The lock is held.
+            unsafe {
+                head.walk::<()>(|node| {
+                    let exp = Expect::of_hash_node(node);
+                    if net.is_none_or(|net| ptr::eq(net, exp.net())) && goes(exp) {
+                        unlink_for(exp, requester, held);
+                    }
+                    ControlFlow::Continue(())
+                })
+            };
+        }
+    });
+}
+
+/// A place in the table, for those who list it.
+#[derive(Clone, Copy)]
+pub(crate) struct Cursor {
+    list: usize,
+    skip: usize,
+}
+
+impl Cursor {
+    /// Before everything.
+    pub(crate) const BEGIN: Self = Self { list: 0, skip: 0 };
+
+    /// Behind what is at this place.
+    pub(crate) fn next(self) -> Self {
+        Self {
+            skip: self.skip.saturating_add(1),
+            ..self
+        }
+    }
+}
+
+/// The expectation of a namespace at a place or behind it, and its place. What comes and goes
+/// meanwhile in the same list may be seen twice or not. Any context.
+pub(crate) fn seek(from: Cursor, net: &Net) -> Option<(ARef<Expect>, Cursor)> {
+    let guard = rcu::read_lock();
+    // SAFETY: The table is there as long as a namespace has files.
+    let heads = unsafe { HEADS.load(Relaxed).as_ref()? };
+    let mut at = from;
+    while let Some(head) = heads.0.get(at.list) {
+        let mut skip = at.skip;
+        // SAFETY: RCU is held.
+        let found = unsafe {
+            head.walk(|node| {
+                let exp = Expect::of_hash_node(node);
+                if exp.is_expired() || !ptr::eq(net, exp.net()) {
+                    return ControlFlow::Continue(());
+                }
+                match skip.checked_sub(1) {
+                    Some(left) => skip = left,
+                    None => {
+                        return exp
+                            .try_get()
+                            .map_or(ControlFlow::Continue(()), ControlFlow::Break)
+                    }
+                }
+                ControlFlow::Continue(())
+            })
+        };
+        if let Some(exp) = found {
+            return Some((exp, at));
+        }
+        at = Cursor {
+            list: at.list.saturating_add(1),
+            skip: 0,
+        };
+    }
+    drop(guard);
+    None
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Helpers of our own, as the kernel knows them: registered like those in C, by a safe function
+//! each.
+
+use crate::{
+    bindings,
+    object::{
+        conn::Conn,
+        helper::{
+            registry,
+            write_text,
+            Helper, //
+        },
+    },
+    pure::state::CtInfo,
+    sys::{
+        hook::Verdict,
+        rcu::ReadSide,
+        skb::Skb, //
+    },
+};
+use core::{
+    mem,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::{
+    ffi::{
+        c_int,
+        c_uint, //
+    },
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
+
+/// How many connections may be expected of one that has one of these helpers, and for how many
+/// seconds.
+///
+/// Source: net/netfilter/nf_conntrack_ftp.c, ftp_exp_policy; nf_conntrack_tftp.c, tftp_exp_policy.
+const MAX_EXPECTED: u32 = 1;
+const TIMEOUT: u32 = 5 * 60;
+
+/// What a helper of ours does.
+pub(crate) trait Builtin {
+    /// The name, as rules know it.
+    const NAME: &'static [u8];
+    /// The transport protocol.
+    const PROTO: u8;
+
+    /// Reads a packet of a connection whose transport header is at `offset`. A hook runs.
+    fn help(skb: &Skb, offset: u32, conn: &Conn, info: CtInfo, rcu: ReadSide<'_>) -> Verdict;
+}
+
+/// Where a helper of ours is while it is registered.
+///
+/// # Invariants
+///
+/// It holds null, or a helper that is registered, by us.
+pub(crate) struct Place(Atomic<*mut bindings::nf_conntrack_helper>);
+
+/// Our FTP helper. The end of a connection that has it frees what it remembers.
+pub(crate) static FTP: Place = Place::new();
+/// Our TFTP helper.
+pub(crate) static TFTP: Place = Place::new();
+
+impl Place {
+    const fn new() -> Self {
+        Self(Atomic::new(ptr::null_mut()))
+    }
+
+    /// Returns whether this is the helper.
+    pub(crate) fn is(&self, helper: &Helper) -> bool {
+        ptr::eq(self.0.load(Relaxed), helper.raw())
+    }
+
+    /// The helper, if it is registered.
+    #[inline]
+    pub(crate) fn helper<'a>(&self, _rcu: ReadSide<'a>) -> Option<&'a Helper> {
+        // SAFETY: By the type invariant; it is freed a grace period after it was unregistered.
+        unsafe { self.0.load(Relaxed).cast::<Helper>().as_ref() }
+    }
+
+    /// Registers the helper, unless it is. Process context, sleeps.
+    ///
+    /// # Errors
+    ///
+    /// `EBUSY` if there is another one of its name, `ENOMEM`.
+    pub(crate) fn register<B: Builtin>(&self, module: &'static ThisModule) -> Result {
+        // SAFETY: All fields are integers, pointers that may be null, and options of functions.
+        let mut new: bindings::nf_conntrack_helper = unsafe { mem::zeroed() };
+        write_text(&mut new.name, B::NAME.iter().copied());
+        new.l4proto = B::PROTO;
+        new.help = Some(help::<B>);
+        new.me = module.as_ptr();
+        if let Some(policy) = new.expect_policy.first_mut() {
+            policy.max_expected = MAX_EXPECTED;
+            policy.timeout = TIMEOUT;
+        }
+        // SAFETY: The function is there as long as the module, which unregisters the helper.
+        let helper = unsafe { registry::register_copy(&new) }?;
+        // INVARIANT: It was just registered. No other one of its name is, so there was null.
+        self.0.store(helper.as_ptr(), Relaxed);
+        Ok(())
+    }
+
+    /// Unregisters the helper, if it is registered. Process context, sleeps.
+    pub(crate) fn unregister(&self) {
+        let helper = self.0.xchg(ptr::null_mut(), Relaxed);
+        if let Some(helper) = NonNull::new(helper) {
+            // SAFETY: By the type invariant, it is registered, by us.
+            unsafe { registry::unregister(helper) };
+        }
+    }
+}
+
+/// Calls a helper of ours.
+///
+/// # Safety
+///
+/// Called as the function of a helper, by [`Helper::help`] or by another module, with a packet that
+/// is lent, the connection that it has, and RCU held.
+unsafe extern "C" fn help<B: Builtin>(
+    skb: *mut bindings::sk_buff,
+    protoff: c_uint,
+    ct: *mut bindings::nf_conn,
+    info: bindings::ip_conntrack_info,
+) -> c_int {
+    // CAST: There are eight.
+    let Some(info) = CtInfo::from_bits(info as u8) else {
+        return Verdict::ACCEPT.raw() as c_int;
+    };
+    // SAFETY: The caller vouches for packet and connection, and for RCU.
+    let (skb, conn, rcu) = unsafe { (Skb::from_raw(skb), &*ct.cast(), ReadSide::assume()) };
+    // CAST: Verdicts are bits.
+    B::help(skb, protoff, conn, info, rcu).raw() as c_int
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The registry of helpers: who may be found by name, and who goes.
+//!
+//! Source: net/netfilter/nf_conntrack_helper.c.
+
+use crate::{
+    bindings,
+    object::{
+        expect,
+        helper::{
+            text,
+            Helper,
+            CLASSES, //
+        },
+    },
+    sys::{
+        hlist::{
+            Head,
+            Node, //
+        },
+        memory,
+        module,
+        rcu::ReadSide, //
+    },
+};
+use core::{
+    ops::ControlFlow,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Full, //
+        },
+        rcu, //
+    },
+};
+
+/// How many lists the registry has.
+const LISTS: usize = 64;
+
+/// The registry.
+static HEADS: [Head; LISTS] = [const { Head::new() }; LISTS];
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialised in `set_up`, before first use.
+    unsafe(uninit) static REGISTRY: Mutex<()> = ();
+}
+
+/// Raised when the registry is ready.
+static READY: Atomic<bool> = Atomic::new(false);
+
+/// Makes the registry ready, before anybody registers. Process context.
+pub(crate) fn set_up() {
+    if READY.xchg(true, Full) {
+        return;
+    }
+    // SAFETY: This is the first call, and the variables are ours: other modules read them while
+    // they are on top of us, which none is yet.
+    unsafe {
+        REGISTRY.init();
+        (&raw mut bindings::nf_ct_helper_hash).write_volatile(HEADS.as_ptr().cast_mut().cast());
+        // CAST: A few.
+        (&raw mut bindings::nf_ct_helper_hsize).write_volatile(LISTS as u32);
+    }
+}
+
+/// The list that a helper of a name is in. Names are given by modules, not by packets.
+fn list(name: &[u8], proto: u8) -> &'static Head {
+    let sum = name.iter().fold(usize::from(proto), |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add((*byte).into())
+    });
+    // The remainder is below the number of lists.
+    HEADS.get(sum % LISTS).unwrap_or(&HEADS[0])
+}
+
+/// Finds a helper by its name. Any context.
+///
+/// Source: __nf_conntrack_helper_find().
+pub(crate) fn find<'a>(
+    name: &[u8],
+    l3num: u16,
+    proto: u8,
+    _rcu: ReadSide<'a>,
+) -> Option<&'a Helper> {
+    // SAFETY: RCU is held for `'a`, and helpers are freed a grace period after their removal.
+    unsafe {
+        list(name, proto).walk(|node| {
+            let helper: &'a Helper = Helper::of_node(node);
+            if helper.is_for(name, l3num, proto) {
+                ControlFlow::Break(helper)
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    }
+}
+
+/// Finds a helper by its name for a rule, which keeps its module from being unloaded; loads the
+/// module where that is needed. Process context, sleeps. Given back by [`put`].
+///
+/// Source: nf_conntrack_helper_try_module_get().
+pub(crate) fn get(name: &CStr, l3num: u16, proto: u8) -> Option<ARef<Helper>> {
+    let known = || {
+        let guard = rcu::read_lock();
+        find(name.to_bytes(), l3num, proto, ReadSide::of(&guard)).is_some()
+    };
+    if !known() && !module::request(c"nfct-helper-", name) {
+        return None;
+    }
+    let guard = rcu::read_lock();
+    let helper = find(name.to_bytes(), l3num, proto, ReadSide::of(&guard))?;
+    // SAFETY: By the type invariant, the module does not change. It is there while its helper is
+    // registered, and for a grace period longer.
+    let module = unsafe { (*helper.raw()).me };
+    // SAFETY: See above.
+    if !unsafe { module::get(module) } {
+        return None;
+    }
+    let found = helper.try_get();
+    if found.is_none() {
+        // SAFETY: The module was just kept.
+        unsafe { module::put(module) };
+    }
+    found
+}
+
+/// Gives back one [`get`].
+///
+/// # Safety
+///
+/// The helper must be from [`get`].
+pub(crate) unsafe fn put(helper: ARef<Helper>) {
+    // SAFETY: By the type invariant, the module does not change; `get` has kept it.
+    unsafe { module::put((*helper.raw()).me) };
+}
+
+/// Registers a helper, which the registry has the first reference to. Process context, sleeps.
+///
+/// Source: __nf_conntrack_helper_register().
+///
+/// # Safety
+///
+/// `helper` must be at a helper that nobody else uses, whose functions are there until it is
+/// unregistered, and whose memory is from kmalloc() and the registry's from now on. If it fails it
+/// remains the caller's.
+///
+/// # Errors
+///
+/// `EINVAL` if its numbers are out of range, `EBUSY` if there is one of its name.
+pub(crate) unsafe fn register(helper: NonNull<bindings::nf_conntrack_helper>) -> Result {
+    // SAFETY: The caller vouches for the helper.
+    let new = unsafe { &mut *helper.as_ptr() };
+    if new.expect_class_max as usize >= CLASSES || text(&new.name).len() >= new.name.len() {
+        return Err(EINVAL);
+    }
+    for policy in new
+        .expect_policy
+        .iter_mut()
+        .take(new.expect_class_max as usize + 1)
+    {
+        if policy.max_expected == 0 {
+            policy.max_expected = bindings::NF_CT_EXPECT_MAX_CNT;
+        }
+        if policy.max_expected > bindings::NF_CT_EXPECT_MAX_CNT {
+            return Err(EINVAL);
+        }
+    }
+    let list = list(text(&new.name), new.l4proto);
+
+    let registry = REGISTRY.lock();
+    let (name, family, proto) = (text(&new.name), new.nfproto, new.l4proto);
+    // SAFETY: The lock is held.
+    let taken = unsafe {
+        list.walk(|node| {
+            if Helper::of_node(node).is_for(name, family.into(), proto) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        })
+    };
+    if taken.is_some() {
+        return Err(EBUSY);
+    }
+    // SAFETY: The helper is the caller's alone, and in no list.
+    unsafe {
+        bindings::rct_refcount_set(&raw mut (*helper.as_ptr()).ct_refcnt, 1);
+        list.add(NonNull::new_unchecked(
+            (&raw mut (*helper.as_ptr()).hnode).cast(),
+        ));
+    }
+    drop(registry);
+    Ok(())
+}
+
+/// Registers a copy of a helper, and gives it. Process context, sleeps.
+///
+/// Source: nf_conntrack_helper_register().
+///
+/// # Safety
+///
+/// The functions of the helper must be there until it is unregistered.
+///
+/// # Errors
+///
+/// As [`register`], and `ENOMEM`.
+pub(crate) unsafe fn register_copy(
+    helper: &bindings::nf_conntrack_helper,
+) -> Result<NonNull<bindings::nf_conntrack_helper>> {
+    let size = size_of::<bindings::nf_conntrack_helper>();
+    let copy = memory::zeroed(size, memory::KERNEL).ok_or(ENOMEM)?;
+    let copy = copy.cast::<bindings::nf_conntrack_helper>();
+    // SAFETY: Both are helpers, and the copy is ours.
+    unsafe { ptr::copy_nonoverlapping(helper, copy.as_ptr(), 1) };
+    // SAFETY: The memory is ours, and the caller vouches for the functions.
+    match unsafe { register(copy) } {
+        Ok(()) => Ok(copy),
+        Err(e) => {
+            // SAFETY: The memory is ours again.
+            unsafe { memory::free(copy.cast()) };
+            Err(e)
+        }
+    }
+}
+
+/// Unregisters a helper: it reads nothing more, and what it expects is forgotten. Its connections
+/// keep it until they are over. Process context, sleeps.
+///
+/// Source: nf_conntrack_helper_unregister().
+///
+/// # Safety
+///
+/// The helper must be registered, and the caller the one who did that.
+pub(crate) unsafe fn unregister(helper: NonNull<bindings::nf_conntrack_helper>) {
+    let registry = REGISTRY.lock();
+    // SAFETY: The helper is in the registry, whose lock is held.
+    unsafe { Node::remove(helper.cast::<Helper>().as_ref().node()) };
+    drop(registry);
+    // SAFETY: The field is valid, and readers read it with one access.
+    unsafe { (&raw mut (*helper.as_ptr()).help).write_volatile(None) };
+    // Nobody is in its function, or finds it, any more.
+    rcu::synchronize_rcu();
+    // SAFETY: The registry's reference is ours.
+    release(unsafe { ARef::from_raw(helper.cast()) });
+}
+
+/// Gives back the first reference to a helper, after what it expects was forgotten. Any context.
+///
+/// Source: nf_conntrack_helper_release().
+pub(crate) fn release(helper: ARef<Helper>) {
+    let guard = rcu::read_lock();
+    let rcu = ReadSide::of(&guard);
+    let is_it = |other: Option<&Helper>| other.is_some_and(|other| ptr::eq(other, &*helper));
+    expect::remove_if(None, |exp| {
+        is_it(exp.helper(rcu)) || is_it(exp.assign_helper(rcu))
+    });
+    drop(guard);
+}

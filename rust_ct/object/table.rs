@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The table of confirmed connections: one for the machine, read under RCU.
+//!
+//! Each connection is in it twice, by the key of packets in each direction. A bucket is a list, and
+//! its number is the hash scaled to the number of buckets: buckets are in the order of hashes
+//! whatever the size of the table, which is what lets a [`Cursor`] go on through a table that is
+//! resized meanwhile.
+//!
+//! The table links and unlinks, and does no more: who ends a connection is
+//! [`crate::datapath::end`].
+//!
+//! # Locking
+//!
+//! Readers hold RCU and nothing else. A writer holds the lock of each bucket that it writes to;
+//! bucket `i` has the lock `i` modulo [`LOCKS`]. Resizing holds all of them. The mutex `walk` is
+//! for those who go through the whole table and sleep on the way.
+//!
+//! Lock order: `walk`, then the locks of [`Locks`] in its order, then nothing.
+
+mod buckets;
+mod insert;
+mod lookup;
+mod resize;
+mod walk;
+
+pub(crate) use buckets::{
+    MAX_SIZE,
+    STEP, //
+};
+pub(crate) use insert::{
+    Admission,
+    Place,
+    Refusal, //
+};
+pub(crate) use walk::{
+    Cursor,
+    Visit, //
+};
+
+use self::buckets::Buckets;
+use crate::{
+    bindings,
+    sys::{
+        lock::Locks,
+        rcu::ReadSide, //
+    },
+};
+use core::ptr;
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
+        barrier::{
+            smp_mb,
+            Read, //
+        },
+        rcu, //
+    },
+};
+
+/// How many locks the buckets share. They are `nf_conntrack_locks`, which ctnetlink takes too.
+pub(crate) const LOCKS: usize = bindings::CONNTRACK_LOCKS as usize;
+
+/// The table of the machine.
+pub(crate) static TABLE: Table = Table::new();
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialised in `Table::set_up`, before first use.
+    unsafe(uninit) static WALK: Mutex<()> = ();
+}
+
+/// A table of connections.
+///
+/// # Invariants
+///
+/// `buckets` is null before [`Table::set_up`] and after its result was dropped, and points at
+/// [`Buckets`] in between, which are freed a grace period after they were replaced.
+pub(crate) struct Table {
+    buckets: Atomic<*mut Buckets>,
+    locks: Locks<LOCKS>,
+    /// Raised by [`Table::set_up`].
+    used: Atomic<bool>,
+    /// Raised while connections are moved, when a reader may miss one.
+    moving: Atomic<bool>,
+}
+
+impl Table {
+    const fn new() -> Self {
+        Self {
+            buckets: Atomic::new(ptr::null_mut()),
+            locks: Locks::new(&raw mut bindings::nf_conntrack_locks),
+            used: Atomic::new(false),
+            moving: Atomic::new(false),
+        }
+    }
+
+    /// Makes the table, with `size` buckets or a few more. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if the size is out of range, `ENOMEM`, and `EBUSY` if that was done before.
+    pub(crate) fn set_up(&'static self, size: u32) -> Result<SetUp> {
+        let buckets = Buckets::new(size)?;
+        if self.used.xchg(true, Full) {
+            return Err(EBUSY);
+        }
+        // SAFETY: This is the one call that raised `used`, and nobody takes a lock before there are
+        // buckets.
+        unsafe {
+            self.locks
+                .init(c"rust_ct_bucket", kernel::static_lock_class!());
+            WALK.init();
+        }
+        buckets.show();
+        self.buckets.store(KBox::into_raw(buckets), Release);
+        Ok(SetUp { table: self })
+    }
+
+    /// Waits until nobody else goes through the whole table; `None` while there is no table.
+    fn walk(&self) -> Option<kernel::sync::lock::GlobalGuard<WALK>> {
+        // The mutex is initialised before the buckets are there.
+        (!self.buckets.load(Acquire).is_null()).then(|| WALK.lock())
+    }
+
+    /// The buckets.
+    ///
+    /// # Safety
+    ///
+    /// The result must not be used longer than RCU is held, or one of the locks.
+    #[inline]
+    unsafe fn buckets<'a>(&self) -> Option<&'a Buckets> {
+        // SAFETY: The field is a pointer. What it points at is read through it, in address
+        // dependency.
+        let buckets = unsafe { self.buckets.as_ptr().read_volatile() };
+        // SAFETY: By the type invariant, they live until a grace period after they were replaced;
+        // who replaces them holds all locks.
+        unsafe { buckets.as_ref() }
+    }
+
+    /// The buckets, as long as RCU is held.
+    #[inline]
+    fn buckets_of<'a>(&self, _rcu: ReadSide<'a>) -> Option<&'a Buckets> {
+        // SAFETY: RCU is held for `'a`.
+        unsafe { self.buckets() }
+    }
+
+    /// The number of buckets.
+    pub(crate) fn size(&self) -> u32 {
+        let guard = rcu::read_lock();
+        let buckets = self.buckets_of(ReadSide::of(&guard));
+        buckets.map_or(0, Buckets::size)
+    }
+
+    /// Returns whether connections are being moved, or were, out of these buckets, so that whoever
+    /// has just looked through one of them may have missed something.
+    fn is_stale(&self, buckets: &Buckets) -> bool {
+        // Pairs with the barrier in `resize`: who saw that a connection was gone sees why.
+        smp_mb(Read);
+        // In this order: the flag is lowered after the buckets were replaced, so who sees it low
+        // again sees that they were.
+        if self.moving.load(Acquire) {
+            return true;
+        }
+        // SAFETY: The field is a pointer, which is compared only.
+        !ptr::eq(buckets, unsafe { self.buckets.as_ptr().read_volatile() })
+    }
+
+    /// Takes one of the locks of the buckets, after whoever holds them all. Softirqs are off.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_lock().
+    ///
+    /// # Safety
+    ///
+    /// `lock` must be one of them, and the caller gives it back.
+    pub(crate) unsafe fn take_lock(&self, lock: *mut bindings::spinlock_t) {
+        // SAFETY: By the contract.
+        unsafe { self.locks.take(lock) };
+    }
+}
+
+/// The table is there while this lives. All connections must be out of it before it is dropped.
+pub(crate) struct SetUp {
+    table: &'static Table,
+}
+
+impl Drop for SetUp {
+    fn drop(&mut self) {
+        let buckets = self.table.buckets.xchg(ptr::null_mut(), Relaxed);
+        rcu::synchronize_rcu();
+        // SAFETY: The pointer is from `KBox::into_raw`, and a grace period has passed since it was
+        // there to be found.
+        drop(unsafe { KBox::from_raw(buckets) });
+    }
+}

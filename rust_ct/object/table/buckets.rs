@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The buckets of a table of one size.
+
+use crate::{
+    bindings,
+    object::conn::Candidate,
+    sys::nulls::{
+        Head,
+        Link,
+        Node, //
+    },
+};
+use core::ops::ControlFlow;
+use kernel::prelude::*;
+
+/// Buckets come in multiples of this number, a page full of them and a power of two.
+pub(crate) const STEP: u32 = 512;
+
+/// The largest number of buckets: as many lists as an `int` counts bytes of, as in
+/// nf_ct_alloc_hashtable().
+pub(crate) const MAX_SIZE: u32 = (i32::MAX as u32 / size_of::<Head>() as u32) / STEP * STEP;
+
+/// The buckets of a table of one size.
+pub(super) struct Buckets {
+    heads: KVVec<Head>,
+    size: u32,
+}
+
+impl Buckets {
+    /// Empty buckets, `size` of them, rounded up.
+    pub(super) fn new(size: u32) -> Result<KBox<Self>> {
+        if !(1..=MAX_SIZE).contains(&size) {
+            return Err(EINVAL);
+        }
+        // `MAX_SIZE` is a multiple itself.
+        let size = size.wrapping_add(STEP - 1) & !(STEP - 1);
+        let mut heads = KVVec::with_capacity(size as usize, GFP_KERNEL | __GFP_NOWARN)?;
+        for i in 0..size as usize {
+            heads.push(Head::new(i), GFP_KERNEL)?;
+        }
+        Ok(KBox::new(Self { heads, size }, GFP_KERNEL)?)
+    }
+
+    /// How many there are.
+    pub(super) fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// Makes them those that other modules see. All locks are held, or nobody is there yet.
+    pub(super) fn show(&self) {
+        // SAFETY: The variables are ours. Other modules read them with the lock of a bucket held,
+        // or the number alone.
+        unsafe {
+            (&raw mut bindings::nf_conntrack_hash)
+                .write_volatile(self.heads.as_ptr().cast_mut().cast());
+            (&raw mut bindings::nf_conntrack_htable_size).write_volatile(self.size);
+        }
+    }
+
+    /// The number of the bucket of a hash, as reciprocal_scale().
+    #[inline]
+    pub(super) fn index(&self, hash: u32) -> usize {
+        // CAST: The upper half is below `size`.
+        ((u64::from(hash) * u64::from(self.size)) >> 32) as usize
+    }
+
+    /// The smallest hash of a bucket; `None` if there is no such bucket.
+    pub(super) fn first_hash(&self, index: usize) -> Option<u32> {
+        let size = u64::from(self.size);
+        let first = ((index as u64) << 32)
+            .checked_add(size.wrapping_sub(1))?
+            .checked_div(size)?;
+        u32::try_from(first).ok()
+    }
+
+    #[inline]
+    pub(super) fn bucket(&self, index: usize) -> Option<Bucket<'_>> {
+        let head = self.heads.get(index)?;
+        Some(Bucket { head, index })
+    }
+
+    /// All of them.
+    pub(super) fn all(&self) -> impl Iterator<Item = Bucket<'_>> {
+        (0..self.heads.len()).filter_map(|i| self.bucket(i))
+    }
+}
+
+/// One list of the table.
+#[derive(Clone, Copy)]
+pub(super) struct Bucket<'a> {
+    pub(super) head: &'a Head,
+    index: usize,
+}
+
+impl<'a> Bucket<'a> {
+    /// Calls `f` for each connection until it breaks. `None` if a connection was moved to another
+    /// list while we were at it, so that some may have been missed.
+    ///
+    /// # Safety
+    ///
+    /// RCU or the lock of the bucket must be held for `'a`.
+    #[inline]
+    pub(super) unsafe fn walk<R>(
+        self,
+        mut f: impl FnMut(Candidate<'a>) -> ControlFlow<R>,
+    ) -> Option<ControlFlow<R>> {
+        let mut link = self.head.first();
+        loop {
+            match link {
+                Link::Node(node) => {
+                    // SAFETY: Everything in the list is a connection's link, and RCU or the lock
+                    // keeps the memory that of a connection.
+                    let candidate = unsafe { Candidate::new(node) };
+                    if let ControlFlow::Break(found) = f(candidate) {
+                        return Some(ControlFlow::Break(found));
+                    }
+                    // SAFETY: As above.
+                    link = unsafe { Node::next(node) };
+                }
+                Link::End(index) if index == self.index => return Some(ControlFlow::Continue(())),
+                Link::End(_) => return None,
+            }
+        }
+    }
+}

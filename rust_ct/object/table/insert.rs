@@ -1,0 +1,307 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How a connection gets into the table, and out of it.
+
+use super::{
+    buckets::Buckets,
+    Table,
+    LOCKS, //
+};
+use crate::{
+    bindings,
+    object::{
+        conn::{
+            Candidate,
+            Conn,
+            Dying,
+            Key,
+            UniqueConn, //
+        },
+        dying::Unlinked,
+        stat::Stat, //
+    },
+    pure::{
+        state::Status,
+        tuple::Direction, //
+    },
+    sys::{
+        lock::Guard,
+        nulls::Node, //
+    },
+};
+use core::{
+    ops::ControlFlow,
+    ptr, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::Relaxed,
+        rcu, //
+    },
+};
+
+/// A bucket refuses connections from somewhere between this length on ...
+const MIN_CHAIN: u32 = 50;
+/// ... and this many more: nobody knows where, so nobody can fill it up to just below.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, MIN_CHAINLEN and MAX_CHAINLEN.
+const CHAIN_SPREAD: u32 = 30;
+
+/// What came of the look for a place.
+pub(crate) enum Place<'a> {
+    /// Nobody is in the way.
+    Free,
+    /// Another connection has one of the tuples already.
+    Taken(Candidate<'a>),
+    /// One of the buckets is too crowded.
+    Crowded,
+}
+
+/// Why a connection is not admitted to the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It was confirmed already.
+    Confirmed,
+    /// It was ended before it was confirmed.
+    Dying,
+    /// There is no table.
+    NoTable,
+}
+
+/// A connection that may be inserted: the locks of both of its buckets are held.
+///
+/// # Invariants
+///
+/// The connection is not in the table, and nobody else can insert it: who wants to needs the lock
+/// of the bucket of its original hash.
+pub(crate) struct Admission<'a> {
+    conn: &'a Conn,
+    buckets: &'a Buckets,
+    original: usize,
+    reply: usize,
+    /// The hash of the replies' key.
+    reply_hash: u32,
+    _guard: Guard<'a, LOCKS>,
+}
+
+/// Two buckets whose locks are held, and their numbers.
+struct LockedPair<'a> {
+    buckets: &'a Buckets,
+    original: usize,
+    reply: usize,
+    guard: Guard<'a, LOCKS>,
+}
+
+impl Table {
+    /// Takes the locks of the buckets of two hashes.
+    #[inline]
+    fn lock_pair(&self, original: u32, reply: u32) -> Option<LockedPair<'_>> {
+        let rcu = rcu::read_lock();
+        loop {
+            // SAFETY: RCU is held, and after the loop the locks are.
+            let buckets = unsafe { self.buckets()? };
+            let (o, r) = (buckets.index(original), buckets.index(reply));
+            let guard = self.locks.lock_pair(o, r);
+            // Who replaces the buckets holds all locks: if they were not replaced before, they are
+            // not now.
+            if ptr::eq(buckets, self.buckets.load(Relaxed)) {
+                drop(rcu);
+                return Some(LockedPair {
+                    buckets,
+                    original: o,
+                    reply: r,
+                    guard,
+                });
+            }
+        }
+    }
+
+    /// Admits an unconfirmed connection: takes the locks of its buckets, that of its replies by
+    /// their hash. Any context, with none of the table's locks held.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not to be inserted.
+    #[inline]
+    pub(crate) fn admit<'a>(
+        &'a self,
+        conn: &'a Conn,
+        reply_hash: u32,
+    ) -> Result<Admission<'a>, Refusal> {
+        let pair = self
+            .lock_pair(conn.hash(Direction::Original), reply_hash)
+            .ok_or(Refusal::NoTable)?;
+        let status = conn.status();
+        if status.contains(Status::CONFIRMED) {
+            return Err(Refusal::Confirmed);
+        }
+        if status.contains(Status::DYING) {
+            return Err(Refusal::Dying);
+        }
+        // INVARIANT: It is not CONFIRMED, and its lock is held.
+        Ok(pair.admission(conn, reply_hash))
+    }
+
+    /// Inserts a connection that user space has made, and which has no reference yet: then it has
+    /// one, the caller's, beside the table's. Any context.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_hash_check_insert().
+    ///
+    /// # Errors
+    ///
+    /// `EEXIST` if there is one with one of its tuples, `ENOSPC` if its bucket is too crowded;
+    /// then it has no reference.
+    pub(crate) fn insert(&self, unique: UniqueConn) -> Result<ARef<Conn>, (UniqueConn, Error)> {
+        // SAFETY: The connection is `unique`'s, then that of its first reference, which both are
+        // given back to the caller.
+        let conn = unsafe { &*ptr::from_ref(unique.conn()) };
+        let reply_hash = conn.key(Direction::Reply).hash(Direction::Reply);
+        let Some(pair) = self.lock_pair(conn.hash(Direction::Original), reply_hash) else {
+            return Err((unique, ENOENT));
+        };
+        // INVARIANT: Nobody else has the connection.
+        let admission = pair.admission(conn, reply_hash);
+        let error = match admission.place() {
+            Place::Free => {
+                let published = unique.publish();
+                admission.insert();
+                count(conn, Stat::Insert);
+                return Ok(published);
+            }
+            Place::Taken(_) => EEXIST,
+            Place::Crowded => {
+                count(conn, Stat::ChainTooLong);
+                ENOSPC
+            }
+        };
+        drop(admission);
+        Err((unique, error))
+    }
+
+    /// Unlinks a connection that is dying; `None` if it was not in the table. Any context, with
+    /// none of the table's locks held.
+    pub(crate) fn unlink(&self, dying: Dying<'_>) -> Option<Unlinked> {
+        let conn = dying.conn();
+        let hash = |dir| conn.hash(dir);
+        let pair = self.lock_pair(hash(Direction::Original), hash(Direction::Reply))?;
+        // Whoever confirms it holds the lock too, and finds it dying.
+        if !conn.status().contains(Status::CONFIRMED) {
+            return None;
+        }
+        for dir in Direction::BOTH {
+            // SAFETY: A confirmed connection is in the table, and there is one `Dying` of each; its
+            // buckets' locks are held.
+            unsafe { Node::remove(conn.node(dir)) };
+        }
+        drop(pair);
+        // SAFETY: The table's reference, which was taken when the connection was inserted, and its
+        // links are in no list.
+        Some(unsafe { Unlinked::new(ARef::from_raw(ptr::NonNull::from(conn))) })
+    }
+}
+
+fn count(conn: &Conn, stat: Stat) {
+    if let Some(netns) = conn.netns() {
+        netns.stats.count(stat);
+    }
+}
+
+impl<'a> LockedPair<'a> {
+    #[inline]
+    fn admission(self, conn: &'a Conn, reply_hash: u32) -> Admission<'a> {
+        Admission {
+            conn,
+            buckets: self.buckets,
+            original: self.original,
+            reply: self.reply,
+            reply_hash,
+            _guard: self.guard,
+        }
+    }
+}
+
+impl Admission<'_> {
+    /// Looks whether there is room for the connection, and nobody with one of its tuples.
+    pub(crate) fn place(&self) -> Place<'_> {
+        // SAFETY: Any context will do for a random number.
+        let limit = MIN_CHAIN + unsafe { bindings::get_random_u32() } % CHAIN_SPREAD;
+        for (dir, index) in [
+            (Direction::Original, self.original),
+            (Direction::Reply, self.reply),
+        ] {
+            match self.look_for(&self.conn.key(dir), index, limit) {
+                Place::Free => (),
+                obstacle => return obstacle,
+            }
+        }
+        Place::Free
+    }
+
+    /// The connection that has the tuple of the replies.
+    pub(crate) fn reply_taken(&self) -> Option<Candidate<'_>> {
+        match self.look_for(&self.conn.key(Direction::Reply), self.reply, u32::MAX) {
+            Place::Taken(candidate) => Some(candidate),
+            _ => None,
+        }
+    }
+
+    fn look_for(&self, key: &Key<'_>, index: usize, limit: u32) -> Place<'_> {
+        let Some(bucket) = self.buckets.bucket(index) else {
+            return Place::Crowded;
+        };
+        let mut length = 0u32;
+        // SAFETY: The lock of the bucket is held.
+        let walked = unsafe {
+            bucket.walk(|candidate| {
+                length = length.saturating_add(1);
+                if candidate.matches(key) {
+                    ControlFlow::Break(Place::Taken(candidate))
+                } else if length > limit {
+                    ControlFlow::Break(Place::Crowded)
+                } else {
+                    ControlFlow::Continue(())
+                }
+            })
+        };
+        match walked {
+            Some(ControlFlow::Break(place)) => place,
+            _ => Place::Free,
+        }
+    }
+
+    /// Inserts the connection, which the table takes a reference to, and confirms it.
+    ///
+    /// CONFIRMED comes after the links: a reader who meets the memory while it is being reused, or
+    /// before both links are there, must not take it for a connection that is in the table.
+    pub(crate) fn insert(self) {
+        self.link(Direction::Original, self.original);
+        self.link_reply_and_confirm();
+    }
+
+    /// Inserts the connection by its replies alone, because the tuple of its first packet is taken.
+    pub(crate) fn insert_reply(self) {
+        // SAFETY: By the type invariant, neither link is in a list.
+        unsafe { Node::add_alone(self.conn.node(Direction::Original)) };
+        self.link_reply_and_confirm();
+    }
+
+    fn link(&self, dir: Direction, index: usize) {
+        if let Some(bucket) = self.buckets.bucket(index) {
+            // SAFETY: The lock of the bucket is held. By the type invariant, the link is in no
+            // list; it is removed before the memory is given back.
+            unsafe { bucket.head.add(self.conn.node(dir)) };
+        }
+    }
+
+    fn link_reply_and_confirm(&self) {
+        // SAFETY: Both locks are held, and the connection is not in the table.
+        unsafe { self.conn.store_hash(Direction::Reply, self.reply_hash) };
+        self.link(Direction::Reply, self.reply);
+        // The table's reference, given back in `Table::unlink`.
+        let _ = ARef::into_raw(ARef::from(self.conn));
+        // SAFETY: Both links are in lists, and the table has its reference.
+        unsafe { self.conn.set_confirmed() };
+    }
+}

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Lookups: the connection that has a key. Any context, under RCU.
+//!
+//! A lookup meets connections that have expired, which are not found. It hands them to `overdue`,
+//! which may end them.
+
+use super::Table;
+use crate::{
+    object::{
+        conn::{
+            Candidate,
+            Conn,
+            Key, //
+        },
+        netns::NETNS,
+        stat::Stat, //
+    },
+    pure::tuple::{
+        Direction,
+        Tuple, //
+    },
+    sys::{
+        net::Net,
+        rcu::ReadSide, //
+    },
+};
+use core::ops::ControlFlow;
+use kernel::sync::aref::ARef;
+
+impl Table {
+    /// Finds the connection with a key, by the key's hash, and takes a reference to it.
+    #[inline]
+    pub(crate) fn find(
+        &self,
+        key: &Key<'_>,
+        hash: u32,
+        rcu: ReadSide<'_>,
+        overdue: impl Fn(Candidate<'_>),
+    ) -> Option<(ARef<Conn>, Direction)> {
+        self.search(key.net, hash, rcu, |candidate| {
+            if candidate.is_expired() {
+                overdue(candidate);
+                return ControlFlow::Continue(());
+            }
+            examine(candidate, key)
+        })
+    }
+
+    /// Returns whether a connection of the table has packets with `reply`, a tuple that the answers
+    /// to `conn` might get. One that begins with the same packet as `conn` does not count: it is
+    /// the same connection, of which two packets came at once, and confirmation knows what to do.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_tuple_taken().
+    pub(crate) fn is_taken(
+        &self,
+        reply: &Tuple,
+        conn: &Conn,
+        rcu: ReadSide<'_>,
+        overdue: impl Fn(Candidate<'_>),
+    ) -> bool {
+        let key = Key::new(reply, conn.zone(), conn.net());
+        let hash = key.hash(Direction::Reply);
+        let taken = self.search(key.net, hash, rcu, |candidate| {
+            if candidate.is(conn) {
+                ControlFlow::Continue(())
+            } else if candidate.is_expired() {
+                overdue(candidate);
+                ControlFlow::Continue(())
+            } else if candidate.matches(&key) && !candidate.begins_as(conn) {
+                ControlFlow::Break(Some(()))
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        if let (Some(()), Some(netns)) = (taken, conn.netns()) {
+            netns.stats.count(Stat::Found);
+        }
+        taken.is_some()
+    }
+
+    /// Calls `f` for each connection in the bucket of a hash until it breaks: with what was found,
+    /// or with nothing, to begin anew. Begins anew too where it may have missed one.
+    #[inline]
+    fn search<R>(
+        &self,
+        net: &Net,
+        hash: u32,
+        rcu: ReadSide<'_>,
+        mut f: impl FnMut(Candidate<'_>) -> ControlFlow<Option<R>>,
+    ) -> Option<R> {
+        loop {
+            let buckets = self.buckets_of(rcu)?;
+            let bucket = buckets.bucket(buckets.index(hash))?;
+            // SAFETY: RCU is held.
+            match unsafe { bucket.walk(&mut f) } {
+                Some(ControlFlow::Break(Some(found))) => return Some(found),
+                // Not there, unless it is being moved to where we did not look.
+                Some(ControlFlow::Continue(())) if !self.is_stale(buckets) => return None,
+                Some(ControlFlow::Continue(())) => core::hint::spin_loop(),
+                // It was reused while we looked at it, or led us astray.
+                Some(ControlFlow::Break(None)) | None => {
+                    if let Some(netns) = NETNS.get(net) {
+                        netns.stats.count(Stat::SearchRestart);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Looks whether a connection is the one with the key: breaks with it, or with nothing if it was,
+/// until it was given out anew.
+#[inline]
+fn examine(
+    candidate: Candidate<'_>,
+    key: &Key<'_>,
+) -> ControlFlow<Option<(ARef<Conn>, Direction)>> {
+    if !candidate.matches(key) {
+        return ControlFlow::Continue(());
+    }
+    ControlFlow::Break(
+        candidate
+            .get()
+            .filter(|_| candidate.matches(key))
+            .map(|conn| (conn, candidate.dir())),
+    )
+}

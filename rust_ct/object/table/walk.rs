@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Walks: through the whole table, which may be resized meanwhile, or through one bucket.
+
+use super::{
+    buckets::Buckets,
+    Table, //
+};
+use crate::{
+    bindings,
+    object::{
+        conn::{
+            Candidate,
+            Conn, //
+        },
+        netns::NETNS, //
+    },
+    pure::{
+        state::Status,
+        tuple::Direction, //
+    },
+    sys::{
+        net::Net,
+        rcu::ReadSide, //
+    },
+};
+use core::ops::ControlFlow;
+use kernel::sync::{
+    aref::ARef,
+    rcu, //
+};
+
+/// A place in the order of hashes, which is that of the table whatever its size.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cursor {
+    hash: u32,
+    addr: usize,
+}
+
+impl Cursor {
+    /// Before everything.
+    pub(crate) const BEGIN: Self = Self { hash: 0, addr: 0 };
+
+    /// Where a connection is that was met in the table.
+    fn of(candidate: &Candidate<'_>) -> Self {
+        Self {
+            hash: candidate.hash(),
+            addr: candidate.addr(),
+        }
+    }
+
+    /// Just behind this place.
+    pub(crate) fn next(self) -> Option<Self> {
+        match self.addr.checked_add(1) {
+            Some(addr) => Some(Self { addr, ..self }),
+            None => self.hash.checked_add(1).map(|hash| Self { hash, addr: 0 }),
+        }
+    }
+}
+
+/// What [`Table::least`] found.
+enum Least {
+    /// A connection and where it is.
+    Conn(ARef<Conn>, Cursor),
+    /// Nothing more in this bucket.
+    None,
+    /// Something changed: look again.
+    Unknown,
+}
+
+/// What came of a visit of a bucket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Visit {
+    /// All of it was seen.
+    Whole,
+    /// The visitor broke it off.
+    Broken,
+    /// There is no such bucket.
+    End,
+}
+
+impl Table {
+    /// The first connection of `net` at a place or behind it, met by the link of its direction
+    /// `dir`, and its place. No lock is held afterwards. Process context.
+    ///
+    /// A walk from the beginning to the end sees each connection that is in the table throughout
+    /// once, whatever comes, goes, or is resized meanwhile.
+    pub(crate) fn seek(
+        &self,
+        from: Cursor,
+        dir: Direction,
+        net: Option<&Net>,
+    ) -> Option<(ARef<Conn>, Cursor)> {
+        // The table is all namespaces', and long for one that has nothing in it.
+        let is_empty = |net| NETNS.get(net).is_none_or(|netns| netns.connections() == 0);
+        if net.is_some_and(is_empty) {
+            return None;
+        }
+        let mut from = from;
+        loop {
+            let guard = rcu::read_lock();
+            let rcu = ReadSide::of(&guard);
+            let buckets = self.buckets_of(rcu)?;
+            let index = buckets.index(from.hash);
+            let found = least(buckets, index, from, dir, net, rcu);
+            if self.is_stale(buckets) {
+                core::hint::spin_loop();
+                continue;
+            }
+            match found {
+                Least::Conn(conn, cursor) => return Some((conn, cursor)),
+                Least::None => {
+                    from = Cursor {
+                        hash: buckets.first_hash(index.wrapping_add(1))?,
+                        addr: 0,
+                    };
+                    drop(guard);
+                    // SAFETY: Process context, and no lock is held but mutexes.
+                    unsafe { bindings::rct_cond_resched() };
+                }
+                Least::Unknown => (),
+            }
+        }
+    }
+
+    /// Calls `f` for each connection of one bucket, unless it breaks, and says whether there is a
+    /// next bucket. Any context.
+    pub(crate) fn visit<'a>(
+        &self,
+        index: usize,
+        rcu: ReadSide<'a>,
+        f: impl FnMut(Candidate<'a>) -> ControlFlow<()>,
+    ) -> Visit {
+        let Some(bucket) = self.buckets_of(rcu).and_then(|all| all.bucket(index)) else {
+            return Visit::End;
+        };
+        // SAFETY: RCU is held for `'a`. A walk that was led astray comes by again another time.
+        match unsafe { bucket.walk(f) } {
+            Some(ControlFlow::Break(())) => Visit::Broken,
+            _ => Visit::Whole,
+        }
+    }
+
+    /// The number of the bucket of a hash. Any context.
+    pub(crate) fn index(&self, hash: u32, rcu: ReadSide<'_>) -> usize {
+        self.buckets_of(rcu)
+            .map_or(0, |buckets| buckets.index(hash))
+    }
+
+    /// Calls `f` for each connection of `net`, or of all namespaces. Process context, sleeps.
+    pub(crate) fn for_each(&self, net: Option<&Net>, mut f: impl FnMut(&Conn)) {
+        let Some(_walk) = self.walk() else {
+            return;
+        };
+        let mut at = Some(Cursor::BEGIN);
+        // The reply link is there even for a connection that lost a clash.
+        while let Some((conn, cursor)) = at.and_then(|at| self.seek(at, Direction::Reply, net)) {
+            f(&conn);
+            drop(conn);
+            at = cursor.next();
+            // SAFETY: Process context, and no lock is held but a mutex.
+            unsafe { bindings::rct_cond_resched() };
+        }
+    }
+}
+
+/// The connection of a bucket that is at a place or next behind it.
+fn least(
+    buckets: &Buckets,
+    index: usize,
+    from: Cursor,
+    dir: Direction,
+    net: Option<&Net>,
+    _rcu: ReadSide<'_>,
+) -> Least {
+    let Some(bucket) = buckets.bucket(index) else {
+        return Least::None;
+    };
+    let wanted = |candidate: &Candidate<'_>| candidate.dir() == dir && candidate.is_of_any(net);
+    let mut least: Option<(Cursor, Candidate<'_>)> = None;
+    // SAFETY: RCU is held.
+    let walked = unsafe {
+        bucket.walk(|candidate| {
+            let at = Cursor::of(&candidate);
+            let nearer = least.is_none_or(|(l, _)| at < l);
+            if at >= from && nearer && wanted(&candidate) {
+                least = Some((at, candidate));
+            }
+            ControlFlow::<()>::Continue(())
+        })
+    };
+    match (walked, least) {
+        (None, _) => Least::Unknown,
+        (Some(_), None) => Least::None,
+        (Some(_), Some((at, candidate))) => get(candidate, at, &wanted),
+    }
+}
+
+/// Takes a reference to what [`least`] found, if it still is what was found.
+fn get(candidate: Candidate<'_>, at: Cursor, wanted: &impl Fn(&Candidate<'_>) -> bool) -> Least {
+    match candidate.get() {
+        Some(conn)
+            if wanted(&candidate)
+                && Cursor::of(&candidate) == at
+                && conn.status().contains(Status::CONFIRMED) =>
+        {
+            Least::Conn(conn, at)
+        }
+        _ => Least::Unknown,
+    }
+}

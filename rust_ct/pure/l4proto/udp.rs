@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The tracker of UDP.
+
+use crate::pure::{
+    l4proto::{
+        Input,
+        Outcome, //
+    },
+    reason::Reason,
+    state::Status,
+    timeout::{
+        slot,
+        REPLIED,
+        UNREPLIED, //
+    },
+    wire::{
+        udp::Udp,
+        Family,
+        Packet,
+        L4, //
+    },
+};
+
+/// How long both sides must have talked for the connection to count as a stream, in seconds.
+const STREAM_AFTER: usize = 2;
+
+/// The private state, laid out as the kernel's `struct nf_ct_udp`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct Proto {
+    /// From when on, in jiffies, the connection counts as a stream.
+    stream_ts: usize,
+}
+
+const _: () = assert!(size_of::<Proto>() == size_of::<usize>());
+
+/// Checks the header of a packet, and its checksum if `verify_checksum` says so.
+///
+/// Source: net/netfilter/nf_conntrack_proto_udp.c, udp_error().
+///
+/// # Errors
+///
+/// The reason for which the packet is INVALID.
+pub(crate) fn check<P: Packet>(
+    pkt: &P,
+    l4: &L4,
+    family: Family,
+    verify_checksum: bool,
+) -> Result<(), Reason> {
+    let udp = Udp::read(pkt, l4.offset).ok_or(Reason::UdpShort)?;
+
+    let len = match u32::from(udp.len.get()) {
+        0 if pkt.is_gso() => l4.len(pkt),
+        len => len,
+    };
+    if len < size_of::<Udp>() as u32 || len > l4.len(pkt) {
+        return Err(Reason::UdpLength);
+    }
+
+    if verify_checksum && udp.checksum.get() != 0 && !pkt.checksum_ok(l4, family) {
+        return Err(Reason::UdpChecksum);
+    }
+    Ok(())
+}
+
+/// Judges a packet whose header [`check`] found right.
+///
+/// Source: net/netfilter/nf_conntrack_proto_udp.c, nf_conntrack_udp_packet().
+pub(crate) fn track(proto: &mut Proto, input: &Input, timeouts: &[u32; 2]) -> Outcome {
+    if !input.confirmed() {
+        let wait = (input.hz as usize).wrapping_mul(STREAM_AFTER);
+        proto.stream_ts = input.now.wrapping_add(wait);
+    }
+
+    if !input.seen_reply() || !proto.is_stream(input.now) {
+        return Outcome::refresh(slot(timeouts, UNREPLIED));
+    }
+
+    let mut outcome = Outcome::refresh(slot(timeouts, REPLIED));
+    // An entry that lost a clash is not findable in the original direction, and is to go away soon.
+    outcome.assured = !input.assured() && !input.status.contains(Status::NAT_CLASH);
+    outcome
+}
+
+impl Proto {
+    /// Returns whether the time after which the connection counts as a stream has passed.
+    const fn is_stream(&self, now: usize) -> bool {
+        (self.stream_ts.wrapping_sub(now) as isize) < 0
+    }
+}
