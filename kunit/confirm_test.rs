@@ -15,6 +15,7 @@ use crate::{
     object::{
         conn,
         netns::Netns,
+        setting,
         stat::Stat, //
     },
     pure::{
@@ -511,7 +512,7 @@ mod tests {
                     (Place::PreRouting, 0, true),
                     (Place::LocalOut, 1, true),
                 ] {
-                    Net::init().set_checksum(verify);
+                    setting::CHECKSUM.set(Net::init(), verify);
                     let before = netns.stats.total_reason(reason);
                     let mut buffer = Buffer::new(wrong.get())?;
                     let mut verdict = None;
@@ -519,7 +520,7 @@ mod tests {
                         verdict = Some(buffer.track(place, exchange.family)?);
                         Ok(())
                     });
-                    Net::init().set_checksum(1);
+                    setting::CHECKSUM.set(Net::init(), 1);
                     check_eq!(verdict, Some(Verdict::ACCEPT));
                     check_eq!(
                         buffer.conn().is_some(),

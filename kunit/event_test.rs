@@ -14,7 +14,8 @@ use crate::{
             Event,
             Requester, //
         },
-        netns::Netns, //
+        netns::Netns,
+        setting, //
     },
     pure::{
         tuple::Direction::{
@@ -105,14 +106,14 @@ fn listening(body: impl FnOnce(&'static Netns) -> Result) -> Result {
     let net = Net::init();
     TOLD.store(0, Relaxed);
     FULL.store(false, Relaxed);
-    net.set_events(1);
+    setting::EVENTS.set(net, 1);
     // SAFETY: The listener is static.
     unsafe { net.set_listener(&raw const LISTENER.0) };
     let result = case(body);
     // SAFETY: Nobody listens.
     unsafe { net.set_listener(ptr::null()) };
     rcu::synchronize_rcu();
-    net.set_events(2);
+    setting::EVENTS.set(net, 2);
     result
 }
 
@@ -255,14 +256,14 @@ mod tests {
     fn nobody() -> Result {
         listening(|netns| {
             let net = Net::init();
-            net.set_events(0);
+            setting::EVENTS.set(net, 0);
             FULL.store(true, Relaxed);
             let last = pass_udp(Original)?;
             check!(end::kill(last.conn().ok_or(EINVAL)?));
             drop(last);
             check_eq!(netns.connections(), 0);
 
-            net.set_events(1);
+            setting::EVENTS.set(net, 1);
             // SAFETY: Nobody listens.
             unsafe { net.set_listener(ptr::null()) };
             pass_udp(Original)?;

@@ -22,6 +22,7 @@ use crate::{
             UniqueConn, //
         },
         netns::NETNS,
+        setting,
         stat::Stat, //
     },
     pure::{
@@ -70,9 +71,9 @@ struct Settings;
 impl Settings {
     fn set(acct: u8, timestamp: u8, events: u8) -> Self {
         let net = Net::init();
-        net.set_acct(acct);
-        net.set_timestamp(timestamp);
-        net.set_events(events);
+        setting::ACCT.set(net, acct);
+        setting::TIMESTAMP.set(net, timestamp);
+        setting::EVENTS.set(net, events);
         Self
     }
 }
@@ -80,9 +81,9 @@ impl Settings {
 impl Drop for Settings {
     fn drop(&mut self) {
         let net = Net::init();
-        net.set_acct(0);
-        net.set_timestamp(0);
-        net.set_events(2);
+        setting::ACCT.set(net, 0);
+        setting::TIMESTAMP.set(net, 0);
+        setting::EVENTS.set(net, 2);
     }
 }
 

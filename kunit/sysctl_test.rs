@@ -3,12 +3,19 @@
 //! The settings: each reads what was written to it, and nothing else.
 
 use crate::{
-    interface::sysctl::Value,
+    interface::sysctl::{
+        self,
+        BUCKETS,
+        COUNT,
+        EXPECTATIONS,
+        MAX, //
+    },
     maker::case,
     object::{
         netns::EXPECT_MAX,
         table::TABLE, //
     },
+    pure::timeout::slot,
     sys::{
         net::Net,
         shared::machine_max,
@@ -24,63 +31,58 @@ use kernel::{
     sync::atomic::Relaxed, //
 };
 
-/// All that can be written without more ado.
-const VALUES: [Value; 24] = [
-    Value::ExpectMax,
-    Value::Checksum,
-    Value::Acct,
-    Value::Events,
-    Value::Timestamp,
-    Value::TcpLoose,
-    Value::TcpBeLiberal,
-    Value::TcpIgnoreInvalidRst,
-    Value::TcpMaxRetrans,
-    Value::Tcp(0),
-    Value::Tcp(1),
-    Value::Tcp(3),
-    Value::Tcp(12),
-    Value::Tcp(13),
-    Value::Udp(0),
-    Value::Udp(1),
-    Value::Gre(0),
-    Value::Gre(1),
-    Value::Sctp(1),
-    Value::Sctp(4),
-    Value::Sctp(8),
-    Value::Icmp,
-    Value::Icmpv6,
-    Value::Generic,
-];
+/// All settings that can be written without more ado, and are one by one.
+fn rows() -> Result<KVec<Setting>> {
+    let special = [MAX, COUNT, BUCKETS].map(|setting| setting.name);
+    let mut rows = KVec::new();
+    sysctl::for_each(&mut |setting| {
+        if !special.contains(&setting.name) {
+            rows.push(*setting, GFP_KERNEL)?;
+        }
+        Ok(())
+    })?;
+    Ok(rows)
+}
 
-/// The values of all settings.
-fn all(net: &Net) -> [u32; VALUES.len()] {
-    VALUES.map(|value| value.get(net))
+/// The values of settings, and of the timeout that has no file.
+fn all(net: &Net, rows: &[Setting]) -> Result<KVec<u32>> {
+    let mut values = KVec::new();
+    for row in rows {
+        values.push(row.read(net), GFP_KERNEL)?;
+    }
+    values.push(slot(&net.tcp_timeouts(), 0), GFP_KERNEL)?;
+    Ok(values)
 }
 
 #[kunit_tests(rust_ct_sysctl)]
 mod tests {
     use super::*;
 
-    /// Each setting has a place of its own: writing one changes no other.
+    /// Each setting has a name and a place of its own: writing one changes no other.
     #[test]
     fn settings_do_not_overlap() -> Result {
         case(|_| {
             let net = Net::init();
-            let usual = all(net);
-            for (i, value) in VALUES.iter().enumerate() {
-                let other = match value.format() {
+            let rows = rows()?;
+            check!(rows.len() >= 35, "{}", rows.len());
+            let usual = all(net, &rows)?;
+            for (i, row) in rows.iter().enumerate() {
+                let names = rows.iter().filter(|other| other.name == row.name);
+                check_eq!(names.count(), 1, "{:?}", row.name);
+                let other = match row.format {
                     Format::Byte(_, max) => max,
                     _ => 0x7654_3210,
                 };
-                value.set(net, other)?;
-                let mut expected = usual;
+                row.write(net, other)?;
+                let mut expected = KVec::new();
+                expected.extend_from_slice(&usual, GFP_KERNEL)?;
                 let before = expected.get_mut(i).ok_or(EINVAL)?;
                 let usual = core::mem::replace(before, other);
-                let found = all(net);
-                value.set(net, usual)?;
-                check_eq!(found, expected, "{:?}", value);
+                let found = all(net, &rows);
+                row.write(net, usual)?;
+                check_eq!(*found?, *expected, "{:?}", row.name);
             }
-            check_eq!(all(net), usual);
+            check_eq!(*all(net, &rows)?, *usual);
             Ok(())
         })
     }
@@ -90,12 +92,15 @@ mod tests {
     fn there_is_no_timeout_of_that_number() -> Result {
         case(|_| {
             let net = Net::init();
-            let usual = all(net);
-            for value in [Value::Tcp(14), Value::Udp(2), Value::Sctp(usize::MAX)] {
-                value.set(net, 1)?;
-                check_eq!(value.get(net), 0, "{:?}", value);
-            }
-            check_eq!(all(net), usual);
+            let rows = rows()?;
+            let usual = all(net, &rows)?;
+            net.set_tcp_timeout(14, 1);
+            net.set_udp_timeout(2, 1);
+            net.set_sctp_timeout(usize::MAX, 1);
+            check_eq!(slot(&net.tcp_timeouts(), 14), 0);
+            check_eq!(slot(&net.udp_timeouts(), 2), 0);
+            check_eq!(slot(&net.sctp_timeouts(), usize::MAX), 0);
+            check_eq!(*all(net, &rows)?, *usual);
             Ok(())
         })
     }
@@ -106,21 +111,21 @@ mod tests {
     fn special_ones() -> Result {
         case(|_| {
             let net = Net::init();
-            check_eq!(Value::Count.set(net, 1), Err(EPERM));
-            check_eq!(Value::Count.get(net), 0);
+            check_eq!(COUNT.write(net, 1), Err(EPERM));
+            check_eq!(COUNT.read(net), 0);
             let buckets = TABLE.size();
-            check_eq!(Value::Buckets.get(net), buckets);
-            check_eq!(Value::Buckets.set(net, 0), Err(EINVAL));
-            Value::Buckets.set(net, buckets + 1)?;
+            check_eq!(BUCKETS.read(net), buckets);
+            check_eq!(BUCKETS.write(net, 0), Err(EINVAL));
+            BUCKETS.write(net, buckets + 1)?;
             check_eq!(TABLE.size(), buckets + 512);
-            Value::Buckets.set(net, buckets)?;
+            BUCKETS.write(net, buckets)?;
 
-            let usual = Value::Max.get(net);
+            let usual = MAX.read(net);
             check_eq!(usual, machine_max().load(Relaxed));
-            Value::Max.set(net, 5)?;
-            check_eq!((machine_max().load(Relaxed), Value::Max.get(net)), (5, 5));
-            Value::Max.set(net, usual)?;
-            check_eq!(Value::ExpectMax.get(net), EXPECT_MAX.load(Relaxed));
+            MAX.write(net, 5)?;
+            check_eq!((machine_max().load(Relaxed), MAX.read(net)), (5, 5));
+            MAX.write(net, usual)?;
+            check_eq!(EXPECTATIONS.read(net), EXPECT_MAX.load(Relaxed));
             Ok(())
         })
     }

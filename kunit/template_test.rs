@@ -7,12 +7,15 @@ use crate::{
         self,
         case, //
     },
-    object::conn::{
-        ext::{
-            EventMasks,
-            Kind, //
+    object::{
+        conn::{
+            ext::{
+                EventMasks,
+                Kind, //
+            },
+            Conn, //
         },
-        Conn, //
+        setting, //
     },
     pure::{
         state::Status,
@@ -109,10 +112,10 @@ mod tests {
                 (2, some, false),
             ] {
                 let conn = maker::begin(&maker::udp(1))?;
-                net.set_events(setting);
+                setting::EVENTS.set(net, setting);
                 // SAFETY: The test has it alone.
                 let right = unsafe { conn.add_events(masks, memory::ATOMIC) };
-                net.set_events(2);
+                setting::EVENTS.set(net, 2);
                 check!(right, "{setting} {masks:?}");
                 check_eq!(conn.event_masks().is_some(), room, "{setting} {masks:?}");
                 if room && masks == some {

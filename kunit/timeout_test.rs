@@ -3,6 +3,7 @@
 //! Timeouts: the defaults, and where a namespace keeps them.
 
 use crate::{
+    object::setting,
     pure::timeout::{
         slot,
         Timeouts, //
@@ -54,11 +55,18 @@ mod tests {
     fn a_namespace_begins_with_the_settings() -> Result {
         let net = Net::init();
         check_eq!(
-            (net.checksum(), net.tcp_loose(), net.tcp_be_liberal()),
+            (
+                setting::CHECKSUM.get(net),
+                setting::TCP_LOOSE.get(net),
+                setting::TCP_BE_LIBERAL.get(net)
+            ),
             (1, 1, 0)
         );
         check_eq!(
-            (net.tcp_ignore_invalid_rst(), net.tcp_max_retrans()),
+            (
+                setting::TCP_IGNORE_INVALID_RST.get(net),
+                setting::TCP_MAX_RETRANS.get(net)
+            ),
             (0, 3)
         );
         Ok(())
@@ -83,14 +91,14 @@ mod tests {
             (usual.icmpv6, usual.generic)
         );
 
-        net.set_tcp_loose(0);
+        setting::TCP_LOOSE.set(net, 0);
         let found = (
-            net.tcp_loose(),
-            net.tcp_be_liberal(),
-            net.tcp_max_retrans(),
-            net.checksum(),
+            setting::TCP_LOOSE.get(net),
+            setting::TCP_BE_LIBERAL.get(net),
+            setting::TCP_MAX_RETRANS.get(net),
+            setting::CHECKSUM.get(net),
         );
-        net.set_tcp_loose(1);
+        setting::TCP_LOOSE.set(net, 1);
         check_eq!(found, (0, 0, 3, 1));
         Ok(())
     }

@@ -12,5 +12,6 @@ pub(crate) mod helper;
 pub(crate) mod keymap;
 pub(crate) mod netns;
 pub(crate) mod netns_ct;
+pub(crate) mod setting;
 pub(crate) mod stat;
 pub(crate) mod table;

@@ -12,14 +12,14 @@ use crate::{
         proc,
         sysctl, //
     },
-    object::netns::{
-        Netns,
-        NETNS, //
+    object::{
+        netns::{
+            Netns,
+            NETNS, //
+        },
+        setting, //
     },
-    pure::{
-        l4proto::tcp,
-        timeout::Timeouts, //
-    },
+    pure::timeout::Timeouts,
     sys::{
         hook::{
             self,
@@ -35,6 +35,7 @@ use crate::{
         time, //
     },
 };
+use core::mem;
 use kernel::{
     prelude::*,
     time::{
@@ -58,7 +59,7 @@ impl PerNet for Netns {
 
     fn start(&self, here: Here<'_>) -> Result {
         let net = here.net();
-        *self.settings.lock() = Some(sysctl::create(here)?);
+        *self.settings.lock() = sysctl::create(here)?;
         *self.files.lock() = Some(proc::create(net)?);
         if param::enable_hooks() {
             hooks::get_for_ever(net)?;
@@ -76,7 +77,8 @@ impl PerNet for Netns {
 
     fn stop(&self, _net: &Net) {
         // Waits for readers to leave.
-        let (files, settings) = (self.files.lock().take(), self.settings.lock().take());
+        let files = self.files.lock().take();
+        let settings = mem::take(&mut *self.settings.lock());
         drop((files, settings));
     }
 
@@ -118,15 +120,5 @@ fn set_defaults(net: &Net) {
         net.set_tcp_offload_timeouts(&timeouts.tcp_offload);
         net.set_udp_offload_timeouts(&timeouts.udp_offload);
     }
-
-    let tuning = tcp::Tuning::DEFAULT;
-    let (acct, timestamp) = param::begin_with();
-    net.set_acct(acct.into());
-    net.set_timestamp(timestamp.into());
-    net.set_checksum(1);
-    net.set_events(2);
-    net.set_tcp_loose(tuning.loose.into());
-    net.set_tcp_be_liberal(tuning.be_liberal.into());
-    net.set_tcp_ignore_invalid_rst(tuning.ignore_invalid_rst.into());
-    net.set_tcp_max_retrans(tuning.max_retrans);
+    setting::set_defaults(net);
 }

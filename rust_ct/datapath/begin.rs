@@ -29,6 +29,7 @@ use crate::{
             Limit,
             Netns, //
         },
+        setting,
         stat::Stat,
         table::{
             Visit,
@@ -179,11 +180,11 @@ fn extensions(net: &Net, template: Option<&Conn>, masks: Option<EventMasks>) -> 
         plan.add(Kind::SynProxy);
     }
     let _ = template;
-    if net.acct() != 0 {
+    if setting::ACCT.get(net) != 0 {
         plan.add(Kind::Accounting);
     }
     #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
-    if net.timestamp() != 0 {
+    if setting::TIMESTAMP.get(net) != 0 {
         plan.add(Kind::Times);
     }
     #[cfg(CONFIG_NF_CONNTRACK_LABELS)]

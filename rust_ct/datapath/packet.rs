@@ -23,6 +23,7 @@ use crate::{
             NewConn, //
         },
         netns::Netns,
+        setting,
         stat::Stat, //
     },
     pure::{
@@ -187,7 +188,7 @@ fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict
 /// asked for. No lock is held.
 fn remark(netns: &Netns, skb: &Skb, state: &State, reason: Reason) {
     netns.stats.count_reason(reason);
-    let wanted = state.net().log_invalid();
+    let wanted = setting::LOG_INVALID.get(state.net());
     if wanted == 0 {
         return;
     }
@@ -230,7 +231,7 @@ fn find(
         family,
         nhoff,
         l4: wire::l4(&Bytes::of(skb, state), nhoff, family).map_err(Refusal::Invalid)?,
-        verify_checksum: state.is_at(Place::PreRouting) && state.net().checksum() != 0,
+        verify_checksum: state.is_at(Place::PreRouting) && setting::CHECKSUM.get(state.net()) != 0,
     };
 
     if let Some(found) = arrival.error(netns, zone)? {
@@ -481,9 +482,9 @@ impl Arrival<'_> {
 
 fn tcp_tuning(net: &Net) -> tcp::Tuning {
     tcp::Tuning {
-        loose: net.tcp_loose() != 0,
-        be_liberal: net.tcp_be_liberal() != 0,
-        ignore_invalid_rst: net.tcp_ignore_invalid_rst() != 0,
-        max_retrans: net.tcp_max_retrans(),
+        loose: setting::TCP_LOOSE.get(net) != 0,
+        be_liberal: setting::TCP_BE_LIBERAL.get(net) != 0,
+        ignore_invalid_rst: setting::TCP_IGNORE_INVALID_RST.get(net) != 0,
+        max_retrans: setting::TCP_MAX_RETRANS.get(net),
     }
 }

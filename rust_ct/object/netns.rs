@@ -3,7 +3,6 @@
 //! What the tracker keeps for each network namespace.
 
 use crate::{
-    interface::sysctl::Settings,
     object::{
         conn::Conn,
         dying::{
@@ -23,6 +22,7 @@ use crate::{
         },
         proc,
         shared::machine_max,
+        sysctl,
         time::Throttle, //
     },
 };
@@ -86,9 +86,9 @@ pub(crate) struct Netns {
     /// The files in /proc/net.
     #[pin]
     pub(crate) files: Mutex<Option<[proc::File; 4]>>,
-    /// The files in /proc/sys/net/netfilter.
+    /// The files in /proc/sys/net/netfilter, and in the initial namespace that in /proc/sys/net.
     #[pin]
-    pub(crate) settings: Mutex<Option<Settings>>,
+    pub(crate) settings: Mutex<[Option<sysctl::Files>; 2]>,
 }
 
 impl Netns {
@@ -106,7 +106,7 @@ impl Netns {
             hooks_ipv4 <- Set::new(),
             hooks_ipv6 <- Set::new(),
             files <- kernel::new_mutex!(None, "rust_ct_files"),
-            settings <- kernel::new_mutex!(None, "rust_ct_settings"),
+            settings <- kernel::new_mutex!([None, None], "rust_ct_settings"),
         })
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The settings that the kernel keeps in each namespace for the connection tracker, `struct
-//! netns_ct`.
+//! What the kernel keeps in each namespace for the connection tracker, `struct netns_ct`. The
+//! settings there that are no timeouts are in [`crate::object::setting`].
 //!
 //! They are where other modules look for them. Writers are sysctls and rules, at any time, so every
 //! access is a volatile one of a single number.
@@ -141,56 +141,6 @@ no_timeouts! {
 }
 #[cfg(not(CONFIG_NF_CT_PROTO_GRE))]
 no_timeouts! { gre_timeouts, set_gre_timeouts, set_gre_timeout: [30, 180], 2 }
-
-/// Defines how a setting of one byte is read and written.
-macro_rules! bytes {
-    ($($(#[doc = $doc:literal])* $get:ident, $set:ident at $($field:ident).+;)*) => {
-        impl Net {
-            $(
-                $(#[doc = $doc])*
-                #[inline]
-                pub(crate) fn $get(&self) -> u8 {
-                    // SAFETY: The namespace is valid, and the field a byte.
-                    unsafe {
-                        (&raw const (*self.as_ptr()).ct.$($field).+).cast::<u8>().read_volatile()
-                    }
-                }
-
-                $(#[doc = $doc])*
-                pub(crate) fn $set(&self, value: u8) {
-                    // SAFETY: The namespace is valid, and the field a byte.
-                    unsafe {
-                        (&raw mut (*self.as_ptr()).ct.$($field).+)
-                            .cast::<u8>()
-                            .write_volatile(value)
-                    };
-                }
-            )*
-        }
-    };
-}
-
-bytes! {
-    /// Whether checksums are verified at PRE_ROUTING.
-    checksum, set_checksum at sysctl_checksum;
-    /// The protocol whose INVALID packets are logged; 255 stands for all, 0 for none.
-    log_invalid, set_log_invalid at sysctl_log_invalid;
-    /// Whether packets and bytes of new connections are counted.
-    acct, set_acct at sysctl_acct;
-    /// Whether events of new connections are kept for who listens: 0 never, 1 always, 2 if somebody
-    /// listens when the connection begins.
-    events, set_events at sysctl_events;
-    /// Whether beginning and end of new connections are kept.
-    timestamp, set_timestamp at sysctl_tstamp;
-    /// Whether a TCP connection may be picked up in the middle.
-    tcp_loose, set_tcp_loose at nf_ct_proto.tcp.tcp_loose;
-    /// Whether TCP packets outside the window pass.
-    tcp_be_liberal, set_tcp_be_liberal at nf_ct_proto.tcp.tcp_be_liberal;
-    /// After how many retransmissions without an answer the timeout is lowered.
-    tcp_max_retrans, set_tcp_max_retrans at nf_ct_proto.tcp.tcp_max_retrans;
-    /// Whether resets that are out of the window are no reason for INVALID.
-    tcp_ignore_invalid_rst, set_tcp_ignore_invalid_rst at nf_ct_proto.tcp.tcp_ignore_invalid_rst;
-}
 
 #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
 impl Net {

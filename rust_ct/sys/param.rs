@@ -11,20 +11,29 @@ pub(crate) fn enable_hooks() -> bool {
     unsafe { (&raw const bindings::rct_param_enable_hooks).read() }
 }
 
-/// Whether new namespaces begin with accounting, and with timestamps: the parameters `acct` and
-/// `tstamp`.
-pub(crate) fn begin_with() -> (bool, bool) {
+/// What new namespaces begin with.
+pub(crate) struct BeginWith {
+    /// Whether packets and bytes are counted: the parameter `acct`.
+    pub(crate) acct: bool,
+    /// Whether beginning and end of connections are kept: the parameter `tstamp`.
+    pub(crate) timestamp: bool,
+}
+
+/// Returns what new namespaces begin with.
+pub(crate) fn begin_with() -> BeginWith {
     // SAFETY: The parameters are bytes that the kernel writes at any time, as 0 or 1.
-    unsafe {
-        (
+    let [acct, timestamp] = unsafe {
+        [
             (&raw const bindings::rct_param_acct)
                 .cast::<u8>()
-                .read_volatile()
-                != 0,
+                .read_volatile(),
             (&raw const bindings::rct_param_tstamp)
                 .cast::<u8>()
-                .read_volatile()
-                != 0,
-        )
+                .read_volatile(),
+        ]
+    };
+    BeginWith {
+        acct: acct != 0,
+        timestamp: timestamp != 0,
     }
 }

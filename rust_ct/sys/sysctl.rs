@@ -39,32 +39,85 @@ pub(crate) enum Format {
     Seconds,
 }
 
-/// A number of a namespace. Process context.
-pub(crate) trait Setting: Copy + Send + Sync + 'static {
-    /// How it is written.
-    fn format(self) -> Format;
+/// Who may write a file. Everybody reads it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    /// Root.
+    Writable,
+    /// Root, in the initial namespace: the number is the machine's.
+    WritableInInit,
+    /// Nobody.
+    ReadOnly,
+}
 
-    /// Its value.
-    fn get(self, net: &Net) -> u32;
+impl Mode {
+    /// The permissions in a namespace.
+    fn bits(self, net: &Net) -> u16 {
+        match self {
+            Self::Writable => 0o644,
+            Self::WritableInInit if net.is_init() => 0o644,
+            Self::WritableInInit | Self::ReadOnly => 0o444,
+        }
+    }
+}
 
-    /// Gives it another value.
-    fn set(self, net: &Net, value: u32) -> Result;
+/// How a number is given another value.
+#[derive(Clone, Copy)]
+pub(crate) enum Setter {
+    /// By a function that cannot fail.
+    Store(fn(&Net, u32)),
+    /// By a function whose error is that of the write.
+    Try(fn(&Net, u32) -> Result),
+}
+
+/// A number of a namespace, and the file that it is read and written by. The functions are called
+/// in process context.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting {
+    /// The name of the file.
+    pub(crate) name: &'static CStr,
+    /// Who may write it.
+    pub(crate) mode: Mode,
+    /// How the number is written.
+    pub(crate) format: Format,
+    /// Returns the number.
+    pub(crate) get: fn(&Net) -> u32,
+    /// Changes the number, to one that the format lets through.
+    pub(crate) set: Setter,
+}
+
+impl Setting {
+    /// The number. Process context.
+    pub(crate) fn read(&self, net: &Net) -> u32 {
+        (self.get)(net)
+    }
+
+    /// Gives the number another value. Process context.
+    pub(crate) fn write(&self, net: &Net, value: u32) -> Result {
+        match self.set {
+            Setter::Store(set) => {
+                set(net, value);
+                Ok(())
+            }
+            Setter::Try(set) => set(net, value),
+        }
+    }
 }
 
 /// What the entry of a file points at.
-struct Place<S> {
-    setting: S,
+struct Place {
+    setting: Setting,
     net: *mut bindings::net,
 }
 
 /// Files of one directory that are not there yet.
-pub(crate) struct Draft<'a, S: Setting> {
+pub(crate) struct Draft<'a> {
     here: Here<'a>,
-    places: KVec<Place<S>>,
+    places: KVec<Place>,
     entries: KVec<bindings::ctl_table>,
 }
 
-impl<'a, S: Setting> Draft<'a, S> {
+impl<'a> Draft<'a> {
     /// No files, of a namespace. Process context.
     pub(crate) const fn new(here: Here<'a>) -> Self {
         Self {
@@ -74,23 +127,24 @@ impl<'a, S: Setting> Draft<'a, S> {
         }
     }
 
-    /// One more file, that may be used according to `mode`. Process context.
-    pub(crate) fn add(&mut self, name: &'static CStr, mode: u16, setting: S) -> Result {
-        self.places.push(
-            Place {
-                setting,
-                net: self.here.net().as_ptr(),
-            },
-            GFP_KERNEL,
-        )?;
+    /// One more file. Process context.
+    pub(crate) fn add(&mut self, setting: &Setting) -> Result {
+        let net = self.here.net();
         let entry = bindings::ctl_table {
-            procname: name.as_char_ptr(),
-            mode,
-            proc_handler: Some(handle::<S>),
+            procname: setting.name.as_char_ptr(),
+            mode: setting.mode.bits(net),
+            proc_handler: Some(handle),
             // The kernel asks that this is not zero.
             maxlen: size_of::<c_int>() as c_int,
             ..Default::default()
         };
+        self.places.push(
+            Place {
+                setting: *setting,
+                net: net.as_ptr(),
+            },
+            GFP_KERNEL,
+        )?;
         Ok(self.entries.push(entry, GFP_KERNEL)?)
     }
 
@@ -99,7 +153,7 @@ impl<'a, S: Setting> Draft<'a, S> {
     /// # Errors
     ///
     /// `ENOMEM`, also where a file of that name exists.
-    pub(crate) fn register(mut self, path: &'static CStr) -> Result<Files<S>> {
+    pub(crate) fn register(mut self, path: &'static CStr) -> Result<Files> {
         for (entry, place) in self.entries.iter_mut().zip(self.places.iter()) {
             entry.data = ptr::from_ref(place).cast_mut().cast();
         }
@@ -129,18 +183,16 @@ impl<'a, S: Setting> Draft<'a, S> {
 ///
 /// `header` is that of registered files, made of the entries here. The namespace of the places is
 /// there as long as this is.
-pub(crate) struct Files<S: Setting> {
+pub(crate) struct Files {
     header: NonNull<bindings::ctl_table_header>,
     _entries: KVec<bindings::ctl_table>,
-    _places: KVec<Place<S>>,
+    _places: KVec<Place>,
 }
 
 // SAFETY: Nothing in here is changed after it was made, and it may be dropped by any thread.
-unsafe impl<S: Setting> Send for Files<S> {}
-// SAFETY: As above.
-unsafe impl<S: Setting> Sync for Files<S> {}
+unsafe impl Send for Files {}
 
-impl<S: Setting> Drop for Files<S> {
+impl Drop for Files {
     /// Removes the files, and waits for who uses them.
     fn drop(&mut self) {
         // SAFETY: By the type invariant, the files are registered.
@@ -152,9 +204,9 @@ impl<S: Setting> Drop for Files<S> {
 ///
 /// # Safety
 ///
-/// Called by the kernel alone, with the entry of a file that [`Draft::register`] made with `S`, and
-/// with what else a `proc_handler` is called with.
-unsafe extern "C" fn handle<S: Setting>(
+/// Called by the kernel alone, with the entry of a file that [`Draft::register`] made, and with
+/// what else a `proc_handler` is called with.
+unsafe extern "C" fn handle(
     entry: *const bindings::ctl_table,
     write: c_int,
     buffer: *mut c_void,
@@ -164,16 +216,16 @@ unsafe extern "C" fn handle<S: Setting>(
     // SAFETY: By the contract, and the invariant of `Files`, which are not dropped while somebody
     // uses one of them.
     let (place, net) = unsafe {
-        let place = &*(*entry).data.cast::<Place<S>>();
+        let place = &*(*entry).data.cast::<Place>();
         (place, Net::from_raw(place.net))
     };
-    let mut word = place.setting.get(net);
+    let mut word = place.setting.read(net);
     // CAST: Bytes are below 256.
     let mut byte = word as u8;
     // SAFETY: Buffer, length and position are those that the kernel called with.
     let result = unsafe {
         let text = Text(write, buffer, len, pos);
-        match place.setting.format() {
+        match place.setting.format {
             Format::Number(mut min, mut max) => text.convert(
                 bindings::proc_dointvec_minmax,
                 &mut word,
@@ -195,7 +247,7 @@ unsafe extern "C" fn handle<S: Setting>(
     if result < 0 || write == 0 {
         return result;
     }
-    match place.setting.set(net, word) {
+    match place.setting.write(net, word) {
         Ok(()) => result,
         Err(e) => e.to_errno(),
     }

@@ -17,7 +17,8 @@ use crate::{
             Locked, //
             UniqueConn,
         },
-        netns_ct, //
+        netns_ct,
+        setting, //
     },
     pure::{
         l4proto::tcp::SeqAdj,
@@ -301,7 +302,7 @@ fn place(len: usize, kind: Kind) -> Option<(u8, u8)> {
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 #[inline]
 pub(crate) fn wants_events(net: &Net, masks: Option<EventMasks>) -> bool {
-    match net.events() {
+    match setting::EVENTS.get(net) {
         // Not by itself, but if a rule says which.
         0 => masks.is_some_and(|masks| !masks.is_empty()),
         1 => true,
