@@ -76,6 +76,14 @@ fn segment((flags, seq, ack, len): Seg) -> Segment {
     }
 }
 
+/// What a namespace begins with.
+const TUNING: Tuning = Tuning {
+    loose: true,
+    be_liberal: false,
+    ignore_invalid_rst: false,
+    max_retrans: 3,
+};
+
 /// A connection, as its table would keep it.
 struct Rig {
     proto: tcp::Proto,
@@ -89,7 +97,7 @@ impl Rig {
         Self {
             proto: tcp::Proto::default(),
             status: Status::from_bits(0),
-            tuning: Tuning::DEFAULT,
+            tuning: TUNING,
             timeouts: Timeouts::new(HZ),
         }
     }

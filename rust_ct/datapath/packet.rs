@@ -480,6 +480,7 @@ impl Arrival<'_> {
     }
 }
 
+/// What the settings of a namespace say of TCP.
 fn tcp_tuning(net: &Net) -> tcp::Tuning {
     tcp::Tuning {
         loose: setting::TCP_LOOSE.get(net) != 0,

@@ -241,7 +241,8 @@ const _: () = {
     assert!(core::mem::offset_of!(Proto, last_flags) == 59);
 };
 
-/// What a namespace may set, see Documentation/networking/nf_conntrack-sysctl.rst.
+/// What a namespace may set, see Documentation/networking/nf_conntrack-sysctl.rst. Its defaults are
+/// those of the namespace's settings.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Tuning {
     /// `tcp_loose`: a connection may be picked up in its middle.
@@ -252,16 +253,6 @@ pub(crate) struct Tuning {
     pub(crate) ignore_invalid_rst: bool,
     /// `tcp_max_retrans`: how many repetitions shorten the timeout.
     pub(crate) max_retrans: u8,
-}
-
-impl Tuning {
-    /// The defaults of nf_conntrack.
-    pub(crate) const DEFAULT: Self = Self {
-        loose: true,
-        be_liberal: false,
-        ignore_invalid_rst: false,
-        max_retrans: 3,
-    };
 }
 
 /// By how much a helper has shifted the sequence numbers of one direction, laid out as the kernel's

@@ -154,9 +154,17 @@ fn answer() -> Input {
     }
 }
 
+/// What a namespace begins with.
+pub(crate) const TUNING: tcp::Tuning = tcp::Tuning {
+    loose: true,
+    be_liberal: false,
+    ignore_invalid_rst: false,
+    max_retrans: 3,
+};
+
 fn env(timeouts: &Timeouts) -> tcp::Env<'_> {
     tcp::Env {
-        tuning: &tcp::Tuning::DEFAULT,
+        tuning: &TUNING,
         timeouts: &timeouts.tcp,
         synproxy: false,
         seqadj: tcp::SeqAdj::default(),

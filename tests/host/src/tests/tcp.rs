@@ -3,7 +3,10 @@
 //! The TCP tracker, rule by rule.
 
 use crate::{
-    fuzz::Conn,
+    fuzz::{
+        Conn,
+        TUNING, //
+    },
     pure::{
         l4proto::{
             tcp::{
@@ -69,7 +72,7 @@ impl Rig {
     pub(super) fn new() -> Self {
         Self {
             conn: Conn::default(),
-            tuning: Tuning::DEFAULT,
+            tuning: TUNING,
             timeouts: Timeouts::new(HZ),
             synproxy: false,
             seqadj: SeqAdj::default(),
