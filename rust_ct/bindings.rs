@@ -2,7 +2,7 @@
 
 //! Generated bindings of kernel headers.
 //!
-//! Only `sys` and the few files that hold kernel objects (`conn`, `table`, `export`) use this
+//! Only `sys`, and the files of `object` and `interface/export` that hold kernel objects, use this
 //! module; everything else goes through their safe wrappers.
 
 #![allow(

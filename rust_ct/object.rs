@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The objects that packets and users meet, and who may do what with each: connections and their
+//! The objects that packets and users meet, and what may be done with each: connections and their
 //! table, expectations, helpers, what a namespace has.
 //!
 //! An object knows no packet's way: what is to be done with it, and when, is in the layers below.

@@ -44,7 +44,8 @@ use kernel::{
     },
 };
 
-/// How long to wait for connections that packets still hold, before saying so, in jiffies.
+/// How long to wait for connections that packets still hold, before saying so, in jiffies. A packet
+/// that is merely on its way is gone by then; one in a socket's buffer may stay for ever.
 const PATIENCE: u32 = 10 * time::HZ;
 
 impl PerNet for Netns {

@@ -54,7 +54,8 @@ use kernel::{
     },
 };
 
-/// How many buckets are searched for a connection that can be removed to make room.
+/// How many buckets are searched for a connection that can be removed to make room. It bounds what
+/// a packet costs while the table is full, which is when most of them come.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, NF_CT_EVICTION_RANGE.
 const EVICTION_RANGE: usize = 8;
@@ -139,7 +140,7 @@ fn find_expected(
         return None;
     }
     // A template that is for this packet alone is CONFIRMED; a rule's own asks first, and leaves
-    // the expectation to who asks after it.
+    // the expectation to the one that asks after it.
     let keep = template.is_some_and(|template| !template.status().contains(Status::CONFIRMED));
     let (exp, master) = expect::find_expectation(net, &new_conn.zone, new_conn.original, keep)?;
     unique.follow(master);
@@ -203,7 +204,7 @@ fn extensions(net: &Net, template: Option<&Conn>, masks: Option<EventMasks>) -> 
 /// Removes connections that are not assured, of a namespace or of all, from the buckets around a
 /// hash: those of the first one that has any. Returns whether it did.
 ///
-/// Somebody may be assured just now who is removed: there is no room, so one of them has to go.
+/// A connection that becomes assured just now may be removed: there is no room, so one has to go.
 /// Source: net/netfilter/nf_conntrack_core.c, early_drop().
 fn early_drop(netns: &Netns, whose: Option<&Net>, hash: u32, rcu: ReadSide<'_>) -> bool {
     let mut index = TABLE.index(hash, rcu);

@@ -81,8 +81,8 @@ pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     confirm_once(netns, skb)
 }
 
-/// Lets the helper of a connection read a packet, and shifts the packet's sequence numbers where
-/// one has changed what went before.
+/// Lets the helper of a connection read a packet, and shifts the packet's sequence numbers where a
+/// helper has changed what went before.
 ///
 /// A packet that is no longer a whole segment, a fragment, passes as it is.
 fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &State) -> Verdict {
@@ -135,7 +135,7 @@ pub(crate) fn reinject(skb: &mut Skb, rcu: ReadSide<'_>) -> Verdict {
     confirm_once(netns, skb)
 }
 
-/// Confirms the connection of a packet, unless it is, and tells of what has happened to it.
+/// Confirms the connection of a packet, unless it is confirmed, and delivers its cached events.
 ///
 /// Source: include/net/netfilter/nf_conntrack_core.h, nf_conntrack_confirm().
 fn confirm_once(netns: &Netns, skb: &mut Skb) -> Verdict {

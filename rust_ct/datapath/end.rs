@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The end of a connection: it leaves the table, and whoever is to know is told.
+//! The end of a connection: it leaves the table, and the listener is told.
 //!
 //! Source: net/netfilter/nf_conntrack_core.c, nf_ct_delete().
 
@@ -23,13 +23,13 @@ use crate::{
 };
 
 /// Ends a connection: removes it from the table, and gives the table's reference back. Returns
-/// whether it was us who did. Any context, with none of the table's locks held.
+/// whether this call did. Any context, with none of the table's locks held.
 pub(crate) fn kill(conn: &Conn) -> bool {
     kill_for(conn, Requester::NOBODY)
 }
 
-/// As [`kill`], because somebody has asked for it. If nobody can be told of the connection's end,
-/// it is out of the table, but is kept until somebody can.
+/// As [`kill`], at somebody's request. If the DESTROY event cannot be delivered, the connection is
+/// out of the table, but is kept until it can.
 pub(crate) fn kill_for(conn: &Conn, requester: Requester) -> bool {
     let Some(dying) = conn.begin_dying() else {
         return false;
@@ -64,7 +64,7 @@ pub(crate) fn kill_all(net: Option<&Net>) {
     });
 }
 
-/// Tells of the connection's end; returns whether that worked.
+/// Delivers the DESTROY event of a connection; returns whether that worked.
 fn report(conn: &Conn, requester: Requester) -> bool {
     let told = conn.report_events(Event::Destroy.bit(), requester).is_ok();
     // There is room again.
@@ -74,7 +74,7 @@ fn report(conn: &Conn, requester: Requester) -> bool {
     told
 }
 
-/// Keeps a connection until somebody is told of its end.
+/// Keeps a connection until its DESTROY event is delivered.
 fn keep(unlinked: Unlinked) {
     let Some(netns) = unlinked.netns() else {
         return;

@@ -2,8 +2,8 @@
 
 //! Removal of connections that have expired, a few at a time.
 //!
-//! A lookup removes what it meets that has expired, so nobody is found who should be gone. This
-//! worker is for those whom nobody meets. It goes round the table; one step looks at no more than
+//! A lookup removes what it meets that has expired, so nothing is found that should be gone. This
+//! worker is for what no lookup meets. It goes round the table; one step looks at no more than
 //! [`STEP`] connections or [`STEP_BUCKETS`] buckets, whatever the size of the table, and how soon
 //! the next round begins depends on how long the connections still have, as in
 //! net/netfilter/nf_conntrack_core.c, gc_worker().
@@ -52,15 +52,24 @@ use kernel::sync::{
 };
 
 /// How many connections one step looks at.
+///
+/// The kernel breaks off after ten milliseconds (GC_SCAN_MAX_DURATION), or a few hundred removals.
+/// A count does as well: looking at a connection is a cache miss or two, and ending one is in the
+/// order of a microsecond, so a step stays within that time even if all have expired.
 const STEP: u32 = 4096;
-/// How many buckets one step looks at.
+/// How many buckets one step looks at: most are empty in a table that is not, and cost next to
+/// nothing.
 const STEP_BUCKETS: usize = 16384;
 
 /// A round begins at most this often, in jiffies ...
+///
+/// These four are the kernel's: GC_SCAN_INTERVAL_MIN, _MAX, _CLAMP and GC_SCAN_INITIAL_COUNT, so
+/// that what has expired is gone as soon as there.
 const INTERVAL_MIN: u32 = HZ;
 /// ... and at least this often.
 const INTERVAL_MAX: u32 = 60 * HZ;
-/// A connection that has longer than this counts as if it had this long, in jiffies.
+/// A connection that has longer than this counts as if it had this long, in jiffies: a few TCP
+/// connections with days left must not hide those that have seconds.
 const REMAINING_MAX: u32 = 300 * HZ;
 /// An average begins with so many connections at the longest interval, so that a few short-lived
 /// ones do not keep the machine awake.

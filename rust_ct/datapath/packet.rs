@@ -78,6 +78,10 @@ use crate::{
 use kernel::sync::aref::ARef;
 
 /// How often a packet may find its connection over and begin another, before it is dropped.
+///
+/// The kernel goes back without a bound (`goto repeat`). The second round finds no connection and
+/// makes one, unless another CPU has entered one with the same tuple meanwhile that is over, too.
+/// That cannot go on for long; the bound makes it certain what one packet costs at the most.
 const REUSE_LIMIT: usize = 4;
 
 /// A packet whose headers were found.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The worker that goes on telling of ends that nobody had room for, until all are told of.
+//! The worker that delivers DESTROY events for which the listener had no room, until none is left.
 //!
 //! Source: net/netfilter/nf_conntrack_ecache.c, ecache_work().
 
@@ -18,6 +18,9 @@ use crate::{
 
 /// How soon the worker tries again, in jiffies: a second after the first failure, when a listener
 /// that reads has read ...
+///
+/// Source: net/netfilter/nf_conntrack_ecache.c, nf_conntrack_ecache_work() and
+/// ECACHE_RETRY_JIFFIES.
 const PATIENCE: u32 = HZ;
 /// ... and a hundredth after one of its own, so that it ends soon after the listener has room.
 const AGAIN: u32 = HZ / 100 + 1;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The dying list of a namespace: connections that are over, of whose end nobody could be told, as
-//! the listener had no room for the event.
+//! The dying list of a namespace: connections that are over, but whose DESTROY event could not be
+//! delivered, as the listener had no room for it.
 //!
 //! The list is the kernel's `struct nf_conntrack_net_ecache`, because ctnetlink shows what is in
 //! it, under its lock. It has the reference that the table had. Connections are in it by the link
@@ -44,11 +44,14 @@ use kernel::{
     sync::aref::ARef, //
 };
 
-/// The number of the list: that of no bucket, so that a reader of the table who is led here
+/// The number of the list: that of no bucket, so that a reader of the table that is led here
 /// notices.
+///
+/// Source: net/netfilter/nf_conntrack_ecache.c, DYING_NULLS_VAL.
 const NUMBER: usize = (1 << 30) + 1;
 
-/// How many connections one go delivers at most: some ten milliseconds with ctnetlink.
+/// How many connections one go delivers at most: some ten milliseconds with ctnetlink, the time
+/// that the kernel takes for one (ECACHE_MAX_JIFFIES).
 const STEP: u32 = 1024;
 
 /// A connection that has left the table, with the table's reference.

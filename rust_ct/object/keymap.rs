@@ -22,7 +22,7 @@ use kernel::{
 
 /// One direction of a call.
 struct Call {
-    /// Whose control connection has told of it: its address, to be compared only.
+    /// The control connection that has told of it: its address, to be compared only.
     control: usize,
     /// The tuple of its packets, with the calls at both ends.
     tuple: Tuple,
@@ -33,7 +33,7 @@ struct Call {
 pub(crate) struct Keymap {
     #[pin]
     calls: SpinLock<KVec<Call>>,
-    /// How many there are, for those who need not look.
+    /// How many there are: with none, no packet looks for its call.
     len: Atomic<usize>,
 }
 

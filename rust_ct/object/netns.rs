@@ -71,7 +71,7 @@ pub(crate) struct Netns {
     pub(crate) warning: Throttle,
     /// How many connections are expected; written under the lock of expectations.
     pub(crate) expects: Atomic<u32>,
-    /// Connections that are over, of whose end nobody could be told.
+    /// Connections that are over, but whose DESTROY event could not be delivered.
     #[pin]
     pub(crate) dying: DyingList,
     /// The calls of PPTP.

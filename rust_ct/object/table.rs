@@ -7,14 +7,14 @@
 //! whatever the size of the table, which is what lets a [`Cursor`] go on through a table that is
 //! resized meanwhile.
 //!
-//! The table links and unlinks, and does no more: who ends a connection is
+//! The table links and unlinks, and does no more: connections are ended by
 //! [`crate::datapath::end`].
 //!
 //! # Locking
 //!
 //! Readers hold RCU and nothing else. A writer holds the lock of each bucket that it writes to;
 //! bucket `i` has the lock `i` modulo [`LOCKS`]. Resizing holds all of them. The mutex `walk` is
-//! for those who go through the whole table and sleep on the way.
+//! for callers that go through the whole table and sleep on the way.
 //!
 //! Lock order: `walk`, then the locks of [`Locks`] in its order, then nothing.
 
@@ -140,7 +140,7 @@ impl Table {
         // dependency.
         let buckets = unsafe { self.buckets.as_ptr().read_volatile() };
         // SAFETY: By the type invariant, they live until a grace period after they were replaced;
-        // who replaces them holds all locks.
+        // replacing them takes all locks.
         unsafe { buckets.as_ref() }
     }
 
@@ -161,10 +161,10 @@ impl Table {
     /// Returns whether connections are being moved, or were, out of these buckets, so that whoever
     /// has just looked through one of them may have missed something.
     fn is_stale(&self, buckets: &Buckets) -> bool {
-        // Pairs with the barrier in `resize`: who saw that a connection was gone sees why.
+        // Pairs with the barrier in `resize`: whoever saw that a connection was gone sees why.
         smp_mb(Read);
-        // In this order: the flag is lowered after the buckets were replaced, so who sees it low
-        // again sees that they were.
+        // In this order: the flag is lowered after the buckets were replaced, so whoever sees it
+        // low again sees that they were.
         if self.moving.load(Acquire) {
             return true;
         }
@@ -172,13 +172,13 @@ impl Table {
         !ptr::eq(buckets, unsafe { self.buckets.as_ptr().read_volatile() })
     }
 
-    /// Takes one of the locks of the buckets, after whoever holds them all. Softirqs are off.
+    /// Takes one of the bucket locks, once nobody holds them all. Softirqs are off.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_lock().
     ///
     /// # Safety
     ///
-    /// `lock` must be one of them, and the caller gives it back.
+    /// `lock` must be one of them, and the caller must release it.
     pub(crate) unsafe fn take_lock(&self, lock: *mut bindings::spinlock_t) {
         // SAFETY: By the contract.
         unsafe { self.locks.take(lock) };

@@ -58,7 +58,7 @@ impl RawLock {
     /// Nobody else may use the lock.
     #[inline]
     pub(crate) unsafe fn init(&self, name: &'static CStr, class: Pin<&'static LockClassKey>) {
-        // SAFETY: The lock is valid by the contract of `new`, and the caller has it alone.
+        // SAFETY: The lock is valid by the contract of `new`, and nobody but the caller uses it.
         unsafe { init(self.0, name, class) };
     }
 
@@ -106,9 +106,9 @@ impl Drop for BhOff {
 ///
 /// Lock order: `all`, then the lock with the smaller number, then the one with the larger.
 ///
-/// All at once is done without holding `N` locks. Who wants that takes `all`, raises `closed`, and
-/// passes through each lock once, after which nobody holds one who has not seen the flag. Who takes
-/// a lock and sees the flag lets it go again and waits for `all` first.
+/// All at once is done without holding `N` locks: `all` is taken, `closed` raised, and each lock
+/// taken and released once, after which nobody holds a lock without having seen the flag. Whoever
+/// takes a lock and sees the flag releases it and waits for `all` first.
 ///
 /// # Invariants
 ///
@@ -169,12 +169,12 @@ impl<const N: usize> Locks<N> {
     ///
     /// # Safety
     ///
-    /// `lock` must be one of the locks; the caller gives it back.
+    /// `lock` must be one of the locks, and the caller must release it.
     #[inline]
     pub(crate) unsafe fn take(&self, lock: *mut bindings::spinlock_t) {
         // SAFETY: By the type invariant, the lock is initialised.
         unsafe { bindings::spin_lock(lock) };
-        // The flag is lowered with release ordering: who sees it low sees what was done under
+        // The flag is lowered with release ordering: whoever sees it low sees what was done under
         // `all`.
         if self.closed.load(Acquire) {
             // SAFETY: The locks are initialised, and taken in order: `all` first.
@@ -215,7 +215,7 @@ impl<const N: usize> Locks<N> {
         self.closed.store(true, Relaxed);
         for i in 0..N {
             // SAFETY: By the type invariant, the lock is initialised. Unlocking releases the flag
-            // to the next one who takes it.
+            // to the next one that takes it.
             unsafe {
                 bindings::spin_lock(self.raw(i));
                 bindings::spin_unlock(self.raw(i));

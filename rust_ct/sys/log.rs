@@ -21,8 +21,8 @@ use kernel::{
     prelude::*, //
 };
 
-/// Writes a line about a packet: the number of its protocol, `name` and `text`. Any context; no
-/// lock may be held that a listener takes who looks at the packet's connection.
+/// Writes a line about a packet: the number of its protocol, `name` and `text`. Any context; the
+/// caller holds no lock that a listener takes to look at the packet's connection.
 pub(crate) fn packet(skb: &Skb, state: &State, proto: u8, name: &str, text: &str) {
     // CAST: Names and sentences are short.
     let (name_len, text_len) = (name.len() as c_int, text.len() as c_int);

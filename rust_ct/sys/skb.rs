@@ -82,7 +82,7 @@ impl Skb {
         self.0.get()
     }
 
-    /// The kernel's pointer, for who is lent the packet in turn.
+    /// The kernel's pointer, for a callee that borrows the packet in turn.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut bindings::sk_buff {
         self.0.get()
     }

@@ -165,7 +165,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant. Who is in there keeps the module from being unloaded.
+        // SAFETY: By the type invariant. A program in there keeps the module from being unloaded.
         unsafe { bindings::nf_unregister_sockopt(self.0.get()) };
     }
 }

@@ -42,6 +42,7 @@ pub(crate) struct Throttle {
 }
 
 impl Throttle {
+    /// As between the lines of net_ratelimit(), which the kernel uses for the same lines.
     const INTERVAL: u32 = 5 * HZ;
 
     /// No line was logged yet.
@@ -55,7 +56,7 @@ impl Throttle {
     pub(crate) fn is_due(&self) -> bool {
         let (now, last) = (now(), self.last.load(Relaxed));
         let due = last == 0 || now.wrapping_sub(last) >= Self::INTERVAL;
-        // Of those who come at once, one wins.
+        // Of callers that come at once, one wins.
         due && self.last.cmpxchg(last, now, Relaxed).is_ok()
     }
 }

@@ -33,8 +33,8 @@ pub(crate) trait Job: 'static {
 ///
 /// # Invariants
 ///
-/// `work` is initialised by who raises `running`, who raises `ready` then; until both are lowered,
-/// it is used by the work queue alone.
+/// `work` is initialised by the caller that raises `running`, and that then raises `ready`; until
+/// both are lowered, the work queue alone uses it.
 pub(crate) struct Worker<J: Job> {
     running: Atomic<bool>,
     ready: Atomic<bool>,

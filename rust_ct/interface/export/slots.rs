@@ -9,14 +9,15 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// How many there may be of a kind; the kernel has five of each.
+/// How many there may be of a kind. The kernel keeps them in lists without a bound, and has five of
+/// each; this leaves room for modules from elsewhere, and places need no lock.
 pub(super) const MOST: usize = 16;
 
 /// What is registered of one kind.
 ///
 /// # Invariants
 ///
-/// A place holds null, or what is there until a grace period after it was taken away.
+/// A place holds null, or what stays valid until a grace period after it was taken away.
 pub(super) struct Slots<T>([Atomic<*mut T>; MOST]);
 
 impl<T> Slots<T> {
@@ -35,14 +36,15 @@ impl<T> Slots<T> {
         places.any(|place| place.cmpxchg(ptr::null_mut(), new, Full).is_ok())
     }
 
-    /// Takes one away, if it is there. Who has it under RCU may use it until a grace period later.
+    /// Takes one away, if it is there. Whoever found it under RCU may use it until a grace period
+    /// later.
     pub(super) fn remove(&self, old: *mut T) {
         let mut places = self.0.iter();
         places.any(|place| place.cmpxchg(old, ptr::null_mut(), Full).is_ok());
     }
 
-    /// The first one that `is_it` is true of, or null. RCU is held, and as long as the result is
-    /// used.
+    /// The first one that `is_it` is true of, or null. The caller holds RCU as long as it uses the
+    /// result.
     pub(super) fn find(&self, is_it: impl Fn(&T) -> bool) -> *mut T {
         let mut registered = self.0.iter().map(|place| place.load(Relaxed));
         // SAFETY: By the type invariant.

@@ -74,7 +74,7 @@ impl<'a> Key<'a> {
         self.zone.id(Direction::Original) != self.zone.id(Direction::Reply)
     }
 
-    /// The hash by which connections are found whose packets in direction `dir` have the key.
+    /// The hash by which a connection is found if its packets in direction `dir` have the key.
     ///
     /// The namespace and the number of the zone are part of it: equal tuples in many of them spread
     /// out.

@@ -96,7 +96,7 @@ impl Conn {
         }
         // SAFETY: The connection is from the cache, and nobody but readers under RCU is left.
         unsafe { CACHE.free(this) };
-        // The memory goes before the count: who waits for the count finds no connection left.
+        // The memory goes before the count: whoever waits for the count finds no connection left.
         // SAFETY: A namespace waits for its count before it goes away.
         if let Some(netns) = NETNS.get(unsafe { Net::from_raw(net) }) {
             netns.uncount();

@@ -37,7 +37,7 @@ pub(super) unsafe fn release(help: &Help) {
     }
 }
 
-/// Where the pointer of a connection is whose helper is our FTP helper; `None` of any other.
+/// Where the pointer of a connection with our FTP helper is; `None` for any other connection.
 fn place_of(conn: &Conn, rcu: ReadSide<'_>) -> Option<*mut *mut Session> {
     let help = conn.help()?;
     help.helper(rcu)

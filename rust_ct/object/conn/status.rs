@@ -11,7 +11,7 @@ use crate::{
 use kernel::prelude::*;
 
 /// A status bit that says nothing of where the connection is or what is in its memory, so that
-/// everybody who has the connection may set it.
+/// everybody with a reference to the connection may set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flag {
     /// [`Status::EXPECTED`]
@@ -44,12 +44,11 @@ impl Flag {
     }
 }
 
-/// Evidence that the caller is the one who has set DYING: it ends the connection, and nobody else
-/// does.
+/// Evidence that the caller has set DYING: the caller ends the connection, and nobody else does.
 ///
 /// # Invariants
 ///
-/// There is one at the most of each connection.
+/// There is at most one for each connection.
 pub(crate) struct Dying<'a>(&'a Conn);
 
 impl<'a> Dying<'a> {
@@ -81,8 +80,8 @@ impl Conn {
         unsafe { !bindings::rct_test_and_set_bit(bit.bits().trailing_zeros(), self.status_word()) }
     }
 
-    /// Sets one status bit; what was done before is visible to who sees it. Returns whether it was
-    /// not set. Any context.
+    /// Sets one status bit; what was done before is visible to whoever sees it. Returns whether it
+    /// was not set. Any context.
     #[inline]
     pub(crate) fn set_status(&self, flag: Flag) -> bool {
         self.raise(flag.bit())

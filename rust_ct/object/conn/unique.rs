@@ -148,8 +148,8 @@ impl UniqueConn {
     pub(crate) fn publish(self) -> ARef<Conn> {
         let conn = self.0;
         core::mem::forget(self);
-        // SAFETY: The connection is complete. The store releases all that was written before: who
-        // gets a reference sees it.
+        // SAFETY: The connection is complete. The store releases all that was written before:
+        // whoever gets a reference sees it.
         unsafe { bindings::rct_conntrack_publish(conn.as_ref().nfct()) };
         // SAFETY: The count of one is this reference.
         unsafe { ARef::from_raw(conn) }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The registry of helpers: who may be found by name, and who goes.
+//! The registry of helpers: finding one by name, registering and unregistering.
 //!
 //! Source: net/netfilter/nf_conntrack_helper.c.
 
@@ -43,7 +43,9 @@ use kernel::{
     },
 };
 
-/// How many lists the registry has.
+/// How many lists the registry has. The kernel's fill a page, which makes 512. With all helpers of
+/// the kernel's modules there are some twenty, and user space may add a few: lists are short, and
+/// they are in the module's own memory.
 const LISTS: usize = 64;
 
 /// The registry.
@@ -238,7 +240,7 @@ pub(crate) unsafe fn register_copy(
 ///
 /// # Safety
 ///
-/// The helper must be registered, and the caller the one who did that.
+/// The caller must have registered the helper.
 pub(crate) unsafe fn unregister(helper: NonNull<bindings::nf_conntrack_helper>) {
     let registry = REGISTRY.lock();
     // SAFETY: The helper is in the registry, whose lock is held.

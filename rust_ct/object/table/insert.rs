@@ -70,12 +70,12 @@ pub(crate) enum Refusal {
     NoTable,
 }
 
-/// A connection that may be inserted: the locks of both of its buckets are held.
+/// A connection that may be inserted: the holder has both bucket locks.
 ///
 /// # Invariants
 ///
-/// The connection is not in the table, and nobody else can insert it: who wants to needs the lock
-/// of the bucket of its original hash.
+/// The connection is not in the table, and nobody else can insert it: that takes the lock of the
+/// bucket of its original hash.
 pub(crate) struct Admission<'a> {
     conn: &'a Conn,
     buckets: &'a Buckets,
@@ -104,8 +104,8 @@ impl Table {
             let buckets = unsafe { self.buckets()? };
             let (o, r) = (buckets.index(original), buckets.index(reply));
             let guard = self.locks.lock_pair(o, r);
-            // Who replaces the buckets holds all locks: if they were not replaced before, they are
-            // not now.
+            // Replacing the buckets takes all locks: if they were not replaced before, they are not
+            // now.
             if ptr::eq(buckets, self.buckets.load(Relaxed)) {
                 drop(rcu);
                 return Some(LockedPair {
@@ -273,7 +273,7 @@ impl Admission<'_> {
 
     /// Inserts the connection, which the table takes a reference to, and confirms it.
     ///
-    /// CONFIRMED comes after the links: a reader who meets the memory while it is being reused, or
+    /// CONFIRMED comes after the links: a reader that meets the memory while it is being reused, or
     /// before both links are there, must not take it for a connection that is in the table.
     pub(crate) fn insert(self) {
         self.link(Direction::Original, self.original);

@@ -106,7 +106,7 @@ pub fn seal(src: Addr, dst: Addr, proto: u8, body: &mut [u8]) {
     body[at..at + 2].copy_from_slice(&value.to_be_bytes());
 }
 
-/// Tells whether the checksum is the one that [`seal`] writes.
+/// Returns whether the checksum is the one that [`seal`] writes.
 pub fn is_sealed(src: Addr, dst: Addr, proto: u8, body: &[u8]) -> bool {
     let mut sealed = body.to_vec();
     seal(src, dst, proto, &mut sealed);

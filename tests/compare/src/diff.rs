@@ -168,7 +168,7 @@ impl Diff {
         self.play_again(&again)
     }
 
-    /// Tells whether another difference is to be told in full.
+    /// Returns whether another difference is to be told in full.
     fn may_tell(&mut self) -> bool {
         self.told += 1;
         self.told <= self.most

@@ -36,7 +36,7 @@ pub struct Scene<'a> {
 }
 
 impl Scene<'_> {
-    /// Tells whether nothing differs but fields whose names begin like this.
+    /// Returns whether nothing differs but fields whose names begin like this.
     fn only(&self, prefixes: &[&str]) -> bool {
         let named = |name: &str| prefixes.iter().any(|prefix| name.starts_with(prefix));
         self.differences.iter().all(|differs| named(differs.name))
@@ -51,7 +51,7 @@ impl Scene<'_> {
 pub struct Intended {
     /// The heading of its section.
     pub name: &'static str,
-    /// Tells whether it explains a difference.
+    /// Returns whether it explains a difference.
     pub explains: fn(&Scene<'_>) -> Explained,
 }
 

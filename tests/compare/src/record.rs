@@ -227,7 +227,7 @@ pub fn proto_of(record: &Record) -> u8 {
     record.tuples[0][TUPLE_PROTO]
 }
 
-/// Tells whether a connection is attached to the packet.
+/// Returns whether a connection is attached to the packet.
 pub fn has_connection(record: &Record) -> bool {
     record.tuples[0] != [0; 40]
 }
@@ -327,7 +327,7 @@ pub fn differences(a: Look<'_>, b: Look<'_>) -> Vec<Difference> {
         .collect()
 }
 
-/// Tells whether a field is of the connection, but for its tuples: not worth a word where one side
+/// Returns whether a field is of the connection, but for its tuples: not worth a word where one side
 /// has no connection.
 fn is_of_connection(name: &str) -> bool {
     let other = ["verdict.", "info", "original", "reply", "count."];

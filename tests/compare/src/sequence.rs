@@ -55,7 +55,7 @@ impl Setting {
         self.name.trim_start_matches('?')
     }
 
-    /// Tells whether the setting need not exist.
+    /// Returns whether the setting need not exist.
     pub fn is_optional(&self) -> bool {
         self.name.starts_with('?')
     }

@@ -117,7 +117,7 @@ pub fn pick(sequence: &Path, a: &Path, b: &Path, path: &Path) -> Result<Picked> 
     })
 }
 
-/// Tells whether a difference is one for certain, and nothing else differs than in the original.
+/// Returns whether a difference is one for certain, and nothing else differs than in the original.
 fn is_like(found: &Found, original: Option<&Found>) -> bool {
     let same = |original: &Found| found.names().is_subset(&original.names());
     !found.ticked && original.is_some_and(same)
@@ -130,7 +130,7 @@ struct Candidate {
     packets: Vec<Packet>,
 }
 
-/// A way to make a packet simpler; tells whether it did.
+/// A way to make a packet simpler; returns whether it did.
 type Simplify = fn(&mut Packet) -> bool;
 
 /// All ways to make a packet simpler.
@@ -238,7 +238,7 @@ impl Candidate {
     }
 }
 
-/// Takes the data from a whole TCP or UDP packet over IPv4; tells whether there was any.
+/// Takes the data from a whole TCP or UDP packet over IPv4; returns whether there was any.
 fn drop_payload(packet: &mut Packet) -> bool {
     let Some(view) = View::of(&packet.bytes) else {
         return false;

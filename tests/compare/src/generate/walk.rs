@@ -157,7 +157,7 @@ impl<'s> Walk<'s> {
         }
     }
 
-    /// Tells whether the case is over IPv6.
+    /// Returns whether the case is over IPv6.
     pub fn is_ipv6(&self) -> bool {
         self.ipv6
     }
@@ -172,7 +172,7 @@ impl<'s> Walk<'s> {
         self.packets
     }
 
-    /// Tells whether there is room for more packets.
+    /// Returns whether there is room for more packets.
     pub fn has_room(&self) -> bool {
         self.packets.len() < self.most
     }
@@ -182,7 +182,7 @@ impl<'s> Walk<'s> {
         self.style.error = percent;
     }
 
-    /// Tells whether something is to be wrong now.
+    /// Returns whether something is to be wrong now.
     pub fn is_disturbed(&mut self) -> bool {
         let percent = self.style.disturb;
         self.rng.chance(percent)
