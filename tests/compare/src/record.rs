@@ -327,8 +327,8 @@ pub fn differences(a: Look<'_>, b: Look<'_>) -> Vec<Difference> {
         .collect()
 }
 
-/// Returns whether a field is of the connection, but for its tuples: not worth a word where one side
-/// has no connection.
+/// Returns whether a field is of the connection, but for its tuples: not worth a word where one
+/// side has no connection.
 fn is_of_connection(name: &str) -> bool {
     let other = ["verdict.", "info", "original", "reply", "count."];
     !other.iter().any(|prefix| name.starts_with(prefix))
