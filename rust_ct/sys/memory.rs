@@ -42,9 +42,9 @@ pub(crate) unsafe fn enlarge(memory: *mut u8, bytes: usize, gfp: Gfp) -> Option<
     NonNull::new(memory.cast())
 }
 
-/// Empty lists, so many of them or a few more, up to a page full; how many, too. The end of each is
-/// null, or its number as [`crate::sys::nulls`] has it. To be freed by kvfree(). Process context.
-/// `None` if there is no memory, or if they are too many.
+/// Allocates empty lists, `wanted` of them rounded up to a full page, and returns them with their
+/// number. The end of each is null, or its number as [`crate::sys::nulls`] has it. To be freed by
+/// kvfree(). Process context. `None` if there is no memory, or if they are too many.
 pub(crate) fn lists(wanted: u32, numbered: bool) -> Option<(NonNull<usize>, u32)> {
     const STEP: u32 = PAGE_SIZE as u32 / size_of::<usize>() as u32;
     const MOST: u32 = i32::MAX as u32 / size_of::<usize>() as u32;

@@ -24,8 +24,8 @@ use kernel::{
 
 /// Something to be done again and again, or when it is asked for. Process context, may sleep.
 pub(crate) trait Job: 'static {
-    /// Does a part of it, and says in how many jiffies the next one is due; if in none, whenever
-    /// somebody asks for it.
+    /// Does a part of it, and returns in how many jiffies the next one is due; `None` if it is due
+    /// when it is asked for.
     fn run() -> Option<u32>;
 }
 

@@ -43,8 +43,8 @@ impl<T> Slots<T> {
         places.any(|place| place.cmpxchg(old, ptr::null_mut(), Full).is_ok());
     }
 
-    /// The first one that `is_it` is true of, or null. The caller holds RCU as long as it uses the
-    /// result.
+    /// The first one for which `is_it` returns true, or null. The caller holds RCU as long as it
+    /// uses the result.
     pub(super) fn find(&self, is_it: impl Fn(&T) -> bool) -> *mut T {
         let mut registered = self.0.iter().map(|place| place.load(Relaxed));
         // SAFETY: By the type invariant.

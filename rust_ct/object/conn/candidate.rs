@@ -55,7 +55,7 @@ impl<'a> Candidate<'a> {
         const DIR: usize = offset_of!(bindings::nf_conntrack_tuple_hash, tuple) + Tuple::KEY_LEN;
 
         // SAFETY: The link is followed by its tuple. By the invariant of `Conn`, the direction in
-        // there says which of the two the link is, whoever's the memory is now.
+        // there says which of the two the link is, whatever connection it is of now.
         let dir = Direction::from_bits(unsafe { node.cast::<u8>().add(DIR).read_volatile() });
         // SAFETY: The link is that far into the connection, and the memory stays a connection's.
         let conn = unsafe {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The extension of a connection that has a helper: who helps, what is expected, and what the
+//! The extension of a connection that has a helper: the helper, what is expected, and what the
 //! helper remembers. The layout is the kernel's `struct nf_conn_help`, because helpers in C use it.
 
 use crate::{

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The status bits of a connection, and who may change which.
+//! The status bits of a connection, and which of them may be changed where.
 
 use crate::{
     bindings,

@@ -117,7 +117,7 @@ impl UniqueConn {
     }
 
     /// Makes it one that its master has announced: it is EXPECTED, so that its packets are RELATED,
-    /// and it begins with the marks that rules gave the master, to whom it keeps a reference.
+    /// and it begins with the marks that rules gave the master, to which it keeps a reference.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
     pub(crate) fn follow(&mut self, master: ARef<Conn>) {
