@@ -25,7 +25,7 @@ pub(crate) struct Node(UnsafeCell<bindings::hlist_node>);
 #[repr(transparent)]
 pub(crate) struct Head(UnsafeCell<bindings::hlist_head>);
 
-// SAFETY: Links are read with marked accesses, and written with the lock of the list held.
+// SAFETY: Links are read with marked accesses, and written by those who hold the lock of the list.
 unsafe impl Sync for Head {}
 // SAFETY: A list belongs to no thread.
 unsafe impl Send for Head {}

@@ -34,7 +34,7 @@ pub(crate) struct Node(UnsafeCell<bindings::hlist_nulls_node>);
 #[repr(transparent)]
 pub(crate) struct Head(UnsafeCell<bindings::hlist_nulls_head>);
 
-// SAFETY: Links are read with marked accesses, and written with the lock of the list held.
+// SAFETY: Links are read with marked accesses, and written by those who hold the lock of the list.
 unsafe impl Sync for Head {}
 // SAFETY: A list belongs to no thread.
 unsafe impl Send for Head {}
@@ -112,7 +112,7 @@ impl Head {
         // SAFETY: `this` is valid, and nobody else writes to it.
         let first = unsafe { this.read() };
 
-        // SAFETY: The caller alone uses the node, but for readers that may be at it if its memory
+        // SAFETY: The caller has the node to itself but for readers, who may be at it if its memory
         // was a node before: hence the volatile accesses.
         unsafe {
             (&raw mut (*node).next).write_volatile(first);

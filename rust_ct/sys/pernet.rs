@@ -230,7 +230,7 @@ unsafe extern "C" fn exit<T: PerNet>(net: *mut bindings::net) {
     let net = unsafe { Net::from_raw(net) };
     if let Some(state) = T::slot().get(net) {
         state.exit(net);
-        // SAFETY: The hooks are gone, and so is everybody that had the state from them; the core
+        // SAFETY: The hooks are gone, and so is everybody who had the state from them; the core
         // frees the memory next.
         unsafe { core::ptr::from_ref(state).cast_mut().drop_in_place() };
     }

@@ -68,7 +68,7 @@ unsafe extern "C" fn rust_ct_expectfn_destroy(expectfn: *const Raw) {
 /// Called from C under RCU, with a string.
 #[no_mangle]
 unsafe extern "C" fn rust_ct_expectfn_of_name(name: *const c_char) -> *mut Raw {
-    // SAFETY: The caller vouches for the string, and the registrant for the names.
+    // SAFETY: The caller vouches for the string, and who has registered for the names.
     unsafe {
         let name = CStr::from_char_ptr(name);
         REGISTERED.find(|expectfn| CStr::from_char_ptr(expectfn.name) == name)

@@ -4,8 +4,8 @@
 //!
 //! What a packet does is noted in the connection's extension, and told when the packet leaves, all
 //! at once; the end of a connection is told when it comes. What cannot be told, as nobody has room
-//! for it, is missed, and goes along with what is told next; a connection whose end cannot be told
-//! is kept, see [`crate::object::dying`].
+//! for it, is missed, and goes along with what is told next; an end that cannot be told keeps the
+//! connection, see [`crate::object::dying`].
 //!
 //! Only connections with the extension are told of. Without a listener nothing is noted.
 //!
@@ -239,7 +239,7 @@ impl Cell {
         unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).missed) }
     }
 
-    /// Changes what was missed.
+    /// Makes of what was missed something else.
     fn change_missed(&self, change: impl Fn(u32) -> u32) {
         let missed = self.missed();
         let mut old = missed.load(Relaxed);
@@ -248,7 +248,7 @@ impl Cell {
         }
     }
 
-    /// Who has asked for the end that could not be told; zero if nobody has.
+    /// Who has asked for the end, of which nobody could be told; zero if nobody has.
     fn requester(&self) -> &Atomic<u32> {
         // SAFETY: The field is a number that everybody reads and writes by one access.
         unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).portid) }
