@@ -26,7 +26,7 @@ use crate::{
         stat::Stat, //
     },
     pure::{
-        l4proto::tcp::SeqAdj,
+        l4proto::seqadj::SeqAdj,
         state::{
             CtInfo,
             Status, //

@@ -13,9 +13,16 @@ pub(crate) mod gre;
 pub(crate) mod icmp;
 pub(crate) mod ipv4;
 pub(crate) mod ipv6;
+mod packet;
 pub(crate) mod sctp;
 pub(crate) mod tcp;
 pub(crate) mod udp;
+
+pub(crate) use packet::{
+    Family,
+    Packet,
+    L4, //
+};
 
 use crate::pure::reason::Reason;
 
@@ -35,78 +42,6 @@ pub(crate) mod ipproto {
     pub(crate) const SCTP: u8 = 132;
     /// Stands for all of them where packets are to be logged (`IPPROTO_RAW`).
     pub(crate) const RAW: u8 = 255;
-}
-
-/// Address family of a packet, with the number that netfilter uses for it (`NFPROTO_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Family {
-    /// IPv4, `NFPROTO_IPV4`.
-    Ipv4 = 2,
-    /// IPv6, `NFPROTO_IPV6`.
-    Ipv6 = 10,
-}
-
-impl Family {
-    /// The family that a netfilter protocol number stands for; `None` for families that are not
-    /// tracked.
-    pub(crate) const fn from_nfproto(nfproto: u16) -> Option<Self> {
-        match nfproto {
-            2 => Some(Self::Ipv4),
-            10 => Some(Self::Ipv6),
-            _ => None,
-        }
-    }
-
-    /// The netfilter protocol number (`NFPROTO_*`), in host order.
-    pub(crate) const fn nfproto(self) -> u16 {
-        match self {
-            Self::Ipv4 => 2,
-            Self::Ipv6 => 10,
-        }
-    }
-}
-
-/// A packet whose bytes can be copied out.
-///
-/// Offsets count from the same origin as in `skb_copy_bits`: the start of the packet's data, which
-/// at the IP layer is the network header.
-pub(crate) trait Packet {
-    /// Number of bytes in the packet, linear or not.
-    fn len(&self) -> u32;
-
-    /// Copies `N` bytes from `offset` on; `None` if the packet does not hold all of them.
-    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
-
-    /// Returns whether the checksum of the transport header at `l4.offset` is right, pseudo header
-    /// included.
-    ///
-    /// Only called for a protocol that has a checksum: TCP, UDP, ICMP, ICMPv6, and SCTP with its
-    /// CRC32c.
-    fn checksum_ok(&self, l4: &L4, family: Family) -> bool;
-
-    /// Returns whether the packet stands for several segments (GSO), the only kind that may be
-    /// longer than 64 KiB.
-    fn is_gso(&self) -> bool {
-        false
-    }
-}
-
-/// Where the transport header of a packet is, and whose it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct L4 {
-    /// Protocol number, see [`ipproto`].
-    pub(crate) proto: u8,
-    /// Offset of the transport header in bytes. It may lie behind the packet's end, where an IPv6
-    /// extension header says so.
-    pub(crate) offset: u32,
-}
-
-impl L4 {
-    /// Number of bytes from the transport header to the end of the packet.
-    pub(crate) fn len<P: Packet>(&self, pkt: &P) -> u32 {
-        pkt.len().saturating_sub(self.offset)
-    }
 }
 
 /// Finds the transport header of the packet whose network header is at `nhoff`.

@@ -11,7 +11,7 @@ use crate::{
         Flag, //
     },
     pure::{
-        l4proto::tcp::SeqAdj,
+        l4proto::seqadj::SeqAdj,
         state::CtInfo,
         tuple::Direction, //
     },

@@ -21,7 +21,7 @@ use crate::{
         setting, //
     },
     pure::{
-        l4proto::tcp::SeqAdj,
+        l4proto::seqadj::SeqAdj,
         state::Status,
         tuple::Direction, //
     },

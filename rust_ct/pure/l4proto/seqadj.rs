@@ -5,12 +5,10 @@
 //!
 //! Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seq_adjust().
 
-use crate::pure::{
-    l4proto::tcp::SeqAdj,
-    wire::{
-        Packet,
-        L4, //
-    },
+use crate::pure::wire::{
+    tcp::before,
+    Packet,
+    L4, //
 };
 
 /// Length of a header without options, in bytes.
@@ -33,6 +31,59 @@ const BLOCK: u32 = 8;
 
 /// The most numbers that a header can hold: two, and what fits into 40 bytes of options.
 const MOST: usize = 2 + 10;
+
+/// By how much a helper has shifted the sequence numbers of one direction, laid out as the kernel's
+/// `struct nf_ct_seqadj`.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(C)]
+pub(crate) struct SeqAdj {
+    /// The sequence number of the last change.
+    pub(crate) correction_pos: u32,
+    /// The shift before it.
+    pub(crate) offset_before: i32,
+    /// The shift after it.
+    pub(crate) offset_after: i32,
+}
+
+impl SeqAdj {
+    /// Notes that what follows the segment with a sequence number is shifted by so many bytes more:
+    /// the data of the segment has become so much longer. A retransmission of it is no second
+    /// change.
+    ///
+    /// Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seqadj_set().
+    pub(crate) const fn shift_from(&mut self, seq: u32, by: i32) {
+        if self.offset_before == self.offset_after || before(self.correction_pos, seq) {
+            self.correction_pos = seq;
+            self.offset_before = self.offset_after;
+            self.offset_after = self.offset_after.wrapping_add(by);
+        }
+    }
+
+    /// Shifts everything by so many bytes, from the beginning on.
+    ///
+    /// Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seqadj_init().
+    pub(crate) const fn shift_all(&mut self, by: i32) {
+        self.offset_before = by;
+        self.offset_after = by;
+    }
+
+    /// The shift at an acknowledgment number, which counts the shift already
+    /// (nf_ct_seq_adjust() in net/netfilter/nf_conntrack_seqadj.c).
+    pub(crate) const fn offset_of_ack(&self, ack: u32) -> u32 {
+        // CAST: The shift is subtracted modulo 2^32, so its sign does not matter.
+        self.offset(ack.wrapping_sub(self.offset_before as u32))
+    }
+
+    /// The shift at a sequence number (nf_ct_seq_offset() in net/netfilter/nf_conntrack_seqadj.c).
+    pub(crate) const fn offset(&self, seq: u32) -> u32 {
+        // CAST: The shift is added modulo 2^32, so its sign does not matter.
+        if before(self.correction_pos, seq) {
+            self.offset_after as u32
+        } else {
+            self.offset_before as u32
+        }
+    }
+}
 
 /// A number in the packet that is to be another.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,8 +12,22 @@
 //!
 //! Source of all rules: net/netfilter/nf_conntrack_proto_tcp.c.
 
+mod env;
+mod private;
+mod state;
 pub(crate) mod table;
 mod window;
+
+pub(crate) use env::{
+    Env,
+    Tuning, //
+};
+pub(crate) use private::{
+    peer_flag,
+    Peer,
+    Proto, //
+};
+pub(crate) use state::State;
 
 use crate::pure::{
     l4proto::{
@@ -32,294 +46,14 @@ use crate::pure::{
     wire::tcp::{
         before,
         Kind,
-        Options,
         Segment, //
     },
 };
+use private::option_flags;
 use table::Next;
 
 /// How long a connection must have left for an invalid FIN or RST to shorten it, in seconds.
 const LONG_LEFT: u32 = 120;
-
-/// The state of a connection, the kernel's `enum tcp_conntrack`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum State {
-    /// Nothing was seen yet.
-    None = 0,
-    /// A SYN was seen.
-    SynSent = 1,
-    /// The SYN was answered with SYN and ACK.
-    SynRecv = 2,
-    /// The answer was acknowledged.
-    Established = 3,
-    /// A FIN was seen in one direction.
-    FinWait = 4,
-    /// That FIN was acknowledged.
-    CloseWait = 5,
-    /// FINs were seen in both directions.
-    LastAck = 6,
-    /// The second FIN was acknowledged.
-    TimeWait = 7,
-    /// An RST was seen.
-    Close = 8,
-    /// A SYN was answered with a SYN: both ends open at once.
-    SynSent2 = 9,
-}
-
-impl State {
-    /// All states, so that a state is its own index.
-    pub(crate) const ALL: [Self; 10] = [
-        Self::None,
-        Self::SynSent,
-        Self::SynRecv,
-        Self::Established,
-        Self::FinWait,
-        Self::CloseWait,
-        Self::LastAck,
-        Self::TimeWait,
-        Self::Close,
-        Self::SynSent2,
-    ];
-
-    /// The state with this number; [`State::None`] for a number that is none's.
-    pub(crate) const fn from_bits(bits: u8) -> Self {
-        match bits {
-            1 => Self::SynSent,
-            2 => Self::SynRecv,
-            3 => Self::Established,
-            4 => Self::FinWait,
-            5 => Self::CloseWait,
-            6 => Self::LastAck,
-            7 => Self::TimeWait,
-            8 => Self::Close,
-            9 => Self::SynSent2,
-            _ => Self::None,
-        }
-    }
-
-    /// The name, as in /proc/net/nf_conntrack.
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::None => "NONE",
-            Self::SynSent => "SYN_SENT",
-            Self::SynRecv => "SYN_RECV",
-            Self::Established => "ESTABLISHED",
-            Self::FinWait => "FIN_WAIT",
-            Self::CloseWait => "CLOSE_WAIT",
-            Self::LastAck => "LAST_ACK",
-            Self::TimeWait => "TIME_WAIT",
-            Self::Close => "CLOSE",
-            Self::SynSent2 => "SYN_SENT2",
-        }
-    }
-
-    /// Returns whether at least one end has said that it is done (tcp_can_early_drop()).
-    pub(crate) const fn is_closing(self) -> bool {
-        matches!(
-            self,
-            Self::FinWait | Self::CloseWait | Self::LastAck | Self::TimeWait | Self::Close
-        )
-    }
-}
-
-/// Bits of [`Peer::flags`] and [`Proto::last_flags`], the kernel's `IP_CT_TCP_FLAG_*`.
-pub(crate) mod peer_flag {
-    /// The peer scales its windows.
-    pub(crate) const WINDOW_SCALE: u8 = 0x01;
-    /// The peer understands selective acknowledgments.
-    pub(crate) const SACK_PERM: u8 = 0x02;
-    /// The peer was the first to send a FIN.
-    pub(crate) const CLOSE_INIT: u8 = 0x04;
-    /// The peer's windows are not known well enough to hold it to them.
-    pub(crate) const BE_LIBERAL: u8 = 0x08;
-    /// The peer has sent data that was not acknowledged yet.
-    pub(crate) const DATA_UNACKNOWLEDGED: u8 = 0x10;
-    /// [`super::Peer::td_maxack`] is set.
-    pub(crate) const MAXACK_SET: u8 = 0x20;
-    /// Only in `last_flags`: a SYN passed in LAST_ACK, and may be answered by a challenge ACK.
-    pub(crate) const EXP_CHALLENGE_ACK: u8 = 0x40;
-    /// Only in `last_flags`: both ends opened at once.
-    pub(crate) const SIMULTANEOUS_OPEN: u8 = 0x80;
-}
-
-/// What one end has sent, laid out as the kernel's `struct ip_ct_tcp_state`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub(crate) struct Peer {
-    /// The highest end of a segment that it sent.
-    pub(crate) td_end: u32,
-    /// The highest end that the other one's windows let it send.
-    pub(crate) td_maxend: u32,
-    /// The largest window that it offered, scaled; zero if it sent nothing yet.
-    pub(crate) td_maxwin: u32,
-    /// The highest acknowledgment that it sent, with [`peer_flag::MAXACK_SET`].
-    pub(crate) td_maxack: u32,
-    /// By how many bits it shifts its windows.
-    pub(crate) td_scale: u8,
-    /// See [`peer_flag`].
-    pub(crate) flags: u8,
-}
-
-impl Peer {
-    const fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-
-    /// What is known of a peer from the segment it begins with.
-    fn begins(&mut self, seg: &Segment) {
-        self.td_end = seg.end;
-        self.td_maxend = seg.end;
-        self.td_maxwin = u32::from(seg.window).max(1);
-        self.take_options(&seg.options);
-    }
-
-    /// Notes the options of a SYN. Without any, what was known before stands.
-    fn take_options(&mut self, options: &Options) {
-        if options.present {
-            self.td_scale = options.scale.unwrap_or(0);
-            self.flags = self.flags & peer_flag::BE_LIBERAL | option_flags(options);
-        }
-    }
-
-    /// Forgets everything but that it is to be treated liberally.
-    fn reset(&mut self) {
-        *self = Self {
-            flags: self.flags & peer_flag::BE_LIBERAL,
-            ..Self::default()
-        };
-    }
-}
-
-/// The flags of a peer that has sent these options in its SYN.
-const fn option_flags(options: &Options) -> u8 {
-    let mut flags = 0;
-    if options.scale.is_some() {
-        flags |= peer_flag::WINDOW_SCALE;
-    }
-    if options.sack_permitted {
-        flags |= peer_flag::SACK_PERM;
-    }
-    flags
-}
-
-/// The private state, laid out as the kernel's `struct ip_ct_tcp`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub(crate) struct Proto {
-    /// The two ends, by the direction in which they send.
-    pub(crate) seen: [Peer; 2],
-    /// A [`State`].
-    pub(crate) state: u8,
-    /// The direction of the last segment that counted or was remembered.
-    pub(crate) last_dir: u8,
-    /// How often the last ACK was repeated.
-    pub(crate) retrans: u8,
-    /// The [`Kind`] of the last segment that counted or was remembered.
-    pub(crate) last_index: u8,
-    /// Its sequence number.
-    pub(crate) last_seq: u32,
-    /// Its acknowledgment number.
-    pub(crate) last_ack: u32,
-    /// Its end.
-    pub(crate) last_end: u32,
-    /// Its window, not scaled.
-    pub(crate) last_win: u16,
-    /// The window scale of a SYN that passed without effect.
-    pub(crate) last_wscale: u8,
-    /// The flags of its sender, see [`peer_flag`].
-    pub(crate) last_flags: u8,
-}
-
-const _: () = {
-    assert!(size_of::<Peer>() == 20 && size_of::<Proto>() == 60);
-    assert!(core::mem::offset_of!(Peer, td_scale) == 16);
-    assert!(core::mem::offset_of!(Proto, state) == 40);
-    assert!(core::mem::offset_of!(Proto, last_index) == 43);
-    assert!(core::mem::offset_of!(Proto, last_seq) == 44);
-    assert!(core::mem::offset_of!(Proto, last_win) == 56);
-    assert!(core::mem::offset_of!(Proto, last_flags) == 59);
-};
-
-/// What a namespace may set, see Documentation/networking/nf_conntrack-sysctl.rst. Its defaults are
-/// those of the namespace's settings.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Tuning {
-    /// `tcp_loose`: a connection may be picked up in its middle.
-    pub(crate) loose: bool,
-    /// `tcp_be_liberal`: segments outside the window pass, but for resets.
-    pub(crate) be_liberal: bool,
-    /// `tcp_ignore_invalid_rst`: a reset below what was acknowledged passes.
-    pub(crate) ignore_invalid_rst: bool,
-    /// `tcp_max_retrans`: how many repetitions shorten the timeout.
-    pub(crate) max_retrans: u8,
-}
-
-/// By how much a helper has shifted the sequence numbers of one direction, laid out as the kernel's
-/// `struct nf_ct_seqadj`.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub(crate) struct SeqAdj {
-    /// The sequence number of the last change.
-    pub(crate) correction_pos: u32,
-    /// The shift before it.
-    pub(crate) offset_before: i32,
-    /// The shift after it.
-    pub(crate) offset_after: i32,
-}
-
-impl SeqAdj {
-    /// Notes that what follows the segment with a sequence number is shifted by so many bytes more:
-    /// the data of the segment has become so much longer. A retransmission of it is no second
-    /// change.
-    ///
-    /// Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seqadj_set().
-    pub(crate) const fn shift_from(&mut self, seq: u32, by: i32) {
-        if self.offset_before == self.offset_after || before(self.correction_pos, seq) {
-            self.correction_pos = seq;
-            self.offset_before = self.offset_after;
-            self.offset_after = self.offset_after.wrapping_add(by);
-        }
-    }
-
-    /// Shifts everything by so many bytes, from the beginning on.
-    ///
-    /// Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seqadj_init().
-    pub(crate) const fn shift_all(&mut self, by: i32) {
-        self.offset_before = by;
-        self.offset_after = by;
-    }
-
-    /// The shift at an acknowledgment number, which counts the shift already
-    /// (nf_ct_seq_adjust() in net/netfilter/nf_conntrack_seqadj.c).
-    pub(crate) const fn offset_of_ack(&self, ack: u32) -> u32 {
-        // CAST: The shift is subtracted modulo 2^32, so its sign does not matter.
-        self.offset(ack.wrapping_sub(self.offset_before as u32))
-    }
-
-    /// The shift at a sequence number (nf_ct_seq_offset() in net/netfilter/nf_conntrack_seqadj.c).
-    pub(crate) const fn offset(&self, seq: u32) -> u32 {
-        // CAST: The shift is added modulo 2^32, so its sign does not matter.
-        if before(self.correction_pos, seq) {
-            self.offset_after as u32
-        } else {
-            self.offset_before as u32
-        }
-    }
-}
-
-/// What the tracker of TCP may know beyond [`Input`].
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Env<'a> {
-    /// What the namespace has set.
-    pub(crate) tuning: &'a Tuning,
-    /// Timeouts in jiffies, as [`crate::pure::timeout::TCP`].
-    pub(crate) timeouts: &'a [u32; 14],
-    /// The connection goes through a SYN proxy.
-    pub(crate) synproxy: bool,
-    /// The shift of the direction opposite to the packet's; all zero without a helper.
-    pub(crate) seqadj: SeqAdj,
-}
 
 /// How a segment is to be taken.
 enum Plan {
@@ -356,20 +90,6 @@ pub(crate) fn track(proto: &mut Proto, seg: &Segment, input: &Input, env: &Env<'
 }
 
 impl Proto {
-    /// The state of the connection.
-    pub(crate) const fn state(&self) -> State {
-        State::from_bits(self.state)
-    }
-
-    /// The two ends: who sends in a direction, and who receives.
-    fn ends(&mut self, dir: Direction) -> (&mut Peer, &mut Peer) {
-        let [original, reply] = &mut self.seen;
-        match dir {
-            Direction::Original => (original, reply),
-            Direction::Reply => (reply, original),
-        }
-    }
-
     /// Who sends in a direction.
     const fn sender(&self, dir: Direction) -> &Peer {
         self.receiver(dir.other())
@@ -393,11 +113,6 @@ impl Proto {
     /// Returns whether the last segment was of this kind.
     const fn last_was(&self, kind: Kind) -> bool {
         self.last_index == kind as u8
-    }
-
-    /// The direction of the last segment.
-    const fn last_dir(&self) -> Direction {
-        Direction::from_bits(self.last_dir)
     }
 
     /// Notes kind and direction of a segment.

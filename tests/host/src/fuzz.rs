@@ -125,7 +125,7 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
 
 /// Shifts the numbers of a segment: each lies in the packet, and is what is there.
 fn shift(pkt: &Bytes<'_>, l4: &L4) {
-    let shift = tcp::SeqAdj {
+    let shift = seqadj::SeqAdj {
         correction_pos: 1 << 31,
         offset_before: -1,
         offset_after: 1,
@@ -167,7 +167,7 @@ fn env(timeouts: &Timeouts) -> tcp::Env<'_> {
         tuning: &TUNING,
         timeouts: &timeouts.tcp,
         synproxy: false,
-        seqadj: tcp::SeqAdj::default(),
+        seqadj: seqadj::SeqAdj::default(),
     }
 }
 

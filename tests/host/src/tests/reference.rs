@@ -17,6 +17,7 @@ use crate::{
     pure::{
         l4proto::{
             sctp,
+            seqadj::SeqAdj,
             tcp,
             Action,
             Input,
@@ -56,7 +57,7 @@ struct Conn<T> {
     protoinfo: u8,
     assured: u8,
     synproxy: u8,
-    seqadj: tcp::SeqAdj,
+    seqadj: SeqAdj,
     lock: i32,
     net: usize,
 }
@@ -157,7 +158,7 @@ impl<T: Copy + Default> Pair<T> {
         }
     }
 
-    fn conn(&self, expires: u32, synproxy: bool, seqadj: tcp::SeqAdj) -> Conn<T> {
+    fn conn(&self, expires: u32, synproxy: bool, seqadj: SeqAdj) -> Conn<T> {
         Conn {
             proto: self.c,
             timeout: NOW + expires,
@@ -381,7 +382,7 @@ fn compare_tcp(setting: Setting, steps: &[Step]) -> Result<(), TestCaseError> {
     for (index, step) in steps.iter().enumerate() {
         let dir = pair.dir(step.reply);
         let pkt = step.packet(&pair.rust, dir);
-        let seqadj = tcp::SeqAdj {
+        let seqadj = SeqAdj {
             correction_pos: pair.rust.seen[1].td_end,
             offset_before: before.into(),
             offset_after: after.into(),
@@ -462,7 +463,7 @@ fn compare_sctp(packets: &[(bool, u32, Vec<Vec<u8>>)]) -> Result<(), TestCaseErr
         let dir = pair.dir(*reply);
         let pkt = ipv4(132, &sctp_packet(*tag, chunks));
         let input = pair.input(dir, expires);
-        let mut conn = pair.conn(expires, false, tcp::SeqAdj::default());
+        let mut conn = pair.conn(expires, false, SeqAdj::default());
 
         // SAFETY: As for TCP.
         let verdict = unsafe {

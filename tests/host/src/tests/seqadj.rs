@@ -5,9 +5,9 @@
 use crate::{
     packet::Bytes,
     pure::{
-        l4proto::{
-            seqadj::edits,
-            tcp::SeqAdj, //
+        l4proto::seqadj::{
+            edits,
+            SeqAdj, //
         },
         wire::{
             ipproto,

@@ -9,12 +9,12 @@ use crate::{
     },
     pure::{
         l4proto::{
+            seqadj::SeqAdj,
             tcp::{
                 peer_flag,
                 Env,
                 Peer,
                 Proto,
-                SeqAdj,
                 State,
                 Tuning, //
             },
