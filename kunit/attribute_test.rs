@@ -13,9 +13,12 @@ use crate::{
     },
     object::conn::Conn,
     pure::{
-        l4proto::tcp::{
-            self,
-            peer_flag, //
+        l4proto::{
+            sctp,
+            tcp::{
+                self,
+                peer_flag, //
+            }, //
         },
         tuple::{
             Addr,
@@ -268,12 +271,15 @@ mod tests {
                 peer.flags = peer_flag::WINDOW_SCALE | peer_flag::SACK_PERM;
                 peer.td_scale = scale;
             }
-            *one.lock().tcp() = want;
+            one.lock().change(|proto| *proto = want);
             let mut told = tell_state(&one, false)?;
             // The masks are zero in what is told, so that only the state is taken over.
             check_eq!(parse_state(&other, &told)?, 0);
-            check_eq!(other.lock().tcp().state, want.state);
-            check_eq!(other.lock().tcp().seen, tcp::Proto::default().seen);
+            check_eq!(other.private::<tcp::Proto>().state, want.state);
+            check_eq!(
+                other.private::<tcp::Proto>().seen,
+                tcp::Proto::default().seen
+            );
 
             for (number, mask) in [(4u16, 0xff), (5, 0xff)] {
                 told = told.with(6, number, &[peer_flag::WINDOW_SCALE, mask])?;
@@ -286,10 +292,13 @@ mod tests {
                 .with(6, 5, &[peer_flag::WINDOW_SCALE, peer_flag::WINDOW_SCALE])?
                 .nested(1)?;
             check_eq!(parse_state(&one, &scales)?, 0);
-            let [a, b] = one.lock().tcp().seen;
+            let [a, b] = one.private::<tcp::Proto>().seen;
             check_eq!((a.td_scale, b.td_scale), (3, 4));
             check_eq!(a.flags, peer_flag::WINDOW_SCALE | peer_flag::SACK_PERM);
-            check_eq!(one.lock().tcp().state, tcp::State::TimeWait as u8);
+            check_eq!(
+                one.private::<tcp::Proto>().state,
+                tcp::State::TimeWait as u8
+            );
             // A header for all of them, one with the state.
             check_eq!(tell_state(&one, true)?.len, 4 + 8);
             Ok(())
@@ -321,15 +330,15 @@ mod tests {
                 let nest = attributes.nested(number)?;
                 check_eq!(parse_state(conn, &nest)?, *want, "row {}", row);
             }
-            check_eq!(*tcp.lock().tcp(), tcp::Proto::default());
-            check_eq!(sctp.lock().sctp().state as u8, 0);
+            check_eq!(tcp.private::<tcp::Proto>(), tcp::Proto::default());
+            check_eq!(sctp.private::<sctp::Proto>().state as u8, 0);
             let whole = none()
                 .with(5, 1, &[3])?
                 .with(8, 2, &[1; 4])?
                 .with(8, 3, &[2; 4])?
                 .nested(3)?;
             check_eq!(parse_state(&sctp, &whole)?, 0);
-            check_eq!(sctp.lock().sctp().vtag, [[1; 4], [2; 4]]);
+            check_eq!(sctp.private::<sctp::Proto>().vtag, [[1; 4], [2; 4]]);
             check_eq!(
                 tell_state(&sctp, false)?.words.get(2),
                 Some(&whole.words[2])

@@ -19,7 +19,10 @@ use crate::{
         stat::Stat, //
     },
     pure::{
-        l4proto::tcp::State,
+        l4proto::tcp::{
+            Proto,
+            State, //
+        },
         reason::Reason,
         state::{
             CtInfo,
@@ -234,7 +237,7 @@ fn play(netns: &Netns, exchange: &Exchange) -> Result {
     check_eq!(third.leave(family)?, Verdict::ACCEPT);
     let conn = third.conn().ok_or(EINVAL)?;
     if proto == ipproto::TCP {
-        check_eq!(conn.lock().tcp().state(), State::Established);
+        check_eq!(conn.private::<Proto>().state(), State::Established);
         check!(conn.status().contains(Status::ASSURED));
     }
     check_eq!(
@@ -606,14 +609,14 @@ mod tests {
             send(Reply, SYN | ACK, 500, 101)?;
             send(Original, ACK, 101, 501)?;
             let last = send(Original, RST, 101, 0)?;
-            let state = last.conn().map(|conn| conn.lock().tcp().state());
+            let state = last.conn().map(|conn| conn.private::<Proto>().state());
             check_eq!(state, Some(State::Close));
 
             let again = send(Original, SYN, 9000, 0)?;
             check_eq!(again.info(), Some(CtInfo::New));
             check!(last.skb().nfct() != again.skb().nfct());
             check!(last.conn().ok_or(EINVAL)?.status().contains(Status::DYING));
-            let state = again.conn().map(|conn| conn.lock().tcp().state());
+            let state = again.conn().map(|conn| conn.private::<Proto>().state());
             check_eq!(state, Some(State::SynSent));
             check_eq!((netns.connections(), in_table()), (2, 1));
             drop(last);

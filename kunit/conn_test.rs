@@ -30,7 +30,11 @@ use crate::{
         table::TABLE, //
     },
     pure::{
-        l4proto::udp::Proto,
+        l4proto::{
+            sctp,
+            tcp,
+            udp::Proto, //
+        },
         state::{
             CtInfo,
             Status, //
@@ -293,21 +297,24 @@ mod tests {
         case(|_| {
             for _ in 0..3 {
                 let conn = begin(&tuple(ipproto::TCP, 1))?;
-                check_eq!(conn.lock().tcp(), &mut Default::default());
+                check_eq!(conn.private::<tcp::Proto>(), Default::default());
                 check_eq!((conn.mark(), conn.status()), (0, Status::default()));
-                conn.lock().tcp().state = 9;
-                conn.lock().tcp().last_flags = 0xff;
+                conn.lock().change(|proto: &mut tcp::Proto| {
+                    proto.state = 9;
+                    proto.last_flags = 0xff;
+                });
                 check_eq!(conn.lock().state(), 9);
                 conn.set_status(Flag::Assured);
             }
             for _ in 0..3 {
                 let conn = begin(&tuple(ipproto::SCTP, 1))?;
-                check_eq!(conn.lock().sctp(), &mut Default::default());
-                conn.lock().sctp().state = 4;
+                check_eq!(conn.private::<sctp::Proto>(), Default::default());
+                conn.lock()
+                    .change(|proto: &mut sctp::Proto| proto.state = 4);
                 check_eq!(conn.lock().state(), 4);
             }
             let conn = begin(&udp(1))?;
-            conn.store_udp(Proto::default());
+            conn.set_private(&Proto::default());
             check_eq!(conn.lock().state(), 0);
             Ok(())
         })

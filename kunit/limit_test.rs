@@ -32,7 +32,10 @@ use crate::{
         table::TABLE, //
     },
     pure::{
-        l4proto::tcp::State,
+        l4proto::tcp::{
+            Proto,
+            State, //
+        },
         state::Status,
         tuple::{
             Direction,
@@ -325,7 +328,8 @@ mod tests {
             let far = (bucket + 100) % BUCKETS as usize;
             let is = |state: State, assured: bool, from: u32| {
                 let conn = at_bucket(ipproto::TCP, far, bucket, from)?;
-                conn.lock().tcp().state = state as u8;
+                conn.lock()
+                    .change(|proto: &mut Proto| proto.state = state as u8);
                 if assured {
                     conn.set_status(Flag::Assured);
                 }

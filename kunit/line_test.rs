@@ -318,7 +318,8 @@ mod tests {
     fn a_connection_in_the_table() -> Result {
         case(|_| {
             let conn = entered(&tuple(ipproto::TCP, 1))?;
-            conn.lock().tcp().state = tcp::State::CloseWait as u8;
+            conn.lock()
+                .change(|proto: &mut tcp::Proto| proto.state = tcp::State::CloseWait as u8);
             conn.set_status(Flag::SeenReply);
             conn.refresh(0);
             check_eq!(

@@ -23,6 +23,7 @@ use crate::{
         },
     },
     pure::{
+        l4proto::tcp,
         tuple::Direction,
         wire::{
             ipproto,
@@ -157,7 +158,7 @@ fn forget_windows(net: &Net, family: Family) {
     {
         let tuple = conn.tuple(Direction::Original);
         if tuple.family() == Some(family) && tuple.proto() == ipproto::TCP {
-            conn.lock().tcp().forget_windows();
+            conn.lock().change(tcp::Proto::forget_windows);
         }
         at = cursor.next();
     }

@@ -427,18 +427,18 @@ impl Arrival<'_> {
                     synproxy: conn.is_proxied(),
                     seqadj: locked.shift(input.dir().other()),
                 };
-                tcp::track(locked.tcp(), &segment, input, &env)
+                locked.change(|proto| tcp::track(proto, &segment, input, &env))
             }
             ipproto::UDP => {
                 udp::check(&pkt, &self.l4, self.family, verify)?;
-                let mut proto = conn.udp();
+                let mut proto = conn.private();
                 let outcome = udp::track(
                     &mut proto,
                     input,
                     &conn.policy(rcu).unwrap_or_else(|| net.udp_timeouts()),
                 );
                 if !input.confirmed() {
-                    conn.store_udp(proto);
+                    conn.set_private(&proto);
                 }
                 outcome
             }
@@ -456,17 +456,17 @@ impl Arrival<'_> {
                 let packet = Sctp::read(&pkt, &self.l4, self.family, verify)?;
                 let timeouts = conn.policy(rcu).unwrap_or_else(|| net.sctp_timeouts());
                 let mut locked = conn.lock();
-                sctp::track(locked.sctp(), &packet, &pkt, &self.l4, input, &timeouts)
+                locked.change(|proto| sctp::track(proto, &packet, &pkt, &self.l4, input, &timeouts))
             }
             ipproto::GRE => {
-                let mut proto = conn.gre();
+                let mut proto = conn.private();
                 let outcome = gre::track(
                     &mut proto,
                     input,
                     &conn.policy(rcu).unwrap_or_else(|| net.gre_timeouts()),
                 );
                 if !input.confirmed() {
-                    conn.store_gre(proto);
+                    conn.set_private(&proto);
                 }
                 outcome
             }

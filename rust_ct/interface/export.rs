@@ -43,6 +43,7 @@ use crate::{
         netns::NETNS, //
     },
     pure::{
+        l4proto::tcp,
         state::{
             CtInfo,
             Status, //
@@ -198,7 +199,9 @@ unsafe extern "C" fn set_closing(nfct: *mut bindings::nf_conntrack) {
     let timeouts = conn
         .policy(rcu)
         .unwrap_or_else(|| conn.net().tcp_timeouts());
-    let timeout = conn.lock().tcp().set_closing(status, &timeouts);
+    let timeout = conn
+        .lock()
+        .change(|tcp: &mut tcp::Proto| tcp.set_closing(status, &timeouts));
     if let Some(jiffies) = timeout {
         conn.refresh(jiffies);
         conn.cache_event(Event::ProtoInfo);

@@ -121,7 +121,7 @@ pub(crate) fn line<'a>(conn: &Conn, secctx: Option<&'a str>) -> Line<'a> {
     let private = match conn.proto() {
         ipproto::TCP => Private::Tcp(tcp::State::from_bits(conn.lock().state())),
         ipproto::SCTP => Private::Sctp(sctp::State::from_bits(conn.lock().state())),
-        ipproto::GRE => Private::gre(&conn.gre(), time::HZ),
+        ipproto::GRE => Private::gre(&conn.private(), time::HZ),
         _ => Private::None,
     };
     Line {

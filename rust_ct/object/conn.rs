@@ -23,6 +23,7 @@ pub(crate) mod help;
 mod key;
 pub(crate) mod label;
 mod nat;
+mod private;
 mod release;
 pub(crate) mod session;
 mod status;
@@ -145,7 +146,6 @@ const _: () = {
     assert!(size_of::<sctp::Proto>() == size_of::<bindings::ip_ct_sctp>());
     assert!(size_of::<gre::Proto>() == size_of::<bindings::nf_ct_gre>());
     assert!(size_of::<udp::Proto>() == size_of::<bindings::nf_ct_udp>());
-    assert!(align_of::<bindings::nf_conntrack_proto>() >= align_of::<udp::Proto>());
     // Tuples are read word by word, and what fits the kernel's slab size of today stays within it.
     assert!((offset_of!(nf_conn, tuplehash) + offset_of!(nf_conntrack_tuple_hash, tuple)) % 8 == 0);
     assert!(size_of::<nf_conntrack_tuple_hash>() % 8 == 0);
@@ -340,50 +340,6 @@ impl Conn {
         }
     }
 
-    /// The private state of a UDP connection. It is not locked: it is written before confirmation
-    /// only.
-    #[inline]
-    pub(crate) fn udp(&self) -> udp::Proto {
-        // SAFETY: The field is inside the connection; any bytes are a state.
-        unsafe {
-            (&raw const (*self.ct()).proto)
-                .cast::<udp::Proto>()
-                .read_volatile()
-        }
-    }
-
-    /// Writes the private state of a UDP connection, before confirmation.
-    #[inline]
-    pub(crate) fn store_udp(&self, proto: udp::Proto) {
-        // SAFETY: The field is inside the connection.
-        unsafe {
-            (&raw mut (*self.ct()).proto)
-                .cast::<udp::Proto>()
-                .write_volatile(proto)
-        };
-    }
-
-    /// The private state of a GRE connection. It is not locked: it is written before confirmation
-    /// only.
-    pub(crate) fn gre(&self) -> gre::Proto {
-        // SAFETY: The field is inside the connection; any bytes are a state.
-        unsafe {
-            (&raw const (*self.ct()).proto)
-                .cast::<gre::Proto>()
-                .read_volatile()
-        }
-    }
-
-    /// Writes the private state of a GRE connection, before confirmation.
-    pub(crate) fn store_gre(&self, proto: gre::Proto) {
-        // SAFETY: The field is inside the connection.
-        unsafe {
-            (&raw mut (*self.ct()).proto)
-                .cast::<gre::Proto>()
-                .write_volatile(proto)
-        };
-    }
-
     /// The connection that has announced this one.
     pub(crate) fn master(&self) -> Option<&Conn> {
         // SAFETY: The field is inside the connection, and constant while somebody else has it;
@@ -430,26 +386,12 @@ pub(crate) struct Locked<'a> {
 }
 
 impl Locked<'_> {
-    /// The private state of a TCP connection.
-    #[inline]
-    pub(crate) fn tcp(&mut self) -> &mut tcp::Proto {
-        // SAFETY: The field is inside the connection, large enough as asserted above; its lock is
-        // held, and any bytes are a state.
-        unsafe { &mut *(&raw mut (*self.conn.ct()).proto).cast() }
-    }
-
-    /// The private state of an SCTP association.
-    pub(crate) fn sctp(&mut self) -> &mut sctp::Proto {
-        // SAFETY: As above.
-        unsafe { &mut *(&raw mut (*self.conn.ct()).proto).cast() }
-    }
-
     /// The number of the state that the protocol's tracker keeps.
-    pub(crate) fn state(&mut self) -> u8 {
+    pub(crate) fn state(&self) -> u8 {
         match self.conn.proto() {
-            ipproto::TCP => self.tcp().state,
+            ipproto::TCP => self.private::<tcp::Proto>().state,
             // CAST: There are ten of them.
-            ipproto::SCTP => self.sctp().state as u8,
+            ipproto::SCTP => self.private::<sctp::Proto>().state as u8,
             _ => 0,
         }
     }

@@ -315,7 +315,7 @@ pub(super) unsafe extern "C" fn tell_tcp(
     over: bool,
 ) -> c_int {
     // SAFETY: The caller vouches for the connection.
-    let proto = *unsafe { conn(ct.cast()) }.lock().tcp();
+    let proto: tcp::Proto = unsafe { conn(ct.cast()) }.lock().private();
     let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP;
     let more = |nest: &mut Message<'_>| {
         for (peer, number) in proto.seen.iter().zip(tcp_attribute::SCALES) {
@@ -392,8 +392,8 @@ pub(super) unsafe extern "C" fn parse_tcp(
         let flags = tcp_attribute::FLAGS
             .map(|number| nest.find(number).map(|one| one.bytes::<2>().ok_or(EINVAL)));
 
-        let mut locked = conn.lock();
-        let mut new = *locked.tcp();
+        let locked = conn.lock();
+        let mut new: tcp::Proto = locked.private();
         new.state = state.unwrap_or(new.state);
         for (peer, flags) in new.seen.iter_mut().zip(flags) {
             if let Some(flags) = flags {
@@ -410,7 +410,8 @@ pub(super) unsafe extern "C" fn parse_tcp(
                 peer.td_scale = scale;
             }
         }
-        *locked.tcp() = new;
+        conn.set_private(&new);
+        drop(locked);
         Ok(0)
     })
 }
@@ -435,7 +436,7 @@ pub(super) unsafe extern "C" fn tell_sctp(
     over: bool,
 ) -> c_int {
     // SAFETY: The caller vouches for the connection.
-    let proto = *unsafe { conn(ct.cast()) }.lock().sctp();
+    let proto: sctp::Proto = unsafe { conn(ct.cast()) }.lock().private();
     let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP;
     let more = |nest: &mut Message<'_>| {
         for (tag, number) in proto.vtag.iter().zip(sctp_attribute::TAGS) {
@@ -473,10 +474,10 @@ pub(super) unsafe extern "C" fn parse_sctp(
             .map(|number| nest.find(number).and_then(|tag| tag.bytes()).ok_or(EINVAL));
         let vtag = [original?, reply?];
 
-        let mut locked = conn.lock();
-        let proto = locked.sctp();
-        proto.state = state.into();
-        proto.vtag = vtag;
+        conn.lock().change(|proto: &mut sctp::Proto| {
+            proto.state = state.into();
+            proto.vtag = vtag;
+        });
         Ok(0)
     })
 }

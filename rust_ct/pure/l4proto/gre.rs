@@ -14,11 +14,12 @@ use crate::pure::{
         UNREPLIED, //
     },
 };
+use zerocopy_derive::FromBytes;
 
 /// The private state, laid out as the kernel's `struct nf_ct_gre`.
 ///
 /// The timeouts are kept in the connection, because the PPTP helper lengthens them.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, FromBytes)]
 #[repr(C)]
 pub(crate) struct Proto {
     /// Timeout once packets were seen in both directions, in jiffies.

@@ -36,6 +36,7 @@ use crate::pure::{
         L4, //
     },
 };
+use zerocopy_derive::FromBytes;
 
 /// No tag yet, and the tag of a packet with INIT.
 const NO_TAG: Tag = [0; 4];
@@ -58,7 +59,7 @@ const OWN_TAG_RULE: Kinds = Kinds::of(&[
 const HEARTBEAT_TAG_FAILED: u8 = 1;
 
 /// The private state, laid out as the kernel's `struct ip_ct_sctp`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes)]
 #[repr(C)]
 pub(crate) struct Proto {
     /// A [`State`].

@@ -21,12 +21,13 @@ use crate::pure::{
         L4, //
     },
 };
+use zerocopy_derive::FromBytes;
 
 /// How long both sides must have talked for the connection to count as a stream, in seconds.
 const STREAM_AFTER: usize = 2;
 
 /// The private state, laid out as the kernel's `struct nf_ct_udp`.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, FromBytes)]
 #[repr(C)]
 pub(crate) struct Proto {
     /// From when on, in jiffies, the connection counts as a stream.

@@ -10,6 +10,7 @@ use crate::pure::{
         Segment, //
     }, //
 };
+use zerocopy_derive::FromBytes;
 
 /// Bits of [`Peer::flags`] and [`Proto::last_flags`], the kernel's `IP_CT_TCP_FLAG_*`.
 pub(crate) mod peer_flag {
@@ -32,7 +33,7 @@ pub(crate) mod peer_flag {
 }
 
 /// What one end has sent, laid out as the kernel's `struct ip_ct_tcp_state`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes)]
 #[repr(C)]
 pub(crate) struct Peer {
     /// The highest end of a segment that it sent.
@@ -92,7 +93,7 @@ pub(super) const fn option_flags(options: &Options) -> u8 {
 }
 
 /// The private state, laid out as the kernel's `struct ip_ct_tcp`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes)]
 #[repr(C)]
 pub(crate) struct Proto {
     /// The two ends, by the direction in which they send.
