@@ -13,42 +13,78 @@ use crate::bindings;
 use core::mem::MaybeUninit;
 use zerocopy::FromBytes;
 
-/// Copies `T` word by word, each by one access on either side.
-///
-/// # Safety
-///
-/// `from` must be valid for reads and `to` for writes, both aligned for `T`, whose size must be a
-/// multiple of that of `W`, and whose alignment at least that of `W`.
-#[inline(always)]
-unsafe fn copy<T, W>(from: *const T, to: *mut T) {
-    // What is between fields is copied too, and need not have a value.
-    let (from, to) = (from.cast::<MaybeUninit<W>>(), to.cast::<MaybeUninit<W>>());
-    for i in 0..size_of::<T>() / size_of::<W>() {
-        // SAFETY: The index is within `T`, and the caller vouches for both places.
-        unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) };
-    }
+/// Where the private states of all protocols are kept.
+type Place = bindings::nf_conntrack_proto;
+
+/// How many whole words a `T` has, and how many bytes they are.
+const fn words<T>() -> (usize, usize) {
+    let words = size_of::<T>() / size_of::<usize>();
+    (words, words * size_of::<usize>())
 }
 
-/// Copies a private state.
+/// Asserts that a `T` can be kept in a connection: in whole words, and half a one behind them.
+const fn fits<T>() {
+    let (_, bytes) = words::<T>();
+    assert!(size_of::<T>() <= size_of::<Place>());
+    assert!(align_of::<T>() <= align_of::<Place>());
+    assert!(align_of::<usize>() <= align_of::<Place>());
+    assert!(size_of::<T>() == bytes || size_of::<T>() == bytes + size_of::<u32>());
+}
+
+/// Copies a private state out of a connection.
 ///
 /// # Safety
 ///
-/// `from` must be valid for reads and `to` for writes, both aligned for `T`.
+/// `from` must be valid for reads.
 #[inline(always)]
-unsafe fn copy_private<T>(from: *const T, to: *mut T) {
-    const {
-        assert!(size_of::<T>() <= size_of::<bindings::nf_conntrack_proto>());
-        assert!(align_of::<T>() <= align_of::<bindings::nf_conntrack_proto>());
-        assert!(size_of::<T>() % size_of::<u32>() == 0);
+unsafe fn load<T: FromBytes>(from: *const Place) -> T {
+    const { fits::<T>() };
+    let (words, bytes) = words::<T>();
+    let mut private = MaybeUninit::<T>::uninit();
+    let to = private.as_mut_ptr();
+    for i in 0..words {
+        // SAFETY: The index is within `T`, and thus within the place.
+        unsafe {
+            let word = from.cast::<usize>().add(i).read_volatile();
+            to.cast::<usize>().add(i).write_unaligned(word);
+        }
     }
-    if align_of::<T>() == align_of::<usize>() {
-        // SAFETY: A size is a multiple of the alignment; the caller vouches for the rest.
-        unsafe { copy::<T, usize>(from, to) }
-    } else if align_of::<T>() == align_of::<u32>() {
-        // SAFETY: As above.
-        unsafe { copy::<T, u32>(from, to) }
-    } else {
-        const { assert!(size_of::<T>() == 0 || align_of::<T>() >= align_of::<u32>()) }
+    if size_of::<T>() > bytes {
+        // SAFETY: Half a word of `T` is left, and thus of the place.
+        unsafe {
+            let half = from.byte_add(bytes).cast::<u32>().read_volatile();
+            to.byte_add(bytes).cast::<u32>().write_unaligned(half);
+        }
+    }
+    // SAFETY: All bytes are there, and any bytes are a `T`.
+    unsafe { private.assume_init() }
+}
+
+/// Copies a private state into a connection.
+///
+/// # Safety
+///
+/// `to` must be valid for writes.
+#[inline(always)]
+unsafe fn store<T>(private: &T, to: *mut Place) {
+    const { fits::<T>() };
+    let (words, bytes) = words::<T>();
+    // What is between fields is copied too, and need not have a value.
+    let from = (&raw const *private).cast::<MaybeUninit<usize>>();
+    for i in 0..words {
+        // SAFETY: The index is within `T`, and thus within the place.
+        unsafe {
+            let word = from.add(i).read_unaligned();
+            to.cast::<MaybeUninit<usize>>().add(i).write_volatile(word);
+        }
+    }
+    if size_of::<T>() > bytes {
+        // SAFETY: Half a word of `T` is left, and thus of the place.
+        unsafe {
+            let half = from.byte_add(bytes).cast::<MaybeUninit<u32>>();
+            let to = to.byte_add(bytes).cast::<MaybeUninit<u32>>();
+            to.write_volatile(half.read_unaligned());
+        }
     }
 }
 
@@ -56,35 +92,29 @@ impl Conn {
     /// A copy of the private state, which is laid out as `T`. Without the lock, one that packets
     /// change may be of different moments in its parts.
     #[inline]
-    pub(crate) fn private<T: FromBytes + Copy>(&self) -> T {
-        let mut private = MaybeUninit::uninit();
-        // SAFETY: The field is inside the connection, large enough and aligned as `copy_private`
-        // asserts, and any bytes are a `T`.
-        unsafe {
-            copy_private((&raw const (*self.ct()).proto).cast(), private.as_mut_ptr());
-            private.assume_init()
-        }
+    pub(crate) fn private<T: FromBytes>(&self) -> T {
+        // SAFETY: The field is inside the connection.
+        unsafe { load(&raw const (*self.ct()).proto) }
     }
 
     /// Writes the private state. The caller has the lock, or a connection that is not confirmed.
     #[inline]
-    pub(crate) fn set_private<T: FromBytes + Copy>(&self, private: &T) {
-        // SAFETY: The field is inside the connection, large enough and aligned as `copy_private`
-        // asserts.
-        unsafe { copy_private(private, (&raw mut (*self.ct()).proto).cast()) };
+    pub(crate) fn set_private<T: FromBytes>(&self, private: &T) {
+        // SAFETY: The field is inside the connection.
+        unsafe { store(private, &raw mut (*self.ct()).proto) };
     }
 }
 
 impl Locked<'_> {
     /// A copy of the private state, which is laid out as `T`.
     #[inline]
-    pub(crate) fn private<T: FromBytes + Copy>(&self) -> T {
+    pub(crate) fn private<T: FromBytes>(&self) -> T {
         self.conn.private()
     }
 
     /// Changes the private state, which is laid out as `T`.
     #[inline]
-    pub(crate) fn change<T: FromBytes + Copy, R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
+    pub(crate) fn change<T: FromBytes, R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
         let mut private = self.conn.private();
         let result = change(&mut private);
         self.conn.set_private(&private);
