@@ -24,7 +24,6 @@ use crate::{
             CtInfo,
             Status, //
         },
-        timeout::Timeouts,
         tuple::{
             Addr,
             Direction,
@@ -37,6 +36,7 @@ use crate::{
         },
     },
     sys::time::HZ, //
+    timeouts::Timeouts,
 };
 use kernel::{
     macros::kunit_tests,

@@ -47,6 +47,8 @@ mod random;
 mod skbs;
 mod text;
 mod thread;
+#[path = "../tests/shared/timeouts.rs"]
+mod timeouts;
 
 mod attribute_test;
 mod confirm_test;

@@ -22,7 +22,6 @@ use crate::{
             CtInfo,
             Status, //
         },
-        timeout::Timeouts,
         tuple::Direction::{
             self,
             Original,
@@ -43,6 +42,7 @@ use crate::{
         Shape, //
     },
     sys::time::HZ, //
+    timeouts::Timeouts,
 };
 use kernel::{
     macros::kunit_tests,

@@ -25,7 +25,6 @@ use crate::{
             CtInfo,
             Status, //
         },
-        timeout::Timeouts,
         tuple::Direction::{
             self,
             Original,
@@ -38,6 +37,7 @@ use crate::{
         },
     },
     sys::time::HZ, //
+    timeouts::Timeouts,
 };
 use kernel::{
     macros::kunit_tests,

@@ -10,6 +10,7 @@ pub(crate) mod dying;
 pub(crate) mod expect;
 pub(crate) mod helper;
 pub(crate) mod keymap;
+pub(crate) mod l4proto;
 pub(crate) mod netns;
 pub(crate) mod netns_ct;
 pub(crate) mod setting;

@@ -13,13 +13,13 @@ use crate::{
         sysctl, //
     },
     object::{
+        l4proto::for_each_timeout,
         netns::{
             Netns,
             NETNS, //
         },
         setting, //
     },
-    pure::timeout::Timeouts,
     sys::{
         hook::{
             self,
@@ -108,18 +108,10 @@ impl PerNet for Netns {
 
 /// Gives a namespace the settings of nf_conntrack.
 fn set_defaults(net: &Net) {
-    let timeouts = Timeouts::new(time::HZ);
-    net.set_tcp_timeouts(&timeouts.tcp);
-    net.set_udp_timeouts(&timeouts.udp);
-    net.set_gre_timeouts(&timeouts.gre);
-    net.set_sctp_timeouts(&timeouts.sctp);
-    net.set_icmp_timeouts(&timeouts.icmp);
-    net.set_icmpv6_timeouts(&timeouts.icmpv6);
-    net.set_generic_timeouts(&timeouts.generic);
-    #[cfg(CONFIG_NF_FLOW_TABLE)]
-    {
-        net.set_tcp_offload_timeouts(&timeouts.tcp_offload);
-        net.set_udp_offload_timeouts(&timeouts.udp_offload);
-    }
+    // Nothing here fails.
+    let _ = for_each_timeout(|timeout| {
+        (timeout.set)(net, timeout.default);
+        Ok(())
+    });
     setting::set_defaults(net);
 }

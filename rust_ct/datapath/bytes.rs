@@ -5,7 +5,7 @@
 use crate::{
     pure::wire::{
         self,
-        ipproto,
+        Checksum,
         Family,
         Packet,
         L4, //
@@ -60,12 +60,14 @@ impl Packet for Bytes<'_> {
         self.skb.read(offset)
     }
 
-    fn checksum_ok(&self, l4: &L4, family: Family) -> bool {
-        match l4.proto {
-            ipproto::SCTP => self.skb.crc32c_ok(l4.offset),
-            proto => self
-                .skb
-                .checksum_ok(self.hook, l4.offset, proto, family.nfproto()),
+    fn checksum_ok(&self, checksum: Checksum, l4: &L4, family: Family) -> bool {
+        match checksum {
+            Checksum::Internet => {
+                let nfproto = family.nfproto();
+                self.skb
+                    .checksum_ok(self.hook, l4.offset, l4.proto, nfproto)
+            }
+            Checksum::Crc32c => self.skb.crc32c_ok(l4.offset),
         }
     }
 

@@ -20,25 +20,25 @@ use crate::{
             Conn,
             Flag,
             Key,
+            Locked,
             NewConn, //
         },
+        l4proto::Storage,
         netns::Netns,
         setting,
         stat::Stat, //
     },
     pure::{
         l4proto::{
-            generic,
-            gre,
-            icmp,
+            dispatch,
             icmp_error::{
                 self,
                 Message, //
             },
-            sctp,
+            seqadj::SeqAdj,
             tcp,
-            udp,
             Action,
+            Context,
             Input,
             Outcome, //
         },
@@ -55,8 +55,6 @@ use crate::{
             self,
             ipproto,
             ipv4::Ipv4,
-            sctp::Sctp,
-            tcp::Segment,
             Family,
             Packet,
             L4, //
@@ -384,7 +382,7 @@ impl Arrival<'_> {
         if let Some(reason) = outcome.log {
             remark(netns, self.skb, self.state, reason);
         }
-        // A chunk of SCTP may have done this, also if a later one makes the packet INVALID.
+        // One chunk of a packet may have done this, also if a later one makes it INVALID.
         if outcome.protoinfo_changed {
             conn.cache_event(Event::ProtoInfo);
         }
@@ -415,72 +413,77 @@ impl Arrival<'_> {
 
     /// What the protocol's tracker decides.
     fn outcome(&self, conn: &Conn, input: &Input) -> Result<Outcome, Reason> {
-        let (pkt, net, verify) = (self.bytes(), self.state.net(), self.verify_checksum);
-        let rcu = self.state.rcu();
-        Ok(match self.l4.proto {
-            ipproto::TCP => {
-                let segment = Segment::read(&pkt, &self.l4, self.family, verify)?;
-                let mut locked = conn.lock();
-                let env = tcp::Env {
-                    tuning: &tcp_tuning(net),
-                    timeouts: &conn.policy(rcu).unwrap_or_else(|| net.tcp_timeouts()),
-                    synproxy: conn.is_proxied(),
-                    seqadj: locked.shift(input.dir().other()),
-                };
-                locked.change(|proto| tcp::track(proto, &segment, input, &env))
-            }
-            ipproto::UDP => {
-                udp::check(&pkt, &self.l4, self.family, verify)?;
-                let mut proto = conn.private();
-                let outcome = udp::track(
-                    &mut proto,
-                    input,
-                    &conn.policy(rcu).unwrap_or_else(|| net.udp_timeouts()),
-                );
-                if !input.confirmed() {
-                    conn.set_private(&proto);
-                }
-                outcome
-            }
-            ipproto::ICMP => self.icmp(
-                conn,
-                input,
-                &conn.policy(rcu).unwrap_or_else(|| net.icmp_timeouts()),
-            ),
-            ipproto::ICMPV6 => self.icmp(
-                conn,
-                input,
-                &conn.policy(rcu).unwrap_or_else(|| net.icmpv6_timeouts()),
-            ),
-            ipproto::SCTP => {
-                let packet = Sctp::read(&pkt, &self.l4, self.family, verify)?;
-                let timeouts = conn.policy(rcu).unwrap_or_else(|| net.sctp_timeouts());
-                let mut locked = conn.lock();
-                locked.change(|proto| sctp::track(proto, &packet, &pkt, &self.l4, input, &timeouts))
-            }
-            ipproto::GRE => {
-                let mut proto = conn.private();
-                let outcome = gre::track(
-                    &mut proto,
-                    input,
-                    &conn.policy(rcu).unwrap_or_else(|| net.gre_timeouts()),
-                );
-                if !input.confirmed() {
-                    conn.set_private(&proto);
-                }
-                outcome
-            }
-            _ => generic::track(&conn.policy(rcu).unwrap_or_else(|| net.generic_timeouts())),
-        })
+        dispatch!(self.l4.proto, P => self.outcome_of::<P>(conn, input))
     }
 
-    fn icmp(&self, conn: &Conn, input: &Input, timeouts: &[u32; 1]) -> Outcome {
-        icmp::track(
-            input,
-            self.family,
-            &conn.tuple(Direction::Original),
-            timeouts,
-        )
+    /// What a tracker decides, on a copy of the private state, under the lock if that can change.
+    #[inline(always)]
+    fn outcome_of<P: Storage>(&self, conn: &Conn, input: &Input) -> Result<Outcome, Reason> {
+        let mut context = Surroundings {
+            arrival: self,
+            pkt: self.bytes(),
+            conn,
+            locked: None,
+        };
+        let verify = self.verify_checksum;
+        let header = P::read(&context.pkt, &self.l4, self.family, verify)?;
+        let timeouts = P::in_force(conn, self.state.net(), self.state.rcu());
+
+        context.locked = P::LOCKED.then(|| conn.lock());
+        let mut private = conn.private();
+        let outcome = P::track(&mut private, &header, input, &timeouts, &mut context);
+        if P::LOCKED || !input.confirmed() {
+            conn.set_private(&private);
+        }
+        Ok(outcome)
+    }
+}
+
+/// What is around a packet that a tracker judges.
+struct Surroundings<'a> {
+    arrival: &'a Arrival<'a>,
+    pkt: Bytes<'a>,
+    conn: &'a Conn,
+    locked: Option<Locked<'a>>,
+}
+
+impl<'a> Context for Surroundings<'a> {
+    type Packet = Bytes<'a>;
+
+    #[inline(always)]
+    fn packet(&self) -> &Bytes<'a> {
+        &self.pkt
+    }
+
+    #[inline(always)]
+    fn l4(&self) -> &L4 {
+        &self.arrival.l4
+    }
+
+    #[inline(always)]
+    fn family(&self) -> Family {
+        self.arrival.family
+    }
+
+    #[inline(always)]
+    fn original(&self) -> Tuple {
+        self.conn.tuple(Direction::Original)
+    }
+
+    #[inline(always)]
+    fn tuning(&self) -> tcp::Tuning {
+        tcp_tuning(self.arrival.state.net())
+    }
+
+    #[inline(always)]
+    fn synproxy(&self) -> bool {
+        self.conn.is_proxied()
+    }
+
+    #[inline(always)]
+    fn shift(&mut self, dir: Direction) -> SeqAdj {
+        let locked = self.locked.as_mut();
+        locked.map(|locked| locked.shift(dir)).unwrap_or_default()
     }
 }
 

@@ -40,10 +40,14 @@ use crate::{
             Conn,
             Key, //
         },
+        l4proto::Storage,
         netns::NETNS, //
     },
     pure::{
-        l4proto::tcp,
+        l4proto::tcp::{
+            self,
+            Tcp, //
+        },
         state::{
             CtInfo,
             Status, //
@@ -196,9 +200,7 @@ unsafe extern "C" fn set_closing(nfct: *mut bindings::nf_conntrack) {
     }
     // SAFETY: The kernel calls in a hook, under RCU.
     let rcu = unsafe { ReadSide::assume() };
-    let timeouts = conn
-        .policy(rcu)
-        .unwrap_or_else(|| conn.net().tcp_timeouts());
+    let timeouts = Tcp::in_force(conn, conn.net(), rcu);
     let timeout = conn
         .lock()
         .change(|tcp: &mut tcp::Proto| tcp.set_closing(status, &timeouts));

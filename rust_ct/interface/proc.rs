@@ -23,17 +23,13 @@ use crate::{
     pure::{
         expect_line::ExpectLine,
         l4proto::{
-            sctp,
-            tcp, //
+            dispatch,
+            L4Proto, //
         },
-        line::{
-            Line,
-            Private, //
-        },
+        line::Line,
         payload::ftp::Refused,
         reason::Reason,
-        tuple::Direction,
-        wire::ipproto, //
+        tuple::Direction, //
     },
     sys::{
         net::Net,
@@ -118,12 +114,7 @@ fn text(secctx: &SecurityCtx) -> Option<&str> {
 
 /// What there is to say about a connection.
 pub(crate) fn line<'a>(conn: &Conn, secctx: Option<&'a str>) -> Line<'a> {
-    let private = match conn.proto() {
-        ipproto::TCP => Private::Tcp(tcp::State::from_bits(conn.lock().state())),
-        ipproto::SCTP => Private::Sctp(sctp::State::from_bits(conn.lock().state())),
-        ipproto::GRE => Private::gre(&conn.private(), time::HZ),
-        _ => Private::None,
-    };
+    let status = conn.status();
     Line {
         original: conn.tuple(Direction::Original),
         reply: conn.tuple(Direction::Reply),
@@ -131,9 +122,9 @@ pub(crate) fn line<'a>(conn: &Conn, secctx: Option<&'a str>) -> Line<'a> {
         counters: conn
             .accounting()
             .map(|accounting| Direction::BOTH.map(|dir| accounting.get(dir))),
-        status: conn.status(),
+        status,
         seconds: conn.remaining() / time::HZ,
-        private,
+        private: dispatch!(conn.proto(), P => P::show(&conn.private_of::<P>(), status, time::HZ)),
         mark: conn.mark(),
         secctx,
         age: conn.age(),

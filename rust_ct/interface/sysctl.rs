@@ -8,6 +8,7 @@
 
 use crate::{
     object::{
+        l4proto::for_each_timeout,
         netns::{
             EXPECT_MAX,
             NETNS, //
@@ -17,10 +18,6 @@ use crate::{
             self,
             TABLE, //
         },
-    },
-    pure::timeout::{
-        self,
-        slot, //
     },
     sys::{
         net::Net,
@@ -108,7 +105,10 @@ pub(crate) fn for_each(f: &mut dyn FnMut(&Setting) -> Result) -> Result {
     for row in [MAX, COUNT, BUCKETS, EXPECTATIONS] {
         f(&row)?;
     }
-    for_each_timeout(f)
+    for_each_timeout(|timeout| match timeout.name {
+        Some(name) => f(&seconds(name, timeout.get, timeout.set)),
+        None => Ok(()),
+    })
 }
 
 /// The row of a timeout, that is kept in jiffies.
@@ -120,36 +120,4 @@ fn seconds(name: &'static CStr, get: fn(&Net) -> u32, set: fn(&Net, u32)) -> Set
         get,
         set: Setter::Store(set),
     }
-}
-
-/// Calls `f` for each timeout that has a file, until it fails.
-fn for_each_timeout(f: &mut dyn FnMut(&Setting) -> Result) -> Result {
-    macro_rules! timeouts {
-        ($settings:ident, $get:ident, $set:ident: $($i:literal)+) => {
-            $(
-                if let Some(name) = timeout::$settings.get($i).and_then(|setting| setting.sysctl) {
-                    f(&seconds(
-                        name,
-                        |net| slot(&net.$get(), $i),
-                        |net, value| net.$set($i, value),
-                    ))?;
-                }
-            )+
-        };
-    }
-    timeouts!(TCP, tcp_timeouts, set_tcp_timeout: 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
-    timeouts!(UDP, udp_timeouts, set_udp_timeout: 0 1);
-    timeouts!(ICMP, icmp_timeouts, set_icmp_timeout: 0);
-    timeouts!(ICMPV6, icmpv6_timeouts, set_icmpv6_timeout: 0);
-    timeouts!(GENERIC, generic_timeouts, set_generic_timeout: 0);
-    #[cfg(CONFIG_NF_FLOW_TABLE)]
-    {
-        timeouts!(TCP_OFFLOAD, tcp_offload_timeouts, set_tcp_offload_timeout: 0);
-        timeouts!(UDP_OFFLOAD, udp_offload_timeouts, set_udp_offload_timeout: 0);
-    }
-    #[cfg(CONFIG_NF_CT_PROTO_SCTP)]
-    timeouts!(SCTP, sctp_timeouts, set_sctp_timeout: 0 1 2 3 4 5 6 7 8 9);
-    #[cfg(CONFIG_NF_CT_PROTO_GRE)]
-    timeouts!(GRE, gre_timeouts, set_gre_timeout: 0 1);
-    Ok(())
 }

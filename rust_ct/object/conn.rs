@@ -56,17 +56,14 @@ use crate::{
     bindings,
     pure::{
         l4proto::{
-            gre,
-            sctp,
-            tcp,
-            udp, //
+            dispatch,
+            L4Proto, //
         },
         state::Status,
         tuple::{
             Direction,
             Tuple, //
         },
-        wire::ipproto,
         zone::Zone, //
     },
     sys::{
@@ -142,10 +139,6 @@ const _: () = {
     assert!(offset_of!(nf_conntrack_tuple, dst.dir) == Tuple::KEY_LEN);
     assert!(size_of::<Zone>() == size_of::<nf_conntrack_zone>());
     assert!(offset_of!(nf_conntrack_zone, flags) == 2 && offset_of!(nf_conntrack_zone, dir) == 3);
-    assert!(size_of::<tcp::Proto>() == size_of::<bindings::ip_ct_tcp>());
-    assert!(size_of::<sctp::Proto>() == size_of::<bindings::ip_ct_sctp>());
-    assert!(size_of::<gre::Proto>() == size_of::<bindings::nf_ct_gre>());
-    assert!(size_of::<udp::Proto>() == size_of::<bindings::nf_ct_udp>());
     // Tuples are read word by word, and what fits the kernel's slab size of today stays within it.
     assert!((offset_of!(nf_conn, tuplehash) + offset_of!(nf_conntrack_tuple_hash, tuple)) % 8 == 0);
     assert!(size_of::<nf_conntrack_tuple_hash>() % 8 == 0);
@@ -388,11 +381,6 @@ pub(crate) struct Locked<'a> {
 impl Locked<'_> {
     /// The number of the state that the protocol's tracker keeps.
     pub(crate) fn state(&self) -> u8 {
-        match self.conn.proto() {
-            ipproto::TCP => self.private::<tcp::Proto>().state,
-            // CAST: There are ten of them.
-            ipproto::SCTP => self.private::<sctp::Proto>().state as u8,
-            _ => 0,
-        }
+        dispatch!(self.conn.proto(), P => P::state(&self.private()))
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! What the kernel keeps in each namespace for the connection tracker, `struct netns_ct`. The
-//! settings there that are no timeouts are in [`crate::object::setting`].
+//! settings there are in [`crate::object::setting`] and, if they are timeouts,
+//! [`crate::object::l4proto`].
 //!
 //! They are where other modules look for them. Writers are sysctls and rules, at any time, so every
 //! access is a volatile one of a single number.
@@ -26,121 +27,6 @@ use kernel::{
         Release, //
     }, //
 };
-
-/// Reads an array of settings.
-///
-/// # Safety
-///
-/// `from` must be valid for reads.
-#[inline]
-unsafe fn load<const N: usize>(from: *const [u32; N]) -> [u32; N] {
-    let from = from.cast::<u32>();
-    // SAFETY: The index is below `N`, and the caller vouches for the array.
-    core::array::from_fn(|i| unsafe { from.add(i).read_volatile() })
-}
-
-/// Writes an array of settings.
-///
-/// # Safety
-///
-/// `to` must be valid for writes.
-unsafe fn store<const N: usize>(to: *mut [u32; N], values: &[u32; N]) {
-    let to = to.cast::<u32>();
-    for (i, value) in values.iter().enumerate() {
-        // SAFETY: The index is below `N`, and the caller vouches for the array.
-        unsafe { to.add(i).write_volatile(*value) };
-    }
-}
-
-/// Defines how a protocol's timeouts are read and written, in jiffies.
-macro_rules! timeouts {
-    ($($get:ident, $set:ident, $set_one:ident: [$len:literal] at $($field:ident).+;)*) => {
-        impl Net {
-            $(
-                /// The timeouts, in jiffies.
-                #[inline]
-                pub(crate) fn $get(&self) -> [u32; $len] {
-                    // SAFETY: The namespace is valid, and the field an array of this length.
-                    unsafe { load((&raw const (*self.as_ptr()).ct.nf_ct_proto.$($field).+).cast()) }
-                }
-
-                /// Sets the timeouts, in jiffies.
-                pub(crate) fn $set(&self, values: &[u32; $len]) {
-                    // SAFETY: The namespace is valid, and the field an array of this length.
-                    unsafe {
-                        store((&raw mut (*self.as_ptr()).ct.nf_ct_proto.$($field).+).cast(), values)
-                    };
-                }
-
-                /// Sets one of the timeouts, in jiffies. Nothing if there is none of that number.
-                pub(crate) fn $set_one(&self, i: usize, value: u32) {
-                    if i < $len {
-                        // SAFETY: The namespace is valid, and the field an array of this length.
-                        unsafe {
-                            (&raw mut (*self.as_ptr()).ct.nf_ct_proto.$($field).+)
-                                .cast::<u32>()
-                                .add(i)
-                                .write_volatile(value)
-                        };
-                    }
-                }
-            )*
-        }
-    };
-}
-
-timeouts! {
-    tcp_timeouts, set_tcp_timeouts, set_tcp_timeout: [14] at tcp.timeouts;
-    udp_timeouts, set_udp_timeouts, set_udp_timeout: [2] at udp.timeouts;
-    icmp_timeouts, set_icmp_timeouts, set_icmp_timeout: [1] at icmp.timeout;
-    icmpv6_timeouts, set_icmpv6_timeouts, set_icmpv6_timeout: [1] at icmpv6.timeout;
-    generic_timeouts, set_generic_timeouts, set_generic_timeout: [1] at generic.timeout;
-}
-
-#[cfg(CONFIG_NF_CT_PROTO_SCTP)]
-timeouts! {
-    sctp_timeouts, set_sctp_timeouts, set_sctp_timeout: [10] at sctp.timeouts;
-}
-
-#[cfg(CONFIG_NF_CT_PROTO_GRE)]
-timeouts! {
-    gre_timeouts, set_gre_timeouts, set_gre_timeout: [2] at gre.timeouts;
-}
-
-#[cfg(CONFIG_NF_FLOW_TABLE)]
-timeouts! {
-    tcp_offload_timeouts, set_tcp_offload_timeouts, set_tcp_offload_timeout: [1]
-        at tcp.offload_timeout;
-    udp_offload_timeouts, set_udp_offload_timeouts, set_udp_offload_timeout: [1]
-        at udp.offload_timeout;
-}
-
-/// Defines the timeouts of a protocol that this kernel was configured without: the namespace has no
-/// room for them, so what nf_conntrack begins with holds, in seconds.
-#[cfg(not(all(CONFIG_NF_CT_PROTO_SCTP, CONFIG_NF_CT_PROTO_GRE)))]
-macro_rules! no_timeouts {
-    ($get:ident, $set:ident, $set_one:ident: $seconds:expr, $len:literal) => {
-        impl Net {
-            /// The timeouts, in jiffies.
-            pub(crate) fn $get(&self) -> [u32; $len] {
-                let seconds: [u32; $len] = $seconds;
-                seconds.map(|seconds| seconds.wrapping_mul(crate::sys::time::HZ))
-            }
-
-            /// Does nothing: there is no room for them.
-            pub(crate) fn $set(&self, _values: &[u32; $len]) {}
-
-            /// Does nothing: there is no room for it.
-            pub(crate) fn $set_one(&self, _i: usize, _value: u32) {}
-        }
-    };
-}
-#[cfg(not(CONFIG_NF_CT_PROTO_SCTP))]
-no_timeouts! {
-    sctp_timeouts, set_sctp_timeouts, set_sctp_timeout: [10, 10, 3, 3, 210, 3, 3, 3, 30, 0], 10
-}
-#[cfg(not(CONFIG_NF_CT_PROTO_GRE))]
-no_timeouts! { gre_timeouts, set_gre_timeouts, set_gre_timeout: [30, 180], 2 }
 
 #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
 impl Net {

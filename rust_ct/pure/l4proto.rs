@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Trackers: what a packet does to its connection, one file for each transport protocol.
+//! Transport protocols: what there is to say about each, in one file for each of them, and what a
+//! packet does to its connection.
+//!
+//! A protocol is an [`L4Proto`]. There is one list of them, in [`among_protocols`]; whatever depends
+//! on the protocol goes by it, with [`dispatch`] or [`for_each_protocol`].
 //!
 //! A tracker is a total function from the connection's private state, the packet's header and a few
 //! facts ([`Input`]) to an [`Outcome`]. It changes the private state and nothing else; the caller
@@ -10,56 +14,168 @@
 //! The private states have the kernel's layout (`union nf_conntrack_proto`), because other modules
 //! read them.
 
+mod context;
 pub(crate) mod generic;
 pub(crate) mod gre;
 pub(crate) mod icmp;
 pub(crate) mod icmp_error;
+mod ids;
 mod input;
 mod outcome;
+mod protocol;
 pub(crate) mod sctp;
 pub(crate) mod seqadj;
+mod shown;
 pub(crate) mod tcp;
 pub(crate) mod udp;
 
+pub(crate) use context::Context;
+pub(crate) use ids::Ids;
 pub(crate) use input::Input;
 pub(crate) use outcome::{
     Action,
     Outcome, //
 };
+pub(crate) use protocol::L4Proto;
+pub(crate) use shown::Shown;
 
-use crate::pure::wire::ipproto;
+use crate::pure::{
+    reason::Reason,
+    tuple::{
+        Addr,
+        Tuple, //
+    },
+    wire::{
+        ipv4::Ipv4,
+        ipv6::Ipv6,
+        Family,
+        Packet,
+        L4, //
+    },
+};
+
+/// The list of protocols: gives it to another macro, before what that one is to have besides.
+macro_rules! among_protocols {
+    ($then:ident!($($arguments:tt)*)) => {
+        $then! {
+            [
+                $crate::pure::l4proto::tcp::Tcp,
+                $crate::pure::l4proto::udp::Udp,
+                $crate::pure::l4proto::icmp::Icmp,
+                $crate::pure::l4proto::icmp::Icmpv6,
+                $crate::pure::l4proto::sctp::Sctp,
+                $crate::pure::l4proto::gre::Gre
+            ]
+            $($arguments)*
+        }
+    };
+}
+pub(crate) use among_protocols;
+
+/// `dispatch!(number, P => expression)`: an expression in which `P` is the protocol of a number.
+macro_rules! dispatch {
+    ([$($protocol:ty),*] $number:expr, $name:ident => $value:expr) => {
+        match $number {
+            $(
+                <$protocol as $crate::pure::l4proto::L4Proto>::NUMBER => {
+                    type $name = $protocol;
+                    $value
+                }
+            )*
+            _ => {
+                type $name = $crate::pure::l4proto::generic::Generic;
+                $value
+            }
+        }
+    };
+    ($number:expr, $name:ident => $value:expr) => {
+        $crate::pure::l4proto::among_protocols!(dispatch!($number, $name => $value))
+    };
+}
+pub(crate) use dispatch;
+
+/// `for_each_protocol!(P => expression)`: an expression again and again, in which `P` is each
+/// protocol in turn, the one that stands for the rest last.
+macro_rules! for_each_protocol {
+    ([$($protocol:ty),*] $name:ident => $value:expr) => {
+        $({
+            type $name = $protocol;
+            $value;
+        })*
+        {
+            type $name = $crate::pure::l4proto::generic::Generic;
+            $value;
+        }
+    };
+    ($name:ident => $value:expr) => {
+        $crate::pure::l4proto::among_protocols!(for_each_protocol!($name => $value))
+    };
+}
+pub(crate) use for_each_protocol;
 
 /// The name of a protocol, as in /proc/net/nf_conntrack.
 ///
 /// Source: net/netfilter/nf_conntrack_standalone.c, l4proto_name().
-pub(crate) const fn name(proto: u8) -> &'static str {
-    match proto {
-        ipproto::ICMP => "icmp",
-        ipproto::TCP => "tcp",
-        ipproto::UDP => "udp",
-        ipproto::GRE => "gre",
-        ipproto::SCTP => "sctp",
-        ipproto::ICMPV6 => "icmpv6",
-        _ => "unknown",
-    }
+pub(crate) fn name(proto: u8) -> &'static str {
+    dispatch!(proto, P => P::NAME)
 }
 
 /// Returns whether two connections of this protocol that begin at once may be merged at
 /// confirmation.
 ///
 /// Source: `allow_clash` in net/netfilter/nf_conntrack_proto_*.c.
-pub(crate) const fn allow_clash(proto: u8) -> bool {
-    !matches!(proto, ipproto::TCP | ipproto::SCTP)
+pub(crate) fn allow_clash(proto: u8) -> bool {
+    dispatch!(proto, P => P::ALLOW_CLASH)
 }
 
 /// Returns whether a connection may be removed early although it is assured, because it is closing.
 ///
-/// `state` is the state in the protocol's private state; it matters for TCP and SCTP only.
+/// `state` is the state in the protocol's private state.
 /// Source: `can_early_drop` in net/netfilter/nf_conntrack_proto_{tcp,sctp}.c.
 pub(crate) fn can_early_drop(proto: u8, state: u8) -> bool {
-    match proto {
-        ipproto::TCP => tcp::State::from_bits(state).is_closing(),
-        ipproto::SCTP => sctp::State::from_bits(state).is_closing(),
-        _ => false,
+    dispatch!(proto, P => P::can_early_drop(state))
+}
+
+/// What a protocol's tuples hold.
+pub(crate) fn ids(proto: u8) -> Ids {
+    dispatch!(proto, P => P::IDS)
+}
+
+impl Tuple {
+    /// Reads the tuple of a packet whose network header is at `nhoff`; its direction is the
+    /// original one.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_get_tuple().
+    ///
+    /// # Errors
+    ///
+    /// The packet ends before the fields that are needed, or it is PPTP without PPP in it.
+    pub(crate) fn from_packet<P: Packet>(
+        pkt: &P,
+        nhoff: u32,
+        family: Family,
+        l4: &L4,
+    ) -> Result<Self, Reason> {
+        let (src, dst) = match family {
+            Family::Ipv4 => {
+                let ip = Ipv4::read(pkt, nhoff).ok_or(Reason::IpShort)?;
+                (Addr::v4(ip.saddr), Addr::v4(ip.daddr))
+            }
+            Family::Ipv6 => {
+                let ip = Ipv6::read(pkt, nhoff).ok_or(Reason::IpShort)?;
+                (Addr::v6(ip.saddr), Addr::v6(ip.daddr))
+            }
+        };
+        let tuple = Self::new(family, l4.proto, src, dst);
+        dispatch!(l4.proto, Protocol => Protocol::IDS.read(tuple, pkt, l4.offset))
+    }
+
+    /// The tuple of the packets that answer this one.
+    ///
+    /// `None` for an ICMP message that has no answer.
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_invert_tuple().
+    pub(crate) fn invert(&self) -> Option<Self> {
+        let (src_id, dst_id) = dispatch!(self.proto(), Protocol => Protocol::IDS.invert(self))?;
+        Some(self.answered(src_id, dst_id))
     }
 }

@@ -8,16 +8,11 @@
 use crate::pure::{
     l4proto::{
         self,
-        gre,
-        sctp,
-        tcp, //
+        Shown, //
     },
     state::Status,
     tuple::Tuple,
-    wire::{
-        ipproto,
-        Family, //
-    },
+    wire::Family,
     zone::Zone, //
 };
 use core::fmt::{
@@ -25,24 +20,6 @@ use core::fmt::{
     Display,
     Formatter, //
 };
-
-/// What a protocol's tracker adds to a line.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Private {
-    /// The state of a TCP connection.
-    Tcp(tcp::State),
-    /// The state of an SCTP association.
-    Sctp(sctp::State),
-    /// The timeouts of a GRE connection.
-    Gre {
-        /// Before packets were seen in both directions, in seconds.
-        timeout: u32,
-        /// From then on, in seconds.
-        stream_timeout: u32,
-    },
-    /// Nothing.
-    None,
-}
 
 /// A connection as it was at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +37,7 @@ pub(crate) struct Line<'a> {
     /// Seconds until it expires.
     pub(crate) seconds: u32,
     /// What the protocol's tracker adds.
-    pub(crate) private: Private,
+    pub(crate) private: Shown,
     /// The mark that rules gave it, where the kernel has marks.
     pub(crate) mark: u32,
     /// What the security module calls its security mark, if it has a name for it.
@@ -85,9 +62,7 @@ impl Display for Line<'_> {
         if !offloaded {
             write!(f, "{} ", self.seconds)?;
         }
-        self.fmt_private(f, offloaded)?;
-
-        write!(f, "{}", Ends(&self.original))?;
+        write!(f, "{}{}", self.private, Ends(&self.original))?;
         self.fmt_zone(f, Zone::DIR_ORIGINAL, "zone-orig")?;
         self.fmt_counters(f, 0)?;
         if !self.status.contains(Status::SEEN_REPLY) {
@@ -117,20 +92,6 @@ impl Display for Line<'_> {
 }
 
 impl Line<'_> {
-    /// A flow table does not keep the state of TCP up to date, so that one is not shown.
-    fn fmt_private(&self, f: &mut Formatter<'_>, offloaded: bool) -> fmt::Result {
-        match self.private {
-            Private::Tcp(_) if offloaded => Ok(()),
-            Private::Tcp(state) => write!(f, "{} ", state.name()),
-            Private::Sctp(state) => write!(f, "{} ", state.name()),
-            Private::Gre {
-                timeout,
-                stream_timeout,
-            } => write!(f, "timeout={timeout}, stream_timeout={stream_timeout} "),
-            Private::None => Ok(()),
-        }
-    }
-
     fn fmt_counters(&self, f: &mut Formatter<'_>, dir: usize) -> fmt::Result {
         match self.counters.as_ref().and_then(|both| both.get(dir)) {
             Some((packets, bytes)) => write!(f, "packets={packets} bytes={bytes} "),
@@ -143,23 +104,6 @@ impl Line<'_> {
             write!(f, "{name}={} ", self.zone.id)
         } else {
             Ok(())
-        }
-    }
-}
-
-impl Private {
-    /// What is to be shown of a GRE connection, whose timeouts are in jiffies.
-    pub(crate) const fn gre(proto: &gre::Proto, hz: u32) -> Self {
-        // There are jiffies in a second.
-        match (
-            proto.timeout.checked_div(hz),
-            proto.stream_timeout.checked_div(hz),
-        ) {
-            (Some(timeout), Some(stream_timeout)) => Self::Gre {
-                timeout,
-                stream_timeout,
-            },
-            _ => Self::None,
         }
     }
 }
@@ -182,25 +126,7 @@ impl Display for Ends<'_> {
             }
             None => (),
         }
-        match tuple.proto() {
-            ipproto::TCP | ipproto::UDP | ipproto::SCTP => {
-                write!(f, "sport={} dport={} ", tuple.src_port(), tuple.dst_port())
-            }
-            ipproto::ICMP | ipproto::ICMPV6 => write!(
-                f,
-                "type={} code={} id={} ",
-                tuple.icmp_type(),
-                tuple.icmp_code(),
-                tuple.icmp_id()
-            ),
-            ipproto::GRE => write!(
-                f,
-                "srckey={:#x} dstkey={:#x} ",
-                tuple.src_port(),
-                tuple.dst_port()
-            ),
-            _ => Ok(()),
-        }
+        l4proto::ids(tuple.proto()).write(tuple, f)
     }
 }
 

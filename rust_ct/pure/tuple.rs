@@ -6,27 +6,7 @@
 //! has to tell connections between the same two hosts apart. A connection has two: the tuple of the
 //! packet that began it, and the inverse, which is the tuple of the answers.
 
-use crate::pure::{
-    reason::Reason,
-    wire::{
-        gre::{
-            self,
-            Gre,
-            Pptp, //
-        },
-        icmp::{
-            self,
-            Icmp, //
-        },
-        ipproto,
-        ipv4::Ipv4,
-        ipv6::Ipv6,
-        udp::Ports,
-        Family,
-        Packet,
-        L4, //
-    },
-};
+use crate::pure::wire::Family;
 use zerocopy_derive::{
     FromBytes,
     Immutable,
@@ -273,67 +253,6 @@ impl Tuple {
         self
     }
 
-    /// Reads the tuple of a packet whose network header is at `nhoff`; its direction is the
-    /// original one.
-    ///
-    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_get_tuple().
-    ///
-    /// # Errors
-    ///
-    /// The packet ends before the fields that are needed, or it is PPTP without PPP in it.
-    pub(crate) fn from_packet<P: Packet>(
-        pkt: &P,
-        nhoff: u32,
-        family: Family,
-        l4: &L4,
-    ) -> Result<Self, Reason> {
-        let (src, dst) = match family {
-            Family::Ipv4 => {
-                let ip = Ipv4::read(pkt, nhoff).ok_or(Reason::IpShort)?;
-                (Addr::v4(ip.saddr), Addr::v4(ip.daddr))
-            }
-            Family::Ipv6 => {
-                let ip = Ipv6::read(pkt, nhoff).ok_or(Reason::IpShort)?;
-                (Addr::v6(ip.saddr), Addr::v6(ip.daddr))
-            }
-        };
-        let tuple = Self::new(family, l4.proto, src, dst);
-
-        match l4.proto {
-            ipproto::TCP => tuple.read_ports(pkt, l4.offset, Reason::TcpShort),
-            ipproto::UDP => tuple.read_ports(pkt, l4.offset, Reason::UdpShort),
-            ipproto::SCTP => tuple.read_ports(pkt, l4.offset, Reason::SctpShort),
-            ipproto::ICMP => tuple.read_icmp(pkt, l4.offset, Reason::IcmpShort),
-            ipproto::ICMPV6 => tuple.read_icmp(pkt, l4.offset, Reason::Icmpv6Short),
-            ipproto::GRE => tuple.read_gre(pkt, l4.offset),
-            _ => Ok(tuple),
-        }
-    }
-
-    fn read_ports<P: Packet>(self, pkt: &P, offset: u32, short: Reason) -> Result<Self, Reason> {
-        let ports = Ports::read(pkt, offset).ok_or(short)?;
-        Ok(self.with_ports(ports.sport.get(), ports.dport.get()))
-    }
-
-    fn read_icmp<P: Packet>(self, pkt: &P, offset: u32, short: Reason) -> Result<Self, Reason> {
-        let icmp = Icmp::read(pkt, offset).ok_or(short)?;
-        Ok(self.with_icmp(icmp.kind, icmp.code, icmp.id.get()))
-    }
-
-    /// Plain GRE has no ports, and may be too short to have a header; PPTP has the receiver's call
-    /// as the destination. Which call it is at the sender, only the PPTP helper knows: the source
-    /// stays zero.
-    fn read_gre<P: Packet>(self, pkt: &P, offset: u32) -> Result<Self, Reason> {
-        let hdr = Gre::read(pkt, offset).filter(Gre::is_pptp);
-        let (Some(hdr), Some(pptp)) = (hdr, Pptp::read(pkt, offset)) else {
-            return Ok(self);
-        };
-        if hdr.proto.get() != gre::PROTO_PPP {
-            return Err(Reason::GreProtocol);
-        }
-        Ok(self.with_ports(0, pptp.call_id.get()))
-    }
-
     /// Returns whether two tuples of PPTP's GRE are of the same direction of the same call, which
     /// its receiver's number tells.
     ///
@@ -346,17 +265,10 @@ impl Tuple {
             && self.dst.protonum == other.dst.protonum
     }
 
-    /// The tuple of the packets that answer this one.
-    ///
-    /// `None` for an ICMP message that has no answer.
-    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_invert_tuple().
-    pub(crate) fn invert(&self) -> Option<Self> {
-        let (src_id, dst_id) = match self.dst.protonum {
-            ipproto::ICMP => self.invert_icmp(Family::Ipv4)?,
-            ipproto::ICMPV6 => self.invert_icmp(Family::Ipv6)?,
-            _ => (self.dst.id, self.src.id),
-        };
-        Some(Self {
+    /// The tuple of answers, from the destination with an identifier back to the source with
+    /// another.
+    pub(crate) const fn answered(&self, src_id: [u8; 2], dst_id: [u8; 2]) -> Self {
+        Self {
             src: Source {
                 addr: self.dst.addr,
                 id: src_id,
@@ -368,14 +280,7 @@ impl Tuple {
                 protonum: self.dst.protonum,
                 dir: self.dir().other() as u8,
             },
-        })
-    }
-
-    /// The identifiers of the answer to an ICMP message: the type changes, code and identifier
-    /// stay.
-    fn invert_icmp(&self, family: Family) -> Option<([u8; 2], [u8; 2])> {
-        let [kind, code] = self.dst.id;
-        Some((self.src.id, [icmp::counterpart(family, kind)?, code]))
+        }
     }
 
     /// The family; `None` for a tuple that netlink made up for one that is not tracked.
@@ -388,7 +293,7 @@ impl Tuple {
         self.src.l3num
     }
 
-    /// The transport protocol, see [`ipproto`].
+    /// The transport protocol, see [`crate::pure::wire::ipproto`].
     pub(crate) const fn proto(&self) -> u8 {
         self.dst.protonum
     }

@@ -19,6 +19,7 @@ pub(crate) mod tcp;
 pub(crate) mod udp;
 
 pub(crate) use packet::{
+    Checksum,
     Family,
     Packet,
     L4, //

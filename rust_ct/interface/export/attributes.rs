@@ -19,10 +19,13 @@ use crate::{
                 self,
                 peer_flag, //
             },
+            Ids,
+            L4Proto, //
         },
         tuple::Tuple,
         wire::{
             icmp,
+            ipproto,
             Family, //
         },
     },
@@ -183,15 +186,15 @@ unsafe extern "C" fn parse_ports(
 }
 
 /// A family, as a type.
-pub(super) trait Icmp {
+trait Icmp {
     /// Which one.
     const FAMILY: Family;
 }
 
 /// ICMP.
-pub(super) struct V4;
+struct V4;
 /// ICMPv6.
-pub(super) struct V6;
+struct V6;
 
 impl Icmp for V4 {
     const FAMILY: Family = Family::Ipv4;
@@ -301,14 +304,14 @@ mod tcp_attribute {
 const MAX_SCALE: u8 = 14;
 
 /// What [`tell_tcp`] adds, in bytes.
-pub(super) const SIZE_OF_TCP: u16 = (3 * netlink::size(1) + 2 * netlink::size(2)) as u16;
+const SIZE_OF_TCP: u16 = (3 * netlink::size(1) + 2 * netlink::size(2)) as u16;
 
 /// Adds the state of a TCP connection to a message; of one that is over, its state alone.
 ///
 /// # Safety
 ///
 /// Called from C with a message and a connection that the caller has.
-pub(super) unsafe extern "C" fn tell_tcp(
+unsafe extern "C" fn tell_tcp(
     skb: *mut bindings::sk_buff,
     _nest: *mut bindings::nlattr,
     ct: *mut bindings::nf_conn,
@@ -372,7 +375,7 @@ unsafe fn said<'a>(
 /// # Safety
 ///
 /// Called from C with attributes of protocols, and a connection that the caller has.
-pub(super) unsafe extern "C" fn parse_tcp(
+unsafe extern "C" fn parse_tcp(
     attributes: *mut *mut bindings::nlattr,
     ct: *mut bindings::nf_conn,
 ) -> c_int {
@@ -422,14 +425,14 @@ mod sctp_attribute {
 }
 
 /// What [`tell_sctp`] adds, in bytes.
-pub(super) const SIZE_OF_SCTP: u16 = (netlink::size(1) + 2 * netlink::size(4)) as u16;
+const SIZE_OF_SCTP: u16 = (netlink::size(1) + 2 * netlink::size(4)) as u16;
 
 /// Adds the state of an SCTP association to a message; of one that is over, its state alone.
 ///
 /// # Safety
 ///
 /// Called from C with a message and a connection that the caller has.
-pub(super) unsafe extern "C" fn tell_sctp(
+unsafe extern "C" fn tell_sctp(
     skb: *mut bindings::sk_buff,
     _nest: *mut bindings::nlattr,
     ct: *mut bindings::nf_conn,
@@ -453,7 +456,7 @@ pub(super) unsafe extern "C" fn tell_sctp(
 /// # Safety
 ///
 /// Called from C with attributes of protocols, and a connection that the caller has.
-pub(super) unsafe extern "C" fn parse_sctp(
+unsafe extern "C" fn parse_sctp(
     attributes: *mut *mut bindings::nlattr,
     ct: *mut bindings::nf_conn,
 ) -> c_int {
@@ -484,7 +487,7 @@ pub(super) unsafe extern "C" fn parse_sctp(
 
 /// What attributes of tuples look like.
 #[repr(transparent)]
-pub(super) struct Policy([bindings::nla_policy; COUNT]);
+struct Policy([bindings::nla_policy; COUNT]);
 
 /// One more than the largest number.
 const COUNT: usize = bindings::ctattr_l4proto___CTA_PROTO_MAX as usize;
@@ -508,8 +511,31 @@ static POLICY: Policy = {
     Policy(policy)
 };
 
+/// Fills in how ctnetlink tells of what is a protocol's own: tuples, and private states.
+pub(super) const fn describe<P: L4Proto>(new: &mut bindings::nf_conntrack_l4proto) {
+    match P::IDS {
+        Ids::None => (),
+        Ids::Ports(_) | Ids::Call => describe_ports(new),
+        Ids::Icmp(Family::Ipv4, _) => describe_icmp::<V4>(new),
+        Ids::Icmp(Family::Ipv6, _) => describe_icmp::<V6>(new),
+    }
+    match P::NUMBER {
+        ipproto::TCP => {
+            new.nlattr_size = SIZE_OF_TCP;
+            new.to_nlattr = Some(tell_tcp);
+            new.from_nlattr = Some(parse_tcp);
+        }
+        ipproto::SCTP => {
+            new.nlattr_size = SIZE_OF_SCTP;
+            new.to_nlattr = Some(tell_sctp);
+            new.from_nlattr = Some(parse_sctp);
+        }
+        _ => (),
+    }
+}
+
 /// Fills in how tuples with ports are told of.
-pub(super) const fn describe_ports(new: &mut bindings::nf_conntrack_l4proto) {
+const fn describe_ports(new: &mut bindings::nf_conntrack_l4proto) {
     new.tuple_to_nlattr = Some(tell_ports);
     new.nlattr_tuple_size = Some(size_of_ports);
     new.nlattr_to_tuple = Some(parse_ports);
@@ -517,7 +543,7 @@ pub(super) const fn describe_ports(new: &mut bindings::nf_conntrack_l4proto) {
 }
 
 /// Fills in how tuples of ICMP are told of.
-pub(super) const fn describe_icmp<I: Icmp>(new: &mut bindings::nf_conntrack_l4proto) {
+const fn describe_icmp<I: Icmp>(new: &mut bindings::nf_conntrack_l4proto) {
     new.tuple_to_nlattr = Some(tell_icmp::<I>);
     new.nlattr_tuple_size = Some(size_of_icmp);
     new.nlattr_to_tuple = Some(parse_icmp::<I>);

@@ -9,7 +9,10 @@ use super::{
     Conn,
     Locked, //
 };
-use crate::bindings;
+use crate::{
+    bindings,
+    pure::l4proto::L4Proto, //
+};
 use core::mem::MaybeUninit;
 use zerocopy::FromBytes;
 
@@ -95,6 +98,12 @@ impl Conn {
     pub(crate) fn private<T: FromBytes>(&self) -> T {
         // SAFETY: The field is inside the connection.
         unsafe { load(&raw const (*self.ct()).proto) }
+    }
+
+    /// A copy of the private state of a connection of a protocol.
+    pub(crate) fn private_of<P: L4Proto>(&self) -> P::Private {
+        let _guard = P::LOCKED.then(|| self.lock());
+        self.private()
     }
 
     /// Writes the private state. The caller has the lock, or a connection that is not confirmed.

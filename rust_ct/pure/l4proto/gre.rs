@@ -4,14 +4,27 @@
 
 use crate::pure::{
     l4proto::{
+        Context,
+        Ids,
         Input,
-        Outcome, //
+        L4Proto,
+        Outcome,
+        Shown, //
     },
+    reason::Reason,
     state::Status,
     timeout::{
         slot,
+        Setting,
+        MINUTES,
         REPLIED,
         UNREPLIED, //
+    },
+    wire::{
+        ipproto,
+        Family,
+        Packet,
+        L4, //
     },
 };
 use zerocopy_derive::FromBytes;
@@ -29,6 +42,61 @@ pub(crate) struct Proto {
 }
 
 const _: () = assert!(size_of::<Proto>() == 8);
+
+/// The timeouts. Source: net/netfilter/nf_conntrack_proto_gre.c, gre_timeouts.
+pub(crate) const TIMEOUTS: [Setting; 2] = [
+    Setting::new(c"nf_conntrack_gre_timeout", 30),
+    Setting::new(c"nf_conntrack_gre_timeout_stream", 3 * MINUTES),
+];
+
+/// GRE.
+pub(crate) struct Gre;
+
+impl L4Proto for Gre {
+    const NUMBER: u8 = ipproto::GRE;
+    const NAME: &'static str = "gre";
+    const IDS: Ids = Ids::Call;
+    const TIMEOUTS: &'static [Setting] = &TIMEOUTS;
+
+    type Timeouts = [u32; TIMEOUTS.len()];
+    type Header = ();
+    type Private = Proto;
+
+    #[inline(always)]
+    fn read<P: Packet>(
+        _pkt: &P,
+        _l4: &L4,
+        _family: Family,
+        _verify_checksum: bool,
+    ) -> Result<(), Reason> {
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn track<C: Context>(
+        private: &mut Proto,
+        _header: &(),
+        input: &Input,
+        timeouts: &Self::Timeouts,
+        _context: &mut C,
+    ) -> Outcome {
+        track(private, input, timeouts)
+    }
+
+    fn show(private: &Proto, _status: Status, hz: u32) -> Shown {
+        // There are jiffies in a second.
+        match (
+            private.timeout.checked_div(hz),
+            private.stream_timeout.checked_div(hz),
+        ) {
+            (Some(timeout), Some(stream_timeout)) => Shown::Timeouts {
+                timeout,
+                stream_timeout,
+            },
+            _ => Shown::Nothing,
+        }
+    }
+}
 
 /// Judges a packet.
 ///

@@ -18,6 +18,7 @@ use crate::pure::{
         },
         ipv4::Ipv4,
         ipv6::Ipv6,
+        Checksum,
         Family,
         Packet,
         L4, //
@@ -89,7 +90,7 @@ pub(crate) fn parse<P: Packet>(
     };
 
     let hdr = Icmp::read(pkt, l4.offset).ok_or(short)?;
-    if verify_checksum && !pkt.checksum_ok(l4, family) {
+    if verify_checksum && !pkt.checksum_ok(Checksum::Internet, l4, family) {
         return Err(checksum);
     }
     let behind = l4

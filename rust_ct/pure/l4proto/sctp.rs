@@ -17,21 +17,31 @@ pub(crate) use state::State;
 use crate::pure::{
     l4proto::{
         Action,
+        Context,
+        Ids,
         Input,
-        Outcome, //
+        L4Proto,
+        Outcome,
+        Shown, //
     },
     reason::Reason,
-    timeout::slot,
+    state::Status,
+    timeout::{
+        slot,
+        Setting, //
+    },
     tuple::Direction,
     wire::{
+        ipproto,
         sctp::{
+            self as wire,
             chunks,
             Chunk,
             Kind,
             Kinds,
-            Sctp,
             Tag, //
         },
+        Family,
         Packet,
         L4, //
     },
@@ -80,18 +90,91 @@ const _: () = {
     assert!(core::mem::offset_of!(Proto, flags) == 15);
 };
 
+/// The timeouts, indexed by state; the first one is that of a new association.
+///
+/// Source: net/netfilter/nf_conntrack_proto_sctp.c, sctp_timeouts and nf_conntrack_sctp_init_net().
+pub(crate) const TIMEOUTS: [Setting; 10] = [
+    Setting::hidden(10),
+    Setting::new(c"nf_conntrack_sctp_timeout_closed", 10),
+    Setting::new(c"nf_conntrack_sctp_timeout_cookie_wait", 3),
+    Setting::new(c"nf_conntrack_sctp_timeout_cookie_echoed", 3),
+    Setting::new(c"nf_conntrack_sctp_timeout_established", 210),
+    Setting::new(c"nf_conntrack_sctp_timeout_shutdown_sent", 3),
+    Setting::new(c"nf_conntrack_sctp_timeout_shutdown_recd", 3),
+    Setting::new(c"nf_conntrack_sctp_timeout_shutdown_ack_sent", 3),
+    Setting::new(c"nf_conntrack_sctp_timeout_heartbeat_sent", 30),
+    Setting::unnamed(0),
+];
+
+/// SCTP.
+pub(crate) struct Sctp;
+
+impl L4Proto for Sctp {
+    const NUMBER: u8 = ipproto::SCTP;
+    const NAME: &'static str = "sctp";
+    const ALLOW_CLASH: bool = false;
+    const IDS: Ids = Ids::Ports(Reason::SctpShort);
+    const TIMEOUTS: &'static [Setting] = &TIMEOUTS;
+    const LOCKED: bool = true;
+
+    type Timeouts = [u32; TIMEOUTS.len()];
+    type Header = wire::Sctp;
+    type Private = Proto;
+
+    #[inline(always)]
+    fn read<P: Packet>(
+        pkt: &P,
+        l4: &L4,
+        family: Family,
+        verify_checksum: bool,
+    ) -> Result<wire::Sctp, Reason> {
+        wire::Sctp::read(pkt, l4, family, verify_checksum)
+    }
+
+    #[inline(always)]
+    fn track<C: Context>(
+        private: &mut Proto,
+        sctp: &wire::Sctp,
+        input: &Input,
+        timeouts: &Self::Timeouts,
+        context: &mut C,
+    ) -> Outcome {
+        track(
+            private,
+            sctp,
+            context.packet(),
+            context.l4(),
+            input,
+            timeouts,
+        )
+    }
+
+    fn state(private: &Proto) -> u8 {
+        // CAST: There are ten of them.
+        private.state as u8
+    }
+
+    fn can_early_drop(state: u8) -> bool {
+        State::from_bits(state).is_closing()
+    }
+
+    fn show(private: &Proto, _status: Status, _hz: u32) -> Shown {
+        Shown::State(State::from_bits(Self::state(private)).name())
+    }
+}
+
 /// Whether a chunk may move the state.
 enum Effect {
     Counts,
     Ignored,
 }
 
-/// Judges a packet that [`Sctp::read`] found right.
+/// Judges a packet that [`wire::Sctp::read`] found right.
 ///
 /// Source: net/netfilter/nf_conntrack_proto_sctp.c, nf_conntrack_sctp_packet().
 pub(crate) fn track<P: Packet>(
     proto: &mut Proto,
-    sctp: &Sctp,
+    sctp: &wire::Sctp,
     pkt: &P,
     l4: &L4,
     input: &Input,
@@ -110,7 +193,7 @@ pub(crate) fn track<P: Packet>(
 /// timeout is not renewed. What a chunk has moved stays moved, also if a later one is wrong.
 fn judge<P: Packet>(
     proto: &mut Proto,
-    sctp: &Sctp,
+    sctp: &wire::Sctp,
     pkt: &P,
     l4: &L4,
     input: &Input,
@@ -172,7 +255,7 @@ impl Proto {
     /// The state before the first packet of an association, if it can be the first.
     ///
     /// Source: net/netfilter/nf_conntrack_proto_sctp.c, sctp_new().
-    fn begin<P: Packet>(sctp: &Sctp, pkt: &P, l4: &L4) -> Result<Self, Reason> {
+    fn begin<P: Packet>(sctp: &wire::Sctp, pkt: &P, l4: &L4) -> Result<Self, Reason> {
         if sctp.kinds.intersects(NEVER_NEW) {
             return Err(Reason::SctpNew);
         }
@@ -204,7 +287,7 @@ impl Proto {
     /// `ignored` tells whether an earlier chunk was ignored.
     fn check_tag(
         &mut self,
-        sctp: &Sctp,
+        sctp: &wire::Sctp,
         chunk: &Chunk,
         dir: Direction,
         ignored: bool,
@@ -233,7 +316,7 @@ impl Proto {
     /// if it is answered, the answer's tag is the one to believe.
     fn check_heartbeat(
         &mut self,
-        sctp: &Sctp,
+        sctp: &wire::Sctp,
         chunk: &Chunk,
         dir: Direction,
         ignored: bool,

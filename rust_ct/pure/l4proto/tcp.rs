@@ -32,21 +32,32 @@ pub(crate) use state::State;
 use crate::pure::{
     l4proto::{
         Action,
+        Context,
+        Ids,
         Input,
-        Outcome, //
+        L4Proto,
+        Outcome,
+        Shown, //
     },
     reason::Reason,
     state::Status,
     timeout::{
         slot,
-        TCP_RETRANS,
-        TCP_UNACK, //
+        Setting,
+        DAYS,
+        MINUTES, //
     },
     tuple::Direction,
-    wire::tcp::{
-        before,
-        Kind,
-        Segment, //
+    wire::{
+        ipproto,
+        tcp::{
+            before,
+            Kind,
+            Segment, //
+        },
+        Family,
+        Packet,
+        L4, //
     },
 };
 use private::option_flags;
@@ -54,6 +65,93 @@ use table::Next;
 
 /// How long a connection must have left for an invalid FIN or RST to shorten it, in seconds.
 const LONG_LEFT: u32 = 120;
+
+/// Index in [`TIMEOUTS`] of the timeout after too many retransmissions (`TCP_CONNTRACK_RETRANS`).
+const RETRANS: usize = 12;
+/// Index in [`TIMEOUTS`] of the timeout while data is not acknowledged (`TCP_CONNTRACK_UNACK`).
+const UNACK: usize = 13;
+
+/// The timeouts, indexed by state; the first one is that of a new connection.
+///
+/// Source: net/netfilter/nf_conntrack_proto_tcp.c, tcp_timeouts and nf_conntrack_tcp_init_net().
+pub(crate) const TIMEOUTS: [Setting; 14] = [
+    Setting::hidden(2 * MINUTES),
+    Setting::new(c"nf_conntrack_tcp_timeout_syn_sent", 2 * MINUTES),
+    Setting::new(c"nf_conntrack_tcp_timeout_syn_recv", MINUTES),
+    Setting::new(c"nf_conntrack_tcp_timeout_established", 5 * DAYS),
+    Setting::new(c"nf_conntrack_tcp_timeout_fin_wait", 2 * MINUTES),
+    Setting::new(c"nf_conntrack_tcp_timeout_close_wait", MINUTES),
+    Setting::new(c"nf_conntrack_tcp_timeout_last_ack", 30),
+    Setting::new(c"nf_conntrack_tcp_timeout_time_wait", 2 * MINUTES),
+    Setting::new(c"nf_conntrack_tcp_timeout_close", 10),
+    Setting::unnamed(2 * MINUTES),
+    Setting::hidden(0),
+    Setting::hidden(0),
+    Setting::new(c"nf_conntrack_tcp_timeout_max_retrans", 5 * MINUTES),
+    Setting::new(c"nf_conntrack_tcp_timeout_unacknowledged", 5 * MINUTES),
+];
+
+/// TCP.
+pub(crate) struct Tcp;
+
+impl L4Proto for Tcp {
+    const NUMBER: u8 = ipproto::TCP;
+    const NAME: &'static str = "tcp";
+    const ALLOW_CLASH: bool = false;
+    const IDS: Ids = Ids::Ports(Reason::TcpShort);
+    const TIMEOUTS: &'static [Setting] = &TIMEOUTS;
+    /// Source: net/netfilter/nf_conntrack_proto_tcp.c, nf_conntrack_tcp_init_net().
+    const OFFLOAD_TIMEOUT: Option<Setting> = Some(Setting::new(c"nf_flowtable_tcp_timeout", 30));
+    const LOCKED: bool = true;
+
+    type Timeouts = [u32; TIMEOUTS.len()];
+    type Header = Segment;
+    type Private = Proto;
+
+    #[inline(always)]
+    fn read<P: Packet>(
+        pkt: &P,
+        l4: &L4,
+        family: Family,
+        verify_checksum: bool,
+    ) -> Result<Segment, Reason> {
+        Segment::read(pkt, l4, family, verify_checksum)
+    }
+
+    #[inline(always)]
+    fn track<C: Context>(
+        private: &mut Proto,
+        segment: &Segment,
+        input: &Input,
+        timeouts: &Self::Timeouts,
+        context: &mut C,
+    ) -> Outcome {
+        let env = Env {
+            tuning: &context.tuning(),
+            timeouts,
+            synproxy: context.synproxy(),
+            seqadj: context.shift(input.dir().other()),
+        };
+        track(private, segment, input, &env)
+    }
+
+    fn state(private: &Proto) -> u8 {
+        private.state
+    }
+
+    fn can_early_drop(state: u8) -> bool {
+        State::from_bits(state).is_closing()
+    }
+
+    /// A flow table does not keep the state up to date, so that it is not shown.
+    fn show(private: &Proto, status: Status, _hz: u32) -> Shown {
+        if status.contains(Status::OFFLOAD) {
+            Shown::Nothing
+        } else {
+            Shown::State(private.state().name())
+        }
+    }
+}
 
 /// How a segment is to be taken.
 enum Plan {
@@ -211,10 +309,10 @@ impl Proto {
         let state = self.state();
         let usual = slot(env.timeouts, state as usize);
         let shorter = [
-            (self.retrans >= env.tuning.max_retrans, TCP_RETRANS),
-            (kind == Kind::Rst && state == State::Established, TCP_UNACK),
-            (self.either_has(peer_flag::DATA_UNACKNOWLEDGED), TCP_UNACK),
-            (self.last_win == 0, TCP_RETRANS),
+            (self.retrans >= env.tuning.max_retrans, RETRANS),
+            (kind == Kind::Rst && state == State::Established, UNACK),
+            (self.either_has(peer_flag::DATA_UNACKNOWLEDGED), UNACK),
+            (self.last_win == 0, RETRANS),
         ];
         shorter
             .into_iter()
@@ -406,7 +504,7 @@ fn outside(
         return outcome;
     }
 
-    let lowered = slot(env.timeouts, TCP_UNACK);
+    let lowered = slot(env.timeouts, UNACK);
     if input.remaining >= input.hz.saturating_mul(LONG_LEFT) && input.remaining > lowered {
         outcome.lower_timeout = Some(lowered);
     }
@@ -442,7 +540,7 @@ fn settle(
         _ => {
             // Picked up, and not answered yet: too little for the long timeout.
             if new == State::Established {
-                timeout = timeout.min(slot(env.timeouts, TCP_UNACK));
+                timeout = timeout.min(slot(env.timeouts, UNACK));
             }
             Action::Refresh(timeout)
         }

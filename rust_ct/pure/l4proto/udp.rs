@@ -4,18 +4,25 @@
 
 use crate::pure::{
     l4proto::{
+        Context,
+        Ids,
         Input,
+        L4Proto,
         Outcome, //
     },
     reason::Reason,
     state::Status,
     timeout::{
         slot,
+        Setting,
+        MINUTES,
         REPLIED,
         UNREPLIED, //
     },
     wire::{
-        udp::Udp,
+        ipproto,
+        udp as wire,
+        Checksum,
         Family,
         Packet,
         L4, //
@@ -36,6 +43,49 @@ pub(crate) struct Proto {
 
 const _: () = assert!(size_of::<Proto>() == size_of::<usize>());
 
+/// The timeouts. Source: net/netfilter/nf_conntrack_proto_udp.c, udp_timeouts.
+pub(crate) const TIMEOUTS: [Setting; 2] = [
+    Setting::new(c"nf_conntrack_udp_timeout", 30),
+    Setting::new(c"nf_conntrack_udp_timeout_stream", 2 * MINUTES),
+];
+
+/// UDP.
+pub(crate) struct Udp;
+
+impl L4Proto for Udp {
+    const NUMBER: u8 = ipproto::UDP;
+    const NAME: &'static str = "udp";
+    const IDS: Ids = Ids::Ports(Reason::UdpShort);
+    const TIMEOUTS: &'static [Setting] = &TIMEOUTS;
+    /// Source: net/netfilter/nf_conntrack_proto_udp.c, nf_conntrack_udp_init_net().
+    const OFFLOAD_TIMEOUT: Option<Setting> = Some(Setting::new(c"nf_flowtable_udp_timeout", 30));
+
+    type Timeouts = [u32; TIMEOUTS.len()];
+    type Header = ();
+    type Private = Proto;
+
+    #[inline(always)]
+    fn read<P: Packet>(
+        pkt: &P,
+        l4: &L4,
+        family: Family,
+        verify_checksum: bool,
+    ) -> Result<(), Reason> {
+        check(pkt, l4, family, verify_checksum)
+    }
+
+    #[inline(always)]
+    fn track<C: Context>(
+        private: &mut Proto,
+        _header: &(),
+        input: &Input,
+        timeouts: &Self::Timeouts,
+        _context: &mut C,
+    ) -> Outcome {
+        track(private, input, timeouts)
+    }
+}
+
 /// Checks the header of a packet, and its checksum if `verify_checksum` says so.
 ///
 /// Source: net/netfilter/nf_conntrack_proto_udp.c, udp_error().
@@ -49,17 +99,20 @@ pub(crate) fn check<P: Packet>(
     family: Family,
     verify_checksum: bool,
 ) -> Result<(), Reason> {
-    let udp = Udp::read(pkt, l4.offset).ok_or(Reason::UdpShort)?;
+    let udp = wire::Udp::read(pkt, l4.offset).ok_or(Reason::UdpShort)?;
 
     let len = match u32::from(udp.len.get()) {
         0 if pkt.is_gso() => l4.len(pkt),
         len => len,
     };
-    if len < size_of::<Udp>() as u32 || len > l4.len(pkt) {
+    if len < size_of::<wire::Udp>() as u32 || len > l4.len(pkt) {
         return Err(Reason::UdpLength);
     }
 
-    if verify_checksum && udp.checksum.get() != 0 && !pkt.checksum_ok(l4, family) {
+    if verify_checksum
+        && udp.checksum.get() != 0
+        && !pkt.checksum_ok(Checksum::Internet, l4, family)
+    {
         return Err(Reason::UdpChecksum);
     }
     Ok(())

@@ -33,6 +33,15 @@ impl Family {
     }
 }
 
+/// What a transport header's checksum is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    /// The sum of the Internet protocols (RFC 1071).
+    Internet,
+    /// The CRC32c (RFC 9260 appendix A).
+    Crc32c,
+}
+
 /// A packet whose bytes can be copied out.
 ///
 /// Offsets count from the same origin as in `skb_copy_bits`: the start of the packet's data, which
@@ -46,10 +55,7 @@ pub(crate) trait Packet {
 
     /// Returns whether the checksum of the transport header at `l4.offset` is right, pseudo header
     /// included.
-    ///
-    /// Only called for a protocol that has a checksum: TCP, UDP, ICMP, ICMPv6, and SCTP with its
-    /// CRC32c.
-    fn checksum_ok(&self, l4: &L4, family: Family) -> bool;
+    fn checksum_ok(&self, checksum: Checksum, l4: &L4, family: Family) -> bool;
 
     /// Returns whether the packet stands for several segments (GSO), the only kind that may be
     /// longer than 64 KiB.

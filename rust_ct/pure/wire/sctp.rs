@@ -5,6 +5,7 @@
 use crate::pure::{
     reason::Reason,
     wire::{
+        Checksum,
         Family,
         Packet,
         L4, //
@@ -246,7 +247,7 @@ impl Sctp {
         verify_checksum: bool,
     ) -> Result<Self, Reason> {
         let hdr = Header::read(pkt, l4.offset).ok_or(Reason::SctpShort)?;
-        if verify_checksum && !pkt.checksum_ok(l4, family) {
+        if verify_checksum && !pkt.checksum_ok(Checksum::Crc32c, l4, family) {
             return Err(Reason::SctpChecksum);
         }
         let kinds = kinds(pkt, l4)?;

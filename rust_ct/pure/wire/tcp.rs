@@ -5,6 +5,7 @@
 use crate::pure::{
     reason::Reason,
     wire::{
+        Checksum,
         Family,
         Packet,
         L4, //
@@ -178,7 +179,7 @@ impl Segment {
             _ => return Err(Reason::TcpHeaderLength),
         };
 
-        if verify_checksum && !pkt.checksum_ok(l4, family) {
+        if verify_checksum && !pkt.checksum_ok(Checksum::Internet, l4, family) {
             return Err(Reason::TcpChecksum);
         }
         if !flags_make_sense(hdr.flags) {

@@ -28,7 +28,6 @@ use crate::{
             CtInfo,
             Status, //
         },
-        timeout::Timeouts,
         tuple::{
             Addr,
             Direction,
@@ -48,6 +47,7 @@ use crate::{
             L4, //
         },
     },
+    timeouts::Timeouts, //
 };
 
 const HZ: u32 = 250;

@@ -3,9 +3,15 @@
 //! The pure layer of rust_ct, compiled from the module's own files, with its tests and the entry
 //! points of its fuzz targets.
 #![allow(dead_code, reason = "parts are called by the kernel or by tests only")]
+#![cfg_attr(
+    not(test),
+    allow(unused_imports, unused_macros, reason = "as are some macros")
+)]
 
 pub mod fuzz;
 mod packet;
+#[path = "../../shared/timeouts.rs"]
+mod timeouts;
 
 /// The module's files; an inline module gives their own modules the right directory.
 #[path = "../../../rust_ct"]

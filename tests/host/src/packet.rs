@@ -4,6 +4,7 @@
 
 use crate::pure::wire::{
     ipproto,
+    Checksum,
     Family,
     Packet,
     L4, //
@@ -22,7 +23,7 @@ impl Packet for Bytes<'_> {
         self.0.get(offset as usize..)?.first_chunk().copied()
     }
 
-    fn checksum_ok(&self, l4: &L4, family: Family) -> bool {
+    fn checksum_ok(&self, _: Checksum, l4: &L4, family: Family) -> bool {
         let Some(body) = self.0.get(l4.offset as usize..) else {
             return false;
         };

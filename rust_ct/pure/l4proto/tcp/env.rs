@@ -23,7 +23,7 @@ pub(crate) struct Tuning {
 pub(crate) struct Env<'a> {
     /// What the namespace has set.
     pub(crate) tuning: &'a Tuning,
-    /// Timeouts in jiffies, as [`crate::pure::timeout::TCP`].
+    /// Timeouts in jiffies, as [`super::TIMEOUTS`].
     pub(crate) timeouts: &'a [u32; 14],
     /// The connection goes through a SYN proxy.
     pub(crate) synproxy: bool,

@@ -11,6 +11,7 @@ use crate::{
     pure::wire::{
         self,
         ipproto,
+        Checksum,
         Family,
         Packet, //
     },
@@ -134,7 +135,7 @@ pub(super) fn seal(family: Family, mut pkt: Vec<u8>) -> Vec<u8> {
         pkt[at..at + 2].copy_from_slice(&(!fold(sum)).to_be_bytes());
     }
     assert!(
-        Bytes(&pkt).checksum_ok(&l4, family),
+        Bytes(&pkt).checksum_ok(Checksum::Internet, &l4, family),
         "sealed, and not right"
     );
     pkt
@@ -170,7 +171,7 @@ impl Packet for Pieces {
         read.try_into().ok()
     }
 
-    fn checksum_ok(&self, l4: &wire::L4, family: Family) -> bool {
-        Bytes(&self.0.concat()).checksum_ok(l4, family)
+    fn checksum_ok(&self, checksum: Checksum, l4: &wire::L4, family: Family) -> bool {
+        Bytes(&self.0.concat()).checksum_ok(checksum, l4, family)
     }
 }

@@ -27,7 +27,6 @@ use crate::{
             CtInfo,
             Status, //
         },
-        timeout::Timeouts,
         tuple::Direction,
         wire::{
             sctp::Sctp,
@@ -36,6 +35,7 @@ use crate::{
             L4, //
         },
     },
+    timeouts::Timeouts, //
 };
 use proptest::prelude::*;
 

@@ -27,7 +27,6 @@ use crate::{
             CtInfo,
             Status, //
         },
-        timeout::Timeouts,
         tuple::Direction::{
             self,
             Original,
@@ -42,6 +41,7 @@ use crate::{
             L4, //
         },
     },
+    timeouts::Timeouts, //
 };
 use proptest::prelude::*;
 

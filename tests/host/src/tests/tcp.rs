@@ -23,7 +23,6 @@ use crate::{
         },
         reason::Reason,
         state::Status,
-        timeout::Timeouts,
         tuple::Direction::{
             self,
             Original,
@@ -35,6 +34,7 @@ use crate::{
             Segment, //
         },
     },
+    timeouts::Timeouts, //
 };
 
 pub(super) const HZ: u32 = 250;

@@ -2,17 +2,17 @@
 
 //! The default timeouts are nf_conntrack's, under its sysctl names.
 
-use crate::pure::timeout::{
-    slot,
-    Setting,
-    Timeouts,
-    GENERIC,
-    GRE,
-    ICMP,
-    ICMPV6,
-    SCTP,
-    TCP,
-    UDP, //
+use crate::{
+    pure::{
+        l4proto::{
+            for_each_protocol,
+            sctp,
+            tcp,
+            L4Proto, //
+        },
+        timeout::slot, //
+    },
+    timeouts::Timeouts, //
 };
 use std::collections::BTreeMap;
 
@@ -47,7 +47,8 @@ const DOCUMENTED: &[(&str, u32)] = &[
 
 #[test]
 fn defaults_are_the_documented_ones() {
-    let tables: [&[Setting]; 7] = [&TCP, &UDP, &GRE, &SCTP, &ICMP, &ICMPV6, &GENERIC];
+    let mut tables = Vec::new();
+    for_each_protocol!(P => tables.push(P::TIMEOUTS));
     let found: BTreeMap<_, _> = tables
         .into_iter()
         .flatten()
@@ -62,8 +63,8 @@ fn defaults_are_the_documented_ones() {
 /// The first slot of TCP and SCTP is the timeout of a new connection, as cttimeout expects.
 #[test]
 fn first_slots_are_for_new_connections() {
-    assert_eq!(TCP[0].seconds, 120);
-    assert_eq!(SCTP[0].seconds, 10);
+    assert_eq!(tcp::TIMEOUTS[0].seconds, 120);
+    assert_eq!(sctp::TIMEOUTS[0].seconds, 10);
 }
 
 /// Jiffies are seconds times HZ, for every HZ that a kernel can have; an index too high gives zero.

@@ -26,17 +26,18 @@ use crate::{
             CtInfo,
             Status, //
         },
-        timeout::Timeouts,
         tuple::{
             Addr,
             Tuple, //
         },
         wire::{
+            Checksum,
             Family,
             Packet,
             L4, //
         },
     },
+    timeouts::Timeouts, //
 };
 
 const HZ: u32 = 250;
@@ -111,8 +112,8 @@ impl Packet for Gso<'_> {
         self.0.read(offset)
     }
 
-    fn checksum_ok(&self, l4: &L4, family: Family) -> bool {
-        self.0.checksum_ok(l4, family)
+    fn checksum_ok(&self, checksum: Checksum, l4: &L4, family: Family) -> bool {
+        self.0.checksum_ok(checksum, l4, family)
     }
 
     fn is_gso(&self) -> bool {

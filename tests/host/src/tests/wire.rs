@@ -31,6 +31,7 @@ use crate::{
                 Options,
                 Segment, //
             },
+            Checksum,
             Family,
             Packet,
             L4, //
@@ -570,7 +571,7 @@ fn checksums_cover_every_bit() {
             for bit in 8 * l4.offset as usize..8 * pkt.len() {
                 let mut bad = pkt.clone();
                 bad[bit / 8] ^= 1 << (bit % 8);
-                let ok = Bytes(&bad).checksum_ok(&l4, family);
+                let ok = Bytes(&bad).checksum_ok(Checksum::Internet, &l4, family);
                 assert!(!ok, "{family:?} protocol {proto}, bit {bit}");
             }
         }

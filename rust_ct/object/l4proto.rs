@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the kernel keeps what is each protocol's own: the timeouts of a namespace, and the private
+//! state of a connection.
+//!
+//! C headers: [`include/net/netns/conntrack.h`](srctree/include/net/netns/conntrack.h),
+//! [`include/net/netfilter/nf_conntrack.h`](srctree/include/net/netfilter/nf_conntrack.h)
+
+use crate::{
+    bindings,
+    object::conn::Conn,
+    pure::{
+        l4proto::{
+            for_each_protocol,
+            generic::Generic,
+            gre::{
+                self,
+                Gre, //
+            },
+            icmp::{
+                Icmp,
+                Icmpv6, //
+            },
+            sctp::{
+                self,
+                Sctp, //
+            },
+            tcp::{
+                self,
+                Tcp, //
+            },
+            udp::{
+                self,
+                Udp, //
+            },
+            L4Proto, //
+        },
+        timeout::{
+            Jiffies,
+            Setting, //
+        },
+    },
+    sys::{
+        net::Net,
+        rcu::ReadSide,
+        time::HZ, //
+    },
+};
+use kernel::prelude::*;
+
+/// A protocol's place in the kernel's objects.
+///
+/// # Safety
+///
+/// The places must be inside the namespace, and numbers of 32 bits that everybody reads and writes
+/// by one access each.
+pub(crate) unsafe trait Storage: L4Proto<Timeouts: Policy> {
+    /// Whether this kernel was configured with the protocol.
+    const CONFIGURED: bool = true;
+
+    /// Where a namespace keeps the timeouts; `None` if it has no room for them, and the defaults
+    /// hold.
+    fn place(_net: &Net) -> Option<*mut Self::Timeouts> {
+        None
+    }
+
+    /// Where a namespace keeps the timeout of connections that a flow table handles.
+    fn offload_place(_net: &Net) -> Option<*mut u32> {
+        None
+    }
+
+    /// The timeouts of a namespace, in jiffies.
+    #[inline]
+    fn timeouts(net: &Net) -> Self::Timeouts {
+        let Some(place) = Self::place(net) else {
+            return Self::defaults(HZ);
+        };
+        let place = place.cast::<u32>();
+        // SAFETY: The index is within the timeouts, which are as the implementation vouches.
+        Self::Timeouts::from_fn(|i| unsafe { place.add(i).read_volatile() })
+    }
+
+    /// One of the timeouts of a namespace, in jiffies; zero if there is none of that number.
+    fn timeout(net: &Net, i: usize) -> u32 {
+        let mut timeouts = Self::timeouts(net);
+        timeouts.as_mut_slice().get(i).copied().unwrap_or(0)
+    }
+
+    /// Sets one of the timeouts of a namespace, in jiffies. Nothing if there is none of that
+    /// number, or no room for it.
+    fn set_timeout(net: &Net, i: usize, jiffies: u32) {
+        let Some(place) = Self::place(net).filter(|_| i < Self::Timeouts::LEN) else {
+            return;
+        };
+        // SAFETY: The index is within the timeouts, which are as the implementation vouches.
+        unsafe { place.cast::<u32>().add(i).write_volatile(jiffies) };
+    }
+
+    /// The timeouts that are in force for a connection of a namespace: its policy's, or the
+    /// namespace's.
+    #[inline]
+    fn in_force(conn: &Conn, net: &Net, rcu: ReadSide<'_>) -> Self::Timeouts {
+        Self::Timeouts::of_policy(conn, rcu).unwrap_or_else(|| Self::timeouts(net))
+    }
+}
+
+/// The timeouts of a protocol, which a rule's policy may hold.
+pub(crate) trait Policy: Jiffies {
+    /// Those of a connection's policy, if it has one.
+    fn of_policy(conn: &Conn, rcu: ReadSide<'_>) -> Option<Self>;
+}
+
+impl<const N: usize> Policy for [u32; N] {
+    #[inline]
+    fn of_policy(conn: &Conn, rcu: ReadSide<'_>) -> Option<Self> {
+        conn.policy(rcu)
+    }
+}
+
+/// A place in a namespace.
+macro_rules! place {
+    ($net:ident: $($field:ident).+) => {
+        // SAFETY: The namespace is valid.
+        Some(unsafe { (&raw mut (*$net.as_ptr()).ct.nf_ct_proto.$($field).+) })
+    };
+}
+
+// SAFETY: The places are the namespace's.
+unsafe impl Storage for Tcp {
+    #[inline]
+    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
+        place!(net: tcp.timeouts)
+    }
+
+    #[cfg(CONFIG_NF_FLOW_TABLE)]
+    fn offload_place(net: &Net) -> Option<*mut u32> {
+        place!(net: tcp.offload_timeout)
+    }
+}
+
+// SAFETY: The places are the namespace's.
+unsafe impl Storage for Udp {
+    #[inline]
+    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
+        place!(net: udp.timeouts)
+    }
+
+    #[cfg(CONFIG_NF_FLOW_TABLE)]
+    fn offload_place(net: &Net) -> Option<*mut u32> {
+        place!(net: udp.offload_timeout)
+    }
+}
+
+// SAFETY: The place is the namespace's.
+unsafe impl Storage for Sctp {
+    const CONFIGURED: bool = cfg!(CONFIG_NF_CT_PROTO_SCTP);
+
+    #[cfg(CONFIG_NF_CT_PROTO_SCTP)]
+    #[inline]
+    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
+        place!(net: sctp.timeouts)
+    }
+}
+
+// SAFETY: The place is the namespace's.
+unsafe impl Storage for Gre {
+    const CONFIGURED: bool = cfg!(CONFIG_NF_CT_PROTO_GRE);
+
+    #[cfg(CONFIG_NF_CT_PROTO_GRE)]
+    #[inline]
+    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
+        place!(net: gre.timeouts)
+    }
+}
+
+// SAFETY: The place is the namespace's, one number.
+unsafe impl Storage for Icmp {
+    #[inline]
+    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
+        place!(net: icmp.timeout).map(|place: *mut u32| place.cast())
+    }
+}
+
+// SAFETY: The place is the namespace's, one number.
+unsafe impl Storage for Icmpv6 {
+    #[inline]
+    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
+        place!(net: icmpv6.timeout).map(|place: *mut u32| place.cast())
+    }
+}
+
+// SAFETY: The place is the namespace's, one number.
+unsafe impl Storage for Generic {
+    #[inline]
+    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
+        place!(net: generic.timeout).map(|place: *mut u32| place.cast())
+    }
+}
+
+// Private states are where the kernel has its own, and as large, and policies are told of by as
+// many attributes.
+const _: () = {
+    use bindings::*;
+    assert!(size_of::<tcp::Proto>() == size_of::<ip_ct_tcp>());
+    assert!(size_of::<sctp::Proto>() == size_of::<ip_ct_sctp>());
+    assert!(size_of::<gre::Proto>() == size_of::<nf_ct_gre>());
+    assert!(size_of::<udp::Proto>() == size_of::<nf_ct_udp>());
+    assert!(ctattr_timeout_tcp_CTA_TIMEOUT_TCP_SYN_SENT == 1);
+    assert!(ctattr_timeout_tcp_CTA_TIMEOUT_TCP_RETRANS == 10);
+    assert!(ctattr_timeout_tcp_CTA_TIMEOUT_TCP_UNACK as usize == in_policy::<Tcp>());
+    assert!(ctattr_timeout_udp_CTA_TIMEOUT_UDP_REPLIED as usize == in_policy::<Udp>());
+    assert!(ctattr_timeout_gre_CTA_TIMEOUT_GRE_REPLIED as usize == in_policy::<Gre>());
+    assert!(ctattr_timeout_sctp_CTA_TIMEOUT_SCTP_HEARTBEAT_ACKED as usize == in_policy::<Sctp>());
+};
+
+/// How many of a protocol's timeouts a policy sets.
+pub(crate) const fn in_policy<P: L4Proto>() -> usize {
+    assert!(P::TIMEOUTS.len() == P::Timeouts::LEN);
+    let (mut i, mut count) = (0, 0);
+    while i < P::TIMEOUTS.len() {
+        count += P::TIMEOUTS[i].in_policy as usize;
+        i += 1;
+    }
+    count
+}
+
+/// One timeout of a protocol, in whichever namespace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeout {
+    /// The name of its sysctl, if it has one.
+    pub(crate) name: Option<&'static CStr>,
+    /// What a namespace begins with, in jiffies.
+    pub(crate) default: u32,
+    /// What a namespace has, in jiffies.
+    pub(crate) get: fn(&Net) -> u32,
+    /// Sets it in a namespace, in jiffies.
+    pub(crate) set: fn(&Net, u32),
+}
+
+impl Timeout {
+    const fn new(setting: &Setting, get: fn(&Net) -> u32, set: fn(&Net, u32)) -> Self {
+        Self {
+            name: setting.sysctl,
+            default: setting.seconds.saturating_mul(HZ),
+            get,
+            set,
+        }
+    }
+
+    /// That of an index, if the protocol has one, and the namespace room for it.
+    fn of<P: Storage, const INDEX: usize>() -> Option<Self> {
+        let setting = P::TIMEOUTS.get(INDEX).filter(|_| P::CONFIGURED)?;
+        Some(Self::new(
+            setting,
+            |net| P::timeout(net, INDEX),
+            |net, jiffies| P::set_timeout(net, INDEX, jiffies),
+        ))
+    }
+
+    /// That of connections that a flow table handles.
+    fn of_flow_table<P: Storage>() -> Option<Self> {
+        let setting = P::OFFLOAD_TIMEOUT.filter(|_| cfg!(CONFIG_NF_FLOW_TABLE))?;
+        Some(Self::new(
+            &setting,
+            |net| {
+                // SAFETY: As the implementation vouches.
+                P::offload_place(net).map_or(0, |place| unsafe { place.read_volatile() })
+            },
+            |net, jiffies| {
+                if let Some(place) = P::offload_place(net) {
+                    // SAFETY: As the implementation vouches.
+                    unsafe { place.write_volatile(jiffies) };
+                }
+            },
+        ))
+    }
+
+    /// Gives those of a protocol to `each`, until that fails.
+    fn for_each<P: Storage>(each: &mut impl FnMut(Self) -> Result) -> Result {
+        macro_rules! at {
+            ($($index:literal)*) => {
+                [$(Self::of::<P, $index>()),*]
+            };
+        }
+        let all = at!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+        const { assert!(P::TIMEOUTS.len() <= 14) };
+        all.into_iter().flatten().try_for_each(&mut *each)?;
+        Self::of_flow_table::<P>().map_or(Ok(()), each)
+    }
+}
+
+/// Gives all timeouts for which a namespace has room to `each`, until that fails.
+pub(crate) fn for_each_timeout(mut each: impl FnMut(Timeout) -> Result) -> Result {
+    for_each_protocol!(P => Timeout::for_each::<P>(&mut each)?);
+    Ok(())
+}

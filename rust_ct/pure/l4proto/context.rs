@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a tracker may ask for: it costs something, and not every tracker needs all of it.
+
+use crate::pure::{
+    l4proto::{
+        seqadj::SeqAdj,
+        tcp::Tuning, //
+    },
+    tuple::{
+        Direction,
+        Tuple, //
+    },
+    wire::{
+        Family,
+        Packet,
+        L4, //
+    },
+};
+
+/// The surroundings of a packet that is judged.
+pub(crate) trait Context {
+    /// Its bytes.
+    type Packet: Packet;
+
+    /// The packet.
+    fn packet(&self) -> &Self::Packet;
+
+    /// Where its transport header is.
+    fn l4(&self) -> &L4;
+
+    /// Its family.
+    fn family(&self) -> Family;
+
+    /// The connection's tuple in the original direction.
+    fn original(&self) -> Tuple;
+
+    /// What the namespace has set for TCP.
+    fn tuning(&self) -> Tuning;
+
+    /// Returns whether the connection goes through a SYN proxy.
+    fn synproxy(&self) -> bool;
+
+    /// The shift of the connection's sequence numbers in a direction, for a protocol whose tracker
+    /// has the lock.
+    fn shift(&mut self, dir: Direction) -> SeqAdj;
+}
