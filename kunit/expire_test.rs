@@ -19,9 +19,11 @@ use crate::{
     },
     object::{
         conn::Conn,
+        l4proto::Storage,
         netns::Netns, //
     },
     pure::{
+        l4proto::udp::Udp,
         state::Status,
         tuple::Direction,
         wire::{
@@ -40,6 +42,7 @@ use crate::{
         time::HZ,
         work::Job, //
     },
+    timeout_test::set, //
 };
 use kernel::{
     macros::kunit_tests,
@@ -226,7 +229,7 @@ mod tests {
     fn packets_renew_the_time() -> Result {
         case(|netns| {
             let net = Net::init();
-            let usual = net.udp_timeouts();
+            let usual = Udp::timeouts(net);
             let near = |left: u32, seconds: u32| {
                 left <= seconds * HZ && left > seconds.saturating_sub(20) * HZ
             };
@@ -238,9 +241,9 @@ mod tests {
                 second
             );
 
-            net.set_udp_timeouts(&[500 * HZ, 900 * HZ]);
+            set::<Udp>(net, &[500 * HZ, 900 * HZ]);
             let again = left_after(netns, 1000);
-            net.set_udp_timeouts(&usual);
+            set::<Udp>(net, &usual);
             let (first, _) = again?;
             check!(near(first, 500), "{} jiffies", first);
             Ok(())

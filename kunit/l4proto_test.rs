@@ -3,6 +3,7 @@
 //! Trackers: what a packet does to its connection.
 
 use crate::{
+    expected,
     pure::{
         l4proto::{
             self,
@@ -26,17 +27,15 @@ use crate::{
         },
         tuple::{
             Addr,
-            Direction,
             Tuple, //
         },
         wire::{
-            self,
             ipproto,
             Family, //
         },
     },
-    sys::time::HZ, //
-    timeouts::Timeouts,
+    sys::time::HZ,
+    timeouts::Timeouts, //
 };
 use kernel::{
     macros::kunit_tests,
@@ -67,69 +66,6 @@ fn refresh(seconds: u32, assured: bool) -> Outcome {
     }
 }
 
-/// `tcp_conntracks` in net/netfilter/nf_conntrack_proto_tcp.c, in the order of the states; IV is
-/// invalid, IG ignored.
-const TCP: [(Direction, wire::tcp::Kind, &str); 12] = {
-    use wire::tcp::Kind;
-    use Direction::{
-        Original,
-        Reply, //
-    };
-    [
-        //                       NO SS SR ES FW CW LA TW CL S2
-        (Original, Kind::Syn, "SS SS IG IG IG IG IG SS SS S2"),
-        (Original, Kind::SynAck, "IV IV SR IV IV IV IV IV IV SR"),
-        (Original, Kind::Fin, "IV IV FW FW LA LA LA TW CL IV"),
-        (Original, Kind::Ack, "ES IV ES ES CW CW TW TW CL IV"),
-        (Original, Kind::Rst, "IV CL CL CL CL CL CL CL CL CL"),
-        (Original, Kind::None, "IV IV IV IV IV IV IV IV IV IV"),
-        (Reply, Kind::Syn, "IV S2 IV IV IV IV IV SS IV S2"),
-        (Reply, Kind::SynAck, "IV SR IG IG IG IG IG IG IG SR"),
-        (Reply, Kind::Fin, "IV IV FW FW LA LA LA TW CL IV"),
-        (Reply, Kind::Ack, "IV IG SR ES CW CW TW TW CL IG"),
-        (Reply, Kind::Rst, "IV CL CL CL CL CL CL CL CL CL"),
-        (Reply, Kind::None, "IV IV IV IV IV IV IV IV IV IV"),
-    ]
-};
-
-/// `sctp_conntracks` in net/netfilter/nf_conntrack_proto_sctp.c, in the order of the states.
-const SCTP: [(Direction, wire::sctp::Kind, &str); 22] = {
-    use wire::sctp::Kind;
-    use Direction::{
-        Original,
-        Reply, //
-    };
-    [
-        //                               NO CL CW CE ES SS SR SA HS
-        (Original, Kind::Init, "CL CL CW CE ES CL CL SA CW"),
-        (Original, Kind::InitAck, "CL CL CW CE ES SS SR SA CL"),
-        (Original, Kind::Abort, "CL CL CL CL CL CL CL CL CL"),
-        (Original, Kind::Shutdown, "CL CL CW CE SS SS SR SA CL"),
-        (Original, Kind::ShutdownAck, "SA CL CW CE ES SA SA SA SA"),
-        (Original, Kind::Error, "CL CL CW CE ES SS SR SA CL"),
-        (Original, Kind::CookieEcho, "CL CL CE CE ES SS SR SA CL"),
-        (Original, Kind::CookieAck, "CL CL CW ES ES SS SR SA CL"),
-        (
-            Original,
-            Kind::ShutdownComplete,
-            "CL CL CW CE ES SS SR CL CL",
-        ),
-        (Original, Kind::Heartbeat, "HS CL CW CE ES SS SR SA HS"),
-        (Original, Kind::HeartbeatAck, "CL CL CW CE ES SS SR SA HS"),
-        (Reply, Kind::Init, "IV CL CW CE ES SS SR SA IV"),
-        (Reply, Kind::InitAck, "IV CW CW CE ES SS SR SA IV"),
-        (Reply, Kind::Abort, "IV CL CL CL CL CL CL CL IV"),
-        (Reply, Kind::Shutdown, "IV CL CW CE SR SS SR SA IV"),
-        (Reply, Kind::ShutdownAck, "IV CL CW CE ES SA SA SA IV"),
-        (Reply, Kind::Error, "IV CL CW CL ES SS SR SA IV"),
-        (Reply, Kind::CookieEcho, "IV CL CE CE ES SS SR SA IV"),
-        (Reply, Kind::CookieAck, "IV CL CW ES ES SS SR SA IV"),
-        (Reply, Kind::ShutdownComplete, "IV CL CW CE ES SS SR CL IV"),
-        (Reply, Kind::Heartbeat, "IV CL CW CE ES SS SR SA HS"),
-        (Reply, Kind::HeartbeatAck, "IV CL CW CE ES SS SR SA ES"),
-    ]
-};
-
 /// The position of a state's name.
 fn column(names: &str, name: &str) -> Option<u8> {
     let column = names.split(' ').position(|column| column == name)?;
@@ -144,14 +80,14 @@ mod tests {
     #[test]
     fn the_table_of_tcp() -> Result {
         let mut cells = 0;
-        for (dir, kind, row) in TCP {
+        for (dir, kind, row) in expected::tcp::TABLE {
             check_eq!(row.split(' ').count(), tcp::State::ALL.len());
             for (state, name) in tcp::State::ALL.into_iter().zip(row.split(' ')) {
                 let expected = match name {
                     "IV" => Next::Invalid,
                     "IG" => Next::Ignore,
                     name => {
-                        let names = "NO SS SR ES FW CW LA TW CL S2";
+                        let names = expected::tcp::COLUMNS;
                         Next::To(tcp::State::from_bits(column(names, name).ok_or(EINVAL)?))
                     }
                 };
@@ -168,13 +104,13 @@ mod tests {
     #[test]
     fn the_table_of_sctp() -> Result {
         let mut cells = 0;
-        for (dir, kind, row) in SCTP {
+        for (dir, kind, row) in expected::sctp::TABLE {
             check_eq!(row.split(' ').count(), sctp::State::ALL.len());
             for (state, name) in sctp::State::ALL.into_iter().zip(row.split(' ')) {
                 let expected = match name {
                     "IV" => None,
                     name => {
-                        let names = "NO CL CW CE ES SS SR SA HS";
+                        let names = expected::sctp::COLUMNS;
                         Some(sctp::State::from_bits(column(names, name).ok_or(EINVAL)?))
                     }
                 };
@@ -183,11 +119,7 @@ mod tests {
                 cells += 1;
             }
         }
-        check_eq!(cells, 2 * 11 * 9);
-        for state in sctp::State::ALL {
-            let data = sctp::table::next(Direction::Reply, wire::sctp::Kind::Data, state);
-            check_eq!(data, Some(state));
-        }
+        check_eq!(cells, 2 * 13 * 9);
         Ok(())
     }
 
@@ -293,18 +225,7 @@ mod tests {
     /// Names, clashes and early drop by protocol, as the kernel's trackers declare them.
     #[test]
     fn protocols_have_their_traits() -> Result {
-        // The protocol, its name, whether clashes are resolved, and the states that may be dropped
-        // early.
-        let rows = [
-            (1, "icmp", true, 0..0),
-            (6, "tcp", false, 4..9),
-            (17, "udp", true, 0..0),
-            (47, "gre", true, 0..0),
-            (58, "icmpv6", true, 0..0),
-            (132, "sctp", false, 5..8),
-            (50, "unknown", true, 0..0),
-        ];
-        for (proto, name, clash, early) in rows {
+        for (proto, name, clash, early) in expected::protocols::PROTOCOLS {
             check_eq!(l4proto::name(proto), name);
             check_eq!(l4proto::allow_clash(proto), clash, "{}", name);
             for state in 0..=u8::MAX {

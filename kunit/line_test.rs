@@ -17,12 +17,11 @@ use crate::{
         l4proto::{
             gre,
             sctp,
-            tcp, //
+            tcp,
+            L4Proto,
+            Shown, //
         },
-        line::{
-            Line,
-            Private, //
-        },
+        line::Line,
         state::Status,
         tuple::{
             Addr,
@@ -63,8 +62,17 @@ fn v6(proto: u8) -> Tuple {
     Tuple::new(Family::Ipv6, proto, Addr::v6(src), Addr::v6(dst))
 }
 
+/// What is shown of a TCP connection in a state.
+fn tcp(state: tcp::State, status: Status) -> Shown {
+    let proto = tcp::Proto {
+        state: state as u8,
+        ..Default::default()
+    };
+    tcp::Tcp::show(&proto, status, HZ)
+}
+
 /// A line about a connection that lives for another 100 seconds and is held twice.
-fn line(original: Tuple, status: Status, private: Private) -> Result<Line<'static>> {
+fn line(original: Tuple, status: Status, private: Shown) -> Result<Line<'static>> {
     Ok(Line {
         original,
         reply: original.invert().ok_or(EINVAL)?,
@@ -137,26 +145,24 @@ mod tests {
     #[test]
     fn protocols() -> Result {
         let ports = |tuple: Tuple| tuple.with_ports(40_000, 443);
-        let gre = Private::gre(
-            &gre::Proto {
-                stream_timeout: 180 * HZ,
-                timeout: 30 * HZ,
-            },
-            HZ,
-        );
+        let proto = gre::Proto {
+            stream_timeout: 180 * HZ,
+            timeout: 30 * HZ,
+        };
+        let gre = gre::Gre::show(&proto, REPLIED, HZ);
         check_lines(&[
             (
                 line(
                     ports(v4(ipproto::TCP)),
                     ASSURED,
-                    Private::Tcp(tcp::State::Established),
+                    tcp(tcp::State::Established, ASSURED),
                 )?,
                 "ipv4     2 tcp      6 100 ESTABLISHED src=10.0.0.2 dst=1.1.1.1 \
                  sport=40000 dport=443 src=1.1.1.1 dst=10.0.0.2 sport=443 dport=40000 \
                  [ASSURED] mark=0 zone=0 use=2\n",
             ),
             (
-                line(ports(v4(ipproto::UDP)), REPLIED, Private::None)?,
+                line(ports(v4(ipproto::UDP)), REPLIED, Shown::Nothing)?,
                 "ipv4     2 udp      17 100 src=10.0.0.2 dst=1.1.1.1 sport=40000 dport=443 \
                  src=1.1.1.1 dst=10.0.0.2 sport=443 dport=40000 mark=0 zone=0 use=2\n",
             ),
@@ -164,7 +170,7 @@ mod tests {
                 line(
                     v4(ipproto::ICMP).with_icmp(8, 0, 77),
                     REPLIED,
-                    Private::None,
+                    Shown::Nothing,
                 )?,
                 "ipv4     2 icmp     1 100 src=10.0.0.2 dst=1.1.1.1 type=8 code=0 id=77 \
                  src=1.1.1.1 dst=10.0.0.2 type=0 code=0 id=77 mark=0 zone=0 use=2\n",
@@ -173,7 +179,7 @@ mod tests {
                 line(
                     v6(ipproto::ICMPV6).with_icmp(128, 0, 65_535),
                     REPLIED,
-                    Private::None,
+                    Shown::Nothing,
                 )?,
                 "ipv6     10 icmpv6   58 100 src=fe80:0000:0000:0000:0200:5eff:fe00:53af \
                  dst=0000:0000:0000:0000:0000:0000:0000:0001 type=128 code=0 id=65535 \
@@ -191,14 +197,14 @@ mod tests {
                 line(
                     ports(v4(ipproto::SCTP)),
                     ASSURED,
-                    Private::Sctp(sctp::State::CookieEchoed),
+                    Shown::State(sctp::State::CookieEchoed.name()),
                 )?,
                 "ipv4     2 sctp     132 100 COOKIE_ECHOED src=10.0.0.2 dst=1.1.1.1 \
                  sport=40000 dport=443 src=1.1.1.1 dst=10.0.0.2 sport=443 dport=40000 \
                  [ASSURED] mark=0 zone=0 use=2\n",
             ),
             (
-                line(v4(50), REPLIED, Private::None)?,
+                line(v4(50), REPLIED, Shown::Nothing)?,
                 "ipv4     2 unknown  50 100 src=10.0.0.2 dst=1.1.1.1 src=1.1.1.1 dst=10.0.0.2 \
                  mark=0 zone=0 use=2\n",
             ),
@@ -206,7 +212,7 @@ mod tests {
                 line(
                     ports(v6(ipproto::TCP)),
                     REPLIED,
-                    Private::Tcp(tcp::State::SynSent2),
+                    tcp(tcp::State::SynSent2, REPLIED),
                 )?,
                 "ipv6     10 tcp      6 100 SYN_SENT2 src=fe80:0000:0000:0000:0200:5eff:fe00:53af \
                  dst=0000:0000:0000:0000:0000:0000:0000:0001 sport=40000 dport=443 \
@@ -221,11 +227,11 @@ mod tests {
     #[test]
     fn flags() -> Result {
         let with = |status: Status| {
-            let state = Private::Tcp(tcp::State::Established);
+            let state = tcp(tcp::State::Established, status);
             line(v4(ipproto::TCP).with_ports(1, 2), status, state)
         };
         let unreplied = Line {
-            private: Private::Tcp(tcp::State::SynSent),
+            private: tcp(tcp::State::SynSent, Status::CONFIRMED),
             seconds: 0,
             ..with(Status::CONFIRMED)?
         };
@@ -259,7 +265,7 @@ mod tests {
         let line = Line {
             secctx: Some("system_u:object_r:unlabeled_t:s0"),
             mark: 1,
-            ..line(v4(50), REPLIED, Private::None)?
+            ..line(v4(50), REPLIED, Shown::Nothing)?
         };
         check_lines(&[(
             line,
@@ -274,7 +280,7 @@ mod tests {
         let line = Line {
             counters: Some([(3, 180), (u64::MAX, 0)]),
             age: Some(86_400),
-            ..line(v4(50), REPLIED, Private::None)?
+            ..line(v4(50), REPLIED, Shown::Nothing)?
         };
         check_lines(&[(
             line,
@@ -288,7 +294,7 @@ mod tests {
     #[test]
     fn zones() -> Result {
         let with = |id: u16, dir: u8| {
-            let mut line = line(v4(50), REPLIED, Private::None)?;
+            let mut line = line(v4(50), REPLIED, Shown::Nothing)?;
             line.zone = Zone { id, flags: 0, dir };
             line.mark = u32::MAX;
             line.use_count = 1;

@@ -42,6 +42,8 @@ use object::{
 
 #[macro_use]
 mod check;
+#[path = "../tests/expected/mod.rs"]
+mod expected;
 mod maker;
 mod random;
 mod skbs;

@@ -41,8 +41,8 @@ use crate::{
         InBuffer,
         Shape, //
     },
-    sys::time::HZ, //
-    timeouts::Timeouts,
+    sys::time::HZ,
+    timeouts::Timeouts, //
 };
 use kernel::{
     macros::kunit_tests,

@@ -12,10 +12,18 @@ use crate::{
     },
     maker::case,
     object::{
+        l4proto::Storage,
         netns::EXPECT_MAX,
         table::TABLE, //
     },
-    pure::timeout::slot,
+    pure::{
+        l4proto::{
+            sctp::Sctp,
+            tcp::Tcp,
+            udp::Udp, //
+        },
+        timeout::slot, //
+    },
     sys::{
         net::Net,
         shared::machine_max,
@@ -50,7 +58,7 @@ fn all(net: &Net, rows: &[Setting]) -> Result<KVec<u32>> {
     for row in rows {
         values.push(row.read(net), GFP_KERNEL)?;
     }
-    values.push(slot(&net.tcp_timeouts(), 0), GFP_KERNEL)?;
+    values.push(slot(&Tcp::timeouts(net), 0), GFP_KERNEL)?;
     Ok(values)
 }
 
@@ -94,12 +102,12 @@ mod tests {
             let net = Net::init();
             let rows = rows()?;
             let usual = all(net, &rows)?;
-            net.set_tcp_timeout(14, 1);
-            net.set_udp_timeout(2, 1);
-            net.set_sctp_timeout(usize::MAX, 1);
-            check_eq!(slot(&net.tcp_timeouts(), 14), 0);
-            check_eq!(slot(&net.udp_timeouts(), 2), 0);
-            check_eq!(slot(&net.sctp_timeouts(), usize::MAX), 0);
+            Tcp::set_timeout(net, 14, 1);
+            Udp::set_timeout(net, 2, 1);
+            Sctp::set_timeout(net, usize::MAX, 1);
+            check_eq!(slot(&Tcp::timeouts(net), 14), 0);
+            check_eq!(slot(&Udp::timeouts(net), 2), 0);
+            check_eq!(slot(&Sctp::timeouts(net), usize::MAX), 0);
             check_eq!(*all(net, &rows)?, *usual);
             Ok(())
         })

@@ -9,10 +9,10 @@ use crate::{
     l4proto_test::input,
     pure::{
         l4proto::{
+            seqadj::SeqAdj,
             tcp::{
                 self,
                 Env,
-                SeqAdj,
                 State,
                 Tuning, //
             },
@@ -36,8 +36,8 @@ use crate::{
             Segment, //
         },
     },
-    sys::time::HZ, //
-    timeouts::Timeouts,
+    sys::time::HZ,
+    timeouts::Timeouts, //
 };
 use kernel::{
     macros::kunit_tests,

@@ -3,15 +3,29 @@
 //! Timeouts: the defaults, and where a namespace keeps them.
 
 use crate::{
-    object::setting,
-    pure::timeout::{
-        slot,
-        Timeouts, //
+    object::{
+        l4proto::Storage,
+        setting, //
+    },
+    pure::{
+        l4proto::{
+            generic::Generic,
+            gre::Gre,
+            icmp::{
+                Icmp,
+                Icmpv6, //
+            },
+            sctp::Sctp,
+            tcp::Tcp,
+            udp::Udp, //
+        },
+        timeout::slot, //
     },
     sys::{
         net::Net,
         time::HZ, //
     },
+    timeouts::Timeouts, //
 };
 use kernel::{
     macros::kunit_tests,
@@ -21,6 +35,13 @@ use kernel::{
 /// Timeouts in jiffies as seconds; a fraction is a defect.
 fn seconds<const N: usize>(jiffies: [u32; N]) -> [Option<u32>; N] {
     jiffies.map(|jiffies| (jiffies % HZ == 0).then_some(jiffies / HZ))
+}
+
+/// Sets all timeouts of a protocol, in jiffies.
+pub(crate) fn set<P: Storage>(net: &Net, timeouts: &[u32]) {
+    for (i, timeout) in timeouts.iter().enumerate() {
+        P::set_timeout(net, i, *timeout);
+    }
 }
 
 #[kunit_tests(rust_ct_timeout)]
@@ -35,18 +56,18 @@ mod tests {
     fn a_namespace_begins_with_the_defaults() -> Result {
         let net = Net::init();
         check_eq!(
-            seconds(net.tcp_timeouts()),
+            seconds(Tcp::timeouts(net)),
             [120, 120, 60, 432_000, 120, 60, 30, 120, 10, 120, 0, 0, 300, 300].map(Some)
         );
-        check_eq!(seconds(net.udp_timeouts()), [30, 120].map(Some));
-        check_eq!(seconds(net.gre_timeouts()), [30, 180].map(Some));
+        check_eq!(seconds(Udp::timeouts(net)), [30, 120].map(Some));
+        check_eq!(seconds(Gre::timeouts(net)), [30, 180].map(Some));
         check_eq!(
-            seconds(net.sctp_timeouts()),
+            seconds(Sctp::timeouts(net)),
             [10, 10, 3, 3, 210, 3, 3, 3, 30, 0].map(Some)
         );
-        check_eq!(seconds(net.icmp_timeouts()), [Some(30)]);
-        check_eq!(seconds(net.icmpv6_timeouts()), [Some(30)]);
-        check_eq!(seconds(net.generic_timeouts()), [Some(600)]);
+        check_eq!(seconds(Icmp::timeouts(net)), [Some(30)]);
+        check_eq!(seconds(Icmpv6::timeouts(net)), [Some(30)]);
+        check_eq!(seconds(Generic::timeouts(net)), [Some(600)]);
         Ok(())
     }
 
@@ -77,17 +98,17 @@ mod tests {
     fn settings_do_not_overlap() -> Result {
         let net = Net::init();
         let usual = Timeouts::new(HZ);
-        net.set_udp_timeouts(&[1, 2]);
-        net.set_icmp_timeouts(&[3]);
-        let found = (net.udp_timeouts(), net.icmp_timeouts());
-        net.set_udp_timeouts(&usual.udp);
-        net.set_icmp_timeouts(&usual.icmp);
+        set::<Udp>(net, &[1, 2]);
+        set::<Icmp>(net, &[3]);
+        let found = (Udp::timeouts(net), Icmp::timeouts(net));
+        set::<Udp>(net, &usual.udp);
+        set::<Icmp>(net, &usual.icmp);
         check_eq!(found, ([1, 2], [3]));
-        check_eq!(net.tcp_timeouts(), usual.tcp);
-        check_eq!(net.gre_timeouts(), usual.gre);
-        check_eq!(net.sctp_timeouts(), usual.sctp);
+        check_eq!(Tcp::timeouts(net), usual.tcp);
+        check_eq!(Gre::timeouts(net), usual.gre);
+        check_eq!(Sctp::timeouts(net), usual.sctp);
         check_eq!(
-            (net.icmpv6_timeouts(), net.generic_timeouts()),
+            (Icmpv6::timeouts(net), Generic::timeouts(net)),
             (usual.icmpv6, usual.generic)
         );
 

@@ -8,6 +8,9 @@
     allow(unused_imports, unused_macros, reason = "as are some macros")
 )]
 
+#[cfg(test)]
+#[path = "../../expected/mod.rs"]
+mod expected;
 pub mod fuzz;
 mod packet;
 #[path = "../../shared/timeouts.rs"]

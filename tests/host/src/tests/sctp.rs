@@ -9,6 +9,11 @@ use super::build::{
     sctp, //
 };
 use crate::{
+    expected::sctp::{
+        COLUMNS,
+        NAMES,
+        TABLE, //
+    },
     packet::Bytes,
     pure::{
         l4proto::{
@@ -33,10 +38,7 @@ use crate::{
             Reply, //
         },
         wire::{
-            sctp::{
-                Kind,
-                Sctp, //
-            },
+            sctp::Sctp,
             Family,
             L4, //
         },
@@ -69,44 +71,10 @@ type Chunks = Vec<Vec<u8>>;
 const A: u32 = 0xaaaa_0001;
 const B: u32 = 0xbbbb_0002;
 
-/// `sctp_conntracks` in net/netfilter/nf_conntrack_proto_sctp.c; IV is invalid.
-const TABLE: &[(Direction, Kind, &str)] = &[
-    (Original, Kind::Init, "CL CL CW CE ES CL CL SA CW"),
-    (Original, Kind::InitAck, "CL CL CW CE ES SS SR SA CL"),
-    (Original, Kind::Abort, "CL CL CL CL CL CL CL CL CL"),
-    (Original, Kind::Shutdown, "CL CL CW CE SS SS SR SA CL"),
-    (Original, Kind::ShutdownAck, "SA CL CW CE ES SA SA SA SA"),
-    (Original, Kind::Error, "CL CL CW CE ES SS SR SA CL"),
-    (Original, Kind::CookieEcho, "CL CL CE CE ES SS SR SA CL"),
-    (Original, Kind::CookieAck, "CL CL CW ES ES SS SR SA CL"),
-    (
-        Original,
-        Kind::ShutdownComplete,
-        "CL CL CW CE ES SS SR CL CL",
-    ),
-    (Original, Kind::Heartbeat, "HS CL CW CE ES SS SR SA HS"),
-    (Original, Kind::HeartbeatAck, "CL CL CW CE ES SS SR SA HS"),
-    (Original, Kind::Data, "NO CL CW CE ES SS SR SA HS"),
-    (Original, Kind::Other, "NO CL CW CE ES SS SR SA HS"),
-    (Reply, Kind::Init, "IV CL CW CE ES SS SR SA IV"),
-    (Reply, Kind::InitAck, "IV CW CW CE ES SS SR SA IV"),
-    (Reply, Kind::Abort, "IV CL CL CL CL CL CL CL IV"),
-    (Reply, Kind::Shutdown, "IV CL CW CE SR SS SR SA IV"),
-    (Reply, Kind::ShutdownAck, "IV CL CW CE ES SA SA SA IV"),
-    (Reply, Kind::Error, "IV CL CW CL ES SS SR SA IV"),
-    (Reply, Kind::CookieEcho, "IV CL CE CE ES SS SR SA IV"),
-    (Reply, Kind::CookieAck, "IV CL CW ES ES SS SR SA IV"),
-    (Reply, Kind::ShutdownComplete, "IV CL CW CE ES SS SR CL IV"),
-    (Reply, Kind::Heartbeat, "IV CL CW CE ES SS SR SA HS"),
-    (Reply, Kind::HeartbeatAck, "IV CL CW CE ES SS SR SA ES"),
-    (Reply, Kind::Data, "NO CL CW CE ES SS SR SA HS"),
-    (Reply, Kind::Other, "NO CL CW CE ES SS SR SA HS"),
-];
-
 #[test]
 fn the_table_is_the_kernels() {
-    let columns: Vec<_> = "NO CL CW CE ES SS SR SA HS".split(' ').collect();
-    for &(dir, kind, row) in TABLE {
+    let columns: Vec<_> = COLUMNS.split(' ').collect();
+    for (dir, kind, row) in TABLE {
         let cells: Vec<_> = row.split(' ').collect();
         assert_eq!(cells.len(), State::ALL.len());
         for (state, cell) in State::ALL.into_iter().zip(cells) {
@@ -124,9 +92,7 @@ fn the_table_is_the_kernels() {
 /// The names and numbers of the states are those that user space knows.
 #[test]
 fn states_have_their_names() {
-    let names = "NONE CLOSED COOKIE_WAIT COOKIE_ECHOED ESTABLISHED SHUTDOWN_SENT SHUTDOWN_RECD \
-                 SHUTDOWN_ACK_SENT HEARTBEAT_SENT";
-    for (index, name) in names.split(' ').enumerate() {
+    for (index, name) in NAMES.split(' ').enumerate() {
         let state = State::from_bits(u8::try_from(index).unwrap());
         assert_eq!((state as usize, state.name()), (index, name));
     }

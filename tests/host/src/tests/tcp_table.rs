@@ -6,72 +6,28 @@ use super::tcp::{
     segment,
     Rig, //
 };
-use crate::pure::{
-    l4proto::{
-        tcp::{
-            table::{
-                next,
-                Next, //
-            },
-            State, //
-        },
-        Action, //
+use crate::{
+    expected::tcp::{
+        COLUMNS,
+        NAMES,
+        TABLE, //
     },
-    reason::Reason,
-    tuple::Direction,
-    wire::tcp::Kind, //
+    pure::{
+        l4proto::{
+            tcp::{
+                table::{
+                    next,
+                    Next, //
+                },
+                State, //
+            },
+            Action, //
+        },
+        reason::Reason,
+        tuple::Direction,
+        wire::tcp::Kind, //
+    },
 };
-
-/// The states in the order of the columns.
-const COLUMNS: &str = "NO SS SR ES FW CW LA TW CL S2";
-
-/// `tcp_conntracks` in net/netfilter/nf_conntrack_proto_tcp.c; IV is invalid, IG is ignored.
-const TABLE: &[(Direction, Kind, &str)] = &[
-    (
-        Direction::Original,
-        Kind::Syn,
-        "SS SS IG IG IG IG IG SS SS S2",
-    ),
-    (
-        Direction::Original,
-        Kind::SynAck,
-        "IV IV SR IV IV IV IV IV IV SR",
-    ),
-    (
-        Direction::Original,
-        Kind::Fin,
-        "IV IV FW FW LA LA LA TW CL IV",
-    ),
-    (
-        Direction::Original,
-        Kind::Ack,
-        "ES IV ES ES CW CW TW TW CL IV",
-    ),
-    (
-        Direction::Original,
-        Kind::Rst,
-        "IV CL CL CL CL CL CL CL CL CL",
-    ),
-    (
-        Direction::Original,
-        Kind::None,
-        "IV IV IV IV IV IV IV IV IV IV",
-    ),
-    (Direction::Reply, Kind::Syn, "IV S2 IV IV IV IV IV SS IV S2"),
-    (
-        Direction::Reply,
-        Kind::SynAck,
-        "IV SR IG IG IG IG IG IG IG SR",
-    ),
-    (Direction::Reply, Kind::Fin, "IV IV FW FW LA LA LA TW CL IV"),
-    (Direction::Reply, Kind::Ack, "IV IG SR ES CW CW TW TW CL IG"),
-    (Direction::Reply, Kind::Rst, "IV CL CL CL CL CL CL CL CL CL"),
-    (
-        Direction::Reply,
-        Kind::None,
-        "IV IV IV IV IV IV IV IV IV IV",
-    ),
-];
 
 fn cell(name: &str) -> Next {
     match name {
@@ -153,9 +109,7 @@ fn the_tracker_follows_the_table() {
 /// The names and numbers of the states are those that user space knows.
 #[test]
 fn states_have_their_names() {
-    let names =
-        "NONE SYN_SENT SYN_RECV ESTABLISHED FIN_WAIT CLOSE_WAIT LAST_ACK TIME_WAIT CLOSE SYN_SENT2";
-    for (index, name) in names.split(' ').enumerate() {
+    for (index, name) in NAMES.split(' ').enumerate() {
         let state = State::from_bits(u8::try_from(index).unwrap());
         assert_eq!(state as usize, index);
         assert_eq!(state.name(), name);

@@ -9,6 +9,7 @@ use super::build::{
     udp, //
 };
 use crate::{
+    expected::protocols::PROTOCOLS,
     packet::Bytes,
     pure::{
         l4proto::{
@@ -247,27 +248,16 @@ fn generic_timeout() {
 /// Names, clashes and early drop by protocol, as the kernel's trackers declare them.
 #[test]
 fn protocols_have_their_traits() {
-    let rows = [
-        (1, "icmp", true),
-        (6, "tcp", false),
-        (17, "udp", true),
-        (47, "gre", true),
-        (58, "icmpv6", true),
-        (132, "sctp", false),
-        (50, "unknown", true),
-        (136, "unknown", true),
-    ];
-    for (proto, name, clash) in rows {
+    for (proto, name, clash, early) in PROTOCOLS {
         assert_eq!(l4proto::name(proto), name);
         assert_eq!(l4proto::allow_clash(proto), clash, "protocol {proto}");
         for state in 0..=u8::MAX {
-            let expected = match proto {
-                6 => (4..=8).contains(&state),
-                132 => (5..=7).contains(&state),
-                _ => false,
-            };
             let found = l4proto::can_early_drop(proto, state);
-            assert_eq!(found, expected, "protocol {proto} state {state}");
+            assert_eq!(
+                found,
+                early.contains(&state),
+                "protocol {proto} state {state}"
+            );
         }
     }
 }
