@@ -76,7 +76,7 @@ fn column(names: &str, name: &str) -> Option<u8> {
 mod tests {
     use super::*;
 
-    /// Every cell of the table of TCP is the kernel's.
+    /// Every cell of the table of TCP is the kernel's, and so are the names of the states.
     #[test]
     fn the_table_of_tcp() -> Result {
         let mut cells = 0;
@@ -97,10 +97,18 @@ mod tests {
             }
         }
         check_eq!(cells, 2 * 6 * 10);
+        check_eq!(
+            expected::tcp::NAMES.split(' ').count(),
+            tcp::State::ALL.len()
+        );
+        for (state, name) in tcp::State::ALL.iter().zip(expected::tcp::NAMES.split(' ')) {
+            check_eq!(state.name(), name);
+        }
         Ok(())
     }
 
-    /// Every cell of the table of SCTP is the kernel's, and data moves nothing.
+    /// Every cell of the table of SCTP is the kernel's, data moves nothing, and the names of the states
+    /// are the kernel's.
     #[test]
     fn the_table_of_sctp() -> Result {
         let mut cells = 0;
@@ -120,6 +128,16 @@ mod tests {
             }
         }
         check_eq!(cells, 2 * 13 * 9);
+        check_eq!(
+            expected::sctp::NAMES.split(' ').count(),
+            sctp::State::ALL.len()
+        );
+        for (state, name) in sctp::State::ALL
+            .iter()
+            .zip(expected::sctp::NAMES.split(' '))
+        {
+            check_eq!(state.name(), name);
+        }
         Ok(())
     }
 
