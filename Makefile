@@ -49,45 +49,45 @@ help: ## this list
 		while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
 setup: ## make all that the other commands need, in the cache
-	scripts/setup.sh root stock debug uml
+	scripts/setup/setup.sh root stock debug uml
 
 demo: ## watch rust_ct follow real connections in the stock Debian kernel
-	scripts/run_demo.sh
+	scripts/test/run_demo.sh
 
 test: ## set up, and run every test
-	scripts/test.sh
+	scripts/test/test.sh
 
 test-host: ## the pure layer's tests, as an ordinary program
-	scripts/test.sh host
+	scripts/test/test.sh host
 
 test-kunit: ## KUnit suites in the debug kernel
-	scripts/test.sh kunit
+	scripts/test/test.sh kunit
 
 test-debug: ## scenarios in the debug kernel
-	scripts/test.sh debug
+	scripts/test/test.sh debug
 
 test-stock: ## scenarios in the stock Debian kernel
-	scripts/test.sh stock
+	scripts/test/test.sh stock
 
 compare: ## compare with nf_conntrack packet by packet (PACKETS= FAMILY= SEED= PCAP= KERNEL=)
-	scripts/compare.sh
+	scripts/test/compare.sh
 
 selftests: ## run the kernel's own netfilter scripts on both trackers (SELFTESTS="name name")
-	scripts/selftests.sh
+	scripts/test/selftests.sh
 
 count: ## count the instructions of a packet, beside nf_conntrack (KO= another rust_ct.ko)
-	scripts/count.sh
+	scripts/test/count.sh
 
 fuzz: ## fuzz the parsers and trackers, each target for SECONDS= (default 60)
-	SECONDS_OF_FUZZING=$(or $(SECONDS),60) scripts/test.sh fuzz
+	SECONDS_OF_FUZZING=$(or $(SECONDS),60) scripts/test/test.sh fuzz
 
 uml: ## build, load under user-mode Linux, and run CMD= there
-	scripts/uml.sh $(if $(CMD),'$(CMD)')
+	scripts/guest/uml.sh $(if $(CMD),'$(CMD)')
 
 lint: ## formatting, clippy, checkpatch, shellcheck, layers
-	scripts/lint.sh
+	scripts/lint/lint.sh
 
 distclean: ## drop the cache
-	scripts/distclean.sh
+	scripts/setup/distclean.sh
 
 endif

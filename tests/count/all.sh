@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# all.sh: run.sh for each tracker, one after the other; see scripts/count.sh.
+# all.sh: run.sh for each tracker, one after the other; see scripts/test/count.sh.
 
 set -euo pipefail
 

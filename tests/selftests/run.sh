@@ -114,7 +114,7 @@ complaints() {
 		dmesg
 		echo "rust_ct guest: end"
 	} >"$log"
-	/src/scripts/scan_console.sh "$log" || true
+	/src/scripts/guest/scan_console.sh "$log" || true
 }
 
 missing_symbols() {

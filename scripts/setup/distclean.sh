@@ -3,7 +3,7 @@
 #
 # distclean.sh: drops the cache: build root, kernels, crates, objects and logs.
 
-# shellcheck source=scripts/lib.sh
+# shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 [ -d "$CACHE" ] || exit 0

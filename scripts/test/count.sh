@@ -7,18 +7,16 @@
 #
 # KO  another rust_ct.ko, to count beside: that of the commit before, for example
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
-"$TOP/scripts/build.sh" stock
+"$TOP/scripts/setup/build.sh" stock
 rm -rf "$WORK/count"
 mkdir -p "$WORK/count"
 [ -z "${KO:-}" ] || cp "$KO" "$WORK/count/other.ko"
 
 log=$LOGS/count-stock.log
-"$TOP/scripts/guest.sh" --name count --timeout 1200 --cpus 1 --qemu "-icount shift=0,sleep=off" \
+"$TOP/scripts/guest/guest.sh" --name count --timeout 1200 --cpus 1 --qemu "-icount shift=0,sleep=off" \
 	--cached stock bash tests/count/all.sh >/dev/null || die "the guest did not count to its end; log: $log"
 
 # One line for each kind of packet, one column for each tracker.

@@ -5,15 +5,13 @@
 # kernel, and for the debug kernel the KUnit module too. They end in /out/KIND of
 # the build root, which is the directory work-*/KIND of the cache.
 
-# shellcheck source=scripts/lib.sh
+# shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
 
 kind=$1
 shift
 [ "$kind" != debug ] || set -- CONFIG_RUST_CT_KUNIT_TEST=m "$@"
-"$TOP/scripts/setup.sh" "$kind"
+"$TOP/scripts/setup/setup.sh" "$kind"
 mkdir -p "$WORK/$kind"
 exec {lock}>"$WORK/$kind.lock"
 flock "$lock"

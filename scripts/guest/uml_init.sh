@@ -12,6 +12,6 @@ mount -t tmpfs tmpfs /tmp
 mount -t tmpfs tmpfs /run
 mkdir -p /run/netns /dev/pts /dev/shm
 mount -t devpts devpts /dev/pts
-/src/scripts/guest_job.sh bash /out/uml-job </dev/null >/dev/console 2>&1
+/src/scripts/guest/guest_job.sh bash /out/uml-job </dev/null >/dev/console 2>&1
 echo $? >/out/uml-status
 busybox poweroff -f

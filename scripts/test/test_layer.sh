@@ -4,10 +4,8 @@
 # test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|compare|kunit|debug: runs one layer of
 # tests; the last line is 'N passed, N failed'.
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
 cd "$TOP"
 
@@ -27,16 +25,16 @@ count_tap() {
 # What the demonstration has checked; it ends at the first thing that does not hold.
 layer_demo() {
 	local status=0
-	scripts/run_demo.sh || status=$?
+	scripts/test/run_demo.sh || status=$?
 	echo "$(grep -c '^ *\[x\]' "$LOGS/demo-stock.log" || true) passed, $((status != 0)) failed"
 }
 
 layer_lint() {
-	scripts/lint.sh
+	scripts/lint/lint.sh
 }
 
 layer_scripts() {
-	scripts/scan_console_test.sh | tee "$LOGS/scripts.tap" | grep -v '^ok' || true
+	scripts/guest/scan_console_test.sh | tee "$LOGS/scripts.tap" | grep -v '^ok' || true
 	count_tap "$LOGS/scripts.tap"
 }
 
@@ -71,11 +69,11 @@ layer_compare() {
 		echo "0 passed, 1 failed"
 		return
 	}
-	PACKETS=${PACKETS:-5000} scripts/compare.sh
+	PACKETS=${PACKETS:-5000} scripts/test/compare.sh
 }
 
 layer_kunit() {
-	scripts/kunit.sh
+	scripts/test/kunit.sh
 }
 
 # scenarios KIND SLOWNESS FULL TIMEOUT: FULL=1 asks for every repetition; SLOWNESS
@@ -83,8 +81,8 @@ layer_kunit() {
 scenarios() {
 	local kind=$1 status=0 log=$LOGS/scenarios-$1.log
 	rm -f "$log"
-	scripts/build.sh "$kind"
-	scripts/guest.sh --name scenarios --timeout "$4" --cached "$kind" \
+	scripts/setup/build.sh "$kind"
+	scripts/guest/guest.sh --name scenarios --timeout "$4" --cached "$kind" \
 		env CT=rust_ct RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" SLOW="$2" FULL="$3" \
 		bash tests/scenarios/run.sh || status=$?
 	if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$log"; then

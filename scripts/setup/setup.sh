@@ -5,10 +5,8 @@
 # Each thing lies in the cache under the hash of what it is made from, is built
 # under a temporary name, and is renamed when it is complete.
 
-# shellcheck source=scripts/lib.sh
+# shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
 
 check_machine() {
 	[ "$(id -u)" -eq 0 ] || die "set-up needs root: run it as root (it makes a" \
@@ -56,17 +54,17 @@ make_once() {
 
 make_root() {
 	install_mmdebstrap
-	bash "$TOP/scripts/make_root.sh" "$1" "$LOGS"
+	bash "$TOP/scripts/setup/make_root.sh" "$1" "$LOGS"
 }
 
 # make_kernel KIND TREE
 make_kernel() {
 	local kind=$1 tree=$2 configs=()
 	[ "$kind" = stock ] ||
-		configs=(/src/scripts/common.config "/src/scripts/$kind.config")
+		configs=(/src/scripts/setup/common.config "/src/scripts/$kind.config")
 	run_step "$kind kernel tree" "$LOGS/kernel-$kind.log" \
 		enter_root "$(root_dir)" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
-		env JOBS="$JOBS" nice bash /src/scripts/make_kernel.sh "$kind" \
+		env JOBS="$JOBS" nice bash /src/scripts/setup/make_kernel.sh "$kind" \
 		"${configs[@]}"
 }
 

@@ -5,10 +5,8 @@
 # it as far as missing its disk. A device that exists may still hang, so
 # nothing less is believed. The answer is kept until the machine boots again.
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
 answer=$CACHE/kvm-$(cat /proc/sys/kernel/random/boot_id)
 if [ ! -e "$answer" ]; then
@@ -16,7 +14,7 @@ if [ ! -e "$answer" ]; then
 	if [ -c /dev/kvm ] && [ -w /dev/kvm ]; then
 		say "guest: trying /dev/kvm (at most 30 seconds)"
 		release=$(sed -n 's/^release=//p' "$(root_dir)/build/versions")
-		"$TOP/scripts/root.sh" timeout --foreground --kill-after=5 30 \
+		"$TOP/scripts/setup/root.sh" timeout --foreground --kill-after=5 30 \
 			qemu-system-x86_64 -accel kvm -cpu host -smp 2 -m 512M -nodefaults \
 			-display none -serial stdio -no-reboot \
 			-kernel "/usr/lib/modules/$release/vmlinuz" \

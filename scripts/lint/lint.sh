@@ -5,10 +5,8 @@
 # rustfmt and clippy as the kernel has them set, checkpatch, shellcheck, and
 # the lines between the layers. The last line counts the checks.
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
 cd "$TOP"
 
@@ -79,13 +77,13 @@ lint() {
 	fi
 }
 
-"$TOP/scripts/setup.sh" stock
+"$TOP/scripts/setup/setup.sh" stock
 mkdir -p "$LOGS"
 passed=0
 failed=0
 lint layers scripts/lint/layers.py
 lint layers-self-test scripts/lint/layers.py --self-test
-lint exports scripts/check_exports.sh
+lint exports scripts/lint/check_exports.sh
 lint shellcheck check_shellcheck
 lint rustfmt check_rustfmt
 lint checkpatch check_checkpatch

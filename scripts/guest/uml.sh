@@ -6,15 +6,13 @@
 # line COMMAND, and unloads. Ends with COMMAND's status, or 99 when the kernel
 # complained.
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
 command=${1:-ping -c 1 -W 1 127.0.0.1; cat /proc/rust_ct}
 console=$LOGS/uml.console
 
-"$TOP/scripts/build.sh" uml
+"$TOP/scripts/setup/build.sh" uml
 cat >"$WORK/uml-job" <<END
 set -e
 modprobe -a nf_defrag_ipv4 nf_defrag_ipv6
@@ -29,12 +27,12 @@ start=$SECONDS
 in_root timeout --foreground --kill-after=5 "${UML_TIMEOUT:-120}" \
 	"/usr/lib/modules/$(cat "$(tree_dir uml)/release")/vmlinuz" mem=512M \
 	root=/dev/root rootfstype=hostfs rootflags=/ rw ncpus=1 seccomp=off \
-	con=null con0=null,fd:1 init=/src/scripts/uml_init.sh \
+	con=null con0=null,fd:1 init=/src/scripts/guest/uml_init.sh \
 	</dev/null 2>&1 | tr -d '\r' | tee "$console" | sed -n '/rust_ct guest: begin/,/rust_ct guest: end/p'
 status=$(cat "$WORK/uml-status" 2>/dev/null) ||
 	die "the user-mode kernel ended without a word; console: $console"
 say "uml: boot, load, run and unload took $((SECONDS - start)) s, status $status"
-if ! "$TOP/scripts/scan_console.sh" "$console"; then
+if ! "$TOP/scripts/guest/scan_console.sh" "$console"; then
 	warn "the kernel complained; console: $console"
 	[ "$status" -ne 0 ] || status=99
 fi

@@ -2,20 +2,18 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # run_demo.sh: make demo. Sets up, builds, and shows rust_ct at work in the stock Debian
-# kernel; what happens inside the guest is scripts/demo.sh.
+# kernel; what happens inside the guest is scripts/test/demo.sh.
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
 say "demo 1/3: set-up (nothing to do the second time)"
-"$TOP/scripts/setup.sh" stock
+"$TOP/scripts/setup/setup.sh" stock
 say "demo 2/3: building rust_ct.ko for the stock kernel"
-"$TOP/scripts/build.sh" stock
+"$TOP/scripts/setup/build.sh" stock
 say "demo 3/3: booting the stock Debian kernel and showing rust_ct at work"
-"$TOP/scripts/guest.sh" --name demo --timeout 600 --cached stock \
-	env RUST_CT_KO=/out/stock/rust_ct/rust_ct.ko bash scripts/demo.sh || {
+"$TOP/scripts/guest/guest.sh" --name demo --timeout 600 --cached stock \
+	env RUST_CT_KO=/out/stock/rust_ct/rust_ct.ko bash scripts/test/demo.sh || {
 	status=$?
 	die "the demo failed in the guest (status $status); its output:" \
 		"$LOGS/demo-stock.log, the kernel's: $LOGS/demo-stock.console"

@@ -13,10 +13,8 @@
 # KERNEL   stock (default) or debug
 # SHRINK   0: a case that differs is not made smaller
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
 # How often a case is played, if the clock keeps ticking into it.
 ROUNDS=4
@@ -34,7 +32,7 @@ compare() {
 }
 
 build() {
-	"$TOP/scripts/build.sh" "$kernel" CONFIG_RUST_CT_FEED=m
+	"$TOP/scripts/setup/build.sh" "$kernel" CONFIG_RUST_CT_FEED=m
 	run_step "the program compare" "$LOGS/build-compare.log" \
 		in_root env CARGO_TARGET_DIR=/out/compare CARGO_BUILD_JOBS="$JOBS" \
 		cargo build --release --locked --manifest-path /src/tests/compare/Cargo.toml
@@ -44,7 +42,7 @@ build() {
 play() {
 	# A clock source that is watched is looked at twice in each second that went by. A grace
 	# period that is asked for begins before the clock is moved, or RCU takes it for stalled.
-	"$TOP/scripts/guest.sh" --name compare --cpus 1 --append tsc=reliable \
+	"$TOP/scripts/guest/guest.sh" --name compare --cpus 1 --append tsc=reliable \
 		--append rcutree.kthread_prio=1 --timeout "${COMPARE_TIMEOUT:-1800}" \
 		"$kernel" tests/compare/run.sh /out/compare/release/compare "/out/$kernel" \
 		"/out/$directory/$1"

@@ -4,10 +4,8 @@
 # root.sh [COMMAND...]: runs COMMAND, or a shell, in the build root, with this clone
 # in /src (read-only), its objects in /out and the kernel trees in /build.
 
-# shellcheck source=scripts/lib.sh
+# shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
 
-"$TOP/scripts/setup.sh" root
+"$TOP/scripts/setup/setup.sh" root
 in_root "${@:-bash}"

@@ -6,7 +6,7 @@
 # and fails then.
 
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 page=Documentation/exports.md
 exported=$(sed -nE 's/^EXPORT_SYMBOL(_GPL)?\(([A-Za-z0-9_]+)\);$/\2/p' rust_ct/exports.c | sort)

@@ -6,20 +6,18 @@
 # the module's own block, as the kernel's kunit.py reads it. The last line
 # counts the cases.
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
 console=$LOGS/kunit-debug.console
 block=$WORK/kunit.ktap
 shopt -s nullglob
 files=("$TOP"/kunit/*_test.rs)
 
-"$TOP/scripts/build.sh" debug
+"$TOP/scripts/setup/build.sh" debug
 status=0
-"$TOP/scripts/guest.sh" --name kunit --timeout 900 debug \
-	bash scripts/kunit_job.sh || status=$?
+"$TOP/scripts/guest/guest.sh" --name kunit --timeout 900 debug \
+	bash scripts/test/kunit_job.sh || status=$?
 sed -n '/rust_ct kunit: begin/,/rust_ct kunit: end/p' "$console" >"$block"
 grep -q 'rust_ct kunit: end' "$block" ||
 	die "the KUnit module did not run to its end; console: $console"

@@ -5,7 +5,7 @@
 # of the packages.txt here and of every kind of test.
 
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 shopt -s nullglob
-cat scripts/packages.txt tests/*/packages.txt |
+cat scripts/setup/packages.txt tests/*/packages.txt |
 	sed 's/#.*//' | tr -s '[:space:]' '\n' | grep . | sort -u

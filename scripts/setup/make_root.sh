@@ -6,7 +6,7 @@
 # that kernel's source. Uses Debian's archive only, by the mirror that this
 # machine's own apt uses, or RUST_CT_MIRROR and RUST_CT_SECURITY_MIRROR.
 
-# shellcheck source=scripts/lib.sh
+# shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
 
 SUITE=trixie
@@ -111,7 +111,7 @@ choose_kernel() {
 
 install_packages() {
 	local packages
-	packages=$("$TOP/scripts/list_packages.sh")
+	packages=$("$TOP/scripts/setup/list_packages.sh")
 	# shellcheck disable=SC2086
 	in_root apt-get install -y --no-install-recommends $packages
 	in_root apt-get clean
@@ -151,7 +151,7 @@ unpack_kernel() {
 # What virtme-ng's init calls in the guest, in place of a systemd.
 install_guest_tools() {
 	local bin=$root/usr/local/bin
-	install -m 755 "$TOP/scripts/guest_udevd.sh" "$bin/udevd"
+	install -m 755 "$TOP/scripts/guest/guest_udevd.sh" "$bin/udevd"
 	ln -s /bin/true "$bin/udevadm"
 	ln -s /bin/busybox "$bin/poweroff"
 }

@@ -13,10 +13,8 @@
 # TRACKERS           nf_conntrack alone, for a look at the scripts (default: both)
 # SLOW               whole factor for every limit but the guest's (default 2)
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
 SOURCE=/build/source/tools/testing/selftests
 # Guests for one tracker: a script that ends one does not keep the rest from running.
@@ -55,7 +53,7 @@ collect() {
 programs() {
 	local file
 	cat /out/selftests/net/{,lib/sh/,netfilter/}*.sh /src/tests/{selftests,scenarios}/*.sh \
-		/src/scripts/scan_console.sh |
+		/src/scripts/guest/scan_console.sh |
 		grep -ohE '[A-Za-z0-9_.+-]+' | sort -u |
 		while read -r name; do type -P -- "$name" || true; done |
 		while read -r file; do
@@ -85,7 +83,7 @@ make_guest_root() {
 
 prepare() {
 	local release
-	"$TOP/scripts/setup.sh" stock
+	"$TOP/scripts/setup/setup.sh" stock
 	release=$(cat "$(tree_dir stock)/release")
 	rm -rf "$work"
 	mkdir -p "$work"
@@ -95,7 +93,7 @@ prepare() {
 		"$(declare -f programs make_guest_root); make_guest_root $release"
 	[[ $trackers == *rust_ct* ]] || return 0
 	# A copy, as a build beside the long run may replace it.
-	[ -n "${RUST_CT_KO:-}" ] || "$TOP/scripts/build.sh" stock
+	[ -n "${RUST_CT_KO:-}" ] || "$TOP/scripts/setup/build.sh" stock
 	cp "${RUST_CT_KO:-$WORK/stock/rust_ct/rust_ct.ko}" "$work/rust_ct.ko"
 }
 
@@ -122,7 +120,7 @@ result() {
 boot() {
 	local tracker=$1 guest=selftests-$1-$2 status=0 log running
 	shift 2
-	"$TOP/scripts/guest.sh" --name "$guest" --timeout "${SELFTESTS_TIMEOUT:-5400}" stock \
+	"$TOP/scripts/guest/guest.sh" --name "$guest" --timeout "${SELFTESTS_TIMEOUT:-5400}" stock \
 		env CT="$tracker" RUST_CT_KO=/out/selftests/rust_ct.ko SLOW="$slow" \
 		${SELFTESTS_LIMIT:+SELFTESTS_LIMIT="$SELFTESTS_LIMIT"} \
 		bash tests/selftests/run.sh /out/selftests "$@" || status=$?

@@ -9,10 +9,8 @@
 # COMMAND succeeded but the kernel complained on the console (or leaked memory, on the debug
 # kernel).
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
 name=guest
 timeout=900
@@ -39,7 +37,7 @@ done
 kind=$1
 shift
 memory=2G
-job_command="/src/scripts/guest_job.sh"
+job_command="/src/scripts/guest/guest_job.sh"
 if [ "$kind" = debug ]; then
 	memory=2G
 	# Without an initramfs the kernel mounts the root itself; it may cache it,
@@ -47,10 +45,10 @@ if [ "$kind" = debug ]; then
 	options+=(--append "rootflags=version=9p2000.L,trans=virtio,access=any,cache=loose")
 elif [ -n "$cached" ]; then
 	options+=("--qemu-opts=-fsdev local,id=cached,path=/,security_model=none,multidevs=remap -device virtio-9p-pci,fsdev=cached,mount_tag=cached")
-	job_command="/src/scripts/guest_cached.sh $job_command"
+	job_command="/src/scripts/guest/guest_cached.sh $job_command"
 fi
 
-"$TOP/scripts/setup.sh" "$kind"
+"$TOP/scripts/setup/setup.sh" "$kind"
 release=$(cat "$(tree_dir "$kind")/release")
 console=$LOGS/$name-$kind.console
 output=$LOGS/$name-$kind.log
@@ -65,7 +63,7 @@ job=guest-job-$name-$kind
 } >"$WORK/$job"
 
 how=
-"$TOP/scripts/probe_kvm.sh" || { options+=(--disable-kvm); how=" without KVM"; }
+"$TOP/scripts/guest/probe_kvm.sh" || { options+=(--disable-kvm); how=" without KVM"; }
 
 # Seconds of silence after which a guest whose job has not begun will not come up any more.
 BOOT_SILENCE=120
@@ -98,7 +96,7 @@ boot() {
 	# writes to the standard output, the console to the standard error. Each line of it is
 	# written at once, for watch_boot.
 	{
-		"$TOP/scripts/root.sh" timeout --foreground --kill-after=10 "$timeout" \
+		"$TOP/scripts/setup/root.sh" timeout --foreground --kill-after=10 "$timeout" \
 			vng --verbose "${options[@]}" --run "$release" --user root --rw --force-9p \
 			--cpus "$cpus" --memory "$memory" --exec "sh /out/$job" </dev/null 2>&1 >&3 3>&- |
 			sed -u 's/\r//g' >"$console"
@@ -133,7 +131,7 @@ case $status in
 	warn "the guest ended without a word; console: $console"
 	;;
 esac
-if ! "$TOP/scripts/scan_console.sh" "$console"; then
+if ! "$TOP/scripts/guest/scan_console.sh" "$console"; then
 	warn "the kernel complained; console: $console"
 	[ "$status" -ne 0 ] || status=99
 fi

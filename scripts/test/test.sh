@@ -6,10 +6,8 @@
 # counted and how long it took, and as the last line the sum. A layer that does not
 # run counts as failed.
 
-# shellcheck source=scripts/lib.sh
-. "$(dirname "$0")/lib.sh"
-# shellcheck source=scripts/cache.sh
-. "$TOP/scripts/cache.sh"
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
 
 cd "$TOP"
 
@@ -17,7 +15,7 @@ cd "$TOP"
 run_layer() {
 	local name=$1 log=$LOGS/layer-$1.log start=$SECONDS line
 	say "==== $name"
-	"$TOP/scripts/test_layer.sh" "$name" </dev/null 2>&1 | tee "$log" || true
+	"$TOP/scripts/test/test_layer.sh" "$name" </dev/null 2>&1 | tee "$log" || true
 	line=$(tail -n 1 "$log")
 	if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed ]] &&
 		((BASH_REMATCH[1] + BASH_REMATCH[2] > 0)); then
@@ -34,7 +32,7 @@ run_layer() {
 
 # The long build goes on beside the tests that do not need it.
 setup_debug() {
-	nice "$TOP/scripts/setup.sh" debug >"$LOGS/setup-debug.log" 2>&1 &
+	nice "$TOP/scripts/setup/setup.sh" debug >"$LOGS/setup-debug.log" 2>&1 &
 	setup_pid=$!
 	trap 'kill "$setup_pid" 2>/dev/null || true; end_step_group' EXIT
 }
@@ -61,8 +59,8 @@ table=
 setup_pid=
 start=$SECONDS
 case " ${layers[*]} " in
-*' demo '* | *' stock '* | *' compare '* | *' lint '*) scripts/setup.sh stock ;;
-*) scripts/setup.sh root ;;
+*' demo '* | *' stock '* | *' compare '* | *' lint '*) scripts/setup/setup.sh stock ;;
+*) scripts/setup/setup.sh root ;;
 esac
 case " ${layers[*]} " in
 *' kunit '* | *' debug '*) setup_debug ;;
