@@ -5,7 +5,8 @@
 # [--cached] stock|debug COMMAND...: boots that kernel in QEMU through virtme-ng, with two
 # processors (or N), each ARGUMENT on its command line, each OPTION on QEMU's, and the build root as its (copy-on-write) disk, with
 # --cached in its cache, and runs COMMAND in it as root, in /src, this clone. /out is writable.
-# Ends with COMMAND's exit status; with 124 when the guest does not end in time, and with 99 when
+# BOOT_SILENCE (default 120) is after how many seconds of silence a guest whose job has not begun
+# will not come up any more. Ends with COMMAND's exit status; with 124 when the guest does not end in time, and with 99 when
 # COMMAND succeeded but the kernel complained on the console (or leaked memory, on the debug
 # kernel).
 
@@ -65,43 +66,48 @@ job=guest-job-$name-$kind
 how=
 "$TOP/scripts/guest/probe_kvm.sh" || { options+=(--disable-kvm); how=" without KVM"; }
 
-# Seconds of silence after which a guest whose job has not begun will not come up any more.
-BOOT_SILENCE=120
-
 # begun: whether the guest has come as far as its job.
 begun() {
 	grep -qsF 'rust_ct guest: begin' "$console"
 }
 
-# watch_boot: ends a guest that does not come up.
-watch_boot() {
-	local end=$((SECONDS + BOOT_SILENCE)) said=0 before
-	until begun; do
-		sleep 1
-		before=$said
-		said=$(stat -c %s "$console")
-		[ "$said" -eq "$before" ] || end=$((SECONDS + BOOT_SILENCE))
-		[ $SECONDS -lt $end ] || { pkill -f "timeout --foreground.* /out/$job" || true; return; }
-	done
-}
-
-# boot: runs the job in a guest, sets `status`.
-boot() {
-	local start=$SECONDS watch
-	status=0
-	: >"$console"
-	watch_boot &
-	watch=$!
-	# QEMU truncates what it opens as its output, so it gets pipes, not files: the job
-	# writes to the standard output, the console to the standard error. Each line of it is
-	# written at once, for watch_boot.
+# run_guest: runs the job in a guest. QEMU truncates what it opens as its output, so it gets
+# pipes, not files: the job writes to the standard output, the console to the standard error. Each
+# line of it is written at once, for watch_boot.
+run_guest() {
 	{
 		"$TOP/scripts/setup/root.sh" timeout --foreground --kill-after=10 "$timeout" \
 			vng --verbose "${options[@]}" --run "$release" --user root --rw --force-9p \
-			--cpus "$cpus" --memory "$memory" --exec "sh /out/$job" </dev/null 2>&1 >&3 3>&- |
+			--cpus "$cpus" --memory "$memory" --exec "sh /out/$job" 2>&1 >&3 3>&- |
 			sed -u 's/\r//g' >"$console"
-	} 3>&1 | tee "$output" || status=$?
-	kill "$watch" 2>/dev/null || true
+	} 3>&1 | tee "$output"
+}
+
+# watch_boot: waits until the guest is up or gone, and ends one that does not come up.
+watch_boot() {
+	local end=$((SECONDS + ${BOOT_SILENCE:-120})) said=0 before
+	until begun || ! kill -0 "$STEP_GROUP" 2>/dev/null; do
+		sleep 1
+		before=$said
+		said=$(stat -c %s "$console")
+		[ "$said" -eq "$before" ] || end=$((SECONDS + ${BOOT_SILENCE:-120}))
+		[ $SECONDS -lt $end ] || { end_step_group; return; }
+	done
+}
+
+# boot: runs the job in a guest of a process group of its own, sets `status`.
+boot() {
+	local start=$SECONDS
+	status=0
+	: >"$console"
+	set -m
+	run_guest </dev/null &
+	STEP_GROUP=$!
+	set +m
+	watch_boot
+	wait "$STEP_GROUP" || status=$?
+	while kill -0 -- "-$STEP_GROUP" 2>/dev/null; do sleep 0.2; done
+	STEP_GROUP=
 	say "guest: ended after $(duration $((SECONDS - start))) with status $status"
 }
 
@@ -131,7 +137,7 @@ case $status in
 	warn "the guest ended without a word; console: $console"
 	;;
 esac
-if ! "$TOP/scripts/guest/scan_console.sh" "$console"; then
+if ! "$TOP/scripts/guest/scan_console.py" "$console"; then
 	warn "the kernel complained; console: $console"
 	[ "$status" -ne 0 ] || status=99
 fi

@@ -16,7 +16,9 @@ for directory in proc sys dev tmp src out; do
 	mount --rbind "/$directory" "$root/$directory"
 done
 mount -t tmpfs tmpfs "$root/run"
-# The kernel's own calls of modprobe are to see the same configuration.
+# The kernel's own calls of modprobe are to see the same configuration; iptables makes them
+# in here.
+ln -s / "$root$root"
 cat >/tmp/modprobe <<END
 #!/bin/sh
 exec /usr/sbin/chroot $root /usr/sbin/modprobe "\$@"

@@ -32,7 +32,7 @@ in_root timeout --foreground --kill-after=5 "${UML_TIMEOUT:-120}" \
 status=$(cat "$WORK/uml-status" 2>/dev/null) ||
 	die "the user-mode kernel ended without a word; console: $console"
 say "uml: boot, load, run and unload took $((SECONDS - start)) s, status $status"
-if ! "$TOP/scripts/guest/scan_console.sh" "$console"; then
+if ! "$TOP/scripts/guest/scan_console.py" "$console"; then
 	warn "the kernel complained; console: $console"
 	[ "$status" -ne 0 ] || status=99
 fi

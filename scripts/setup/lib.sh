@@ -11,9 +11,10 @@ TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
 CACHE=${RUST_CT_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/rust_ct}
 # Objects and logs of this clone; several clones may share one cache.
 WORK=$CACHE/work-$(printf '%s' "$TOP" | sha256sum | cut -c1-12)
-export LOGS=$WORK/logs
+LOGS=$WORK/logs
 # At most this many jobs at once.
-export JOBS=${RUST_CT_JOBS:-$(nproc)}
+JOBS=${RUST_CT_JOBS:-$(nproc)}
+export TOP WORK LOGS JOBS
 
 say() {
 	printf '[%s] %s\n' "$(date +%H:%M:%S)" "$*"
@@ -33,7 +34,7 @@ duration() {
 	printf '%dm%02ds' $(($1 / 60)) $(($1 % 60))
 }
 
-# The process group that run_step waits for, ended when the script ends.
+# The process group that is waited for (run_step), ended when the script ends.
 STEP_GROUP=
 
 end_step_group() {
@@ -105,7 +106,7 @@ tree_dir() {
 	local key
 	key=$({
 		cat "$(root_dir)/build/versions" "$TOP/scripts/setup/make_kernel.sh"
-		[ "$1" = stock ] || cat "$TOP/scripts/setup/common.config" "$TOP/scripts/$1.config"
+		[ "$1" = stock ] || cat "$TOP/scripts/setup/common.config" "$TOP/scripts/setup/$1.config"
 	} | hash_of)
 	printf '%s/%s-%s\n' "$CACHE" "$1" "$key"
 }

@@ -24,11 +24,12 @@ check_disk() {
 		"make room, or set RUST_CT_CACHE to a directory on another disk"
 }
 
-install_mmdebstrap() {
-	command -v mmdebstrap >/dev/null && return
+install_tools() {
+	command -v mmdebstrap >/dev/null && command -v python3 >/dev/null && return
 	run_step "package lists of this machine" "$LOGS/apt-update.log" apt-get update
-	run_step "mmdebstrap" "$LOGS/apt-install.log" env DEBIAN_FRONTEND=noninteractive \
-		apt-get install -y --no-install-recommends mmdebstrap debian-archive-keyring
+	run_step "mmdebstrap and python3" "$LOGS/apt-install.log" env DEBIAN_FRONTEND=noninteractive \
+		apt-get install -y --no-install-recommends mmdebstrap debian-archive-keyring \
+		python3
 }
 
 # make_once NAME DIRECTORY GIGABYTES COMMAND...: runs COMMAND with a new directory
@@ -53,7 +54,6 @@ make_once() {
 }
 
 make_root() {
-	install_mmdebstrap
 	bash "$TOP/scripts/setup/make_root.sh" "$1" "$LOGS"
 }
 
@@ -61,7 +61,7 @@ make_root() {
 make_kernel() {
 	local kind=$1 tree=$2 configs=()
 	[ "$kind" = stock ] ||
-		configs=(/src/scripts/setup/common.config "/src/scripts/$kind.config")
+		configs=(/src/scripts/setup/common.config "/src/scripts/setup/$kind.config")
 	run_step "$kind kernel tree" "$LOGS/kernel-$kind.log" \
 		enter_root "$(root_dir)" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
 		env JOBS="$JOBS" nice bash /src/scripts/setup/make_kernel.sh "$kind" \
@@ -71,6 +71,7 @@ make_kernel() {
 check_machine
 mkdir -p "$CACHE" "$CACHE/cargo" "$WORK" "$LOGS"
 touch "$WORK"
+install_tools
 find "$CACHE" -maxdepth 1 -name 'work-*' -mtime +7 -exec rm -rf {} +
 for thing in "${@:-root}"; do
 	make_once root "$(root_dir)" 8 make_root

@@ -44,7 +44,7 @@ play() {
 	# period that is asked for begins before the clock is moved, or RCU takes it for stalled.
 	"$TOP/scripts/guest/guest.sh" --name compare --cpus 1 --append tsc=reliable \
 		--append rcutree.kthread_prio=1 --timeout "${COMPARE_TIMEOUT:-1800}" \
-		"$kernel" tests/compare/run.sh /out/compare/release/compare "/out/$kernel" \
+		"$kernel" tests/compare/play.py /out/compare/release/compare "/out/$kernel" \
 		"/out/$directory/$1"
 }
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # run_demo.sh: make demo. Sets up, builds, and shows rust_ct at work in the stock Debian
-# kernel; what happens inside the guest is scripts/test/demo.sh.
+# kernel; what happens inside the guest is scripts/test/demo.py.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -13,7 +13,7 @@ say "demo 2/3: building rust_ct.ko for the stock kernel"
 "$TOP/scripts/setup/build.sh" stock
 say "demo 3/3: booting the stock Debian kernel and showing rust_ct at work"
 "$TOP/scripts/guest/guest.sh" --name demo --timeout 600 --cached stock \
-	env RUST_CT_KO=/out/stock/rust_ct/rust_ct.ko bash scripts/test/demo.sh || {
+	env RUST_CT_KO=/out/stock/rust_ct/rust_ct.ko python3 -B scripts/test/demo.py || {
 	status=$?
 	die "the demo failed in the guest (status $status); its output:" \
 		"$LOGS/demo-stock.log, the kernel's: $LOGS/demo-stock.console"

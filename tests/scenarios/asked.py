@@ -3,7 +3,7 @@
 
 # limit: 90
 
-from lib import CT, check, equal, find, hosts, lib_sh, main, poll, run, unload
+from lib import CT, check, equal, find, hosts, insert, main, poll, run, unload
 
 HOME, AWAY = "rct-home", "rct-away"
 TARGETS = {4: "10.1.0.2", 6: "fd01::2"}
@@ -45,7 +45,7 @@ def tracked(families, what):
 
 def scenario():
     hosts(HOME, AWAY)
-    lib_sh("ct_insert", "enable_hooks=0")
+    insert("enable_hooks=0")
     tracked((), "no rule")
     rule("ip", "a")
     tracked((4,), "a rule for IPv4")

@@ -21,7 +21,6 @@ from policy import (
     Nft,
     Stream,
     check_expected,
-    drop_namespaces,
     expectations,
     expected,
     missing,
@@ -36,11 +35,12 @@ from lib import (
     SYSCTL,
     Router,
     check,
+    client_router_server,
+    drop_namespaces,
     equal,
     find,
     grown,
     inside,
-    lib_sh,
     load,
     main,
     make_socket,
@@ -312,7 +312,7 @@ def by_parameter():
 def programs():
     """Real programs."""
     set_up()
-    lib_sh("three_ns")
+    client_router_server()
     load()
     with program(SERVER, "vsftpd", "/tmp/rct-vsftpd.conf"):
         ready = poll(lambda: ":21 " in run("ss", "-Hlnt", ns=SERVER)[1], 20, 0.3)

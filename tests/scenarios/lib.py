@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Common parts of the scenarios that send crafted packets.
+"""Common parts of the scenarios, and of what else runs a tracker in the guest.
 
 The tracker under test is named by the environment: CT is rust_ct or nf_conntrack, RUST_CT_KO the
 module's file, SLOW the factor by which this machine is slower than a stock kernel under TCG.
-Checks are printed as TAP lines without numbers; run.sh numbers them.
+Checks are printed as TAP lines without numbers; run.py numbers them.
 """
 
 import contextlib
@@ -11,6 +11,7 @@ import errno
 import os
 import re
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -21,7 +22,6 @@ CT = os.environ.get("CT", "rust_ct")
 RUST = CT == "rust_ct"
 SLOW = float(os.environ.get("SLOW", "1"))
 FULL = os.environ.get("FULL") == "1" or SLOW <= 1
-HERE = os.path.dirname(os.path.abspath(__file__))
 LISTING = "/proc/rust_ct" if RUST else "/proc/net/nf_conntrack"
 PARAMETERS = f"/sys/module/{CT}/parameters"
 SYSCTL = "/proc/sys/net/netfilter"
@@ -52,13 +52,19 @@ def equal(got, want, what):
     return check(got == want, what, f"got:  {got!r}\nwant: {want!r}")
 
 
+def succeeds(what, *command, ns=None):
+    """Checks that a command succeeds; its output is shown if not."""
+    status, output = run(*command, ns=ns, must=False)
+    return check(status == 0, what, f"{' '.join(command)} failed: {output}")
+
+
 def skip(what, why):
     """A check that does not apply to this tracker; never counted as passed."""
     print(f"ok - {what} # SKIP {why}", flush=True)
 
 
 def main(scenario):
-    """Runs the scenario; run.sh takes a missing last line for a death on the way."""
+    """Runs the scenario; run.py takes a missing last line for a death on the way."""
     try:
         scenario()
     except Exception:
@@ -108,24 +114,72 @@ def ip_batch(ns, *lines):
     run(*command, text="".join(f"{line}\n" for line in lines))
 
 
-def lib_sh(function, *arguments, must=True):
-    """Calls one function of lib.sh, where loading and unloading are written."""
-    return run("bash", "-c", f'. "{HERE}/lib.sh"; {function} "$@"', "lib.sh", *arguments, must=must)
+# Keeps modprobe from putting nf_conntrack.ko under a consumer that rust_ct is to carry.
+MODPROBE_OVERRIDE = "/etc/modprobe.d/rust_ct_scenarios.conf"
 
 
-def load(*parameters):
+def loaded(name=CT):
+    """Whether a module is in the kernel, and not built in."""
+    return os.path.exists(f"/sys/module/{name}/refcnt")
+
+
+def insert(*parameters, tracker=CT, must=True):
+    """Loads the tracker just so; returns (status, what the loader said)."""
+    allow_reference()
+    if tracker == "nf_conntrack":
+        return run("modprobe", "nf_conntrack", *parameters, must=must)
+    write(MODPROBE_OVERRIDE, "install nf_conntrack /bin/true\n")
+    run("modprobe", "-qa", "nf_defrag_ipv4", "nf_defrag_ipv6", must=False)
+    return run("insmod", os.environ["RUST_CT_KO"], *parameters, must=must)
+
+
+def allow_reference():
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(MODPROBE_OVERRIDE)
+
+
+def load(*parameters, tracker=CT):
     """Loads the tracker with its hooks on in every namespace."""
-    lib_sh("ct_load", *parameters)
+    unload(tracker=tracker)
+    insert("enable_hooks=1", *parameters, tracker=tracker)
 
 
-def unload(must=True):
+def unload(must=True, tracker=CT):
     """Unloads the tracker and what uses it; returns (status, output)."""
-    return lib_sh("ct_unload", must=must)
+    done = remove(tracker, must) if loaded(tracker) else (0, "")
+    allow_reference()
+    return done
+
+
+def remove_once(name):
+    holders = f"/sys/module/{name}/holders"
+    for holder in os.listdir(holders) if os.path.isdir(holders) else ():
+        done = remove_once(holder)
+        if done[0]:
+            return done
+    return run("rmmod", name, must=False)
 
 
 def remove(name, must=True):
-    """Removes a module and what uses it; returns (status, output)."""
-    return lib_sh("remove", name, must=must)
+    """Removes a module and its users, users of users first; returns (status, output).
+
+    What the kernel frees in its own time holds them for a while: rules, namespaces, the connections
+    of an address that was masqueraded to.
+    """
+    deadline = time.monotonic() + 60 * SLOW
+    status, output = remove_once(name)
+    while status and time.monotonic() < deadline:
+        time.sleep(0.1)
+        status, output = remove_once(name)
+    if status and must:
+        raise RuntimeError(f"{name} does not unload: {output}")
+    return status, output
+
+
+def all_marks():
+    """Keeps the kernel from dropping marks in its log for being many; its command line may have said so already."""
+    with contextlib.suppress(OSError):
+        write("/proc/sys/kernel/printk_devkmsg", "on")
 
 
 def log_mark():
@@ -554,6 +608,27 @@ def hosts(*names):
             f"addr add fd0{n}::2/64 dev {names[0]} nodad",
             f"link set dev {names[0]} up",
         )
+
+
+def client_router_server(client="rct-c", router="rct-r", server="rct-s"):
+    """The client behind the router from the server; both families."""
+    hosts(router, client, server)
+    for n, name in enumerate((client, server), 1):
+        ip_batch(name, f"route add default via 10.{n}.0.1", f"route add default via fd0{n}::1")
+    for path in ("ipv4/ip_forward", "ipv6/conf/all/forwarding"):
+        write(f"/proc/sys/net/{path}", 1, router)
+
+
+def drop_namespaces(prefix="rct-", must=True):
+    """Ends what runs in the namespaces whose names begin so, and deletes them."""
+    for line in run("ip", "netns", "list")[1].splitlines():
+        name = line.split()[0]
+        if not name.startswith(prefix):
+            continue
+        for process in run("ip", "netns", "pids", name, must=must)[1].split():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(process), signal.SIGKILL)
+        run("ip", "netns", "delete", name, must=must)
 
 
 def make_socket(ns, address, port=0, kind=socket.SOCK_DGRAM):

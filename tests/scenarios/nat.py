@@ -14,7 +14,6 @@ from policy import (
     ROUTER,
     SERVER,
     Nft,
-    drop_namespaces,
     missing,
     set_up_stacks,
 )
@@ -22,6 +21,7 @@ from policy import (
 from lib import (
     SLOW,
     check,
+    drop_namespaces,
     equal,
     find,
     grown,

@@ -14,12 +14,12 @@ from lib import (
     Port,
     Rules,
     check,
+    client_router_server,
     equal,
     find,
     grown,
     icmp,
     ip,
-    lib_sh,
     listing,
     load,
     mac_of,
@@ -272,13 +272,9 @@ class Flows:
 # ----------------------------------------------------------------------------------- a real firewall
 
 
-def drop_namespaces():
-    lib_sh("drop_ns")
-
-
 def set_up_stacks():
     """Client, router and server with stacks of their own; the tracker counts packets."""
-    lib_sh("three_ns")
+    client_router_server()
     load("acct=1")
 
 

@@ -17,7 +17,6 @@ from policy import (
     Xtables,
     check_expected,
     check_rows,
-    drop_namespaces,
     expected,
     missing,
     one_cpu,
@@ -28,6 +27,7 @@ from policy import (
 from lib import (
     Router,
     check,
+    drop_namespaces,
     equal,
     find,
     inside,

@@ -17,7 +17,6 @@ from policy import (
     check_expected,
     check_rows,
     delivered,
-    drop_namespaces,
     expected,
     missing,
     numbered,
@@ -29,6 +28,7 @@ from policy import (
 from lib import (
     Router,
     check,
+    drop_namespaces,
     equal,
     find,
     load,

@@ -18,13 +18,13 @@ from lib import (
     SYSCTL,
     Rules,
     check,
+    client_router_server,
     diag,
     equal,
     find,
     grown,
     inside,
     ip_batch,
-    lib_sh,
     listing,
     load,
     main,
@@ -275,7 +275,7 @@ def tunnel():
 
 
 def scenario():
-    lib_sh("three_ns")
+    client_router_server()
     for ns, device in ((CLIENT, ROUTER), (SERVER, ROUTER)):
         # Segments as a line carries them, not bundles.
         run("ip", "link", "set", "dev", device, "gso_max_segs", "1", "gro_max_size", "1500", ns=ns)

@@ -6,11 +6,9 @@
 import contextlib
 import errno
 import os
-import subprocess
 
 from lib import (
     CT,
-    HERE,
     RUST,
     SYSCTL,
     Router,
@@ -110,16 +108,11 @@ def answers():
 
 def of_reference():
     """The same of nf_conntrack."""
-    environment = dict(os.environ, CT="nf_conntrack")
-
-    def call(function):
-        subprocess.run(["bash", "-c", f'. "{HERE}/lib.sh"; {function}'], env=environment, check=True)
-
-    call("ct_load")
+    load(tracker="nf_conntrack")
     try:
         return answers()
     finally:
-        call("ct_unload")
+        unload(tracker="nf_conntrack")
 
 
 def compared():

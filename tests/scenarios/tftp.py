@@ -20,10 +20,10 @@ from lib import (
     RUST,
     SLOW,
     check,
+    client_router_server,
     equal,
     find,
     grown,
-    lib_sh,
     load,
     main,
     poll,
@@ -99,7 +99,7 @@ def scenario():
         file.write(os.urandom(20000))
     shutil.copy(f"{HOME}/file", f"{GOT}/mine")
     os.chmod(f"{HOME}/file", 0o644)
-    lib_sh("three_ns")
+    client_router_server()
     load()
     servers = [
         program(SERVER, "in.tftpd", "-L", "-c", "-p", "-s", "-u", "nobody", *option, "-a", address, HOME)

@@ -1,47 +1,11 @@
-#!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
-#
-# scan_console_test.sh: proves that scan_console.sh finds each kind of complaint, by a
-# line as the kernel prints it, and lets an ordinary log pass. Prints TAP.
+"""scan_console.py finds each kind of complaint, by a line as the kernel prints it, and lets an ordinary log pass."""
 
-set -euo pipefail
+import unittest
 
-scan=$(dirname "$0")/scan_console.sh
-log=$(mktemp)
-trap 'rm -f "$log"' EXIT
-number=0
-bad=0
+from scan_console import scan
 
-# expect VERDICT WHAT TEXT: the scanner passes (0) or fails (1) the log TEXT.
-expect() {
-	local result=0
-	printf '%s\n' "$3" >"$log"
-	"$scan" "$log" >/dev/null 2>&1 || result=1
-	number=$((number + 1))
-	if [ "$result" -eq "$1" ]; then
-		echo "ok $number - $2"
-	else
-		echo "not ok $number - $2"
-		bad=1
-	fi
-}
-
-# The log of a whole run with the line $1 in it.
-run() {
-	printf '%s\n' '[    0.000000] rcu: 	RCU lockdep checking is enabled.' \
-		'[    0.000000] kasan: KernelAddressSanitizer initialized (generic)' \
-		'[    0.000000] Lock dependency validator: Copyright (c) 2006 Red Hat, Inc.' \
-		'[    0.900000] kmemleak: Kernel memory leak detector initialized' \
-		'[    9.000000] rust_ct guest: begin' "$1" '[   19.000000] rust_ct guest: end'
-}
-
-expect 0 "an ordinary run" "$(run '[   10.000000] rust_ct: loaded, 65536 buckets')"
-expect 1 "an empty log" ""
-expect 1 "a job that never began" "[    0.000000] Linux version 7.3.4"
-expect 1 "a job that never ended" "[    9.000000] rust_ct guest: begin"
-while IFS='|' read -r what line; do
-	expect 1 "$what" "$(run "[   10.000000] $line")"
-done <<'END'
+COMPLAINTS = """\
 KASAN|BUG: KASAN: slab-use-after-free in rust_ct_get+0x12/0x80 [rust_ct]
 WARN_ON|WARNING: CPU: 1 PID: 77 at net/netfilter/core.c:12 nf_hook+0x1/0x2
 WARN_ON, new format|WARNING: net/netfilter/core.c:12 at nf_hook+0x1/0x2, CPU#1: ping/77
@@ -71,6 +35,41 @@ debug objects|ODEBUG: free active (active state 0) object: 00000000 object type:
 list|list_del corruption. prev->next should be ffff, but was dead
 device|unregister_netdevice: waiting for lo to become free. Usage count = 2
 preemption|BUG: using smp_processor_id() in preemptible [00000000] code: insmod/80
-END
-echo "1..$number"
-exit "$bad"
+"""
+
+# A whole run, with a line in it.
+RUN = """\
+[    0.000000] rcu: 	RCU lockdep checking is enabled.
+[    0.000000] kasan: KernelAddressSanitizer initialized (generic)
+[    0.000000] Lock dependency validator: Copyright (c) 2006 Red Hat, Inc.
+[    0.900000] kmemleak: Kernel memory leak detector initialized
+[    9.000000] rust_ct guest: begin
+[   10.000000] {}
+[   19.000000] rust_ct guest: end
+"""
+
+
+class ScanConsole(unittest.TestCase):
+    def test_an_ordinary_run(self):
+        self.assertEqual(scan(RUN.format("rust_ct: loaded, 65536 buckets")), [])
+
+    def test_an_empty_log(self):
+        self.assertTrue(scan("\n"))
+
+    def test_a_job_that_never_began(self):
+        self.assertTrue(scan("[    0.000000] Linux version 7.3.4"))
+
+    def test_a_job_that_never_ended(self):
+        self.assertTrue(scan("[    9.000000] rust_ct guest: begin"))
+
+
+def complaint(line):
+    def test(self):
+        self.assertEqual(scan(RUN.format(line)), [f"[   10.000000] {line}"])
+
+    return test
+
+
+for row in COMPLAINTS.splitlines():
+    what, text = row.split("|", 1)
+    setattr(ScanConsole, f"test_{what}", complaint(text))

@@ -1,0 +1,137 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""selftests.py DIRECTORY: the guests of selftests.sh, and the table of what the scripts came to on both trackers.
+
+The last line is 'N passed, N failed': a script passes that does on rust_ct what it does on nf_conntrack, or better;
+see Documentation/selftests.md.
+
+SELFTESTS          names of scripts (default: all but those of LEFT_OUT)
+SELFTESTS_LIMIT    seconds for each script (default: 300, more for some)
+SELFTESTS_TIMEOUT  seconds for a guest (default 5400)
+TRACKERS           nf_conntrack alone, for a look at the scripts (default: both)
+SLOW               whole factor for every limit but the guest's (default 2)
+"""
+
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+# Guests for one tracker: a script that ends one does not keep the rest from running.
+BOOTS = 3
+# Why a script is not run unless asked for by name.
+LEFT_OUT = {
+    "nft_concat_range": "hours under TCG; sets only, no connection tracking",
+    "nft_concat_range_perf": "a measurement, which skips itself on slow machines",
+    "nf_conntrack_packetdrill": "needs packetdrill, which Debian lacks",
+    "nft_offload": "needs CONFIG_FAIL_FUNCTION, which Debian's kernel lacks",
+    "ipvs": "needs ipvsadm, which is not in the root",
+}
+# Higher is better. An xfail is a pass to kselftest, too.
+GRADES = {"pass": 2, "xfail": 2, "skip": 1}
+TOP, LOGS = (Path(os.environ[name]) for name in ("TOP", "LOGS"))
+BOTH = ("nf_conntrack", "rust_ct")
+
+
+def boot(tracker, number, names):
+    """One guest. Returns name -> (verdict, seconds, reason), and whether it complained outside of every script."""
+    guest = f"selftests-{tracker}-{number}"
+    settings = {"CT": tracker, "RUST_CT_KO": "/out/selftests/rust_ct.ko", "SLOW": os.environ.get("SLOW", "2")}
+    settings["SELFTESTS_LIMIT"] = os.environ.get("SELFTESTS_LIMIT", "")
+    status = subprocess.run(
+        [TOP / "scripts/guest/guest.sh", "--name", guest, "--timeout", os.environ.get("SELFTESTS_TIMEOUT", "5400")]
+        + ["--cached", "stock", "env", *(f"{key}={value}" for key, value in settings.items())]
+        + ["python3", "-B", "tests/selftests/run.py", "/out/selftests", *names],
+        check=False,
+    ).returncode
+    found, running = {}, None
+    for line in (LOGS / f"{guest}-stock.log").read_text(encoding="utf-8", errors="replace").splitlines():
+        if match := re.match("selftest begin (.*)", line):
+            running = match[1]
+        elif match := re.match(r"selftest end (\S+) (\S+) (\d+) ?(.*)", line):
+            found[match[1]], running = match.groups()[1:], None
+    if running:
+        found[running] = ("fail", "0", f"the guest ended in it (status {status})")
+    scripts_complained = any(reason.startswith("the kernel complains") for _, _, reason in found.values())
+    complained = status == 99 and not running and not scripts_complained
+    if complained:
+        print(f"selftests: a complaint outside of every script: {LOGS}/{guest}-stock.console", file=sys.stderr)
+    return found, complained
+
+
+def run_tracker(tracker, names):
+    """Runs all, in further guests what one did not come to; returns what boot does."""
+    results, complained, left = {}, False, names
+    for number in range(1, BOOTS + 1):
+        found, bad = boot(tracker, number, left)
+        results.update(found)
+        complained |= bad
+        left = [name for name in left if name not in results]
+        if not found or not left:
+            break
+    results.update((name, ("fail", "0", "not run: no guest came to it")) for name in left)
+    return results, complained
+
+
+def outcome(reference, ours):
+    """What a script's two verdicts come to."""
+    if ours == "not-yet":
+        return "not yet"
+    if reference == ours == "skip":
+        return "skipped"
+    if GRADES.get(ours, 0) >= GRADES.get(reference, 0):
+        return "ok, both" if ours == "fail" else "ok"
+    return "WORSE"
+
+
+def table(results, trackers, names):
+    """The table's lines, and the outcomes."""
+    lines, outcomes, missing = [f"{'script':25} " + "  ".join(f"{tracker:14}" for tracker in trackers)], [], []
+    for name in names:
+        rows = [results[tracker][name] for tracker in trackers]
+        line = f"{name:25} " + "  ".join(f"{verdict:8} {seconds:>4}s" for verdict, seconds, _ in rows)
+        reason = rows[-1][2] or rows[0][2]
+        if len(rows) == 2:
+            outcomes.append(outcome(rows[0][0], rows[1][0]))
+            line += f"  {outcomes[-1]:8}"
+            if outcomes[-1] == "not yet":
+                missing.append(f"{name}: {reason}")
+                reason = f"{len(reason.split())} symbols missing, below"
+        lines.append(f"{line}  {reason}".rstrip())
+    if missing:
+        lines.append("\nWhat the tracker does not export yet:")
+        for text in missing:
+            lines += textwrap.wrap(text, 100)
+    return lines, outcomes
+
+
+def main(directory):
+    scripts = sorted(path.stem for path in Path(directory, "net/netfilter").glob("*.sh") if path.stem != "lib")
+    names = os.environ.get("SELFTESTS", "").split()
+    unknown = set(names) - set(scripts)
+    if unknown:
+        sys.exit(f"selftests: no script {', '.join(unknown)}")
+    names, left_out = (names, {}) if names else ([name for name in scripts if name not in LEFT_OUT], LEFT_OUT)
+    trackers = os.environ.get("TRACKERS", "").split() or BOTH
+    # Side by side, as each of them leaves a processor idle.
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        done = dict(zip(trackers, pool.map(lambda tracker: run_tracker(tracker, names), trackers)))
+    lines, outcomes = table({tracker: results for tracker, (results, _) in done.items()}, trackers, names)
+    lines += [f"{name:25} left out: {why}" for name, why in left_out.items() if name in scripts]
+    (LOGS / "selftests.table").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    print(*lines, sep="\n")
+    print(f"selftests: the table: {LOGS}/selftests.table; what the scripts said: {directory}/TRACKER/NAME.log")
+    if len(trackers) < 2:
+        return 0
+    # Where no script was running, there is no row to put it to.
+    failed = outcomes.count("WORSE") + done["rust_ct"][1]
+    passed = sum(one.startswith("ok") for one in outcomes)
+    print(f"selftests: {outcomes.count('not yet')} not yet, {outcomes.count('skipped')} skipped on both")
+    print(f"{passed} passed, {failed} failed")
+    return failed != 0
+
+
+sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,44 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0
+"""The guest's half of the comparison: plays each sequence DIRECTORY/*.seq to nf_conntrack, then to rust_ct, and
+leaves the recordings beside them.
+
+    play.py PROGRAM MODULES DIRECTORY
+
+PROGRAM  the program `compare`
+MODULES  where rust_ct.ko and rust_ct_feed.ko were built
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scenarios"))
+from lib import load, run, unload, write  # noqa: E402
+
+# The clock is moved by hours: who watches it must not take that for a stall.
+WATCHES = {
+    "/sys/module/rcupdate/parameters/rcu_cpu_stall_suppress": 1,
+    "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout": 300,
+    "/sys/module/workqueue/parameters/watchdog_thresh": 0,
+    "/proc/sys/kernel/hung_task_timeout_secs": 0,
+}
+
+
+def main(program, modules, directory):
+    os.environ["RUST_CT_KO"] = f"{modules}/rust_ct/rust_ct.ko"
+    for path, value in WATCHES.items():
+        if os.path.exists(path):
+            write(path, value)
+    for tracker in ("nf_conntrack", "rust_ct"):
+        load(tracker=tracker)
+        run("insmod", f"{modules}/tests/compare/feeder/rust_ct_feed.ko")
+        for sequence in sorted(Path(directory).glob("*.seq")):
+            print(f"# {tracker}: {sequence.stem}", flush=True)
+            subprocess.run([program, "play", sequence, "-o", sequence.with_suffix(f".{tracker}")], check=True)
+        run("rmmod", "rust_ct_feed")
+        unload(tracker=tracker)
+
+
+main(*sys.argv[1:])
