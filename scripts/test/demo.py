@@ -64,7 +64,8 @@ def say(text):
 
 
 def quote(text):
-    print(textwrap.indent(text.rstrip("\n"), "      "), flush=True)
+    if text:
+        print(textwrap.indent(text.rstrip("\n"), "      "), flush=True)
 
 
 def show(*command, ns=None, only=""):
@@ -88,8 +89,8 @@ def soon(question):
 # ---- the little network
 
 
-def url(address, port=80):
-    return f"http://[{address}]:{port}/" if ":" in address else f"http://{address}:{port}/"
+def url(address, port=""):
+    return f"http://[{address}]{port}/" if ":" in address else f"http://{address}{port}/"
 
 
 def serve(ns, what, address, *port):
@@ -215,7 +216,7 @@ def guard():
         for states, target in (("RELATED,ESTABLISHED", "ACCEPT"), ("INVALID", "DROP"), ("NEW", "DROP")):
             show(command, "-A", "INPUT", "-m", "conntrack", "--ctstate", states, "-j", target, ns=CLIENT)
         serve(CLIENT, "page", client, "8080")
-        must(f"the client now runs a web server too, at {url(client, 8080)}", listens(CLIENT, client, 8080))
+        must(f"the client now runs a web server too, at {url(client, ':8080')}", listens(CLIENT, client, 8080))
     must("xt_conntrack.ko is loaded", loaded("xt_conntrack"))
     must("nf_conntrack.ko is not", not loaded("nf_conntrack"))
     for command, _, _, inner, outer in FAMILIES:
@@ -237,7 +238,7 @@ def guard():
         say("The server sends four forged ping replies.")
         run(*NET_PROGRAMS, "forge", outer, inner, "4", ns=SERVER)
         rule("second", "INVALID", lambda count: count == 4, "four")
-        called = works(SERVER, *curl, "2", url(inner, 8080))
+        called = works(SERVER, *curl, "2", url(inner, ":8080"))
         must(f"the server calls the web server on {inner}, unasked: no connection", not called)
         rule("third", "NEW", lambda count: count > 3, "its attempts")
         show(command, "-L", "INPUT", "-v", "-n", ns=CLIENT)
