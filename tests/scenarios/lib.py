@@ -182,9 +182,9 @@ def all_marks():
         write("/proc/sys/kernel/printk_devkmsg", "on")
 
 
-def log_mark():
+def log_mark(what="scenario mark"):
     """Leaves a line in the kernel log to read from; returns it."""
-    mark = f"scenario mark {time.monotonic_ns()}"
+    mark = f"{what} {time.monotonic_ns()}"
     with open("/dev/kmsg", "w", encoding="ascii") as log:
         log.write(mark + "\n")  # without its end the line waits for the next one
     return mark

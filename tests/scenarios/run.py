@@ -80,7 +80,7 @@ def kernel_complaints(mark):
 
 
 def run_one(tap, file):
-    name, limit, mark = file.stem, limit_of(file), log_mark()
+    name, limit, mark = file.stem, limit_of(file), log_mark(f"scenario {file.stem} starts")
     print(f"# {name}: at most {limit} s, started at {Path('/proc/uptime').read_text().split()[0]}", flush=True)
     # The end is a line, not the end of the pipe, which servers of the scenario may still hold.
     command = ["sh", "-c", '"$@"; echo; echo "$0 $?"', mark, "timeout", "-k", "10", str(limit), sys.executable, "-B", str(file)]
