@@ -144,9 +144,9 @@ def load(*parameters, tracker=CT):
     insert("enable_hooks=1", *parameters, tracker=tracker)
 
 
-def unload(must=True, tracker=CT):
+def unload(must=True, tracker=CT, seconds=60):
     """Unloads the tracker and what uses it; returns (status, output)."""
-    done = remove(tracker, must) if loaded(tracker) else (0, "")
+    done = remove(tracker, must, seconds) if loaded(tracker) else (0, "")
     allow_reference()
     return done
 
@@ -160,13 +160,13 @@ def remove_once(name):
     return run("rmmod", name, must=False)
 
 
-def remove(name, must=True):
+def remove(name, must=True, seconds=60):
     """Removes a module and its users, users of users first; returns (status, output).
 
     What the kernel frees in its own time holds them for a while: rules, namespaces, the connections
     of an address that was masqueraded to.
     """
-    deadline = time.monotonic() + 60 * SLOW
+    deadline = time.monotonic() + seconds * SLOW
     status, output = remove_once(name)
     while status and time.monotonic() < deadline:
         time.sleep(0.1)

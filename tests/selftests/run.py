@@ -83,7 +83,8 @@ def clean_up(session, links_before):
         run("ip", "link", "delete", link, must=False)
     if loaded("nf_tables"):
         run("nft", "flush", "ruleset", must=False)
-    status, left = unload(must=False)
+    # A connection whose other end is gone holds its namespace for some two minutes.
+    status, left = unload(must=False, seconds=120)
     if loaded("br_netfilter") and not poll(lambda: run("rmmod", "br_netfilter", must=False)[0] == 0, 20):
         status, left = 1, f"{left}br_netfilter does not unload"
     return left.strip() or "of which nothing is known" if status else ""
