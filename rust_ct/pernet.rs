@@ -109,7 +109,7 @@ impl PerNet for Netns {
 /// Gives a namespace the settings of nf_conntrack.
 fn set_defaults(net: &Net) {
     // Nothing here fails.
-    let _ = for_each_timeout(|timeout| {
+    let _ = for_each_timeout(&mut |timeout| {
         (timeout.set)(net, timeout.default);
         Ok(())
     });

@@ -105,7 +105,7 @@ pub(crate) fn for_each(f: &mut dyn FnMut(&Setting) -> Result) -> Result {
     for row in [MAX, COUNT, BUCKETS, EXPECTATIONS] {
         f(&row)?;
     }
-    for_each_timeout(|timeout| match timeout.name {
+    for_each_timeout(&mut |timeout| match timeout.name {
         Some(name) => f(&seconds(name, timeout.get, timeout.set)),
         None => Ok(()),
     })

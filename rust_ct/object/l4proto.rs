@@ -80,20 +80,25 @@ pub(crate) unsafe trait Storage: L4Proto<Timeouts: Policy> {
         Self::Timeouts::from_fn(|i| unsafe { place.add(i).read_volatile() })
     }
 
-    /// One of the timeouts of a namespace, in jiffies; zero if there is none of that number.
-    fn timeout(net: &Net, i: usize) -> u32 {
-        let mut timeouts = Self::timeouts(net);
-        timeouts.as_mut_slice().get(i).copied().unwrap_or(0)
+    /// Where a namespace keeps one of the timeouts; `None` if there is none of that number, or no
+    /// room for it.
+    fn timeout_place(net: &Net, i: usize) -> Option<*mut u32> {
+        let place = Self::place(net).filter(|_| i < Self::Timeouts::LEN)?;
+        Some(place.cast::<u32>().wrapping_add(i))
     }
 
-    /// Sets one of the timeouts of a namespace, in jiffies. Nothing if there is none of that
-    /// number, or no room for it.
+    /// One of the timeouts of a namespace, in jiffies; zero if it has no place.
+    fn timeout(net: &Net, i: usize) -> u32 {
+        // SAFETY: The place is as the implementation vouches.
+        Self::timeout_place(net, i).map_or(0, |place| unsafe { place.read_volatile() })
+    }
+
+    /// Sets one of the timeouts of a namespace, in jiffies. Nothing if it has no place.
     fn set_timeout(net: &Net, i: usize, jiffies: u32) {
-        let Some(place) = Self::place(net).filter(|_| i < Self::Timeouts::LEN) else {
-            return;
-        };
-        // SAFETY: The index is within the timeouts, which are as the implementation vouches.
-        unsafe { place.cast::<u32>().add(i).write_volatile(jiffies) };
+        if let Some(place) = Self::timeout_place(net, i) {
+            // SAFETY: The place is as the implementation vouches.
+            unsafe { place.write_volatile(jiffies) };
+        }
     }
 
     /// The timeouts that are in force for a connection of a namespace: its policy's, or the
@@ -247,50 +252,56 @@ impl Timeout {
         }
     }
 
-    /// That of an index, if the protocol has one, and the namespace room for it.
-    fn of<P: Storage, const INDEX: usize>() -> Option<Self> {
-        let setting = P::TIMEOUTS.get(INDEX).filter(|_| P::CONFIGURED)?;
+    /// That of an index, if the protocol has one.
+    const fn of<P: Storage, const INDEX: usize>() -> Option<Self> {
+        if INDEX >= P::TIMEOUTS.len() {
+            return None;
+        }
         Some(Self::new(
-            setting,
+            &P::TIMEOUTS[INDEX],
             |net| P::timeout(net, INDEX),
             |net, jiffies| P::set_timeout(net, INDEX, jiffies),
         ))
     }
 
     /// That of connections that a flow table handles.
-    fn of_flow_table<P: Storage>() -> Option<Self> {
-        let setting = P::OFFLOAD_TIMEOUT.filter(|_| cfg!(CONFIG_NF_FLOW_TABLE))?;
-        Some(Self::new(
-            &setting,
-            |net| {
-                // SAFETY: As the implementation vouches.
-                P::offload_place(net).map_or(0, |place| unsafe { place.read_volatile() })
-            },
-            |net, jiffies| {
-                if let Some(place) = P::offload_place(net) {
+    const fn of_flow_table<P: Storage>() -> Option<Self> {
+        match P::OFFLOAD_TIMEOUT {
+            Some(setting) if cfg!(CONFIG_NF_FLOW_TABLE) => Some(Self::new(
+                &setting,
+                |net| {
                     // SAFETY: As the implementation vouches.
-                    unsafe { place.write_volatile(jiffies) };
-                }
-            },
-        ))
+                    P::offload_place(net).map_or(0, |place| unsafe { place.read_volatile() })
+                },
+                |net, jiffies| {
+                    if let Some(place) = P::offload_place(net) {
+                        // SAFETY: As the implementation vouches.
+                        unsafe { place.write_volatile(jiffies) };
+                    }
+                },
+            )),
+            _ => None,
+        }
     }
 
-    /// Gives those of a protocol to `each`, until that fails.
-    fn for_each<P: Storage>(each: &mut impl FnMut(Self) -> Result) -> Result {
+    /// Those of a protocol for which a namespace has room.
+    const fn all<P: Storage>() -> &'static [Option<Self>] {
         macro_rules! at {
             ($($index:literal)*) => {
-                [$(Self::of::<P, $index>()),*]
+                &[$(Self::of::<P, $index>(),)* Self::of_flow_table::<P>()]
             };
         }
-        let all = at!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
         const { assert!(P::TIMEOUTS.len() <= 14) };
-        all.into_iter().flatten().try_for_each(&mut *each)?;
-        Self::of_flow_table::<P>().map_or(Ok(()), each)
+        if P::CONFIGURED {
+            const { at!(0 1 2 3 4 5 6 7 8 9 10 11 12 13) }
+        } else {
+            &[]
+        }
     }
 }
 
 /// Gives all timeouts for which a namespace has room to `each`, until that fails.
-pub(crate) fn for_each_timeout(mut each: impl FnMut(Timeout) -> Result) -> Result {
-    for_each_protocol!(P => Timeout::for_each::<P>(&mut each)?);
+pub(crate) fn for_each_timeout(each: &mut dyn FnMut(&Timeout) -> Result) -> Result {
+    for_each_protocol!(P => Timeout::all::<P>().iter().flatten().try_for_each(&mut *each)?);
     Ok(())
 }

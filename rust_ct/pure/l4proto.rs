@@ -150,6 +150,7 @@ impl Tuple {
     /// # Errors
     ///
     /// The packet ends before the fields that are needed, or it is PPTP without PPP in it.
+    #[inline]
     pub(crate) fn from_packet<P: Packet>(
         pkt: &P,
         nhoff: u32,
@@ -174,6 +175,7 @@ impl Tuple {
     ///
     /// `None` for an ICMP message that has no answer.
     /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_invert_tuple().
+    #[inline]
     pub(crate) fn invert(&self) -> Option<Self> {
         let (src_id, dst_id) = dispatch!(self.proto(), Protocol => Protocol::IDS.invert(self))?;
         Some(self.answered(src_id, dst_id))
