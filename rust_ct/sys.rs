@@ -5,7 +5,9 @@
 //! Almost all `unsafe` of rust_ct is here. Nothing here knows what a connection is: a file is about
 //! one kernel facility, and what its types promise is what makes the rest of the module safe code.
 
+pub(crate) mod abi;
 pub(crate) mod defrag;
+pub(crate) mod field;
 pub(crate) mod hlist;
 pub(crate) mod hook;
 pub(crate) mod lock;
@@ -20,6 +22,7 @@ pub(crate) mod percpu;
 pub(crate) mod pernet;
 pub(crate) mod proc;
 pub(crate) mod rcu;
+pub(crate) mod refcount;
 pub(crate) mod shared;
 pub(crate) mod siphash;
 pub(crate) mod skb;

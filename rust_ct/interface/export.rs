@@ -63,6 +63,7 @@ use crate::{
         zone::Zone, //
     },
     sys::{
+        field::Fixed,
         hook::Verdict,
         net::Net,
         rcu::ReadSide,
@@ -70,7 +71,10 @@ use crate::{
         skb::Skb, //
     },
 };
-use core::ptr::NonNull;
+use core::ptr::{
+    self,
+    NonNull, //
+};
 use kernel::{
     error::from_result,
     ffi::c_int, //
@@ -138,10 +142,8 @@ unsafe extern "C" fn get_tuple_skb(
     tuple: *mut bindings::nf_conntrack_tuple,
     skb: *const bindings::sk_buff,
 ) -> bool {
-    // SAFETY: The kernel lends the packet, and nobody writes to it meanwhile.
-    let skb = unsafe { Skb::from_raw(skb.cast_mut()) };
-    // SAFETY: The kernel calls under RCU.
-    let rcu = unsafe { ReadSide::assume() };
+    // SAFETY: The kernel lends the packet, and nobody writes to it meanwhile. It calls under RCU.
+    let (skb, rcu) = unsafe { (Skb::from_raw(skb.cast_mut()), ReadSide::assume()) };
 
     let found = match conn::attached(skb) {
         Attached::Conn(conn, info) => Some(conn.tuple(info.direction())),
@@ -192,14 +194,12 @@ unsafe extern "C" fn attach(answer: *mut bindings::sk_buff, skb: *const bindings
 ///
 /// Called by the kernel with a connection that a packet holds.
 unsafe extern "C" fn set_closing(nfct: *mut bindings::nf_conntrack) {
-    // SAFETY: The packet holds a reference.
-    let conn = unsafe { conn(nfct) };
+    // SAFETY: The packet holds a reference. The kernel calls in a hook, under RCU.
+    let (conn, rcu) = unsafe { (conn(nfct), ReadSide::assume()) };
     let status = conn.status();
     if !status.contains(Status::CONFIRMED) || conn.proto() != ipproto::TCP {
         return;
     }
-    // SAFETY: The kernel calls in a hook, under RCU.
-    let rcu = unsafe { ReadSide::assume() };
     let timeouts = Tcp::in_force(conn, conn.net(), rcu);
     let timeout = conn
         .lock()
@@ -242,86 +242,40 @@ unsafe extern "C" fn get_id(nfct: *const bindings::nf_conntrack) -> u32 {
 
 /// nf_ct_netns_get(): see [`hooks::get`].
 ///
-/// # Safety
-///
-/// Called from C with a valid namespace, in process context.
+/// Process context.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_netns_get(net: *mut bindings::net, nfproto: u8) -> c_int {
-    // SAFETY: The caller vouches for the namespace.
-    let net = unsafe { Net::from_raw(net) };
+extern "C" fn rust_ct_netns_get(net: &Net, nfproto: u8) -> c_int {
     from_result(|| hooks::get(net, nfproto).map(|()| 0))
 }
 
 /// nf_ct_netns_put(): see [`hooks::put`].
 ///
-/// # Safety
-///
-/// Called from C with a valid namespace, in process context.
+/// Process context.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_netns_put(net: *mut bindings::net, nfproto: u8) {
-    // SAFETY: The caller vouches for the namespace.
-    hooks::put(unsafe { Net::from_raw(net) }, nfproto);
-}
-
-/// The tuple of a kernel's pointer to one.
-///
-/// # Safety
-///
-/// `tuple` must be valid for reads.
-unsafe fn tuple(tuple: *const bindings::nf_conntrack_tuple) -> Tuple {
-    // SAFETY: The layout is that of ours, any bytes are one, and the caller vouches for the rest.
-    unsafe { tuple.cast::<Tuple>().read() }
-}
-
-/// What something is looked up by, of the kernel's pointers to it: a tuple in a zone of a
-/// namespace.
-///
-/// # Safety
-///
-/// `zone` and `wanted` must be valid for reads, and the namespace live for `'a`.
-unsafe fn wanted<'a>(
-    net: *mut bindings::net,
-    zone: *const bindings::nf_conntrack_zone,
-    wanted: *const bindings::nf_conntrack_tuple,
-) -> (&'a Net, Zone, Tuple) {
-    // SAFETY: The caller vouches for all three; any bytes are a zone.
-    unsafe {
-        (
-            Net::from_raw(net),
-            zone.cast::<Zone>().read(),
-            tuple(wanted),
-        )
-    }
+extern "C" fn rust_ct_netns_put(net: &Net, nfproto: u8) {
+    hooks::put(net, nfproto);
 }
 
 /// nf_ct_gre_keymap_add(): see [`crate::object::keymap::Keymap::add`].
-///
-/// # Safety
-///
-/// Called from C with a connection that the caller has a reference to, and two tuples.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_gre_keymap_add(
-    ct: *mut bindings::nf_conn,
-    original: *const bindings::nf_conntrack_tuple,
-    reply: *const bindings::nf_conntrack_tuple,
+extern "C" fn rust_ct_gre_keymap_add(
+    conn: &Conn,
+    original: &Fixed<Tuple>,
+    reply: &Fixed<Tuple>,
 ) -> bool {
-    // SAFETY: The caller vouches for all three.
-    let (conn, original, reply) = unsafe { (conn(ct.cast()), tuple(original), tuple(reply)) };
     let is_over = || conn.status().contains(Status::DYING);
-    conn.netns()
-        .is_some_and(|netns| netns.keymap.add(ct.addr(), is_over, &original, &reply))
+    let master = ptr::from_ref(conn).addr();
+    conn.netns().is_some_and(|netns| {
+        netns
+            .keymap
+            .add(master, is_over, &original.load(), &reply.load())
+    })
 }
 
 /// nf_ct_gre_keymap_destroy(): see [`crate::object::keymap::Keymap::remove`].
-///
-/// # Safety
-///
-/// Called from C with a connection that the caller has a reference to, or the last one of which is
-/// just gone.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_gre_keymap_destroy(ct: *mut bindings::nf_conn) {
-    // SAFETY: The caller vouches for the connection.
-    if let Some(netns) = unsafe { conn(ct.cast()) }.netns() {
-        netns.keymap.remove(ct.addr());
+extern "C" fn rust_ct_gre_keymap_destroy(conn: &Conn) {
+    if let Some(netns) = conn.netns() {
+        netns.keymap.remove(ptr::from_ref(conn).addr());
     }
 }

@@ -67,6 +67,13 @@ use crate::{
         zone::Zone, //
     },
     sys::{
+        field::{
+            field,
+            Field,
+            Fixed,
+            Memory,
+            Mirrors, //
+        },
         lock::{
             RawGuard,
             RawLock, //
@@ -79,9 +86,11 @@ use crate::{
     },
 };
 use core::{
-    cell::UnsafeCell,
     mem::offset_of,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -112,15 +121,14 @@ pub(crate) const FREE_POINTER: usize = offset_of!(bindings::nf_conn, master);
 /// - The tuple in slot `d` of `tuplehash` has direction `d`, from the allocation of the memory on.
 #[repr(C)]
 pub(crate) struct Conn {
-    ct: UnsafeCell<bindings::nf_conn>,
-    hash: UnsafeCell<[u32; 2]>,
+    ct: Memory<bindings::nf_conn>,
+    hash: [Field<u32>; 2],
 }
 
-// SAFETY: Connections are shared by all CPUs: what changes in one is atomic, or under its lock or
-// the table's.
-unsafe impl Sync for Conn {}
-// SAFETY: A connection belongs to no thread.
-unsafe impl Send for Conn {}
+// SAFETY: Tuples and zones have the kernel's layout, as asserted below, and any bytes are one.
+unsafe impl Mirrors<bindings::nf_conntrack_tuple> for Fixed<Tuple> {}
+// SAFETY: As above.
+unsafe impl Mirrors<bindings::nf_conntrack_zone> for Field<Zone> {}
 
 // The layouts that pure code and the kernel share.
 const _: () = {
@@ -153,8 +161,7 @@ impl Conn {
     /// The part of a connection that counts references.
     #[inline]
     fn nfct(&self) -> *mut bindings::nf_conntrack {
-        // SAFETY: The field is inside the connection.
-        unsafe { &raw mut (*self.ct()).ct_general }
+        ptr::from_ref(field!(self.ct, ct_general)).cast_mut().cast()
     }
 
     /// The tuple of packets in a direction. NAT may change that of the replies until confirmation.
@@ -165,12 +172,18 @@ impl Conn {
 
     #[inline]
     fn words(&self, dir: Direction) -> Words {
-        // SAFETY: The tuple is inside the connection.
-        let words = unsafe { &raw const (*self.ct()).tuplehash[dir.index()].tuple }.cast::<u64>();
+        let [a, b, c, d, e] = self.tuple_words(dir);
+        Words([a.load(), b.load(), c.load(), d.load(), e.load()])
+    }
+
+    #[inline]
+    fn tuple_words(&self, dir: Direction) -> &[Field<u64>; 5] {
+        let tuple = ptr::from_ref(field!(
+            self.ct,
+            tuplehash[dir.index()].tuple as Fixed<Tuple>
+        ));
         // SAFETY: A tuple is five words, aligned as asserted above.
-        Words(core::array::from_fn(|i| unsafe {
-            words.add(i).read_volatile()
-        }))
+        unsafe { &*tuple.cast() }
     }
 
     /// The transport protocol.
@@ -182,19 +195,14 @@ impl Conn {
     /// The zone.
     #[inline]
     pub(crate) fn zone(&self) -> Zone {
-        // SAFETY: The field is inside the connection; any bytes are a zone.
-        unsafe {
-            (&raw const (*self.ct()).zone)
-                .cast::<Zone>()
-                .read_volatile()
-        }
+        field!(self.ct, zone as Field<Zone>).load()
     }
 
     /// The namespace, which lives as long as one of its connections.
     #[inline]
     pub(crate) fn net(&self) -> &Net {
         // SAFETY: A namespace waits for its connections before it goes away.
-        unsafe { Net::from_raw((&raw const (*self.ct()).ct_net.net).read_volatile()) }
+        unsafe { Net::from_raw(field!(self.ct, ct_net.net).load()) }
     }
 
     /// The key of packets in a direction.
@@ -205,14 +213,12 @@ impl Conn {
     /// When the connection expires, in jiffies; from confirmation until then, before it.
     #[inline]
     pub(crate) fn timeout(&self) -> u32 {
-        // SAFETY: The field is valid, and others write it with one access.
-        unsafe { (&raw const (*self.ct()).timeout).read_volatile() }
+        field!(self.ct, timeout).load()
     }
 
     #[inline]
     fn store_timeout(&self, jiffies: u32) {
-        // SAFETY: The field is valid, and others read it with one access.
-        unsafe { (&raw mut (*self.ct()).timeout).write_volatile(jiffies) };
+        field!(self.ct, timeout).store(jiffies);
     }
 
     /// Lets the connection expire `jiffies` from now, or from its confirmation, unless its timeout
@@ -264,15 +270,13 @@ impl Conn {
 
     /// The mark that rules gave the connection.
     pub(crate) fn mark(&self) -> u32 {
-        // SAFETY: The field is valid, and others write it with one access.
-        unsafe { (&raw const (*self.ct()).mark).read_volatile() }
+        field!(self.ct, mark).load()
     }
 
     /// The security mark that rules gave the connection.
     #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
     pub(crate) fn secmark(&self) -> u32 {
-        // SAFETY: The field is valid, and others write it with one access.
-        unsafe { (&raw const (*self.ct()).secmark).read_volatile() }
+        field!(self.ct, secmark).load()
     }
 
     /// No connection has a security mark.
@@ -290,17 +294,16 @@ impl Conn {
     /// The hash of the key of packets in a direction, if the connection is in the table.
     #[inline]
     pub(crate) fn hash(&self, dir: Direction) -> u32 {
-        let hash = self.hash.get().cast::<u32>().wrapping_add(dir.index());
-        // SAFETY: There is one for each direction.
-        unsafe { hash.read_volatile() }
+        self.hash[dir.index()].load()
     }
 
     /// The half of the connection that is in the table for packets in a direction, as the kernel
     /// knows it.
     #[inline]
     pub(crate) fn tuplehash(&self, dir: Direction) -> *mut bindings::nf_conntrack_tuple_hash {
-        // SAFETY: There is one for each direction.
-        unsafe { &raw mut (*self.ct()).tuplehash[dir.index()] }
+        ptr::from_ref(field!(self.ct, tuplehash[dir.index()]))
+            .cast_mut()
+            .cast()
     }
 
     /// Remembers the hash of the key of packets in a direction.
@@ -310,16 +313,16 @@ impl Conn {
     /// The caller must hold both bucket locks of a connection that is not in the table, or have it
     /// alone.
     pub(super) unsafe fn store_hash(&self, dir: Direction, value: u32) {
-        let hash = self.hash.get().cast::<u32>().wrapping_add(dir.index());
-        // SAFETY: There is one for each direction.
-        unsafe { hash.write_volatile(value) };
+        self.hash[dir.index()].store(value);
     }
 
     /// The link of a direction.
     #[inline]
     pub(crate) fn node(&self, dir: Direction) -> NonNull<nulls::Node> {
-        // SAFETY: The link is inside the connection, and has the layout of a node.
-        unsafe { NonNull::new_unchecked((&raw mut (*self.tuplehash(dir)).hnnode).cast()) }
+        NonNull::from(field!(
+            self.ct,
+            tuplehash[dir.index()].hnnode as nulls::Node
+        ))
     }
 
     /// The private state of the connection's protocol, to be changed.
@@ -335,9 +338,10 @@ impl Conn {
 
     /// The connection that has announced this one.
     pub(crate) fn master(&self) -> Option<&Conn> {
-        // SAFETY: The field is inside the connection, and constant while somebody else has it;
-        // there is a reference to what it points at.
-        unsafe { (*self.ct()).master.cast::<Conn>().as_ref() }
+        let master = field!(self.ct, master).load().cast::<Conn>();
+        // SAFETY: The field is constant while somebody else has the connection, which has a
+        // reference to what it points at.
+        unsafe { master.as_ref() }
     }
 
     /// Takes a reference to a connection whose memory is known to be there, unless the last one is
@@ -358,13 +362,12 @@ impl Conn {
     /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_get_id(): what goes into it does not change
     /// while the connection lives.
     pub(crate) fn id(&self, key: &siphash::Key) -> u32 {
-        // SAFETY: The field is inside the connection, and constant once that is confirmed.
-        let master = unsafe { (&raw const (*self.ct()).master).read_volatile() };
+        let master = field!(self.ct, master).load();
         let Words([a, b, c, d, e]) = self.words(Direction::Original);
         let tuple = key.hash4(key.hash4(a, b, c, d), e, 0, 0);
         // CAST: Pointers are words, and one half of the hash is as good as the other.
         key.hash4(
-            core::ptr::from_ref(self).addr() as u64,
+            ptr::from_ref(self).addr() as u64,
             master.addr() as u64,
             self.net().as_ptr().addr() as u64,
             tuple,

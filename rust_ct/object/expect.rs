@@ -24,6 +24,7 @@ pub(crate) use table::{
     find_expectation,
     insert,
     insert_pair,
+    lists,
     remove_all,
     remove_expired,
     remove_if,
@@ -54,6 +55,13 @@ use crate::{
         zone::Zone, //
     },
     sys::{
+        field::{
+            field,
+            Field,
+            Fixed,
+            Memory,
+            Mirrors, //
+        },
         hlist::Node,
         lock::{
             RawGuard,
@@ -62,23 +70,19 @@ use crate::{
         memory,
         net::Net,
         rcu::ReadSide,
+        refcount::counted,
         time, //
     },
 };
 use core::{
-    cell::UnsafeCell,
     marker::PhantomData,
     mem::offset_of,
     ptr::{
-        self,
-        NonNull, //
+        self, //
     },
 };
 use kernel::sync::{
-    aref::{
-        ARef,
-        AlwaysRefCounted, //
-    },
+    aref::ARef,
     rcu, //
 };
 
@@ -120,32 +124,13 @@ pub(crate) fn locked<R>(f: impl FnOnce(Held<'_>) -> R) -> R {
 /// The table has a reference to it while it is in the table. It is used by who has a reference to
 /// its master, or meets it in the table under the lock: its master is there then.
 #[repr(transparent)]
-pub(crate) struct Expect(UnsafeCell<bindings::nf_conntrack_expect>);
+pub(crate) struct Expect(Memory<bindings::nf_conntrack_expect>);
 
-// SAFETY: What changes in an expectation that others can see is covered by the lock, or written by
-// one access.
-unsafe impl Sync for Expect {}
-// SAFETY: An expectation belongs to no thread.
-unsafe impl Send for Expect {}
+// SAFETY: The mask has the kernel's layout, and any bytes are one.
+unsafe impl Mirrors<bindings::nf_conntrack_tuple_mask> for Fixed<Mask> {}
 
-// SAFETY: The counter is that of the expectation, which lives until it is zero.
-unsafe impl AlwaysRefCounted for Expect {
-    fn inc_ref(&self) {
-        // SAFETY: A reference exists.
-        unsafe { bindings::rct_refcount_inc(&raw mut (*self.raw()).use_) };
-    }
-
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        let exp = obj.as_ptr().cast::<bindings::nf_conntrack_expect>();
-        // SAFETY: The caller has a reference, which it gives up; after the last one, nobody but
-        // readers under RCU is left.
-        unsafe {
-            if bindings::rct_refcount_put(&raw mut (*exp).use_) {
-                bindings::rct_free_expect(exp);
-            }
-        }
-    }
-}
+// SAFETY: An expectation is freed a grace period after its last reference.
+counted!(unsafe Expect(nf_conntrack_expect), use_, rct_free_expect);
 
 /// What an expectation waits for.
 pub(crate) struct Wanted<'a> {
@@ -166,6 +151,11 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Expect {
+    /// Where the link of the table's list is in it.
+    const HASH_NODE: usize = offset_of!(bindings::nf_conntrack_expect, hnode);
+    /// Where the link of its master's list is in it.
+    const MASTER_NODE: usize = offset_of!(bindings::nf_conntrack_expect, lnode);
+
     /// An expectation of a connection, of nothing yet. Any context.
     pub(crate) fn new(master: &Conn) -> Option<ARef<Self>> {
         let memory = memory::zeroed(size_of::<Self>(), memory::ATOMIC)?.cast::<Self>();
@@ -180,6 +170,7 @@ impl Expect {
         Some(unsafe { ARef::from_raw(memory) })
     }
 
+    #[inline(always)]
     fn raw(&self) -> *mut bindings::nf_conntrack_expect {
         self.0.get()
     }
@@ -199,73 +190,63 @@ impl Expect {
             .with_source(src.and(&family_mask), src_id)
             .with_destination(wanted.dst.and(&family_mask), wanted.dst_id);
 
-        let exp = self.raw();
+        field!(self.0, flags).store(0);
+        field!(self.0, class).store(wanted.class);
+        field!(self.0, expectfn).store(None);
+        if let Some(events) = master.event_masks() {
+            field!(self.0, event_mask).store(events.expect());
+        }
+        field!(self.0, helper).store(helper.map_or(ptr::null_mut(), Helper::as_ptr));
+        field!(self.0, assign_helper).store(ptr::null_mut());
+        field!(self.0, net.net).store(master.net().as_ptr());
+        field!(self.0, zone as Field<Zone>).store(master.zone());
+        let origin = master.tuple(Direction::Original);
         // SAFETY: The expectation is not in the table, so it is the caller's alone.
         unsafe {
-            (*exp).flags = 0;
-            (*exp).class = wanted.class;
-            (*exp).expectfn = None;
-            if let Some(events) = master.event_masks() {
-                (*exp).event_mask = events.expect();
-            }
-            (*exp).helper = helper.map_or(ptr::null_mut(), Helper::raw);
-            (*exp).assign_helper = ptr::null_mut();
-            (*exp).net.net = master.net().as_ptr();
-            (&raw mut (*exp).zone).cast::<Zone>().write(master.zone());
-            (&raw mut (*exp).master_tuple)
-                .cast::<Tuple>()
-                .write(master.tuple(Direction::Original));
-            (&raw mut (*exp).tuple).cast::<Tuple>().write(tuple);
-            (&raw mut (*exp).mask)
-                .cast::<Mask>()
-                .write(Mask::new(src_mask, id_mask));
+            field!(self.0, master_tuple as Fixed<Tuple>).store(origin);
+            field!(self.0, tuple as Fixed<Tuple>).store(tuple);
+            field!(self.0, mask as Fixed<Mask>).store(Mask::new(src_mask, id_mask));
         }
     }
 
     /// The connection that has announced it.
     fn master(&self) -> &Conn {
         // SAFETY: By the type invariant, the master is there.
-        unsafe { &*(*self.raw()).master.cast() }
+        unsafe { &*field!(self.0, master).load().cast() }
     }
 
     /// The namespace.
     fn net(&self) -> &Net {
         // SAFETY: A namespace waits for its connections, which outlive what they expect.
-        unsafe { Net::from_raw((&raw const (*self.raw()).net.net).read_volatile()) }
+        unsafe { Net::from_raw(field!(self.0, net.net).load()) }
     }
 
     /// The tuple of the packet that it waits for; see [`Expect::mask`].
     pub(crate) fn tuple(&self) -> Tuple {
-        // SAFETY: Any bytes are a tuple, and it does not change in the table.
-        unsafe { (&raw const (*self.raw()).tuple).cast::<Tuple>().read() }
+        field!(self.0, tuple as Fixed<Tuple>).load()
     }
 
     /// What of the tuple's source counts.
     pub(crate) fn mask(&self) -> Mask {
-        // SAFETY: Any bytes are a mask, and it does not change in the table.
-        unsafe { (&raw const (*self.raw()).mask).cast::<Mask>().read() }
+        field!(self.0, mask as Fixed<Mask>).load()
     }
 
     fn zone(&self) -> Zone {
-        // SAFETY: Any bytes are a zone, and it does not change in the table.
-        unsafe { (&raw const (*self.raw()).zone).cast::<Zone>().read() }
+        field!(self.0, zone as Field<Zone>).load()
     }
 
     /// `NF_CT_EXPECT_*`, as [`PERMANENT`].
     pub(crate) fn flags(&self) -> u32 {
-        // SAFETY: The field is valid, and others write it with one access.
-        unsafe { (&raw const (*self.raw()).flags).read_volatile() }
+        field!(self.0, flags).load()
     }
 
     /// The class, an index of the helper's policies.
     pub(crate) fn class(&self) -> usize {
-        // SAFETY: The field is valid, and does not change in the table.
-        unsafe { (*self.raw()).class as usize }
+        field!(self.0, class).load() as usize
     }
 
     fn timeout(&self) -> u32 {
-        // SAFETY: The field is valid, and others write it with one access.
-        unsafe { (&raw const (*self.raw()).timeout).read_volatile() }
+        field!(self.0, timeout).load()
     }
 
     /// Seconds until it expires; zero if it has.
@@ -282,30 +263,24 @@ impl Expect {
     pub(crate) fn helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
         // SAFETY: The field is valid. A helper is freed a grace period after what it expects was
         // removed.
-        unsafe { Helper::from_raw((&raw const (*self.raw()).helper).read_volatile(), rcu) }
+        unsafe { Helper::from_raw(field!(self.0, helper).load(), rcu) }
     }
 
     /// The helper that the expected connection is to have.
     pub(crate) fn assign_helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
         // SAFETY: As above.
-        unsafe {
-            Helper::from_raw(
-                (&raw const (*self.raw()).assign_helper).read_volatile(),
-                rcu,
-            )
-        }
+        unsafe { Helper::from_raw(field!(self.0, assign_helper).load(), rcu) }
     }
 
     /// What the helper calls for the expected connection.
     pub(crate) fn function(&self) -> usize {
-        // SAFETY: The field is valid, and does not change in the table. CAST: To be compared only.
-        unsafe { (*self.raw()).expectfn.map_or(0, |f| f as usize) }
+        // CAST: To be compared only.
+        field!(self.0, expectfn).load().map_or(0, |f| f as usize)
     }
 
     /// Lets the helper look at the expected connection, which was just made.
     pub(crate) fn introduce(&self, child: &Conn) {
-        // SAFETY: The field is valid, and does not change in the table.
-        if let Some(function) = unsafe { (*self.raw()).expectfn } {
+        if let Some(function) = field!(self.0, expectfn).load() {
             // SAFETY: The child has the caller's reference, and a reference to the master. The
             // function is there: who removes it removes expectations that have it, and waits for a
             // grace period.
@@ -318,58 +293,21 @@ impl Expect {
     /// Source: nf_ct_unexpect_related().
     pub(crate) fn mark_dead(&self) {
         locked(|_| {
-            let flags = self.flags() | DEAD;
-            // SAFETY: The lock covers the field, and readers read it with one access.
-            unsafe { (&raw mut (*self.raw()).flags).write_volatile(flags) };
+            field!(self.0, flags).store(self.flags() | DEAD);
         });
-    }
-
-    /// Takes a reference to an expectation that was met under RCU, unless the last one is gone.
-    pub(crate) fn try_get(&self) -> Option<ARef<Self>> {
-        // SAFETY: The expectation's memory is there; the counter is changed atomically.
-        if !unsafe { bindings::rct_refcount_tryget(&raw mut (*self.raw()).use_) } {
-            return None;
-        }
-        // SAFETY: The reference is the one just taken.
-        Some(unsafe { ARef::from_raw(NonNull::from(self)) })
     }
 
     /// Returns whether it is in the table. Without the lock, others may change that at any time.
     pub(crate) fn is_entered(&self) -> bool {
-        // SAFETY: The link is inside the expectation.
-        !unsafe { self.hash_node().as_ref() }.is_alone()
+        !self.hash_node().is_alone()
     }
 
-    fn hash_node(&self) -> NonNull<Node> {
-        // SAFETY: The link is inside the expectation, and has the layout of a node.
-        unsafe { NonNull::new_unchecked((&raw mut (*self.raw()).hnode).cast()) }
+    fn hash_node(&self) -> &Node {
+        field!(self.0, hnode as Node)
     }
 
-    fn master_node(&self) -> NonNull<Node> {
-        // SAFETY: As above.
-        unsafe { NonNull::new_unchecked((&raw mut (*self.raw()).lnode).cast()) }
-    }
-
-    /// The expectation that a link in the table belongs to.
-    ///
-    /// # Safety
-    ///
-    /// The link must have been met in the table, under the lock or RCU, held for `'a`.
-    unsafe fn of_hash_node<'a>(node: NonNull<Node>) -> &'a Self {
-        const AT: usize = offset_of!(bindings::nf_conntrack_expect, hnode);
-        // SAFETY: The link is that far into the expectation.
-        unsafe { node.byte_sub(AT).cast::<Self>().as_ref() }
-    }
-
-    /// The expectation that a link in its master's list belongs to.
-    ///
-    /// # Safety
-    ///
-    /// The link must have been met in a master's list, under the lock, held for `'a`.
-    unsafe fn of_master_node<'a>(node: NonNull<Node>) -> &'a Self {
-        const AT: usize = offset_of!(bindings::nf_conntrack_expect, lnode);
-        // SAFETY: The link is that far into the expectation.
-        unsafe { node.byte_sub(AT).cast::<Self>().as_ref() }
+    fn master_node(&self) -> &Node {
+        field!(self.0, lnode as Node)
     }
 
     /// Returns whether it waits for a packet with a tuple.
@@ -416,8 +354,7 @@ impl Expect {
     /// Source: net/netfilter/nf_conntrack_ecache.c, nf_ct_expect_event_report().
     fn report_event(&self, event: Event, requester: Requester, _held: Held<'_>) {
         let bit = 1u32 << event as u32;
-        // SAFETY: The field is valid, and does not change in the table.
-        if u32::from(unsafe { (*self.raw()).event_mask }) & bit == 0 {
+        if u32::from(field!(self.0, event_mask).load()) & bit == 0 {
             return;
         }
         let guard = rcu::read_lock();

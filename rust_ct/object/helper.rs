@@ -22,29 +22,29 @@ use crate::{
         wire::L4, //
     },
     sys::{
+        field::{
+            field,
+            Field,
+            Fixed,
+            Memory, //
+        },
         hlist::Node,
         hook::Verdict,
         rcu::ReadSide,
+        refcount::counted,
         skb::Skb, //
     },
 };
 use core::{
-    cell::UnsafeCell,
+    mem::offset_of,
     ptr::{
-        self,
-        NonNull, //
+        self, //
     },
 };
-use kernel::{
-    ffi::{
-        c_char,
-        c_int,
-        c_uint, //
-    },
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
-    },
+use kernel::ffi::{
+    c_char,
+    c_int,
+    c_uint, //
 };
 
 /// How many classes of expectations a helper may have (`NF_CT_MAX_EXPECT_CLASSES`).
@@ -63,31 +63,10 @@ const USERSPACE: u32 = 1 << 0;
 /// It is freed a grace period after the last reference. All but its links, its function, its count,
 /// its flags, and numbers of its policies is constant while it is registered.
 #[repr(transparent)]
-pub(crate) struct Helper(UnsafeCell<bindings::nf_conntrack_helper>);
+pub(crate) struct Helper(Memory<bindings::nf_conntrack_helper>);
 
-// SAFETY: What changes in a helper that others can see is atomic, or under the registry's lock.
-unsafe impl Sync for Helper {}
-// SAFETY: A helper belongs to no thread.
-unsafe impl Send for Helper {}
-
-// SAFETY: The counter is that of the helper, which lives until a grace period after it is zero.
-unsafe impl AlwaysRefCounted for Helper {
-    fn inc_ref(&self) {
-        // SAFETY: A reference exists.
-        unsafe { bindings::rct_refcount_inc(&raw mut (*self.raw()).ct_refcnt) };
-    }
-
-    unsafe fn dec_ref(obj: NonNull<Self>) {
-        let helper = obj.as_ptr().cast::<bindings::nf_conntrack_helper>();
-        // SAFETY: The caller has a reference, which it gives up; after the last one, nobody but
-        // readers under RCU is left.
-        unsafe {
-            if bindings::rct_refcount_put(&raw mut (*helper).ct_refcnt) {
-                bindings::rct_free_helper(helper);
-            }
-        }
-    }
-}
+// SAFETY: A helper is freed a grace period after its last reference.
+counted!(unsafe Helper(nf_conntrack_helper), ct_refcnt, rct_free_helper);
 
 /// What a helper reads packets with.
 pub(crate) type HelpFunction = Option<
@@ -116,6 +95,9 @@ pub(crate) struct Policy {
 }
 
 impl Helper {
+    /// Where the link of the registry is in it.
+    const NODE: usize = offset_of!(bindings::nf_conntrack_helper, hnode);
+
     /// The helper at `helper`.
     ///
     /// # Safety
@@ -130,69 +112,47 @@ impl Helper {
     }
 
     /// The kernel's pointer.
-    pub(crate) fn raw(&self) -> *mut bindings::nf_conntrack_helper {
+    pub(crate) fn as_ptr(&self) -> *mut bindings::nf_conntrack_helper {
         self.0.get()
-    }
-
-    /// Takes a reference, unless the last one is gone.
-    pub(crate) fn try_get(&self) -> Option<ARef<Self>> {
-        // SAFETY: The memory is a helper's; the counter is changed atomically.
-        if !unsafe { bindings::rct_refcount_tryget(&raw mut (*self.raw()).ct_refcnt) } {
-            return None;
-        }
-        // SAFETY: The reference is the one just taken.
-        Some(unsafe { ARef::from_raw(NonNull::from(self)) })
     }
 
     /// The name, without its end.
     pub(crate) fn name(&self) -> &[u8] {
         // SAFETY: By the type invariant, the name does not change.
-        text(unsafe { &(*self.raw()).name })
+        text(unsafe { &(*self.as_ptr()).name })
     }
 
     /// The name of the module that rewrites for NAT what the helper reads, with zeroes behind it.
     pub(crate) fn nat_module(&self) -> NatModule {
-        // SAFETY: By the type invariant, the name does not change.
-        unsafe { (*self.raw()).nat_mod_name }
-    }
-
-    /// The policy of a class.
-    fn raw_policy(&self, class: usize) -> Option<*const RawPolicy> {
-        // SAFETY: The field is inside the helper.
-        let first = unsafe { (&raw const (*self.raw()).expect_policy).cast::<RawPolicy>() };
-        (class < CLASSES).then(|| first.wrapping_add(class))
+        field!(self.0, nat_mod_name as Fixed<_>).load()
     }
 
     /// The policy of a class now. nfnetlink_cthelper changes it at any time.
     pub(crate) fn policy(&self, class: usize) -> Option<Policy> {
-        let policy = self.raw_policy(class)?;
-        // SAFETY: The fields are inside the helper, and written by one access each.
-        Some(unsafe {
-            Policy {
-                max_expected: (&raw const (*policy).max_expected).read_volatile(),
-                timeout: (&raw const (*policy).timeout).read_volatile(),
-            }
+        (class < CLASSES).then(|| Policy {
+            max_expected: field!(self.0, expect_policy[class].max_expected as Field<_>).load(),
+            timeout: field!(self.0, expect_policy[class].timeout as Field<_>).load(),
         })
     }
 
     /// The name of a class, which may be empty.
     pub(crate) fn class_name(&self, class: usize) -> &[u8] {
+        if class >= CLASSES {
+            return &[];
+        }
         // SAFETY: By the type invariant, the name does not change.
-        self.raw_policy(class)
-            .map_or(&[], |policy| text(unsafe { &(*policy).name }))
+        text(unsafe { &(*self.as_ptr()).expect_policy[class].name })
     }
 
     /// Returns whether user space reads the packets.
     pub(crate) fn is_in_user_space(&self) -> bool {
-        // SAFETY: The field is valid, and others write it with one access.
-        unsafe { (&raw const (*self.raw()).flags).read_volatile() & USERSPACE != 0 }
+        field!(self.0, flags).load() & USERSPACE != 0
     }
 
     fn is_for(&self, name: &[u8], l3num: u16, proto: u8) -> bool {
-        // SAFETY: By the type invariant, the numbers do not change.
-        let (family, l4proto) = unsafe { ((*self.raw()).nfproto, (*self.raw()).l4proto) };
+        let family = field!(self.0, nfproto).load();
         self.name() == name
-            && l4proto == proto
+            && field!(self.0, l4proto).load() == proto
             && (family == ANY_FAMILY || u16::from(family) == l3num)
     }
 
@@ -200,9 +160,7 @@ impl Helper {
     ///
     /// The helper was unregistered meanwhile if it has no function.
     pub(crate) fn help(&self, skb: &mut Skb, l4: &L4, conn: &Conn, info: CtInfo) -> Verdict {
-        // SAFETY: The field is valid, and others write it with one access.
-        let function = unsafe { (&raw const (*self.raw()).help).read_volatile() };
-        let Some(function) = function else {
+        let Some(function) = field!(self.0, help).load() else {
             return Verdict::ACCEPT;
         };
         // SAFETY: The function is there until a grace period after it was taken away, and a hook
@@ -221,8 +179,7 @@ impl Helper {
 
     /// Tells the helper that a connection is over, if it wants to know.
     pub(crate) fn destroy(&self, conn: &Conn) {
-        // SAFETY: By the type invariant, the function does not change.
-        if let Some(function) = unsafe { (*self.raw()).destroy } {
+        if let Some(function) = field!(self.0, destroy).load() {
             // SAFETY: The helper of PPTP alone has such a function, which is one of ours,
             // gre_pptp_destroy_siblings(), for the case that its module is gone.
             unsafe { function(ptr::from_ref(conn).cast_mut().cast()) };
@@ -231,24 +188,11 @@ impl Helper {
 
     /// Returns whether the helper wants to know when its connections are over: that of PPTP.
     pub(crate) fn cares_for_ends(&self) -> bool {
-        // SAFETY: By the type invariant, the function does not change.
-        unsafe { (*self.raw()).destroy.is_some() }
+        field!(self.0, destroy).load().is_some()
     }
 
-    fn node(&self) -> NonNull<Node> {
-        // SAFETY: The link is inside the helper, and has the layout of a node.
-        unsafe { NonNull::new_unchecked((&raw mut (*self.raw()).hnode).cast()) }
-    }
-
-    /// The helper that a link in the registry belongs to.
-    ///
-    /// # Safety
-    ///
-    /// The link must have been met in the registry, under its lock or RCU, held for `'a`.
-    unsafe fn of_node<'a>(node: NonNull<Node>) -> &'a Self {
-        const AT: usize = core::mem::offset_of!(bindings::nf_conntrack_helper, hnode);
-        // SAFETY: The link is that far into the helper.
-        unsafe { node.byte_sub(AT).cast::<Self>().as_ref() }
+    fn node(&self) -> &Node {
+        field!(self.0, hnode as Node)
     }
 }
 

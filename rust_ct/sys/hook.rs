@@ -7,15 +7,13 @@
 use crate::{
     bindings,
     sys::{
+        field::Memory,
         net::Net,
         rcu::ReadSide,
         skb::Skb, //
     },
 };
-use core::{
-    cell::UnsafeCell,
-    ptr, //
-};
+use core::ptr;
 use kernel::{
     error::to_result,
     ffi::{
@@ -32,7 +30,6 @@ use kernel::{
         rcu,
         Mutex, //
     },
-    types::Opaque, //
 };
 
 /// What becomes of a packet after a hook.
@@ -72,14 +69,14 @@ pub(crate) enum Place {
 
 /// The circumstances in which a hook is called, the kernel's `struct nf_hook_state`.
 #[repr(transparent)]
-pub(crate) struct State(Opaque<bindings::nf_hook_state>);
+pub(crate) struct State(bindings::nf_hook_state);
 
 impl State {
     /// The state at `state`.
     ///
     /// # Safety
     ///
-    /// `state` must be valid for `'a`, as it is while a hook runs, and RCU held.
+    /// `state` must be valid and constant for `'a`, as it is while a hook runs, and RCU held.
     #[inline]
     pub(crate) unsafe fn from_raw<'a>(state: *const bindings::nf_hook_state) -> &'a Self {
         // SAFETY: `Self` is a transparent wrapper, and the caller vouches for the pointer.
@@ -96,8 +93,7 @@ impl State {
     /// The number of the hook, `NF_INET_*`.
     #[inline]
     pub(crate) fn hook(&self) -> u8 {
-        // SAFETY: The state is valid by the contract of `from_raw`, and constant.
-        unsafe { (*self.0.get()).hook }
+        self.0.hook
     }
 
     /// Returns whether the hook is the one at `place`.
@@ -109,37 +105,32 @@ impl State {
     /// The family, `NFPROTO_*`.
     #[inline]
     pub(crate) fn nfproto(&self) -> u8 {
-        // SAFETY: The state is valid by the contract of `from_raw`, and constant.
-        unsafe { (*self.0.get()).pf }
+        self.0.pf
     }
 
     /// The namespace that the packet is in.
     #[inline]
     pub(crate) fn net(&self) -> &Net {
-        // SAFETY: The state is valid by the contract of `from_raw`; the namespace of a hook that
-        // runs lives at least until the hook returns.
-        unsafe { Net::from_raw((*self.0.get()).net) }
+        // SAFETY: The namespace of a hook that runs lives at least until the hook returns.
+        unsafe { Net::from_raw(self.0.net) }
     }
 
     /// The device that the packet came in through, or null.
     pub(super) fn device_in(&self) -> *const bindings::net_device {
-        // SAFETY: The state is valid by the contract of `from_raw`, and constant.
-        unsafe { (*self.0.get()).in_ }
+        self.0.in_
     }
 
     /// The device that the packet goes out through, or null.
     pub(super) fn device_out(&self) -> *const bindings::net_device {
-        // SAFETY: The state is valid by the contract of `from_raw`, and constant.
-        unsafe { (*self.0.get()).out }
+        self.0.out
     }
 
     /// Returns whether the packet leaves through a device that stands for a VRF: it will pass
     /// POST_ROUTING once more, through the device below.
     #[inline]
     pub(crate) fn leaves_through_vrf(&self) -> bool {
-        // SAFETY: The state is valid by the contract of `from_raw`, and the device with it; the
-        // helper takes a null pointer.
-        self.is_at(Place::PostRouting) && unsafe { bindings::rct_is_l3_master((*self.0.get()).out) }
+        // SAFETY: The device is valid as the state is, or null, which the helper takes.
+        self.is_at(Place::PostRouting) && unsafe { bindings::rct_is_l3_master(self.0.out) }
     }
 }
 
@@ -213,21 +204,15 @@ pub(crate) const HOOKS: usize = 4;
 pub(crate) struct Set {
     #[pin]
     users: Mutex<u32>,
-    ops: UnsafeCell<[bindings::nf_hook_ops; HOOKS]>,
+    ops: Memory<[bindings::nf_hook_ops; HOOKS]>,
 }
-
-// SAFETY: By the type invariant, writes do not race; netfilter reads the operations under its own
-// rules.
-unsafe impl Sync for Set {}
-// SAFETY: Neither the mutex nor the operations belong to a thread.
-unsafe impl Send for Set {}
 
 impl Set {
     /// A set that is not registered.
     pub(crate) fn new() -> impl PinInit<Self> {
         pin_init!(Self {
             users <- kernel::new_mutex!(0, "rust_ct_hooks"),
-            ops: UnsafeCell::new(core::array::from_fn(|_| Default::default())),
+            ops: Memory::new(core::array::from_fn(|_| Default::default())),
         })
     }
 

@@ -4,20 +4,19 @@
 //!
 //! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 
-use crate::bindings;
-use core::ptr;
-use kernel::{
-    ffi::c_void,
-    types::Opaque, //
+use crate::{
+    bindings,
+    sys::field::{
+        field,
+        Memory, //
+    },
 };
+use core::ptr;
+use kernel::ffi::c_void;
 
 /// A network namespace, the kernel's `struct net`.
 #[repr(transparent)]
-pub(crate) struct Net(Opaque<bindings::net>);
-
-// SAFETY: A namespace is shared by all CPUs. What is read here never changes while it lives, or is
-// read with volatile accesses.
-unsafe impl Sync for Net {}
+pub(crate) struct Net(Memory<bindings::net>);
 
 impl Net {
     /// The namespace at `net`.
@@ -86,13 +85,11 @@ impl Net {
     /// A random value that is this namespace's own, for hashing.
     #[inline]
     pub(crate) fn hash_mix(&self) -> u32 {
-        // SAFETY: The field is valid and constant while the namespace lives.
-        unsafe { (*self.as_ptr()).hash_mix }
+        field!(self.0, hash_mix).load()
     }
 
     /// The number by which user space knows the namespace.
     pub(crate) fn inum(&self) -> u32 {
-        // SAFETY: The field is valid and constant while the namespace lives.
-        unsafe { (*self.as_ptr()).ns.inum }
+        field!(self.0, ns.inum).load()
     }
 }

@@ -122,9 +122,12 @@ impl<'a> Attribute<'a> {
 }
 
 /// Attributes by number, as the kernel's parser leaves them.
+///
+/// # Invariants
+///
+/// Each is null, or at an attribute of a message that stays for `'a`.
 pub(crate) struct Table<'a> {
-    attributes: *const *const bindings::nlattr,
-    _message: PhantomData<&'a [u8]>,
+    attributes: &'a [*const bindings::nlattr],
 }
 
 impl<'a> Table<'a> {
@@ -132,22 +135,19 @@ impl<'a> Table<'a> {
     ///
     /// # Safety
     ///
-    /// It must be an array as long as the largest number that is asked for, of attributes of a
-    /// message that stays for `'a`, or null pointers.
-    pub(crate) unsafe fn from_raw(attributes: *mut *mut bindings::nlattr) -> Self {
-        Self {
-            attributes: attributes.cast_const().cast(),
-            _message: PhantomData,
-        }
+    /// It must be an array that goes up to the number `last`, of attributes of a message that stays
+    /// for `'a`, or null pointers.
+    pub(crate) unsafe fn from_raw(attributes: *mut *mut bindings::nlattr, last: usize) -> Self {
+        // SAFETY: The caller vouches for the array.
+        let attributes = unsafe { core::slice::from_raw_parts(attributes.cast(), last + 1) };
+        // INVARIANT: So it does for what is in it.
+        Self { attributes }
     }
 
     /// The attribute with a number.
-    ///
-    /// # Safety
-    ///
-    /// The table must be as long.
-    pub(crate) unsafe fn get(&self, number: u16) -> Option<Attribute<'a>> {
-        // SAFETY: By the contracts.
-        unsafe { Attribute::from_raw(self.attributes.add(number.into()).read()) }
+    pub(crate) fn get(&self, number: u16) -> Option<Attribute<'a>> {
+        let attribute = *self.attributes.get(usize::from(number))?;
+        // SAFETY: By the type invariant.
+        unsafe { Attribute::from_raw(attribute) }
     }
 }

@@ -16,28 +16,31 @@
 //! that is known, so the compiler has nothing to put in its place. A writer publishes a node with
 //! release ordering.
 
-use crate::bindings;
-use core::{
-    cell::UnsafeCell,
-    ptr::NonNull, //
+use crate::{
+    bindings,
+    sys::field::{
+        Field,
+        Mirrors, //
+    },
 };
-use kernel::sync::atomic::{
-    Atomic,
-    Release, //
+use core::ptr::{
+    self,
+    NonNull, //
 };
 
 /// The link from one object of a list to the next, part of the object.
-#[repr(transparent)]
-pub(crate) struct Node(UnsafeCell<bindings::hlist_nulls_node>);
+#[repr(C)]
+pub(crate) struct Node {
+    next: Next,
+    pprev: Field<*mut Next>,
+}
+
+/// A link to a node, or the end of a list.
+type Next = Field<*mut Node>;
 
 /// The beginning of a list.
 #[repr(transparent)]
-pub(crate) struct Head(UnsafeCell<bindings::hlist_nulls_head>);
-
-// SAFETY: Links are read with marked accesses, and written by those who hold the lock of the list.
-unsafe impl Sync for Head {}
-// SAFETY: A list belongs to no thread.
-unsafe impl Send for Head {}
+pub(crate) struct Head(Next);
 
 /// What a link leads to.
 #[derive(Clone, Copy)]
@@ -49,54 +52,37 @@ pub(crate) enum Link {
 }
 
 /// The list end with number `list`, as a link holds it.
-const fn end(list: usize) -> *mut bindings::hlist_nulls_node {
-    core::ptr::without_provenance_mut(list << 1 | 1)
+const fn end(list: usize) -> *mut Node {
+    ptr::without_provenance_mut(list << 1 | 1)
 }
 
 impl Link {
-    fn new(link: *mut bindings::hlist_nulls_node) -> Self {
-        match NonNull::new(link.cast()) {
+    fn new(link: *mut Node) -> Self {
+        match NonNull::new(link) {
             Some(node) if link.addr() & 1 == 0 => Self::Node(node),
             _ => Self::End(link.addr() >> 1),
         }
     }
 }
 
-/// Reads a link.
-///
-/// # Safety
-///
-/// `link` must be valid for reads.
-#[inline]
-unsafe fn read(link: *const *mut bindings::hlist_nulls_node) -> Link {
-    // SAFETY: The caller vouches for the pointer; writers use marked accesses. For the ordering see
-    // the module's documentation.
-    Link::new(unsafe { link.read_volatile() })
-}
+// SAFETY: Links are read and written by one access each, under the lock of the list or RCU.
+unsafe impl Sync for Head {}
+// SAFETY: A list belongs to no thread.
+unsafe impl Send for Head {}
 
-/// Points a link at something that readers may follow at once.
-///
-/// # Safety
-///
-/// `link` must be valid for writes.
-unsafe fn publish(link: *mut *mut bindings::hlist_nulls_node, to: *mut bindings::hlist_nulls_node) {
-    // SAFETY: The caller vouches for the pointer; readers use marked accesses.
-    unsafe { Atomic::from_ptr(link) }.store(to, Release);
-}
+// SAFETY: Both have the same two pointers, which everybody reads and writes by one access.
+unsafe impl Mirrors<bindings::hlist_nulls_node> for Node {}
 
 impl Head {
     /// An empty list with number `list`.
     pub(crate) const fn new(list: usize) -> Self {
-        Self(UnsafeCell::new(bindings::hlist_nulls_head {
-            first: end(list),
-        }))
+        Self(Field::new(end(list)))
     }
 
     /// The first link of the list.
     #[inline]
     pub(crate) fn first(&self) -> Link {
-        // SAFETY: The head is valid.
-        unsafe { read(&raw const (*self.0.get()).first) }
+        Link::new(self.0.load())
     }
 
     /// Enters a node at the beginning.
@@ -106,26 +92,18 @@ impl Head {
     /// The caller must hold the lock of the list. The node must be in no list, must not move, and
     /// its memory must stay that of a node until a grace period after it was removed.
     pub(crate) unsafe fn add(&self, node: NonNull<Node>) {
-        let head = self.0.get();
-        // SAFETY: The head is valid, and the caller vouches for the node.
-        let (node, this) = unsafe { (node.as_ref().0.get(), &raw mut (*head).first) };
-        // SAFETY: `this` is valid, and nobody else writes to it.
-        let first = unsafe { this.read() };
-
-        // SAFETY: The caller has the node to itself but for readers, who may be at it if its memory
-        // was a node before: hence the volatile accesses.
-        unsafe {
-            (&raw mut (*node).next).write_volatile(first);
-            (&raw mut (*node).pprev).write_volatile(this);
-        }
-        // SAFETY: The head is valid for writes.
-        unsafe { publish(this, node) };
+        let first = self.0.load();
+        // SAFETY: The caller vouches for the node. Readers may be at it if its memory was a node
+        // before.
+        let new = unsafe { node.as_ref() };
+        new.next.store(first);
+        new.pprev.store(ptr::from_ref(&self.0).cast_mut());
+        self.0.publish(node.as_ptr());
         if let Link::Node(next) = Link::new(first) {
             // SAFETY: A node that is in the list is valid, and the lock of the list covers its
             // `pprev`.
-            unsafe {
-                (&raw mut (*next.as_ref().0.get()).pprev).write_volatile(&raw mut (*node).next)
-            };
+            let pprev = unsafe { &next.as_ref().pprev };
+            pprev.store(ptr::from_ref(&new.next).cast_mut());
         }
     }
 }
@@ -139,8 +117,8 @@ impl Node {
     /// RCU or the lock of the list.
     #[inline]
     pub(crate) unsafe fn next(this: NonNull<Self>) -> Link {
-        // SAFETY: The caller vouches for the memory, and writers use marked accesses.
-        unsafe { read(&raw const (*this.as_ref().0.get()).next) }
+        // SAFETY: The caller vouches for the memory.
+        Link::new(unsafe { this.as_ref() }.next.load())
     }
 
     /// Removes a node from its list; it keeps its link, for readers that are at it.
@@ -151,19 +129,17 @@ impl Node {
     /// holds.
     pub(crate) unsafe fn remove(this: NonNull<Self>) {
         // SAFETY: The caller vouches for the node.
-        let node = unsafe { this.as_ref().0.get() };
-        // SAFETY: The lock of the list covers both fields.
-        let (next, pprev) = unsafe { ((*node).next, (*node).pprev) };
+        let node = unsafe { this.as_ref() };
+        let (next, pprev) = (node.next.load(), node.pprev.load());
         // SAFETY: `pprev` is at the link that leads here, which is in the head or in a node of the
-        // list. A plain volatile store will do: `next` was published before.
-        unsafe { pprev.write_volatile(next) };
+        // list. A relaxed store will do: `next` was published before.
+        unsafe { &*pprev }.store(next);
         if let Link::Node(next) = Link::new(next) {
             // SAFETY: A node that is in the list is valid, and the lock of the list covers its
             // `pprev`.
-            unsafe { (&raw mut (*next.as_ref().0.get()).pprev).write_volatile(pprev) };
+            unsafe { next.as_ref() }.pprev.store(pprev);
         }
-        // SAFETY: The lock of the list covers the field.
-        unsafe { (&raw mut (*node).pprev).write_volatile(core::ptr::null_mut()) };
+        node.pprev.store(ptr::null_mut());
     }
 
     /// Makes a node a list of its own, which nobody can find, so that [`Node::remove`] can be
@@ -174,10 +150,8 @@ impl Node {
     /// The node must be in no list, and the caller have it to itself but for readers.
     pub(crate) unsafe fn add_alone(this: NonNull<Self>) {
         // SAFETY: The caller vouches for the node.
-        unsafe {
-            let node = this.as_ref().0.get();
-            (&raw mut (*node).pprev).write_volatile(&raw mut (*node).next);
-            (&raw mut (*node).next).write_volatile(end(0));
-        }
+        let node = unsafe { this.as_ref() };
+        node.pprev.store(ptr::from_ref(&node.next).cast_mut());
+        node.next.store(end(0));
     }
 }

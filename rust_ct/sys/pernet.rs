@@ -7,6 +7,7 @@
 use crate::{
     bindings,
     sys::{
+        field::Field,
         hook::{
             Point,
             Set,
@@ -18,7 +19,8 @@ use crate::{
 use core::{
     cell::UnsafeCell,
     marker::PhantomData,
-    mem, //
+    mem,
+    ptr, //
 };
 use kernel::{
     error::{
@@ -77,16 +79,27 @@ impl<'a> Here<'a> {
     }
 }
 
+/// The memory of a state, which the network core allocates, filled with zeroes.
+///
+/// # Invariants
+///
+/// `alive` is null, or at `state` while that is there.
+#[repr(C)]
+struct Memory<T> {
+    alive: Field<*mut T>,
+    state: UnsafeCell<mem::MaybeUninit<T>>,
+}
+
 /// Where to find the state of a namespace.
 ///
 /// # Invariants
 ///
-/// `id` and `ops` are written by the one call of [`Slot::register`] that raises `used`. While it is
-/// registered, the generic pointer number `id` of each namespace is null or at the state of the
-/// namespace, which does not move.
+/// `ops` is written by the one call of [`Slot::register`] that raises `used`. `id` is zero, or the
+/// slot is registered and the generic pointer number `id` of each namespace is null or at the
+/// memory of its state, which does not move.
 pub(crate) struct Slot<T: PerNet> {
     used: Atomic<bool>,
-    id: UnsafeCell<c_uint>,
+    id: Field<c_uint>,
     ops: UnsafeCell<mem::MaybeUninit<bindings::pernet_operations>>,
     _state: PhantomData<T>,
 }
@@ -99,7 +112,7 @@ impl<T: PerNet> Slot<T> {
     pub(crate) const fn new() -> Self {
         Self {
             used: Atomic::new(false),
-            id: UnsafeCell::new(0),
+            id: Field::new(0),
             ops: UnsafeCell::new(mem::MaybeUninit::uninit()),
             _state: PhantomData,
         }
@@ -108,17 +121,26 @@ impl<T: PerNet> Slot<T> {
     /// The state of `net`; `None` before it was made and after it was dropped.
     #[inline]
     pub(crate) fn get<'a>(&self, net: &'a Net) -> Option<&'a T> {
-        // SAFETY: The field is valid. It is written once, before any namespace has a state.
-        let id = unsafe { self.id.get().read_volatile() };
+        // SAFETY: By the type invariant, the state is there. It is dropped when nobody that has it
+        // is left in the namespace.
+        unsafe { self.memory(net)?.alive.load().as_ref() }
+    }
+
+    /// The memory of the state of `net`.
+    #[inline]
+    fn memory<'a>(&self, net: &'a Net) -> Option<&'a Memory<T>> {
+        let id = self.id.load();
         if id == 0 {
             return None;
         }
-        // SAFETY: The number is one that the network core gave us.
-        let state = unsafe { bindings::rct_net_generic(net.as_ptr(), id) };
-        // SAFETY: By the type invariant, the pointer is null or at the state: `init` fills the
-        // memory before the namespace or this module is visible to anybody else, and it is freed
-        // when nobody is left in the namespace.
-        unsafe { state.cast::<T>().as_ref() }
+        // SAFETY: The number is one that the network core gave us. By the type invariant, the
+        // pointer is null or at the memory, which is freed with the namespace, or when this module
+        // goes.
+        unsafe {
+            bindings::rct_net_generic(net.as_ptr(), id)
+                .cast::<Memory<T>>()
+                .as_ref()
+        }
     }
 
     /// Registers the hooks number `which` of `net`, unless they are; returns whether they were not.
@@ -154,20 +176,20 @@ impl<T: PerNet> Slot<T> {
         if self.used.xchg(true, Full) {
             return Err(EBUSY);
         }
-        // SAFETY: All fields are integers, pointers that may be null, and options of functions.
-        let zero: bindings::pernet_operations = unsafe { mem::zeroed() };
+        let zero: bindings::pernet_operations = pin_init::zeroed();
         let ops = bindings::pernet_operations {
             init: Some(init::<T>),
             pre_exit: Some(pre_exit::<T>),
             exit: Some(exit::<T>),
-            id: self.id.get(),
-            size: size_of::<T>(),
+            id: self.id.as_ptr(),
+            size: size_of::<Memory<T>>(),
             ..zero
         };
         // SAFETY: This is the one call that raised `used`.
         unsafe { (*self.ops.get()).write(ops) };
         // SAFETY: The operations are complete and static.
-        to_result(unsafe { bindings::register_pernet_subsys(self.ops.get().cast()) })?;
+        to_result(unsafe { bindings::register_pernet_subsys(self.ops.get().cast()) })
+            .inspect_err(|_| self.id.store(0))?;
         Ok(Registration { slot: self })
     }
 }
@@ -180,14 +202,15 @@ impl<T: PerNet> Slot<T> {
 unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
     // SAFETY: The network core hands over a valid namespace.
     let net = unsafe { Net::from_raw(net) };
-    // SAFETY: `id` was written before the operations were registered.
-    let state = unsafe { bindings::rct_net_generic(net.as_ptr(), *T::slot().id.get()) }.cast::<T>();
-
     from_result(|| {
-        // SAFETY: The core allocated `size_of::<T>()` bytes there for us, and does not move them.
-        unsafe { pin_init::raw_try_init(state, T::init(Here(net)))? };
-        // SAFETY: The state was just made.
-        if let Err(e) = T::start(unsafe { &*state }, Here(net)) {
+        // The core has written the number, and allocated the memory.
+        let memory = T::slot().memory(net).ok_or(ENOMEM)?;
+        // SAFETY: The core does not move the memory, and nobody else is at the state yet.
+        unsafe { pin_init::raw_try_init(memory.state.get().cast::<T>(), T::init(Here(net)))? };
+        // INVARIANT: The state was just made.
+        memory.alive.publish(memory.state.get().cast());
+        let state = T::slot().get(net).ok_or(ENOENT)?;
+        if let Err(e) = T::start(state, Here(net)) {
             // Hooks may have been there for a while, so that packets have found the state.
             // SAFETY: The core does not call them for a namespace that has failed. In between,
             // whoever has the state from a hook leaves it; the core frees the memory next.
@@ -228,11 +251,13 @@ unsafe extern "C" fn pre_exit<T: PerNet>(net: *mut bindings::net) {
 unsafe extern "C" fn exit<T: PerNet>(net: *mut bindings::net) {
     // SAFETY: The network core hands over a valid namespace.
     let net = unsafe { Net::from_raw(net) };
-    if let Some(state) = T::slot().get(net) {
+    let slot = T::slot();
+    if let (Some(memory), Some(state)) = (slot.memory(net), slot.get(net)) {
         state.exit(net);
-        // SAFETY: The hooks are gone, and so is everybody who had the state from them; the core
-        // frees the memory next.
-        unsafe { core::ptr::from_ref(state).cast_mut().drop_in_place() };
+        memory.alive.store(ptr::null_mut());
+        // SAFETY: The hooks are gone, and so is everybody who had the state from them. Nobody gets
+        // it any more; the core frees the memory next.
+        unsafe { (*memory.state.get()).assume_init_drop() };
     }
 }
 
@@ -246,5 +271,7 @@ impl<T: PerNet> Drop for Registration<T> {
     fn drop(&mut self) {
         // SAFETY: The operations are those that were registered.
         unsafe { bindings::unregister_pernet_subsys(self.slot.ops.get().cast()) };
+        // The number may be somebody else's next.
+        self.slot.id.store(0);
     }
 }

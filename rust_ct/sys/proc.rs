@@ -136,10 +136,9 @@ unsafe extern "C" fn start<W: Walk>(
     m: *mut bindings::seq_file,
     pos: *mut bindings::loff_t,
 ) -> *mut c_void {
-    // SAFETY: seq_file calls with a file of ours.
-    let (open, net) = unsafe { open::<W>(m) };
-    // SAFETY: seq_file passes a valid position.
-    if unsafe { *pos } == 0 {
+    // SAFETY: seq_file calls with a file of ours, and a valid position.
+    let ((open, net), pos) = unsafe { (open::<W>(m), *pos) };
+    if pos == 0 {
         open.begun = false;
     }
     let item = open.walk().current(net);
@@ -154,10 +153,9 @@ unsafe extern "C" fn next<W: Walk>(
     _item: *mut c_void,
     pos: *mut bindings::loff_t,
 ) -> *mut c_void {
-    // SAFETY: seq_file calls with a file of ours.
-    let (open, net) = unsafe { open::<W>(m) };
-    // SAFETY: seq_file passes a valid position.
-    unsafe { *pos = (*pos).wrapping_add(1) };
+    // SAFETY: seq_file calls with a file of ours, and a valid position.
+    let ((open, net), pos) = unsafe { (open::<W>(m), &mut *pos) };
+    *pos = pos.wrapping_add(1);
     open.forget();
     let item = open.walk().advance(net);
     open.keep(item)

@@ -4,20 +4,19 @@
 //!
 //! C header: [`include/linux/siphash.h`](srctree/include/linux/siphash.h)
 
-use crate::bindings;
-use core::mem;
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
+use crate::{
+    bindings,
+    sys::field::Field, //
 };
+use core::mem;
 
 /// A SipHash key in static memory, to be drawn when the module is loaded.
-pub(crate) struct Key([Atomic<u64>; 2]);
+pub(crate) struct Key([Field<u64>; 2]);
 
 impl Key {
     /// A key of zeroes.
     pub(crate) const fn new() -> Self {
-        Self([Atomic::new(0), Atomic::new(0)])
+        Self([Field::new(0), Field::new(0)])
     }
 
     /// Draws the key at random. What was hashed before is not found again.
@@ -26,17 +25,17 @@ impl Key {
         // SAFETY: The array is valid for writes of its size.
         unsafe { bindings::get_random_bytes((&raw mut key).cast(), mem::size_of_val(&key)) };
         for (word, drawn) in self.0.iter().zip(key) {
-            word.store(drawn, Relaxed);
+            word.store(drawn);
         }
     }
 
     #[inline]
     fn key(&self) -> bindings::siphash_key_t {
         let [a, b] = &self.0;
-        // SAFETY: The words are valid. They are written before anything is hashed that matters,
-        // each by one access.
-        let key = unsafe { [a.as_ptr().read_volatile(), b.as_ptr().read_volatile()] };
-        bindings::siphash_key_t { key }
+        // They are written before anything is hashed that matters.
+        bindings::siphash_key_t {
+            key: [a.load(), b.load()],
+        }
     }
 
     /// Hashes three words.

@@ -50,8 +50,7 @@ impl Skb {
     /// follow. `None` if the packet was not made writable so far.
     pub(crate) fn replace(&mut self, offset: u32, old: u32, new: u32, sum: u32) -> Option<()> {
         let skb = self.0.get();
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        let (data, linear) = unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) };
+        let (data, linear) = self.linear();
         if offset.checked_add(4)? > linear || sum.checked_add(2)? > linear {
             return None;
         }
@@ -101,22 +100,29 @@ impl Skb {
         unsafe { bindings::rct_skb_network_offset(self.0.get()) }
     }
 
+    /// Where the linear part of the data is, and how long.
+    #[inline]
+    fn linear(&self) -> (*mut u8, u32) {
+        let skb = self.0.get();
+        // SAFETY: By the type invariant, the buffer is valid and ours.
+        unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) }
+    }
+
     /// Copies `N` bytes from `offset` on; `None` if the packet does not hold all of them.
     #[inline]
     pub(crate) fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
         let skb = self.0.get();
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        let (data, len, data_len) = unsafe { ((*skb).data, (*skb).len, (*skb).data_len) };
+        let (data, linear) = self.linear();
         // CAST: `N` is the size of a header.
         let end = offset.checked_add(N as u32)?;
         let mut bytes = MaybeUninit::<[u8; N]>::uninit();
 
-        if end <= len.wrapping_sub(data_len) {
-            // SAFETY: The linear part holds `len - data_len` bytes, and these are within it.
-            let from = unsafe { data.add(offset as usize) };
-            // SAFETY: `from` is valid for `N` bytes as said, and so is `bytes`; they do not
+        if end <= linear {
+            // SAFETY: The linear part holds these bytes, and `bytes` has room for them; they do not
             // overlap.
-            unsafe { ptr::copy_nonoverlapping(from, bytes.as_mut_ptr().cast(), N) };
+            unsafe {
+                ptr::copy_nonoverlapping(data.add(offset as usize), bytes.as_mut_ptr().cast(), N);
+            }
         } else {
             let from = i32::try_from(offset).ok()?;
             // SAFETY: `bytes` is valid for `N` bytes, and `skb_copy_bits` checks the rest.

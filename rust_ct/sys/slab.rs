@@ -29,11 +29,8 @@ use kernel::{
 pub(crate) struct Cache<T> {
     /// Null until [`Cache::create`], and again when its result is dropped.
     cache: Atomic<*mut bindings::kmem_cache>,
-    _objects: PhantomData<T>,
+    _objects: PhantomData<fn() -> T>,
 }
-
-// SAFETY: The kernel's caches are for everybody; what is in the objects is their users' business.
-unsafe impl<T> Sync for Cache<T> {}
 
 impl<T> Cache<T> {
     /// A cache that does not exist yet, for a `static`.

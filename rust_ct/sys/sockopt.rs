@@ -6,7 +6,10 @@
 
 use crate::{
     bindings,
-    sys::net::Net, //
+    sys::{
+        field::Memory,
+        net::Net, //
+    },
 };
 use core::mem;
 use kernel::{
@@ -19,7 +22,6 @@ use kernel::{
         c_void, //
     },
     prelude::*,
-    types::Opaque,
     uaccess::{
         UserPtr,
         UserSlice, //
@@ -133,12 +135,7 @@ unsafe extern "C" fn get<O: Readable>(
 /// # Invariants
 ///
 /// The operations are registered, and do not move.
-pub(crate) struct Registered(KBox<Opaque<bindings::nf_sockopt_ops>>);
-
-// SAFETY: The operations are the kernel's, under a lock of its own.
-unsafe impl Send for Registered {}
-// SAFETY: As above.
-unsafe impl Sync for Registered {}
+pub(crate) struct Registered(KBox<Memory<bindings::nf_sockopt_ops>>);
 
 impl Registered {
     /// Lets programs read an option of ours. Process context.
@@ -147,14 +144,13 @@ impl Registered {
     ///
     /// `EBUSY` if somebody else has the number, `ENOMEM`.
     pub(crate) fn new<O: Readable>(module: &'static ThisModule) -> Result<Self> {
-        // SAFETY: All fields are integers, pointers that may be null, and options of functions.
-        let mut ops: bindings::nf_sockopt_ops = unsafe { mem::zeroed() };
+        let mut ops: bindings::nf_sockopt_ops = pin_init::zeroed();
         ops.pf = O::FAMILY;
         ops.get_optmin = O::NUMBER;
         ops.get_optmax = O::NUMBER + 1;
         ops.get = Some(get::<O>);
         ops.owner = module.as_ptr();
-        let ops = KBox::new(Opaque::new(ops), GFP_KERNEL)?;
+        let ops = KBox::new(Memory::new(ops), GFP_KERNEL)?;
         // SAFETY: The operations are complete, stay where they are, and are unregistered before
         // they go.
         to_result(unsafe { bindings::nf_register_sockopt(ops.get()) })?;

@@ -5,10 +5,7 @@
 //! Source: net/netfilter/nf_conntrack_core.c, nf_ct_port_tuple_to_nlattr() and its like, and
 //! net/netfilter/nf_conntrack_proto_*.c, *_to_nlattr() and nlattr_to_*().
 
-use super::{
-    conn,
-    tuple, //
-};
+use super::conn;
 use crate::{
     bindings,
     object::conn::Conn,
@@ -29,11 +26,17 @@ use crate::{
             Family, //
         },
     },
-    sys::netlink::{
-        self,
-        Attribute,
-        Message,
-        Table, //
+    sys::{
+        field::{
+            Constant,
+            Fixed, //
+        },
+        netlink::{
+            self,
+            Attribute,
+            Message,
+            Table, //
+        },
     },
 };
 use core::mem;
@@ -105,7 +108,7 @@ unsafe extern "C" fn tell_ports(
     from: *const bindings::nf_conntrack_tuple,
 ) -> c_int {
     // SAFETY: The caller vouches for both.
-    let (mut message, tuple) = unsafe { (Message::from_raw(skb), tuple(from)) };
+    let (mut message, tuple) = unsafe { (Message::from_raw(skb), tuple(from).load()) };
     from_result(|| {
         message.put(SRC_PORT.attribute, &tuple.src_id())?;
         message.put(DST_PORT.attribute, &tuple.dst_id())?;
@@ -119,18 +122,20 @@ extern "C" fn size_of_ports() -> c_uint {
     2 * netlink::size(2) as c_uint
 }
 
-/// Changes the tuple at `place`.
+/// The tuple of a kernel's pointer to one.
 ///
 /// # Safety
 ///
-/// It must be a tuple that nobody else uses.
-unsafe fn change_tuple(
-    place: *mut bindings::nf_conntrack_tuple,
-    change: impl FnOnce(Tuple) -> Result<Tuple>,
-) -> c_int {
+/// It must be valid for `'a`.
+unsafe fn tuple<'a>(tuple: *const bindings::nf_conntrack_tuple) -> &'a Fixed<Tuple> {
+    // SAFETY: The layout is that of ours, any bytes are one, and the caller vouches for the rest.
+    unsafe { &*tuple.cast() }
+}
+
+/// Changes a tuple.
+fn change_tuple(tuple: &mut Tuple, change: impl FnOnce(Tuple) -> Result<Tuple>) -> c_int {
     from_result(|| {
-        // SAFETY: The caller vouches for the place, whose layout is that of ours.
-        unsafe { place.cast::<Tuple>().write(change(tuple(place))?) };
+        *tuple = change(*tuple)?;
         Ok(0)
     })
 }
@@ -140,11 +145,7 @@ unsafe fn change_tuple(
 /// # Errors
 ///
 /// `EINVAL` if it is not there, or too short.
-///
-/// # Safety
-///
-/// The table must have all attributes of tuples.
-unsafe fn wanted<const N: usize>(
+fn wanted<const N: usize>(
     table: &Table<'_>,
     flags: u32,
     number: &Number,
@@ -152,9 +153,8 @@ unsafe fn wanted<const N: usize>(
     if flags & number.filter == 0 {
         return Ok(None);
     }
-    // SAFETY: The caller vouches for the table.
-    let attribute = unsafe { table.get(number.attribute) };
-    attribute
+    table
+        .get(number.attribute)
         .and_then(|attribute| attribute.bytes())
         .map(Some)
         .ok_or(EINVAL)
@@ -171,18 +171,16 @@ unsafe extern "C" fn parse_ports(
     flags: u32,
 ) -> c_int {
     // SAFETY: The caller vouches for all of them.
-    unsafe {
-        let table = Table::from_raw(attributes);
-        change_tuple(to, |mut tuple| {
-            if let Some(port) = wanted(&table, flags, &SRC_PORT)? {
-                tuple = tuple.with_source(*tuple.src(), port);
-            }
-            if let Some(port) = wanted(&table, flags, &DST_PORT)? {
-                tuple = tuple.with_destination(*tuple.dst(), port);
-            }
-            Ok(tuple)
-        })
-    }
+    let (table, tuple) = unsafe { (Table::from_raw(attributes, COUNT - 1), &mut *to.cast()) };
+    change_tuple(tuple, |mut tuple| {
+        if let Some(port) = wanted(&table, flags, &SRC_PORT)? {
+            tuple = tuple.with_source(*tuple.src(), port);
+        }
+        if let Some(port) = wanted(&table, flags, &DST_PORT)? {
+            tuple = tuple.with_destination(*tuple.dst(), port);
+        }
+        Ok(tuple)
+    })
 }
 
 /// A family, as a type.
@@ -214,7 +212,7 @@ unsafe extern "C" fn tell_icmp<I: Icmp>(
     from: *const bindings::nf_conntrack_tuple,
 ) -> c_int {
     // SAFETY: The caller vouches for both.
-    let (mut message, tuple) = unsafe { (Message::from_raw(skb), tuple(from)) };
+    let (mut message, tuple) = unsafe { (Message::from_raw(skb), tuple(from).load()) };
     let [kind, code, id] = icmp_numbers(I::FAMILY);
     let [is_kind, is_code] = tuple.dst_id();
     from_result(|| {
@@ -244,23 +242,21 @@ unsafe extern "C" fn parse_icmp<I: Icmp>(
 ) -> c_int {
     let [kind, code, id] = icmp_numbers(I::FAMILY);
     // SAFETY: The caller vouches for all of them.
-    unsafe {
-        let table = Table::from_raw(attributes);
-        change_tuple(to, |tuple| {
-            let [mut new_kind, mut new_code] = tuple.dst_id();
-            if let Some([wanted]) = wanted(&table, flags, &kind)? {
-                icmp::counterpart(I::FAMILY, wanted).ok_or(EINVAL)?;
-                new_kind = wanted;
-            }
-            if let Some([wanted]) = wanted(&table, flags, &code)? {
-                new_code = wanted;
-            }
-            let new_id = wanted(&table, flags, &id)?.unwrap_or(tuple.src_id());
-            Ok(tuple
-                .with_source(*tuple.src(), new_id)
-                .with_destination(*tuple.dst(), [new_kind, new_code]))
-        })
-    }
+    let (table, tuple) = unsafe { (Table::from_raw(attributes, COUNT - 1), &mut *to.cast()) };
+    change_tuple(tuple, |tuple| {
+        let [mut new_kind, mut new_code] = tuple.dst_id();
+        if let Some([wanted]) = wanted(&table, flags, &kind)? {
+            icmp::counterpart(I::FAMILY, wanted).ok_or(EINVAL)?;
+            new_kind = wanted;
+        }
+        if let Some([wanted]) = wanted(&table, flags, &code)? {
+            new_code = wanted;
+        }
+        let new_id = wanted(&table, flags, &id)?.unwrap_or(tuple.src_id());
+        Ok(tuple
+            .with_source(*tuple.src(), new_id)
+            .with_destination(*tuple.dst(), [new_kind, new_code]))
+    })
 }
 
 /// The attribute of a protocol's state, the first one with each of them.
@@ -268,19 +264,13 @@ const STATE: u16 = 1;
 
 /// Adds what is a protocol's own to a message: the state of a connection and, unless that is over,
 /// what `more` adds.
-///
-/// # Safety
-///
-/// `skb` must be a message that is the caller's alone.
-unsafe fn tell_state(
-    skb: *mut bindings::sk_buff,
+fn tell_state(
+    mut message: Message<'_>,
     number: u32,
     state: u8,
     over: bool,
     more: impl FnOnce(&mut Message<'_>) -> Result,
 ) -> c_int {
-    // SAFETY: The caller vouches for the message.
-    let mut message = unsafe { Message::from_raw(skb) };
     from_result(|| {
         // CAST: A few.
         message.nest(number as u16, |nest| {
@@ -317,8 +307,9 @@ unsafe extern "C" fn tell_tcp(
     ct: *mut bindings::nf_conn,
     over: bool,
 ) -> c_int {
-    // SAFETY: The caller vouches for the connection.
-    let proto: tcp::Proto = unsafe { conn(ct.cast()) }.lock().private();
+    // SAFETY: The caller vouches for both.
+    let (message, conn) = unsafe { (Message::from_raw(skb), conn(ct.cast())) };
+    let proto: tcp::Proto = conn.lock().private();
     let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP;
     let more = |nest: &mut Message<'_>| {
         for (peer, number) in proto.seen.iter().zip(tcp_attribute::SCALES) {
@@ -330,8 +321,7 @@ unsafe extern "C" fn tell_tcp(
         }
         Ok(())
     };
-    // SAFETY: The caller vouches for the message.
-    unsafe { tell_state(skb, number, proto.state, over, more) }
+    tell_state(message, number, proto.state, over, more)
 }
 
 /// A byte that an attribute of a nest holds, no larger than `max`; `None` if there is no such
@@ -351,6 +341,9 @@ fn byte(nest: &Attribute<'_>, number: u16, max: u8) -> Result<Option<u8>> {
     Ok(Some(byte))
 }
 
+/// The largest number of a protocol's attribute, `enum ctattr_protoinfo`.
+const PROTOCOLS: usize = bindings::ctattr_protoinfo___CTA_PROTOINFO_MAX as usize - 1;
+
 /// What a message says of a protocol, if it does, and the connection that it is about.
 ///
 /// # Safety
@@ -364,7 +357,7 @@ unsafe fn said<'a>(
     // SAFETY: The caller vouches for both. CAST: A few.
     unsafe {
         (
-            Table::from_raw(attributes).get(number as u16),
+            Table::from_raw(attributes, PROTOCOLS).get(number as u16),
             conn(ct.cast()),
         )
     }
@@ -438,8 +431,9 @@ unsafe extern "C" fn tell_sctp(
     ct: *mut bindings::nf_conn,
     over: bool,
 ) -> c_int {
-    // SAFETY: The caller vouches for the connection.
-    let proto: sctp::Proto = unsafe { conn(ct.cast()) }.lock().private();
+    // SAFETY: The caller vouches for both.
+    let (message, conn) = unsafe { (Message::from_raw(skb), conn(ct.cast())) };
+    let proto: sctp::Proto = conn.lock().private();
     let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP;
     let more = |nest: &mut Message<'_>| {
         for (tag, number) in proto.vtag.iter().zip(sctp_attribute::TAGS) {
@@ -447,8 +441,8 @@ unsafe extern "C" fn tell_sctp(
         }
         Ok(())
     };
-    // SAFETY: The caller vouches for the message. CAST: There are ten states.
-    unsafe { tell_state(skb, number, proto.state() as u8, over, more) }
+    // CAST: There are ten states.
+    tell_state(message, number, proto.state() as u8, over, more)
 }
 
 /// Sets the state of an SCTP association as a message says, which must say all of it.
@@ -485,18 +479,11 @@ unsafe extern "C" fn parse_sctp(
     })
 }
 
-/// What attributes of tuples look like.
-#[repr(transparent)]
-struct Policy([bindings::nla_policy; COUNT]);
-
 /// One more than the largest number.
 const COUNT: usize = bindings::ctattr_l4proto___CTA_PROTO_MAX as usize;
 
-// SAFETY: Nothing in here is ever changed.
-unsafe impl Sync for Policy {}
-
 /// What attributes of tuples look like, by number: `enum ctattr_l4proto`.
-static POLICY: Policy = {
+static POLICY: Constant<[bindings::nla_policy; COUNT]> = {
     const BYTE: u32 = bindings::NLA_U8;
     const TWO: u32 = bindings::NLA_U16;
     const KINDS: [u32; COUNT] = [0, BYTE, TWO, TWO, TWO, BYTE, BYTE, TWO, BYTE, BYTE];
@@ -508,7 +495,7 @@ static POLICY: Policy = {
         policy[i].type_ = KINDS[i] as u8;
         i += 1;
     }
-    Policy(policy)
+    Constant::new(policy)
 };
 
 /// Fills in how ctnetlink tells of what is a protocol's own: tuples, and private states.
@@ -539,7 +526,7 @@ const fn describe_ports(new: &mut bindings::nf_conntrack_l4proto) {
     new.tuple_to_nlattr = Some(tell_ports);
     new.nlattr_tuple_size = Some(size_of_ports);
     new.nlattr_to_tuple = Some(parse_ports);
-    new.nla_policy = (&raw const POLICY.0).cast();
+    new.nla_policy = POLICY.as_ptr().cast();
 }
 
 /// Fills in how tuples of ICMP are told of.
@@ -547,5 +534,5 @@ const fn describe_icmp<I: Icmp>(new: &mut bindings::nf_conntrack_l4proto) {
     new.tuple_to_nlattr = Some(tell_icmp::<I>);
     new.nlattr_tuple_size = Some(size_of_icmp);
     new.nlattr_to_tuple = Some(parse_icmp::<I>);
-    new.nla_policy = (&raw const POLICY.0).cast();
+    new.nla_policy = POLICY.as_ptr().cast();
 }

@@ -2,10 +2,6 @@
 
 //! What ctnetlink calls: to make connections and change them, and to hear of events.
 
-use super::{
-    conn,
-    tuple, //
-};
 use crate::{
     bindings,
     datapath::{
@@ -15,9 +11,10 @@ use crate::{
     object::{
         conn::{
             event::Requester,
-            Key, //
+            Conn,
+            Key,
             NewConn,
-            UniqueConn,
+            UniqueConn, //
         },
         netns::NETNS,
         table::TABLE, //
@@ -27,19 +24,21 @@ use crate::{
             CtInfo,
             Status, //
         },
-        tuple::Direction,
-        wire::ipproto, //
+        tuple::{
+            Direction,
+            Tuple, //
+        },
+        wire::ipproto,
+        zone::Zone, //
     },
     sys::{
+        field::Fixed,
         net::Net,
         rcu::ReadSide,
         skb::Skb, //
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr;
 use kernel::{
     error::from_result,
     ffi::{
@@ -48,24 +47,21 @@ use kernel::{
         c_ulong, //
     },
     prelude::*,
-    sync::rcu, //
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
 };
 
 /// nf_conntrack_alloc(): a connection without a reference, which counts already, or null.
-///
-/// # Safety
-///
-/// Called from C with a namespace, a zone and two tuples.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_alloc(
-    net: *mut bindings::net,
-    zone: *const bindings::nf_conntrack_zone,
-    original: *const bindings::nf_conntrack_tuple,
-    reply: *const bindings::nf_conntrack_tuple,
-) -> *mut bindings::nf_conn {
-    // SAFETY: The caller vouches for all four.
-    let ((net, zone, original), reply) =
-        unsafe { (super::wanted(net, zone, original), tuple(reply)) };
+extern "C" fn rust_ct_alloc(
+    net: &Net,
+    zone: &Fixed<Zone>,
+    original: &Fixed<Tuple>,
+    reply: &Fixed<Tuple>,
+) -> Option<UniqueConn> {
+    let (zone, original, reply) = (zone.load(), original.load(), reply.load());
     let new_conn = NewConn {
         original: &original,
         reply: &reply,
@@ -77,42 +73,26 @@ unsafe extern "C" fn rust_ct_alloc(
         .get(net)
         .and_then(|netns| begin::allocate(netns, net, &new_conn, ReadSide::of(&guard)).ok());
     drop(guard);
-    made.map_or(ptr::null_mut(), |unique| unique.into_raw().as_ptr().cast())
+    made
 }
 
 /// nf_conntrack_free(): a connection without a reference goes. Its master's reference is the
 /// caller's.
-///
-/// # Safety
-///
-/// Called from C with a connection from [`rust_ct_alloc`].
 #[no_mangle]
-unsafe extern "C" fn rust_ct_free(ct: *mut bindings::nf_conn) {
-    if let Some(ct) = NonNull::new(ct) {
-        // SAFETY: The caller vouches for the connection, which nobody else has.
-        unsafe {
-            (*ct.as_ptr()).master = ptr::null_mut();
-            drop(UniqueConn::from_raw(ct.cast()));
-        }
+extern "C" fn rust_ct_free(unique: Option<UniqueConn>) {
+    if let Some(mut unique) = unique {
+        unique.leave_master();
     }
 }
 
 /// nf_conntrack_hash_check_insert(): see [`crate::object::table::Table::insert`]. Afterwards the
 /// caller has a reference; if it fails, the connection remains as it was.
-///
-/// # Safety
-///
-/// Called from C with a connection from [`rust_ct_alloc`].
 #[no_mangle]
-unsafe extern "C" fn rust_ct_insert(ct: *mut bindings::nf_conn) -> c_int {
-    let Some(ct) = NonNull::new(ct) else {
-        return EINVAL.to_errno();
-    };
-    // SAFETY: The caller vouches for the connection, which nobody else has.
-    match TABLE.insert(unsafe { UniqueConn::from_raw(ct.cast()) }) {
+extern "C" fn rust_ct_insert(unique: UniqueConn) -> c_int {
+    match TABLE.insert(unique) {
         Ok(conn) => {
             // The caller's reference.
-            let _ = kernel::sync::aref::ARef::into_raw(conn);
+            let _ = ARef::into_raw(conn);
             0
         }
         Err((unique, error)) => {
@@ -123,14 +103,8 @@ unsafe extern "C" fn rust_ct_insert(ct: *mut bindings::nf_conn) -> c_int {
 }
 
 /// nf_conntrack_count(): how many connections a namespace has.
-///
-/// # Safety
-///
-/// Called from C with a namespace.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_count(net: *const bindings::net) -> u32 {
-    // SAFETY: The caller vouches for the namespace.
-    let net = unsafe { Net::from_raw(net.cast_mut()) };
+extern "C" fn rust_ct_count(net: &Net) -> u32 {
     NETNS.get(net).map_or(0, |netns| netns.connections())
 }
 
@@ -146,26 +120,14 @@ unsafe extern "C" fn rust_ct_lock(lock: *mut bindings::spinlock_t) {
 }
 
 /// __nf_ct_change_status(): see [`crate::object::conn::Conn::change_status`].
-///
-/// # Safety
-///
-/// Called from C with a connection that the caller has.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_change_status(ct: *mut bindings::nf_conn, on: c_ulong, off: c_ulong) {
-    // SAFETY: The caller vouches for the connection.
-    let conn = unsafe { conn(ct.cast()) };
+extern "C" fn rust_ct_change_status(conn: &Conn, on: c_ulong, off: c_ulong) {
     conn.change_status(Status::from_bits(on as u64), Status::from_bits(off as u64));
 }
 
 /// nf_ct_change_status_common(): see [`crate::object::conn::Conn::ask_status`].
-///
-/// # Safety
-///
-/// Called from C with a connection that the caller has.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_ask_status(ct: *mut bindings::nf_conn, status: c_uint) -> c_int {
-    // SAFETY: The caller vouches for the connection.
-    let conn = unsafe { conn(ct.cast()) };
+extern "C" fn rust_ct_ask_status(conn: &Conn, status: c_uint) -> c_int {
     from_result(|| {
         conn.ask_status(Status::from_bits(status.into()))
             .map(|()| 0)
@@ -176,14 +138,8 @@ unsafe extern "C" fn rust_ct_ask_status(ct: *mut bindings::nf_conn, status: c_ui
 ///
 /// Source: net/netfilter/nf_conntrack_core.c. `EPERM` if its timeout is fixed, `ETIME` if it is
 /// over.
-///
-/// # Safety
-///
-/// Called from C with a connection that the caller has.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_change_timeout(ct: *mut bindings::nf_conn, jiffies: u64) -> c_int {
-    // SAFETY: The caller vouches for the connection.
-    let conn = unsafe { conn(ct.cast()) };
+extern "C" fn rust_ct_change_timeout(conn: &Conn, jiffies: u64) -> c_int {
     if conn.status().contains(Status::FIXED_TIMEOUT) {
         return EPERM.to_errno();
     }
@@ -195,19 +151,13 @@ unsafe extern "C" fn rust_ct_change_timeout(ct: *mut bindings::nf_conn, jiffies:
 }
 
 /// nf_ct_tcp_seqadj_set(): what follows the segment in a packet is shifted by so many bytes more.
-///
-/// # Safety
-///
-/// Called from C with a packet and its connection.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_tcp_seqadj_set(
-    skb: *mut bindings::sk_buff,
-    ct: *mut bindings::nf_conn,
+extern "C" fn rust_ct_tcp_seqadj_set(
+    skb: &Skb,
+    conn: &Conn,
     info: bindings::ip_conntrack_info,
     by: i32,
 ) {
-    // SAFETY: The caller vouches for both.
-    let (skb, conn) = unsafe { (Skb::from_raw(skb), conn(ct.cast())) };
     if conn.proto() != ipproto::TCP {
         return;
     }
@@ -222,17 +172,9 @@ unsafe extern "C" fn rust_ct_tcp_seqadj_set(
 }
 
 /// nf_conn_pernet_ecache(): see [`crate::object::dying::DyingList`].
-///
-/// # Safety
-///
-/// Called from C with a namespace.
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 #[no_mangle]
-unsafe extern "C" fn rust_ct_dying(
-    net: *const bindings::net,
-) -> *mut bindings::nf_conntrack_net_ecache {
-    // SAFETY: The caller vouches for the namespace.
-    let net = unsafe { Net::from_raw(net.cast_mut()) };
+extern "C" fn rust_ct_dying(net: &Net) -> *mut bindings::nf_conntrack_net_ecache {
     NETNS
         .get(net)
         .map_or(ptr::null_mut(), |netns| netns.dying.raw())
@@ -248,27 +190,17 @@ unsafe extern "C" fn rust_ct_dying(
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 #[no_mangle]
 unsafe extern "C" fn rust_ct_set_listener(
-    net: *mut bindings::net,
+    net: &Net,
     listener: *const bindings::nf_ct_event_notifier,
 ) {
-    // SAFETY: The caller vouches for both.
-    unsafe { Net::from_raw(net).set_listener(listener) };
+    // SAFETY: The caller vouches for the listener.
+    unsafe { net.set_listener(listener) };
 }
 
 /// nf_conntrack_eventmask_report(): see [`crate::object::conn::Conn::report`].
-///
-/// # Safety
-///
-/// Called from C with a connection that the caller has.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_report(
-    events: c_uint,
-    ct: *mut bindings::nf_conn,
-    portid: u32,
-    report: c_int,
-) -> c_int {
-    // SAFETY: The caller vouches for the connection.
-    let told = unsafe { conn(ct.cast()) }.report_events(events, Requester { portid, report });
+extern "C" fn rust_ct_report(events: c_uint, conn: &Conn, portid: u32, report: c_int) -> c_int {
+    let told = conn.report_events(events, Requester { portid, report });
     // What the listener has said is not kept; this is what it says when its queue is full.
     told.map_or(ENOBUFS.to_errno(), |()| 0)
 }

@@ -11,14 +11,17 @@ use super::slots::{
 };
 use crate::{
     bindings,
-    object::expect, //
-};
-use kernel::{
-    ffi::{
-        c_char,
-        c_void, //
+    object::expect,
+    sys::{
+        abi::Text,
+        rcu::ReadSide, //
     },
-    prelude::*, //
+};
+use core::ptr;
+use kernel::{
+    ffi::c_void,
+    prelude::*,
+    sync::rcu, //
 };
 
 type Raw = bindings::nf_ct_helper_expectfn;
@@ -41,46 +44,41 @@ unsafe extern "C" fn rust_ct_expectfn_register(expectfn: *mut Raw) {
 
 /// nf_ct_helper_expectfn_unregister().
 ///
-/// # Safety
-///
-/// Called from C; the pointer is compared only.
+/// The pointer is compared only.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_expectfn_unregister(expectfn: *mut Raw) {
+extern "C" fn rust_ct_expectfn_unregister(expectfn: *mut Raw) {
     REGISTERED.remove(expectfn);
 }
 
 /// nf_ct_helper_expectfn_destroy(): what has that function is expected no more.
-///
-/// # Safety
-///
-/// Called from C with what is, or was, registered.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_expectfn_destroy(expectfn: *const Raw) {
-    // SAFETY: The caller vouches for the pointer.
-    let function = unsafe { (*expectfn).expectfn.map_or(0, |f| f as usize) };
+extern "C" fn rust_ct_expectfn_destroy(expectfn: &Raw) {
+    let function = expectfn.expectfn.map_or(0, |f| f as usize);
     expect::remove_if(None, |exp| exp.function() == function);
+}
+
+/// The one that `is_it` is true of, or null.
+fn find(is_it: impl Fn(&Raw) -> bool) -> *const Raw {
+    let guard = rcu::read_lock();
+    REGISTERED
+        .find(ReadSide::of(&guard), is_it)
+        .map_or(ptr::null(), ptr::from_ref)
 }
 
 /// nf_ct_helper_expectfn_find_by_name().
 ///
-/// # Safety
-///
-/// Called from C under RCU, with a string.
+/// The caller holds RCU as long as it uses the result.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_expectfn_of_name(name: *const c_char) -> *mut Raw {
-    // SAFETY: The caller vouches for the string, and who has registered for the names.
-    unsafe {
-        let name = CStr::from_char_ptr(name);
-        REGISTERED.find(|expectfn| CStr::from_char_ptr(expectfn.name) == name)
-    }
+extern "C" fn rust_ct_expectfn_of_name(name: Text<'_>) -> *const Raw {
+    let name = name.get();
+    // SAFETY: Who has registered vouches for the names.
+    find(|expectfn| unsafe { CStr::from_char_ptr(expectfn.name) } == name)
 }
 
 /// nf_ct_helper_expectfn_find_by_symbol().
 ///
-/// # Safety
-///
-/// Called from C under RCU; the function is compared only.
+/// The function is compared only. The caller holds RCU as long as it uses the result.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_expectfn_of_symbol(symbol: *const c_void) -> *mut Raw {
-    REGISTERED.find(|expectfn| expectfn.expectfn.map_or(0, |f| f as usize) == symbol.addr())
+extern "C" fn rust_ct_expectfn_of_symbol(symbol: *const c_void) -> *const Raw {
+    find(|expectfn| expectfn.expectfn.map_or(0, |f| f as usize) == symbol.addr())
 }

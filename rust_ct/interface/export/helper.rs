@@ -2,7 +2,6 @@
 
 //! What helpers in C, and the rules that attach them, call.
 
-use super::conn;
 use crate::{
     bindings,
     datapath::{
@@ -10,6 +9,10 @@ use crate::{
         lookup, //
     },
     object::{
+        conn::{
+            help::Help,
+            Conn, //
+        },
         expect,
         helper::{
             self,
@@ -26,6 +29,11 @@ use crate::{
         wire::ipproto, //
     },
     sys::{
+        abi::{
+            given,
+            Given,
+            Text, //
+        },
         memory::Gfp,
         net::Net,
         rcu::ReadSide, //
@@ -43,19 +51,10 @@ use kernel::{
         c_uint, //
     },
     prelude::*,
-    sync::{
-        aref::ARef,
-        rcu, //
-    },
+    sync::rcu, //
 };
 
 type Raw = bindings::nf_conntrack_helper;
-
-fn raw(helper: Option<ARef<Helper>>) -> *mut Raw {
-    helper.map_or(ptr::null_mut(), |helper| {
-        ARef::into_raw(helper).as_ptr().cast()
-    })
-}
 
 /// __nf_conntrack_helper_register(): see [`registry::register`].
 ///
@@ -102,17 +101,15 @@ unsafe extern "C" fn rust_ct_helper_init(
     helper: *mut Raw,
     l3num: u8,
     proto: u16,
-    name: *const c_char,
+    name: Text<'_>,
     policies: *const helper::RawPolicy,
     class_max: u32,
     help: helper::HelpFunction,
     from_nlattr: helper::ParseFunction,
     module: *mut bindings::module,
 ) {
-    // SAFETY: The caller vouches for the string.
-    let name = unsafe { CStr::from_char_ptr(name) }.to_bytes();
-    // SAFETY: All fields are integers, pointers that may be null, and options of functions.
-    let mut new: Raw = unsafe { core::mem::zeroed() };
+    let name = name.get().to_bytes();
+    let mut new: Raw = pin_init::zeroed();
     helper::write_text(&mut new.name, name.iter().copied());
     let nat_module = [NAT_PREFIX, name].into_iter().flatten().copied();
     helper::write_text(&mut new.nat_mod_name, nat_module);
@@ -187,52 +184,37 @@ unsafe extern "C" fn rust_ct_helper_unregister(helper: *mut Raw) {
 }
 
 /// nf_conntrack_helper_release(): see [`registry::release`].
-///
-/// # Safety
-///
-/// Called from C with the first reference to a helper, which is not registered.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_release(helper: *mut Raw) {
-    if let Some(helper) = NonNull::new(helper.cast::<Helper>()) {
-        // SAFETY: The caller vouches for the reference.
-        registry::release(unsafe { ARef::from_raw(helper) });
+extern "C" fn rust_ct_helper_release(helper: Option<Given<Helper>>) {
+    if let Some(helper) = helper {
+        registry::release(helper.take());
     }
 }
 
 /// __nf_conntrack_helper_find(): see [`registry::find`].
 ///
-/// # Safety
-///
-/// Called from C under RCU, with a string.
+/// The caller holds RCU as long as it uses the result.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_find(name: *const c_char, l3num: u16, proto: u8) -> *mut Raw {
-    // SAFETY: The caller vouches for both.
-    let (name, rcu) = unsafe { (CStr::from_char_ptr(name), ReadSide::assume()) };
-    registry::find(name.to_bytes(), l3num, proto, rcu).map_or(ptr::null_mut(), Helper::raw)
+extern "C" fn rust_ct_helper_find(name: Text<'_>, l3num: u16, proto: u8) -> *mut Raw {
+    let guard = rcu::read_lock();
+    let found = registry::find(name.get().to_bytes(), l3num, proto, ReadSide::of(&guard));
+    found.map_or(ptr::null_mut(), Helper::as_ptr)
 }
 
 /// nf_conntrack_helper_try_module_get(): see [`registry::get`].
 ///
-/// # Safety
-///
-/// Called from C in process context, with a string.
+/// Process context.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_get(name: *const c_char, l3num: u16, proto: u8) -> *mut Raw {
-    // SAFETY: The caller vouches for the string.
-    let name = unsafe { CStr::from_char_ptr(name) };
-    raw(registry::get(name, l3num, proto))
+extern "C" fn rust_ct_helper_get(name: Text<'_>, l3num: u16, proto: u8) -> *mut Helper {
+    given(registry::get(name.get(), l3num, proto))
 }
 
 /// nf_conntrack_helper_put(): see [`registry::put`].
-///
-/// # Safety
-///
-/// Called from C with a helper from [`rust_ct_helper_get`].
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_put(helper: *mut Raw) {
-    if let Some(helper) = NonNull::new(helper.cast::<Helper>()) {
-        // SAFETY: The caller gives the reference up.
-        unsafe { registry::put(ARef::from_raw(helper)) };
+extern "C" fn rust_ct_helper_put(helper: Option<Given<Helper>>) {
+    if let Some(helper) = helper {
+        // SAFETY: A reference that C has is from `rust_ct_helper_get`.
+        unsafe { registry::put(helper.take()) };
     }
 }
 
@@ -242,15 +224,9 @@ unsafe extern "C" fn rust_ct_helper_put(helper: *mut Raw) {
 ///
 /// Called from C with a connection or template that nobody else has.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_ext_add(
-    ct: *mut bindings::nf_conn,
-    gfp: Gfp,
-) -> *mut bindings::nf_conn_help {
+unsafe extern "C" fn rust_ct_helper_ext_add(conn: &Conn, gfp: Gfp) -> Option<&Help> {
     // SAFETY: The caller vouches for the connection.
-    let help = unsafe { conn(ct.cast()).add_help(gfp) };
-    help.map_or(ptr::null_mut(), |help| {
-        ptr::from_ref(help).cast_mut().cast()
-    })
+    unsafe { conn.add_help(gfp) }
 }
 
 /// __nf_ct_try_assign_helper(): gives a connection the helper of a template, unless it has one.
@@ -259,38 +235,23 @@ unsafe extern "C" fn rust_ct_helper_ext_add(
 ///
 /// Called from C under RCU, with a connection that nobody else has, and a template.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_try_assign_helper(
-    ct: *mut bindings::nf_conn,
-    template: *mut bindings::nf_conn,
-) -> c_int {
-    if template.is_null() {
-        return 0;
-    }
-    // SAFETY: The caller vouches for both, and for RCU.
-    let (conn, template, rcu) = unsafe {
-        (
-            conn(ct.cast()),
-            conn(template.cast_const().cast()),
-            ReadSide::assume(),
-        )
-    };
-    if !conn.status().contains(Status::HELPER) {
+unsafe extern "C" fn rust_ct_try_assign_helper(conn: &Conn, template: Option<&Conn>) -> c_int {
+    let guard = rcu::read_lock();
+    if let Some(template) = template.filter(|_| !conn.status().contains(Status::HELPER)) {
         // SAFETY: Nobody else has the connection.
-        unsafe { conn.assign_helper_of(template, rcu) };
+        unsafe { conn.assign_helper_of(template, ReadSide::of(&guard)) };
     }
+    drop(guard);
     0
 }
 
 /// Where the name of a connection's helper is, for a line of the log: sixteen bytes, or null.
 ///
-/// # Safety
-///
-/// Called from C under RCU, with a connection that the caller has.
+/// The caller holds RCU as long as it uses the result.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_name(ct: *const bindings::nf_conn) -> *const c_char {
-    // SAFETY: The caller vouches for both.
-    let (conn, rcu) = unsafe { (conn(ct.cast()), ReadSide::assume()) };
-    conn.helper(rcu)
+extern "C" fn rust_ct_helper_name(conn: &Conn) -> *const c_char {
+    let guard = rcu::read_lock();
+    conn.helper(ReadSide::of(&guard))
         .map_or(ptr::null(), |helper| helper.name().as_ptr().cast())
 }
 
@@ -303,9 +264,7 @@ unsafe extern "C" fn rust_ct_helper_name(ct: *const bindings::nf_conn) -> *const
 ///
 /// Called from C with a connection that the caller has, whose helper is that of PPTP.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_pptp_destroy_siblings(ct: *mut bindings::nf_conn) {
-    // SAFETY: The caller vouches for the connection.
-    let conn = unsafe { conn(ct.cast()) };
+unsafe extern "C" fn rust_ct_pptp_destroy_siblings(conn: &Conn) {
     let (Some(help), Some(netns)) = (conn.help(), conn.netns()) else {
         return;
     };
@@ -317,7 +276,7 @@ unsafe extern "C" fn rust_ct_pptp_destroy_siblings(ct: *mut bindings::nf_conn) {
             u16::from_be((*info).pac_call_id),
         )
     };
-    netns.keymap.remove(ct.addr());
+    netns.keymap.remove(ptr::from_ref(conn).addr());
     for (dir, src, dst) in [
         (Direction::Original, pns, pac),
         (Direction::Reply, pac, pns),

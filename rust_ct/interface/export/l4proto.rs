@@ -23,6 +23,7 @@ use crate::{
         timeout::Jiffies, //
     },
     sys::{
+        field::Constant,
         net::Net,
         netlink::{
             Message,
@@ -67,10 +68,9 @@ unsafe extern "C" fn parse<P: Storage>(
     let mut timeouts = P::timeouts(net);
     let timeouts = timeouts.as_mut_slice();
     // SAFETY: The caller vouches for the attributes.
-    let attributes = unsafe { Table::from_raw(attributes) };
+    let attributes = unsafe { Table::from_raw(attributes, in_policy::<P>()) };
     for (number, slot) in slots::<P>() {
-        // SAFETY: The table is as long as the description says.
-        let attribute = unsafe { attributes.get(number) };
+        let attribute = attributes.get(number);
         let Some(seconds) = attribute.and_then(|attribute| attribute.bytes()) else {
             continue;
         };
@@ -129,25 +129,15 @@ const NUMBER: bindings::nla_policy = {
 };
 
 /// A description.
-#[repr(transparent)]
-struct Description(bindings::nf_conntrack_l4proto);
-
-// SAFETY: Nothing in here is ever changed.
-unsafe impl Sync for Description {}
+struct Description(Constant<bindings::nf_conntrack_l4proto>);
 
 /// What attributes look like, for the descriptions.
-struct Attributes([bindings::nla_policy; MOST + 1]);
-
-// SAFETY: Nothing in here is ever changed.
-unsafe impl Sync for Attributes {}
-
-static ATTRIBUTES: Attributes = Attributes([NUMBER; MOST + 1]);
+static ATTRIBUTES: Constant<[bindings::nla_policy; MOST + 1]> = Constant::new([NUMBER; MOST + 1]);
 
 impl Description {
     const fn new<P: Storage>() -> Self {
         assert!(in_policy::<P>() <= MOST);
-        // SAFETY: All fields are integers, pointers that may be null, and options of functions.
-        let mut new: bindings::nf_conntrack_l4proto = unsafe { mem::zeroed() };
+        let mut new: bindings::nf_conntrack_l4proto = pin_init::zeroed();
         new.l4proto = P::NUMBER;
         new.allow_clash = P::ALLOW_CLASH;
         new.ctnl_timeout.nlattr_to_obj = Some(parse::<P>);
@@ -155,9 +145,9 @@ impl Description {
         // CAST: A few.
         new.ctnl_timeout.obj_size = (P::Timeouts::LEN * size_of::<u32>()) as u16;
         new.ctnl_timeout.nlattr_max = in_policy::<P>() as u16;
-        new.ctnl_timeout.nla_policy = (&raw const ATTRIBUTES.0).cast();
+        new.ctnl_timeout.nla_policy = ATTRIBUTES.as_ptr().cast();
         attributes::describe::<P>(&mut new);
-        Self(new)
+        Self(Constant::new(new))
     }
 }
 
@@ -169,5 +159,5 @@ pub(crate) extern "C" fn rust_ct_l4proto_find(proto: u8) -> *const bindings::nf_
         static DESCRIPTION: Description = Description::new::<P>();
         P::CONFIGURED.then_some(&DESCRIPTION)
     });
-    &raw const found.unwrap_or(&OTHERS).0
+    found.unwrap_or(&OTHERS).0.as_ptr()
 }

@@ -18,16 +18,14 @@ use crate::{
         NatModule, //
     },
     sys::{
+        abi::Text,
         module,
         rcu::ReadSide, //
     },
 };
 use kernel::{
     error::from_result,
-    ffi::{
-        c_char,
-        c_int, //
-    },
+    ffi::c_int,
     prelude::*,
     sync::rcu, //
 };
@@ -52,19 +50,15 @@ unsafe extern "C" fn rust_ct_nat_helper_register(nat: *mut Raw) {
 
 /// nf_nat_helper_unregister().
 ///
-/// # Safety
-///
-/// Called from C; the pointer is compared only.
+/// The pointer is compared only.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_nat_helper_unregister(nat: *mut Raw) {
+extern "C" fn rust_ct_nat_helper_unregister(nat: *mut Raw) {
     REGISTERED.remove(nat);
 }
 
 /// The one that is registered under a name.
-fn of_name<'a>(name: &NatModule, _rcu: ReadSide<'a>) -> Option<&'a Raw> {
-    let nat = REGISTERED.find(|nat| helper::text(&nat.mod_name) == helper::text(name));
-    // SAFETY: RCU is held, so what was found is there.
-    unsafe { nat.as_ref() }
+fn of_name<'a>(name: &NatModule, rcu: ReadSide<'a>) -> Option<&'a Raw> {
+    REGISTERED.find(rcu, |nat| helper::text(&nat.mod_name) == helper::text(name))
 }
 
 /// Keeps the module that is registered under a name. Returns whether there is one.
@@ -79,16 +73,13 @@ fn keep(name: &NatModule) -> bool {
 
 /// nf_nat_helper_try_module_get(): keeps the NAT module of a helper, which is loaded if need be.
 ///
-/// # Safety
-///
-/// Called from C in process context, with a string.
+/// Process context.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_nat_helper_get(name: *const c_char, l3num: u16, proto: u8) -> c_int {
-    // SAFETY: The caller vouches for the string.
-    let name = unsafe { CStr::from_char_ptr(name) };
+extern "C" fn rust_ct_nat_helper_get(name: Text<'_>, l3num: u16, proto: u8) -> c_int {
     from_result(|| {
         let guard = rcu::read_lock();
-        let found = registry::find(name.to_bytes(), l3num, proto, ReadSide::of(&guard));
+        let name = name.get().to_bytes();
+        let found = registry::find(name, l3num, proto, ReadSide::of(&guard));
         let module = found.map(Helper::nat_module);
         drop(guard);
         let module = module.ok_or(ENOENT)?;
@@ -107,11 +98,9 @@ unsafe extern "C" fn rust_ct_nat_helper_get(name: *const c_char, l3num: u16, pro
 ///
 /// Called from C with a helper whose NAT module the caller has kept.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_nat_helper_put(helper: *mut bindings::nf_conntrack_helper) {
+unsafe extern "C" fn rust_ct_nat_helper_put(helper: &Helper) {
     let guard = rcu::read_lock();
-    // SAFETY: The caller vouches for the helper.
-    let name = unsafe { (*helper).nat_mod_name };
-    if let Some(nat) = of_name(&name, ReadSide::of(&guard)) {
+    if let Some(nat) = of_name(&helper.nat_module(), ReadSide::of(&guard)) {
         // SAFETY: The caller has kept the module.
         unsafe { module::put(nat.module) };
     }

@@ -3,7 +3,6 @@
 //! What NAT and the SYN proxy call that have changed the length of what one side says, or its
 //! beginning.
 
-use super::conn;
 use crate::{
     bindings,
     object::conn::{
@@ -21,19 +20,13 @@ use kernel::ffi::c_int;
 /// nf_ct_seqadj_set(): what follows a segment, whose sequence number is in network order, is
 /// shifted by so many bytes more; see [`SeqAdj::shift_from`]. Without the
 /// extension nothing is. Any context.
-///
-/// # Safety
-///
-/// Called from C with a connection that the caller has.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_seqadj_set(
-    ct: *mut bindings::nf_conn,
+extern "C" fn rust_ct_seqadj_set(
+    conn: &Conn,
     info: bindings::ip_conntrack_info,
     seq: u32,
     by: i32,
 ) -> c_int {
-    // SAFETY: The caller vouches for the connection.
-    let conn = unsafe { conn(ct.cast()) };
     // CAST: There are eight.
     let Some(info) = CtInfo::from_bits(info as u8) else {
         return 0;
@@ -44,18 +37,12 @@ unsafe extern "C" fn rust_ct_seqadj_set(
 
 /// nf_ct_seqadj_init(): everything that a side says is shifted by so many bytes; see
 /// [`SeqAdj::shift_all`]. Any context.
-///
-/// # Safety
-///
-/// Called from C with a connection that the caller has.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_seqadj_init(
-    ct: *mut bindings::nf_conn,
+extern "C" fn rust_ct_seqadj_init(
+    conn: &Conn,
     info: bindings::ip_conntrack_info,
     by: i32,
 ) -> c_int {
-    // SAFETY: The caller vouches for the connection.
-    let conn = unsafe { conn(ct.cast()) };
     // CAST: There are eight.
     if let Some(info) = CtInfo::from_bits(info as u8) {
         change(conn, info.direction(), by, |shift| shift.shift_all(by));

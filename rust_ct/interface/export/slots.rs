@@ -2,6 +2,7 @@
 
 //! A few places for what other modules register.
 
+use crate::sys::rcu::ReadSide;
 use core::ptr;
 use kernel::sync::atomic::{
     Atomic,
@@ -43,12 +44,11 @@ impl<T> Slots<T> {
         places.any(|place| place.cmpxchg(old, ptr::null_mut(), Full).is_ok());
     }
 
-    /// The first one for which `is_it` returns true, or null. The caller holds RCU as long as it
-    /// uses the result.
-    pub(super) fn find(&self, is_it: impl Fn(&T) -> bool) -> *mut T {
-        let mut registered = self.0.iter().map(|place| place.load(Relaxed));
-        // SAFETY: By the type invariant.
-        let found = registered.find(|one| unsafe { one.as_ref() }.is_some_and(&is_it));
-        found.unwrap_or(ptr::null_mut())
+    /// The first one for which `is_it` returns true.
+    pub(super) fn find<'a>(&self, _rcu: ReadSide<'a>, is_it: impl Fn(&T) -> bool) -> Option<&'a T> {
+        let registered = self.0.iter().map(|place| place.load(Relaxed));
+        // SAFETY: By the type invariant, and RCU is held for `'a`.
+        let mut registered = registered.filter_map(|one| unsafe { one.as_ref::<'a>() });
+        registered.find(|one| is_it(one))
     }
 }

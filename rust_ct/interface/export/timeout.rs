@@ -4,10 +4,12 @@
 //!
 //! Source: net/netfilter/nf_conntrack_timeout.c.
 
-use super::conn;
 use crate::{
     bindings,
-    object::table::TABLE,
+    object::{
+        conn::Conn,
+        table::TABLE, //
+    },
     sys::{
         net::Net,
         rcu::ReadSide, //
@@ -26,18 +28,20 @@ use kernel::{
 
 /// nf_ct_untimeout(): a policy is in force for no connection of a namespace any more; nor is any,
 /// if it is null. Process context, sleeps.
-///
-/// # Safety
-///
-/// Called from C with a namespace; the policy is compared only.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_untimeout(
-    net: *mut bindings::net,
-    policy: *mut bindings::nf_ct_timeout,
-) {
-    // SAFETY: The caller vouches for the namespace.
-    let net = unsafe { Net::from_raw(net) };
-    TABLE.for_each(Some(net), |conn| conn.forget_policy(NonNull::new(policy)));
+extern "C" fn rust_ct_untimeout(net: &Net, policy: Option<NonNull<bindings::nf_ct_timeout>>) {
+    TABLE.for_each(Some(net), |conn| conn.forget_policy(policy));
+}
+
+/// The module that keeps policies, if it is there.
+fn hooks(_rcu: ReadSide<'_>) -> Option<&bindings::nf_ct_timeout_hooks> {
+    // SAFETY: The variable is ours, and holds null or what is there until a grace period after it
+    // was taken away.
+    unsafe {
+        (&raw const bindings::nf_ct_timeout_hook)
+            .read_volatile()
+            .as_ref()
+    }
 }
 
 /// nf_ct_set_timeout(): gives a template the policy of a name, if it is for the protocols.
@@ -48,36 +52,23 @@ unsafe extern "C" fn rust_ct_untimeout(
 /// string.
 #[no_mangle]
 unsafe extern "C" fn rust_ct_set_timeout(
-    net: *mut bindings::net,
-    template: *mut bindings::nf_conn,
+    net: &Net,
+    template: &Conn,
     l3num: u8,
     proto: u8,
     name: *const c_char,
 ) -> c_int {
-    // SAFETY: The caller vouches for the template.
-    let template = unsafe { conn(template.cast_const().cast()) };
     let guard = rcu::read_lock();
     let result = from_result(|| {
-        // SAFETY: The variable is ours, and holds null or what is there until a grace period after
-        // it was taken away.
-        let hooks = unsafe {
-            (&raw const bindings::nf_ct_timeout_hook)
-                .read_volatile()
-                .as_ref()
-        };
-        let hooks = hooks.ok_or(ENOENT)?;
+        let hooks = hooks(ReadSide::of(&guard)).ok_or(ENOENT)?;
         let (Some(find), Some(put)) = (hooks.timeout_find_get, hooks.timeout_put) else {
             return Err(ENOENT);
         };
         // SAFETY: RCU is held, and the caller vouches for the arguments.
-        let policy = NonNull::new(unsafe { find(net, name) }).ok_or(ENOENT)?;
+        let policy = NonNull::new(unsafe { find(net.as_ptr(), name) }).ok_or(ENOENT)?;
+        let raw = policy.as_ptr();
         // SAFETY: There is a reference to the policy now.
-        let (family, l4proto) = unsafe {
-            (
-                (*policy.as_ptr()).l3num,
-                (*(*policy.as_ptr()).l4proto).l4proto,
-            )
-        };
+        let (family, l4proto) = unsafe { ((*raw).l3num, (*(*raw).l4proto).l4proto) };
         let fits = if family != l3num.into() || l4proto != proto {
             pr_info!(
                 "a timeout policy is for other protocols than its rule ({family}, {l4proto})\n"
@@ -103,17 +94,9 @@ unsafe extern "C" fn rust_ct_set_timeout(
 ///
 /// Called from C with a template that the caller has.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_destroy_timeout(template: *mut bindings::nf_conn) {
-    // SAFETY: The caller vouches for the template.
-    let template = unsafe { conn(template.cast_const().cast()) };
+unsafe extern "C" fn rust_ct_destroy_timeout(template: &Conn) {
     let guard = rcu::read_lock();
-    // SAFETY: As above.
-    let hooks = unsafe {
-        (&raw const bindings::nf_ct_timeout_hook)
-            .read_volatile()
-            .as_ref()
-    };
-    if let Some(put) = hooks.and_then(|hooks| hooks.timeout_put) {
+    if let Some(put) = hooks(ReadSide::of(&guard)).and_then(|hooks| hooks.timeout_put) {
         if let Some(policy) = template.take_policy_off(ReadSide::of(&guard)) {
             // SAFETY: One reference is from when the rule looked the policy up, the other was the
             // template's.

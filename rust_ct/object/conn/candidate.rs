@@ -16,6 +16,7 @@ use crate::{
         },
     },
     sys::{
+        field::field,
         net::Net,
         nulls,
         time, //
@@ -108,9 +109,8 @@ impl<'a> Candidate<'a> {
     /// Returns whether the connection is one of a namespace.
     #[inline]
     pub(crate) fn is_of(&self, net: &Net) -> bool {
-        // SAFETY: The field is inside the connection. The pointer is compared, not followed.
-        let of = unsafe { (&raw const (*self.conn.ct()).ct_net.net).read_volatile() };
-        core::ptr::eq(of, net.as_ptr())
+        // The pointer is compared, not followed.
+        core::ptr::eq(field!(self.conn.ct, ct_net.net).load(), net.as_ptr())
     }
 
     /// Returns whether the connection is one of a namespace, or of any if there is none.

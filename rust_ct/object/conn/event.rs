@@ -15,21 +15,14 @@ use crate::object::conn::Conn;
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 use crate::{
     bindings,
-    object::conn::ext::{
-        Events,
-        Kind, //
-    },
+    object::conn::ext::events::Events,
     pure::state::Status,
-    sys::{
-        rcu::ReadSide,
-        time, //
-    },
+    sys::rcu::ReadSide, //
 };
 use kernel::ffi::c_int;
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 use kernel::sync::{
     atomic::{
-        Atomic,
         Full,
         Relaxed, //
     },
@@ -100,11 +93,6 @@ pub(crate) struct Missed;
 
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 impl Conn {
-    fn events(&self) -> Option<&Cell> {
-        // SAFETY: The extension is what a `Cell` is.
-        Some(unsafe { self.extension(Kind::Events)?.cast::<Cell>().as_ref() })
-    }
-
     /// Notes an event, to be told when the packet leaves. Any context.
     ///
     /// Source: include/net/netfilter/nf_conntrack_ecache.h, nf_conntrack_event_cache().
@@ -112,12 +100,12 @@ impl Conn {
         if !self.net().has_listener() {
             return;
         }
-        if let Some(events) = self.events() {
+        if let Some(events) = self.part::<Events>() {
             // The time is that of the first event.
             if events.noted().load(Relaxed) == 0 {
                 events.stamp();
             }
-            events.set_noted(event);
+            events.set_noted(event as u32);
         }
     }
 
@@ -136,7 +124,7 @@ impl Conn {
         if !status.contains(Status::CONFIRMED) || status.contains(Status::DYING) {
             return;
         }
-        let Some(events) = self.events() else {
+        let Some(events) = self.part::<Events>() else {
             return;
         };
         let missed = events.missed().load(Relaxed);
@@ -159,7 +147,7 @@ impl Conn {
         if !self.status().contains(Status::CONFIRMED) {
             return Ok(());
         }
-        let Some(events) = self.events() else {
+        let Some(events) = self.part::<Events>() else {
             return Ok(());
         };
         // Who has asked for the end is remembered if it is told again: then nothing else is.
@@ -179,7 +167,7 @@ impl Conn {
     /// Source: __nf_conntrack_eventmask_report().
     fn notify(
         &self,
-        events: &Cell,
+        events: &Events,
         bits: u32,
         missed: u32,
         portid: u32,
@@ -210,68 +198,6 @@ impl Conn {
             events.change_missed(|old| old & !missed);
         }
         Ok(())
-    }
-}
-
-/// The extension of events, which others write to as well, each field by atomic accesses.
-#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
-struct Cell(core::cell::UnsafeCell<Events>);
-
-#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
-impl Cell {
-    /// What was noted, bit by bit.
-    fn noted(&self) -> &Atomic<usize> {
-        // SAFETY: The field is a word that everybody changes atomically.
-        unsafe { Atomic::from_ptr((&raw mut (*self.0.get()).cache).cast()) }
-    }
-
-    /// Notes one more.
-    fn set_noted(&self, event: Event) {
-        // SAFETY: As above.
-        unsafe {
-            bindings::rct_test_and_set_bit(event as u32, (&raw mut (*self.0.get()).cache).cast())
-        };
-    }
-
-    /// What was missed, bit by bit.
-    fn missed(&self) -> &Atomic<u32> {
-        // SAFETY: As above.
-        unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).missed) }
-    }
-
-    /// Makes of what was missed something else.
-    fn change_missed(&self, change: impl Fn(u32) -> u32) {
-        let missed = self.missed();
-        let mut old = missed.load(Relaxed);
-        while let Err(seen) = missed.cmpxchg(old, change(old), Full) {
-            old = seen;
-        }
-    }
-
-    /// Who has asked for the end, of which nobody could be told; zero if nobody has.
-    fn requester(&self) -> &Atomic<u32> {
-        // SAFETY: The field is a number that everybody reads and writes by one access.
-        unsafe { Atomic::from_ptr(&raw mut (*self.0.get()).portid) }
-    }
-
-    /// Which events somebody wants to hear of.
-    fn wanted(&self) -> u16 {
-        // SAFETY: The field does not change once the connection is there for others.
-        unsafe { (&raw const (*self.0.get()).ctmask).read_volatile() }
-    }
-
-    /// Notes the time of an event, if times are noted at all.
-    fn stamp(&self) {
-        #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
-        {
-            // SAFETY: The field is one counter of 64 bits, which everybody reads and writes by one
-            // access.
-            let stamp: &Atomic<i64> =
-                unsafe { Atomic::from_ptr((&raw mut (*self.0.get()).timestamp).cast()) };
-            if stamp.load(Relaxed) != 0 {
-                stamp.store(time::real_ns(), Relaxed);
-            }
-        }
     }
 }
 

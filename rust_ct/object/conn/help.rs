@@ -7,7 +7,10 @@ use crate::{
     bindings,
     object::{
         conn::{
-            ext::Kind,
+            ext::{
+                Kind,
+                Part, //
+            },
             status::Flag,
             Conn, //
         },
@@ -18,17 +21,18 @@ use crate::{
         },
     },
     sys::{
+        field::{
+            field,
+            Field,
+            Memory, //
+        },
         hlist::Head,
         memory,
         rcu::ReadSide, //
     },
 };
-use core::{
-    cell::UnsafeCell,
-    ptr::{
-        self,
-        NonNull, //
-    },
+use core::ptr::{
+    self, //
 };
 use kernel::sync::{
     aref::ARef,
@@ -47,24 +51,25 @@ use kernel::sync::{
 /// much of it, is covered by the lock of expectations; what the helper remembers, by the lock that
 /// it uses for that: with ours, the connection's.
 #[repr(transparent)]
-pub(crate) struct Help(UnsafeCell<bindings::nf_conn_help>);
+pub(crate) struct Help(Memory<bindings::nf_conn_help>);
+
+// SAFETY: The extension is the structure that this is, all whose fields may be zero. What changes
+// in it is in `Memory`.
+unsafe impl Part for Help {
+    const KIND: Kind = Kind::Helper;
+}
 
 impl Help {
-    fn raw(&self) -> *mut bindings::nf_conn_help {
-        self.0.get()
-    }
-
     /// The helper.
     pub(crate) fn helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
         // SAFETY: By the type invariant, and a helper is freed a grace period after its last
         // reference.
-        unsafe { Helper::from_raw((&raw const (*self.raw()).helper).read_volatile(), rcu) }
+        unsafe { Helper::from_raw(field!(self.0, helper).load(), rcu) }
     }
 
     /// Returns whether there is a helper.
     fn is_taken(&self) -> bool {
-        // SAFETY: The field is valid, and others write it with one access.
-        !unsafe { (&raw const (*self.raw()).helper).read_volatile() }.is_null()
+        !field!(self.0, helper).load().is_null()
     }
 
     /// Sets the helper, unless there is one. One that is just being freed is none.
@@ -72,56 +77,48 @@ impl Help {
         let Some(helper) = helper.try_get() else {
             return;
         };
-        // SAFETY: The field is a pointer that everybody reads and writes by one access.
-        let place = unsafe { Atomic::from_ptr((&raw mut (*self.raw()).helper).cast()) };
-        let new: *mut Helper = ARef::into_raw(helper).as_ptr();
-        if place.cmpxchg(ptr::null_mut(), new, Full).is_err() {
-            if let Some(new) = NonNull::new(new) {
-                // SAFETY: The reference that was just taken.
-                drop(unsafe { ARef::from_raw(new) });
-            }
+        let place = field!(self.0, helper as Atomic<_>);
+        if place
+            .cmpxchg(ptr::null_mut(), helper.as_ptr(), Full)
+            .is_ok()
+        {
+            // The reference is the extension's now.
+            let _ = ARef::into_raw(helper);
         }
     }
 
     /// What the connection expects.
     pub(crate) fn expectations(&self) -> &Head {
-        // SAFETY: The field is valid, and has the layout of a list.
-        unsafe { &*(&raw const (*self.raw()).expectations).cast() }
+        field!(self.0, expectations as Head)
     }
 
     /// Where it is counted how much of a class the connection expects.
-    fn counter(&self, class: usize) -> Option<*mut u8> {
-        // SAFETY: The field is valid, an array of so many bytes.
-        let first = unsafe { (&raw mut (*self.raw()).expecting).cast::<u8>() };
-        (class < CLASSES).then(|| first.wrapping_add(class))
+    fn counter(&self, class: usize) -> Option<&Field<u8>> {
+        (class < CLASSES).then(|| field!(self.0, expecting[class]))
     }
 
     /// How much of a class the connection expects.
     pub(crate) fn counted(&self, class: usize, _held: Held<'_>) -> u8 {
-        // SAFETY: The counter is valid, and the lock is held.
-        self.counter(class).map_or(0, |counter| unsafe { *counter })
+        self.counter(class).map_or(0, Field::load)
     }
 
     /// Counts one more of a class.
     pub(crate) fn count(&self, class: usize, _held: Held<'_>) {
         if let Some(counter) = self.counter(class) {
-            // SAFETY: The counter is valid, and the lock is held.
-            unsafe { *counter = (*counter).saturating_add(1) };
+            counter.store(counter.load().saturating_add(1));
         }
     }
 
     /// Counts one less of a class.
     pub(crate) fn uncount(&self, class: usize, _held: Held<'_>) {
         if let Some(counter) = self.counter(class) {
-            // SAFETY: The counter is valid, and the lock is held.
-            unsafe { *counter = (*counter).saturating_sub(1) };
+            counter.store(counter.load().saturating_sub(1));
         }
     }
 
     /// What a helper in C remembers.
     pub(crate) fn data(&self) -> *mut u8 {
-        // SAFETY: The field is valid.
-        unsafe { (&raw mut (*self.raw()).data).cast() }
+        ptr::from_ref(field!(self.0, data)).cast_mut().cast()
     }
 }
 
@@ -129,9 +126,7 @@ impl Conn {
     /// The extension, if the connection has it.
     #[inline]
     pub(crate) fn help(&self) -> Option<&Help> {
-        let ext = self.extension(Kind::Helper)?;
-        // SAFETY: The extension is a `Help`.
-        Some(unsafe { ext.cast().as_ref() })
+        self.part()
     }
 
     /// The helper, if the connection or template has one.

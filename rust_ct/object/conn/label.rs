@@ -8,7 +8,10 @@ use crate::object::conn::Conn;
 #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
 use crate::object::conn::{
     event::Event,
-    ext::Kind, //
+    ext::{
+        Kind,
+        Part, //
+    },
 };
 use kernel::prelude::*;
 #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
@@ -20,6 +23,17 @@ use kernel::sync::atomic::{
 /// How many words of 32 bits the labels are.
 pub(crate) const WORDS: usize = 4;
 
+/// The labels, `struct nf_conn_labels`, which everybody changes atomically, word by word.
+#[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+#[repr(C, align(8))]
+pub(super) struct Labels([Atomic<u32>; WORDS]);
+
+// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
+#[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+unsafe impl Part for Labels {
+    const KIND: Kind = Kind::Labels;
+}
+
 impl Conn {
     /// Changes labels: of each word, the bits of its mask are cleared, then those that are given
     /// are turned over. Others may do the same at the same time, word by word. Any context.
@@ -29,11 +43,9 @@ impl Conn {
     /// `ENOSPC` if the connection has no room for labels: no rule used them when it began.
     #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
     pub(crate) fn replace_labels(&self, words: &[(u32, u32); WORDS]) -> Result {
-        let labels = self.extension(Kind::Labels).ok_or(ENOSPC)?.cast::<u32>();
+        let labels = self.part::<Labels>().ok_or(ENOSPC)?;
         let mut changed = false;
-        for (i, (mask, value)) in words.iter().enumerate() {
-            // SAFETY: The extension is so many words, which everybody changes atomically.
-            let word = unsafe { Atomic::from_ptr(labels.as_ptr().add(i)) };
+        for (word, (mask, value)) in labels.0.iter().zip(words) {
             let mut old = word.load(kernel::sync::atomic::Relaxed);
             loop {
                 let new = (old & !mask) ^ value;

@@ -26,12 +26,9 @@ use crate::{
         rcu::ReadSide, //
     },
 };
-use core::{
-    cell::UnsafeCell,
-    ptr::{
-        self,
-        NonNull, //
-    },
+use core::ptr::{
+    self,
+    NonNull, //
 };
 use kernel::sync::{
     aref::{
@@ -66,8 +63,8 @@ impl Conn {
     ///
     /// As [`Conn::destroy`].
     unsafe fn free(this: NonNull<Self>) -> Option<NonNull<Self>> {
-        // SAFETY: The memory is that of a connection or of a template, which has no words of ours.
-        let ct = unsafe { UnsafeCell::raw_get(&raw const (*this.as_ptr()).ct) };
+        // The memory is that of a connection or of a template, which has no words of ours.
+        let ct = this.as_ptr().cast::<bindings::nf_conn>();
         // SAFETY: Nobody else is left.
         let (status, ext, net, master) =
             unsafe { ((*ct).status, (*ct).ext, (*ct).ct_net.net, (*ct).master) };

@@ -6,7 +6,10 @@ use crate::{
     bindings,
     object::conn::Conn,
     pure::state::Status,
-    sys::time, //
+    sys::{
+        field::field,
+        time, //
+    },
 };
 use kernel::prelude::*;
 
@@ -62,8 +65,7 @@ impl Conn {
     /// The status bits now.
     #[inline]
     pub(crate) fn status(&self) -> Status {
-        // SAFETY: The field is valid, and others change it atomically.
-        let bits = unsafe { (&raw const (*self.ct()).status).read_volatile() };
+        let bits = field!(self.ct, status).load();
         Status::from_bits(bits as u64)
     }
 

@@ -21,15 +21,18 @@ use crate::{
         zone::Zone, //
     },
     sys::{
+        field::field,
         lock::RawLock,
         net::Net,
         rcu::ReadSide, //
     },
 };
 use core::{
-    cell::UnsafeCell,
     mem::offset_of,
-    ptr::NonNull, //
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 use kernel::sync::aref::ARef;
 
@@ -46,6 +49,7 @@ pub(crate) struct NewConn<'a> {
 }
 
 /// A connection that was just allocated: it has no reference, and is dropped with its owner.
+#[repr(transparent)]
 pub(crate) struct UniqueConn(NonNull<Conn>);
 
 impl UniqueConn {
@@ -56,8 +60,8 @@ impl UniqueConn {
     pub(crate) fn new(net: &Net, new_conn: &NewConn<'_>) -> Option<Self> {
         let memory = CACHE.alloc()?;
         let conn = memory.as_ptr();
-        // SAFETY: The memory is a connection's and ours.
-        let ct = unsafe { UnsafeCell::raw_get(&raw const (*conn).ct) };
+        // The kernel's structure comes first.
+        let ct = conn.cast::<bindings::nf_conn>();
 
         // SAFETY: All fields are inside the memory. Nobody but readers is there, and what they read
         // is written with volatile accesses.
@@ -84,20 +88,11 @@ impl UniqueConn {
         Some(unique)
     }
 
-    /// Gives it to C, until [`UniqueConn::from_raw`].
+    /// Leaves it to C, which has it already or gives it back as a `UniqueConn`.
     pub(crate) fn into_raw(self) -> NonNull<Conn> {
         let conn = self.0;
         core::mem::forget(self);
         conn
-    }
-
-    /// Takes it back from C.
-    ///
-    /// # Safety
-    ///
-    /// It must be from [`UniqueConn::into_raw`], and have no reference still.
-    pub(crate) unsafe fn from_raw(conn: NonNull<Conn>) -> Self {
-        Self(conn)
     }
 
     /// The connection, of which nobody else knows.
@@ -108,11 +103,9 @@ impl UniqueConn {
 
     fn store_words(&self, dir: Direction, tuple: &Tuple) {
         let Words(words) = Words::of(&tuple.with_dir(dir));
-        // SAFETY: The tuple is inside the connection.
-        let to = unsafe { &raw mut (*self.conn().ct()).tuplehash[dir.index()].tuple }.cast::<u64>();
-        for (i, word) in words.into_iter().enumerate() {
-            // SAFETY: A tuple is five words, aligned as asserted above.
-            unsafe { to.add(i).write_volatile(word) };
+        let to = self.conn().tuple_words(dir);
+        for (to, word) in to.iter().zip(words) {
+            to.store(word);
         }
     }
 
@@ -122,14 +115,17 @@ impl UniqueConn {
     /// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
     pub(crate) fn follow(&mut self, master: ARef<Conn>) {
         self.conn().set_status(Flag::Expected);
-        // SAFETY: The fields are inside the connection, which is ours alone.
-        unsafe {
-            let ct = self.conn().ct();
-            (&raw mut (*ct).mark).write_volatile(master.mark());
-            #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
-            (&raw mut (*ct).secmark).write_volatile(master.secmark());
-            (&raw mut (*ct).master).write_volatile(ARef::into_raw(master).as_ptr().cast());
-        }
+        let conn = self.conn();
+        field!(conn.ct, mark).store(master.mark());
+        #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
+        field!(conn.ct, secmark).store(master.secmark());
+        field!(conn.ct, master).store(ARef::into_raw(master).as_ptr().cast());
+    }
+
+    /// Forgets the master, to which the caller has the reference from now on.
+    pub(crate) fn leave_master(&mut self) {
+        let conn = self.conn();
+        field!(conn.ct, master).store(ptr::null_mut());
     }
 
     /// Gives it a helper. What there is no memory for goes without.

@@ -33,6 +33,7 @@ use crate::{
         zone::Zone, //
     },
     sys::{
+        field::field,
         hlist::{
             Head,
             Node, //
@@ -116,6 +117,12 @@ pub(crate) fn set_up(size: u32) -> Result<SetUp> {
     Ok(SetUp(()))
 }
 
+/// How many lists the table has.
+pub(crate) fn lists() -> u32 {
+    // SAFETY: The variable is ours, and written by one access.
+    unsafe { (&raw const bindings::nf_ct_expect_hsize).read_volatile() }
+}
+
 impl Drop for SetUp {
     fn drop(&mut self) {
         let heads = HEADS.xchg(ptr::null_mut(), Relaxed);
@@ -128,12 +135,16 @@ impl Drop for SetUp {
     }
 }
 
+/// The lists.
+fn heads() -> Option<&'static Heads> {
+    // SAFETY: The table is there as long as namespaces are tracked, and who gets here was asked by
+    // one of their packets or files, or by a module on top of us.
+    unsafe { HEADS.load(Relaxed).as_ref() }
+}
+
 /// The list that an expectation for a tuple is in.
 fn list(net: &Net, tuple: &Tuple) -> Option<&'static Head> {
-    let heads = HEADS.load(Relaxed);
-    // SAFETY: The table is there as long as namespaces are tracked, and who gets here was asked by
-    // one of their packets, or by a module on top of us.
-    let heads = unsafe { heads.as_ref()? };
+    let heads = heads()?;
     let [a, b] = tuple.dst().words64();
     let [m, n] = tuple.dst_id();
     let [p, q] = tuple.l3num().to_ne_bytes();
@@ -158,8 +169,8 @@ pub(crate) fn unlink_for(exp: &Expect, requester: Requester, held: Held<'_>) {
     }
     // SAFETY: The expectation is in both lists, whose lock is held.
     unsafe {
-        Node::remove(exp.hash_node());
-        Node::remove(exp.master_node());
+        Node::remove(exp.hash_node().into());
+        Node::remove(exp.master_node().into());
     }
     if let Some(help) = exp.master().help() {
         help.uncount(exp.class(), held);
@@ -178,19 +189,19 @@ fn walk<'a, R>(
     net: &Net,
     tuple: &Tuple,
     _held: Held<'a>,
-    mut f: impl FnMut(&'a Expect) -> ControlFlow<R>,
+    f: impl FnMut(&'a Expect) -> ControlFlow<R>,
 ) -> Option<R> {
     // SAFETY: The lock is held.
-    unsafe { list(net, tuple)?.walk(|node| f(Expect::of_hash_node(node))) }
+    unsafe { list(net, tuple)?.walk(Expect::HASH_NODE, f) }
 }
 
 /// Calls `f` for each expectation of a master, the youngest first.
 fn walk_master<'a>(help: &Help, _held: Held<'a>, mut f: impl FnMut(&'a Expect)) {
     // SAFETY: The lock is held.
     unsafe {
-        help.expectations().walk::<()>(|node| {
-            f(Expect::of_master_node(node));
-            ControlFlow::Continue(())
+        help.expectations().walk(Expect::MASTER_NODE, |exp| {
+            f(exp);
+            ControlFlow::<()>::Continue(())
         })
     };
 }
@@ -210,8 +221,7 @@ pub(crate) fn find<'a>(
     }
     // SAFETY: RCU is held for `'a`, and expectations are freed a grace period after their removal.
     unsafe {
-        list(net, tuple)?.walk(|node| {
-            let exp: &'a Expect = Expect::of_hash_node(node);
+        list(net, tuple)?.walk(Expect::HASH_NODE, |exp: &'a Expect| {
             if !exp.is_expired() && exp.waits_for(tuple, zone, net) {
                 ControlFlow::Break(exp)
             } else {
@@ -381,16 +391,15 @@ fn enter(exp: &Expect, help: &Help, _held: Held<'_>) {
     if let Some(policy) = policy {
         let jiffies = policy.timeout.wrapping_mul(time::HZ);
         let timeout = exp.timeout().wrapping_add(jiffies);
-        // SAFETY: The expectation is not in the table yet.
-        unsafe { (&raw mut (*exp.raw()).timeout).write_volatile(timeout) };
+        field!(exp.0, timeout).store(timeout);
     }
     // The table's reference, given back in `unlink`.
     let _ = ARef::into_raw(ARef::from(exp));
     // SAFETY: The lock is held, and the expectation in no list. It is freed a grace period after
     // its last reference.
     unsafe {
-        help.expectations().add(exp.master_node());
-        list.add(exp.hash_node());
+        help.expectations().add(exp.master_node().into());
+        list.add(exp.hash_node().into());
     }
     if let Some(netns) = NETNS.get(exp.net()) {
         netns.expects.fetch_add(1, Relaxed);
@@ -452,20 +461,18 @@ pub(crate) fn remove_if_for(
     requester: Requester,
     mut goes: impl FnMut(&Expect) -> bool,
 ) {
-    // SAFETY: The table is there as long as modules are on top of us.
-    let Some(heads) = (unsafe { HEADS.load(Relaxed).as_ref() }) else {
+    let Some(heads) = heads() else {
         return;
     };
     locked(|held| {
         for head in heads.0.iter() {
             // SAFETY: The lock is held.
             unsafe {
-                head.walk::<()>(|node| {
-                    let exp = Expect::of_hash_node(node);
+                head.walk(Expect::HASH_NODE, |exp: &Expect| {
                     if net.is_none_or(|net| ptr::eq(net, exp.net())) && goes(exp) {
                         unlink_for(exp, requester, held);
                     }
-                    ControlFlow::Continue(())
+                    ControlFlow::<()>::Continue(())
                 })
             };
         }
@@ -496,15 +503,13 @@ impl Cursor {
 /// meanwhile in the same list may be seen twice or not. Any context.
 pub(crate) fn seek(from: Cursor, net: &Net) -> Option<(ARef<Expect>, Cursor)> {
     let guard = rcu::read_lock();
-    // SAFETY: The table is there as long as a namespace has files.
-    let heads = unsafe { HEADS.load(Relaxed).as_ref()? };
+    let heads = heads()?;
     let mut at = from;
     while let Some(head) = heads.0.get(at.list) {
         let mut skip = at.skip;
         // SAFETY: RCU is held.
         let found = unsafe {
-            head.walk(|node| {
-                let exp = Expect::of_hash_node(node);
+            head.walk(Expect::HASH_NODE, |exp: &Expect| {
                 if exp.is_expired() || !ptr::eq(net, exp.net()) {
                     return ControlFlow::Continue(());
                 }

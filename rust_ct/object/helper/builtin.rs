@@ -20,12 +20,9 @@ use crate::{
         skb::Skb, //
     },
 };
-use core::{
-    mem,
-    ptr::{
-        self,
-        NonNull, //
-    },
+use core::ptr::{
+    self,
+    NonNull, //
 };
 use kernel::{
     ffi::{
@@ -76,7 +73,7 @@ impl Place {
 
     /// Returns whether this is the helper.
     pub(crate) fn is(&self, helper: &Helper) -> bool {
-        ptr::eq(self.0.load(Relaxed), helper.raw())
+        ptr::eq(self.0.load(Relaxed), helper.as_ptr())
     }
 
     /// The helper, if it is registered.
@@ -92,8 +89,7 @@ impl Place {
     ///
     /// `EBUSY` if there is another one of its name, `ENOMEM`.
     pub(crate) fn register<B: Builtin>(&self, module: &'static ThisModule) -> Result {
-        // SAFETY: All fields are integers, pointers that may be null, and options of functions.
-        let mut new: bindings::nf_conntrack_helper = unsafe { mem::zeroed() };
+        let mut new: bindings::nf_conntrack_helper = pin_init::zeroed();
         write_text(&mut new.name, B::NAME.iter().copied());
         new.l4proto = B::PROTO;
         new.help = Some(help::<B>);

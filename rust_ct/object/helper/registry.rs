@@ -15,6 +15,7 @@ use crate::{
         },
     },
     sys::{
+        field::field,
         hlist::{
             Head,
             Node, //
@@ -94,8 +95,7 @@ pub(crate) fn find<'a>(
 ) -> Option<&'a Helper> {
     // SAFETY: RCU is held for `'a`, and helpers are freed a grace period after their removal.
     unsafe {
-        list(name, proto).walk(|node| {
-            let helper: &'a Helper = Helper::of_node(node);
+        list(name, proto).walk(Helper::NODE, |helper: &'a Helper| {
             if helper.is_for(name, l3num, proto) {
                 ControlFlow::Break(helper)
             } else {
@@ -119,10 +119,8 @@ pub(crate) fn get(name: &CStr, l3num: u16, proto: u8) -> Option<ARef<Helper>> {
     }
     let guard = rcu::read_lock();
     let helper = find(name.to_bytes(), l3num, proto, ReadSide::of(&guard))?;
-    // SAFETY: By the type invariant, the module does not change. It is there while its helper is
-    // registered, and for a grace period longer.
-    let module = unsafe { (*helper.raw()).me };
-    // SAFETY: See above.
+    let module = field!(helper.0, me).load();
+    // SAFETY: The module is there while its helper is registered, and for a grace period longer.
     if !unsafe { module::get(module) } {
         return None;
     }
@@ -141,7 +139,7 @@ pub(crate) fn get(name: &CStr, l3num: u16, proto: u8) -> Option<ARef<Helper>> {
 /// The helper must be from [`get`].
 pub(crate) unsafe fn put(helper: ARef<Helper>) {
     // SAFETY: By the type invariant, the module does not change; `get` has kept it.
-    unsafe { module::put((*helper.raw()).me) };
+    unsafe { module::put(field!(helper.0, me).load()) };
 }
 
 /// Registers a helper, which the registry has the first reference to. Process context, sleeps.
@@ -181,8 +179,8 @@ pub(crate) unsafe fn register(helper: NonNull<bindings::nf_conntrack_helper>) ->
     let (name, family, proto) = (text(&new.name), new.nfproto, new.l4proto);
     // SAFETY: The lock is held.
     let taken = unsafe {
-        list.walk(|node| {
-            if Helper::of_node(node).is_for(name, family.into(), proto) {
+        list.walk(Helper::NODE, |helper: &Helper| {
+            if helper.is_for(name, family.into(), proto) {
                 ControlFlow::Break(())
             } else {
                 ControlFlow::Continue(())
@@ -243,15 +241,15 @@ pub(crate) unsafe fn register_copy(
 /// The caller must have registered the helper.
 pub(crate) unsafe fn unregister(helper: NonNull<bindings::nf_conntrack_helper>) {
     let registry = REGISTRY.lock();
+    // SAFETY: The registry's reference is ours.
+    let helper = unsafe { ARef::from_raw(helper.cast::<Helper>()) };
     // SAFETY: The helper is in the registry, whose lock is held.
-    unsafe { Node::remove(helper.cast::<Helper>().as_ref().node()) };
+    unsafe { Node::remove(helper.node().into()) };
     drop(registry);
-    // SAFETY: The field is valid, and readers read it with one access.
-    unsafe { (&raw mut (*helper.as_ptr()).help).write_volatile(None) };
+    field!(helper.0, help).store(None);
     // Nobody is in its function, or finds it, any more.
     rcu::synchronize_rcu();
-    // SAFETY: The registry's reference is ours.
-    release(unsafe { ARef::from_raw(helper.cast()) });
+    release(helper);
 }
 
 /// Gives back the first reference to a helper, after what it expects was forgotten. Any context.

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What C hands to our functions, as types of its pointers: the function that has such an argument
+//! says with it what C has promised.
+
+use core::{
+    marker::PhantomData,
+    ptr::{
+        self,
+        NonNull, //
+    },
+};
+use kernel::{
+    ffi::c_char,
+    prelude::*,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+};
+
+/// A string.
+///
+/// # Invariants
+///
+/// It ends with a zero, and does not change for `'a`.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(crate) struct Text<'a>(NonNull<c_char>, PhantomData<&'a CStr>);
+
+impl<'a> Text<'a> {
+    /// The string.
+    pub(crate) fn get(self) -> &'a CStr {
+        // SAFETY: By the type invariant.
+        unsafe { CStr::from_char_ptr(self.0.as_ptr()) }
+    }
+}
+
+/// A reference that C gives up.
+///
+/// # Invariants
+///
+/// The reference is this one's.
+#[repr(transparent)]
+pub(crate) struct Given<T: AlwaysRefCounted>(NonNull<T>);
+
+impl<T: AlwaysRefCounted> Given<T> {
+    /// The reference.
+    pub(crate) fn take(self) -> ARef<T> {
+        // SAFETY: By the type invariant.
+        unsafe { ARef::from_raw(self.0) }
+    }
+}
+
+/// Gives a reference to C; null, if there is none.
+pub(crate) fn given<T: AlwaysRefCounted>(reference: Option<ARef<T>>) -> *mut T {
+    reference.map_or(ptr::null_mut(), |reference| {
+        ARef::into_raw(reference).as_ptr()
+    })
+}

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Structures of C's that count their references in a `refcount_t`.
+
+/// Makes a type around [`Memory`](crate::sys::field::Memory) one whose references are counted, and
+/// gives it `try_get`.
+///
+/// Who uses it promises that the structure lives until the count is zero, and that the function may
+/// free it then, so that who meets it under RCU may look at the count until a grace period later.
+macro_rules! counted {
+    (unsafe $type:ident($raw:ident), $field:ident, $free:ident) => {
+        impl $type {
+            /// Takes a reference, unless the last one is gone. The object was met under RCU, or
+            /// there is a reference.
+            pub(crate) fn try_get(&self) -> Option<kernel::sync::aref::ARef<Self>> {
+                // SAFETY: The memory is there; the counter is changed atomically. The reference is
+                // the one just taken.
+                unsafe {
+                    $crate::bindings::rct_refcount_tryget(&raw mut (*self.0.get()).$field)
+                        .then(|| kernel::sync::aref::ARef::from_raw(core::ptr::NonNull::from(self)))
+                }
+            }
+        }
+
+        // SAFETY: The counter is that of the object, which lives until it is zero.
+        unsafe impl kernel::sync::aref::AlwaysRefCounted for $type {
+            fn inc_ref(&self) {
+                // SAFETY: A reference exists.
+                unsafe { $crate::bindings::rct_refcount_inc(&raw mut (*self.0.get()).$field) };
+            }
+
+            unsafe fn dec_ref(obj: core::ptr::NonNull<Self>) {
+                let object = obj.as_ptr().cast::<$crate::bindings::$raw>();
+                // SAFETY: The caller has a reference, which it gives up; after the last one, nobody
+                // but readers under RCU is left.
+                unsafe {
+                    if $crate::bindings::rct_refcount_put(&raw mut (*object).$field) {
+                        $crate::bindings::$free(object);
+                    }
+                }
+            }
+        }
+    };
+}
+pub(crate) use counted;
