@@ -314,7 +314,7 @@ mod tests {
                 check_eq!(conn.lock().state(), 4);
             }
             let conn = begin(&udp(1))?;
-            conn.set_private(&Proto::default());
+            conn.replace_private(&conn.private(), &Proto::default());
             check_eq!(conn.lock().state(), 0);
             Ok(())
         })

@@ -15,7 +15,6 @@ use crate::{
             Candidate,
             Conn, //
         },
-        dying::Unlinked,
         expect,
         table::TABLE, //
     },
@@ -23,7 +22,7 @@ use crate::{
 };
 
 /// Ends a connection: removes it from the table, and gives the table's reference back. Returns
-/// whether this call did. Any context, with none of the table's locks held.
+/// whether this call did, and the DESTROY event was delivered, as nf_ct_delete(). Any context, with none of the table's locks held.
 pub(crate) fn kill(conn: &Conn) -> bool {
     kill_for(conn, Requester::NOBODY)
 }
@@ -41,8 +40,8 @@ pub(crate) fn kill_for(conn: &Conn, requester: Requester) -> bool {
         return false;
     };
     expect::remove_all(conn);
-    if !told {
-        keep(unlinked);
+    if !told && unlinked.keep() {
+        retry::ask();
     }
     told
 }
@@ -72,13 +71,4 @@ fn report(conn: &Conn, requester: Requester) -> bool {
         retry::ask_at_once();
     }
     told
-}
-
-/// Keeps a connection until its DESTROY event is delivered.
-fn keep(unlinked: Unlinked) {
-    let Some(netns) = unlinked.netns() else {
-        return;
-    };
-    netns.dying.add(unlinked);
-    retry::ask();
 }

@@ -430,10 +430,11 @@ impl Arrival<'_> {
         let timeouts = P::in_force(conn, self.state.net(), self.state.rcu());
 
         context.locked = P::LOCKED.then(|| conn.lock());
-        let mut private = conn.private();
+        let old = conn.private();
+        let mut private = old;
         let outcome = P::track(&mut private, &header, input, &timeouts, &mut context);
         if P::LOCKED || !input.confirmed() {
-            conn.set_private(&private);
+            conn.replace_private(&old, &private);
         }
         Ok(outcome)
     }

@@ -59,6 +59,7 @@ const STEP: u32 = 1024;
 /// # Invariants
 ///
 /// Its links are in no list.
+#[must_use]
 pub(crate) struct Unlinked(ARef<Conn>);
 
 impl Unlinked {

@@ -189,10 +189,16 @@ impl Conn {
 }
 
 impl Unlinked {
-    /// The state of the connection's namespace, which outlives the connection.
-    pub(crate) fn netns<'a>(&self) -> Option<&'a Netns> {
+    /// Adds the connection to the dying list of its namespace. Returns whether there is one. Any
+    /// context.
+    pub(crate) fn keep(self) -> bool {
         // SAFETY: A namespace waits for its connections, this one among them, wherever it goes.
-        NETNS.get(unsafe { Net::from_raw(self.conn().net().as_ptr()) })
+        let net = unsafe { Net::from_raw(self.conn().net().as_ptr()) };
+        let Some(netns) = NETNS.get(net) else {
+            return false;
+        };
+        netns.dying.add(self);
+        true
     }
 }
 

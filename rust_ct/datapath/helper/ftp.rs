@@ -68,8 +68,11 @@ impl Builtin for Ftp {
         let Some((seq, data)) = segment(&bytes, offset) else {
             return Verdict::ACCEPT;
         };
-        if conn.begin_session(rcu).is_none() {
-            return refuse(conn);
+        match conn.begin_session(rcu) {
+            Ok(true) => (),
+            // The helper is just being registered, or unregistered.
+            Ok(false) => return Verdict::ACCEPT,
+            Err(_) => return refuse(conn),
         }
         let mut events = [None; MOST_EVENTS];
         let mut locked = conn.lock();

@@ -385,29 +385,30 @@ unsafe extern "C" fn parse_tcp(
             byte(&nest, original, MAX_SCALE)?,
             byte(&nest, reply, MAX_SCALE)?,
         ];
-        let flags = tcp_attribute::FLAGS
-            .map(|number| nest.find(number).map(|one| one.bytes::<2>().ok_or(EINVAL)));
+        let flags = |number| match nest.find(number) {
+            Some(one) => one.bytes::<2>().map(Some).ok_or(EINVAL),
+            None => Ok(None),
+        };
+        let [original, reply] = tcp_attribute::FLAGS;
+        let flags = [flags(original)?, flags(reply)?];
 
-        let locked = conn.lock();
-        let mut new: tcp::Proto = locked.private();
-        new.state = state.unwrap_or(new.state);
-        for (peer, flags) in new.seen.iter_mut().zip(flags) {
-            if let Some(flags) = flags {
-                let [flags, mask] = flags?;
-                peer.flags = peer.flags & !mask | flags & mask;
+        conn.lock().change(|tcp: &mut tcp::Proto| {
+            tcp.state = state.unwrap_or(tcp.state);
+            for (peer, flags) in tcp.seen.iter_mut().zip(flags) {
+                if let Some([flags, mask]) = flags {
+                    peer.flags = peer.flags & !mask | flags & mask;
+                }
             }
-        }
-        let both_scale = new
-            .seen
-            .iter()
-            .all(|peer| peer.flags & peer_flag::WINDOW_SCALE != 0);
-        if let ([Some(original), Some(reply)], true) = (scales, both_scale) {
-            for (peer, scale) in new.seen.iter_mut().zip([original, reply]) {
-                peer.td_scale = scale;
+            let both_scale = tcp
+                .seen
+                .iter()
+                .all(|peer| peer.flags & peer_flag::WINDOW_SCALE != 0);
+            if let ([Some(original), Some(reply)], true) = (scales, both_scale) {
+                for (peer, scale) in tcp.seen.iter_mut().zip([original, reply]) {
+                    peer.td_scale = scale;
+                }
             }
-        }
-        conn.set_private(&new);
-        drop(locked);
+        });
         Ok(0)
     })
 }

@@ -2,8 +2,10 @@
 
 //! The private state of a connection's protocol, where the rest of the kernel reads it.
 //!
-//! Rules and flow tables look at some of its fields without the lock. So nobody here has a reference
-//! to it: a tracker works on a copy, which is read and written word by word.
+//! Rules and flow tables look at some of its fields without the lock, and traffic control
+//! (net/sched/act_ct.c, tcf_ct_flow_table_add()) sets a flag of TCP's without it. So nobody here has
+//! a reference to it: a tracker works on a copy, of which what has changed is written back, in units
+//! of 32 bits.
 
 use super::{
     Conn,
@@ -14,81 +16,27 @@ use crate::{
     pure::l4proto::L4Proto, //
 };
 use core::mem::MaybeUninit;
-use zerocopy::FromBytes;
+use zerocopy::{
+    FromBytes,
+    Immutable,
+    IntoBytes, //
+};
 
 /// Where the private states of all protocols are kept.
 type Place = bindings::nf_conntrack_proto;
 
-/// How many whole words a `T` has, and how many bytes they are.
-const fn words<T>() -> (usize, usize) {
-    let words = size_of::<T>() / size_of::<usize>();
-    (words, words * size_of::<usize>())
-}
-
-/// Asserts that a `T` can be kept in a connection: in whole words, and half a one behind them.
-const fn fits<T>() {
-    let (_, bytes) = words::<T>();
+/// How many units a `T` has, which must fit into a connection.
+const fn units<T>() -> usize {
     assert!(size_of::<T>() <= size_of::<Place>());
     assert!(align_of::<T>() <= align_of::<Place>());
-    assert!(align_of::<usize>() <= align_of::<Place>());
-    assert!(size_of::<T>() == bytes || size_of::<T>() == bytes + size_of::<u32>());
+    assert!(size_of::<T>() % size_of::<u32>() == 0);
+    size_of::<T>() / size_of::<u32>()
 }
 
-/// Copies a private state out of a connection.
-///
-/// # Safety
-///
-/// `from` must be valid for reads.
-#[inline(always)]
-unsafe fn load<T: FromBytes>(from: *const Place) -> T {
-    const { fits::<T>() };
-    let (words, bytes) = words::<T>();
-    let mut private = MaybeUninit::<T>::uninit();
-    let to = private.as_mut_ptr();
-    for i in 0..words {
-        // SAFETY: The index is within `T`, and thus within the place.
-        unsafe {
-            let word = from.cast::<usize>().add(i).read_volatile();
-            to.cast::<usize>().add(i).write_unaligned(word);
-        }
-    }
-    if size_of::<T>() > bytes {
-        // SAFETY: Half a word of `T` is left, and thus of the place.
-        unsafe {
-            let half = from.byte_add(bytes).cast::<u32>().read_volatile();
-            to.byte_add(bytes).cast::<u32>().write_unaligned(half);
-        }
-    }
-    // SAFETY: All bytes are there, and any bytes are a `T`.
-    unsafe { private.assume_init() }
-}
-
-/// Copies a private state into a connection.
-///
-/// # Safety
-///
-/// `to` must be valid for writes.
-#[inline(always)]
-unsafe fn store<T>(private: &T, to: *mut Place) {
-    const { fits::<T>() };
-    let (words, bytes) = words::<T>();
-    // What is between fields is copied too, and need not have a value.
-    let from = (&raw const *private).cast::<MaybeUninit<usize>>();
-    for i in 0..words {
-        // SAFETY: The index is within `T`, and thus within the place.
-        unsafe {
-            let word = from.add(i).read_unaligned();
-            to.cast::<MaybeUninit<usize>>().add(i).write_volatile(word);
-        }
-    }
-    if size_of::<T>() > bytes {
-        // SAFETY: Half a word of `T` is left, and thus of the place.
-        unsafe {
-            let half = from.byte_add(bytes).cast::<MaybeUninit<u32>>();
-            let to = to.byte_add(bytes).cast::<MaybeUninit<u32>>();
-            to.write_volatile(half.read_unaligned());
-        }
-    }
+/// The units of a private state.
+fn units_of<T: IntoBytes + Immutable>(private: &T) -> impl Iterator<Item = u32> + '_ {
+    let units = private.as_bytes().chunks_exact(size_of::<u32>());
+    units.filter_map(|unit| Some(u32::from_ne_bytes(*unit.first_chunk()?)))
 }
 
 impl Conn {
@@ -96,8 +44,18 @@ impl Conn {
     /// change may be of different moments in its parts.
     #[inline]
     pub(crate) fn private<T: FromBytes>(&self) -> T {
-        // SAFETY: The field is inside the connection.
-        unsafe { load(&raw const (*self.ct()).proto) }
+        let mut private = MaybeUninit::<T>::uninit();
+        for i in 0..const { units::<T>() } {
+            // SAFETY: The field is inside the connection, and the index within `T` and thus within
+            // the field. Others write by one access.
+            unsafe {
+                let from = (&raw const (*self.ct()).proto).cast::<u32>();
+                let to = private.as_mut_ptr().cast::<u32>();
+                to.add(i).write_unaligned(from.add(i).read_volatile());
+            }
+        }
+        // SAFETY: All bytes are there, and any bytes are a `T`.
+        unsafe { private.assume_init() }
     }
 
     /// A copy of the private state of a connection of a protocol.
@@ -106,11 +64,20 @@ impl Conn {
         self.private()
     }
 
-    /// Writes the private state. The caller has the lock, or a connection that is not confirmed.
+    /// Writes what is other in the private state than in `old`, of which `new` was made. The caller
+    /// holds the lock since `old` was copied, or the connection is not confirmed.
     #[inline]
-    pub(crate) fn set_private<T: FromBytes>(&self, private: &T) {
+    pub(crate) fn replace_private<T: IntoBytes + Immutable>(&self, old: &T, new: &T) {
+        const { units::<T>() };
         // SAFETY: The field is inside the connection.
-        unsafe { store(private, &raw mut (*self.ct()).proto) };
+        let to = unsafe { (&raw mut (*self.ct()).proto).cast::<u32>() };
+        for (i, (old, new)) in units_of(old).zip(units_of(new)).enumerate() {
+            if old != new {
+                // SAFETY: The index is within `T`, and thus within the field. Others read by one
+                // access.
+                unsafe { to.add(i).write_volatile(new) };
+            }
+        }
     }
 }
 
@@ -123,10 +90,14 @@ impl Locked<'_> {
 
     /// Changes the private state, which is laid out as `T`.
     #[inline]
-    pub(crate) fn change<T: FromBytes, R>(&mut self, change: impl FnOnce(&mut T) -> R) -> R {
-        let mut private = self.conn.private();
-        let result = change(&mut private);
-        self.conn.set_private(&private);
+    pub(crate) fn change<T: Copy + FromBytes + IntoBytes + Immutable, R>(
+        &mut self,
+        change: impl FnOnce(&mut T) -> R,
+    ) -> R {
+        let old = self.conn.private();
+        let mut new = old;
+        let result = change(&mut new);
+        self.conn.replace_private(&old, &new);
         result
     }
 }

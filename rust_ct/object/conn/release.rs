@@ -63,7 +63,7 @@ impl Conn {
     ///
     /// As [`Conn::destroy`].
     unsafe fn free(this: NonNull<Self>) -> Option<NonNull<Self>> {
-        // The memory is that of a connection or of a template, which has no words of ours.
+        // The memory is that of a connection or of a template.
         let ct = this.as_ptr().cast::<bindings::nf_conn>();
         // SAFETY: Nobody else is left.
         let (status, ext, net, master) =

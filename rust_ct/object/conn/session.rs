@@ -46,15 +46,21 @@ fn place_of(conn: &Conn, rcu: ReadSide<'_>) -> Option<*mut *mut Session> {
 }
 
 impl Conn {
-    /// Makes what our FTP helper is to remember of the connection, unless it is there; `None`
-    /// without memory. No lock is held.
-    pub(crate) fn begin_session(&self, rcu: ReadSide<'_>) -> Option<()> {
-        let place = place_of(self, rcu)?;
+    /// Makes what our FTP helper is to remember of the connection, unless it is there. Returns
+    /// whether the connection's helper is our FTP helper. No lock is held.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM`.
+    pub(crate) fn begin_session(&self, rcu: ReadSide<'_>) -> Result<bool> {
+        let Some(place) = place_of(self, rcu) else {
+            return Ok(false);
+        };
         // SAFETY: The place is valid, and is written by one access.
         if !unsafe { place.read_volatile() }.is_null() {
-            return Some(());
+            return Ok(true);
         }
-        let mut new = Some(KBox::new(Session::new(), GFP_ATOMIC).ok()?);
+        let mut new = Some(KBox::new(Session::new(), GFP_ATOMIC)?);
         let locked = self.lock();
         // SAFETY: Our helper has put null there, or a session, and the lock of the connection is
         // held.
@@ -64,7 +70,7 @@ impl Conn {
             }
         }
         drop(locked);
-        Some(())
+        Ok(true)
     }
 }
 

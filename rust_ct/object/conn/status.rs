@@ -52,6 +52,7 @@ impl Flag {
 /// # Invariants
 ///
 /// There is at most one for each connection.
+#[must_use]
 pub(crate) struct Dying<'a>(&'a Conn);
 
 impl<'a> Dying<'a> {

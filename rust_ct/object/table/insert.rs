@@ -185,7 +185,15 @@ impl Table {
     pub(crate) fn unlink(&self, dying: Dying<'_>) -> Option<Unlinked> {
         let conn = dying.conn();
         let hash = |dir| conn.hash(dir);
-        let pair = self.lock_pair(hash(Direction::Original), hash(Direction::Reply))?;
+        // Whoever confirms the connection meanwhile writes the hash of its replies, with the lock of
+        // the other bucket held.
+        let pair = loop {
+            let reply = hash(Direction::Reply);
+            let pair = self.lock_pair(hash(Direction::Original), reply)?;
+            if hash(Direction::Reply) == reply {
+                break pair;
+            }
+        };
         // Whoever confirms it holds the lock too, and finds it dying.
         if !conn.status().contains(Status::CONFIRMED) {
             return None;

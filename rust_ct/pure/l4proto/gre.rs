@@ -27,12 +27,16 @@ use crate::pure::{
         L4, //
     },
 };
-use zerocopy_derive::FromBytes;
+use zerocopy_derive::{
+    FromBytes,
+    Immutable,
+    IntoBytes, //
+};
 
 /// The private state, laid out as the kernel's `struct nf_ct_gre`.
 ///
 /// The timeouts are kept in the connection, because the PPTP helper lengthens them.
-#[derive(Clone, Copy, Debug, Default, FromBytes)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct Proto {
     /// Timeout once packets were seen in both directions, in jiffies.

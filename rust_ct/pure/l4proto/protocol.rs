@@ -22,7 +22,11 @@ use crate::pure::{
         L4, //
     },
 };
-use zerocopy::FromBytes;
+use zerocopy::{
+    FromBytes,
+    Immutable,
+    IntoBytes, //
+};
 
 /// A transport protocol, or all that have no tracker of their own.
 pub(crate) trait L4Proto {
@@ -54,7 +58,7 @@ pub(crate) trait L4Proto {
     type Header;
 
     /// What the tracker keeps of a connection, laid out as the kernel has it.
-    type Private: FromBytes;
+    type Private: Copy + FromBytes + IntoBytes + Immutable;
 
     /// Reads the header of a packet, and checks it; its checksum if `verify_checksum` says so.
     ///

@@ -46,7 +46,11 @@ use crate::pure::{
         L4, //
     },
 };
-use zerocopy_derive::FromBytes;
+use zerocopy_derive::{
+    FromBytes,
+    Immutable,
+    IntoBytes, //
+};
 
 /// No tag yet, and the tag of a packet with INIT.
 const NO_TAG: Tag = [0; 4];
@@ -69,7 +73,7 @@ const OWN_TAG_RULE: Kinds = Kinds::of(&[
 const HEARTBEAT_TAG_FAILED: u8 = 1;
 
 /// The private state, laid out as the kernel's `struct ip_ct_sctp`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct Proto {
     /// A [`State`].

@@ -28,13 +28,17 @@ use crate::pure::{
         L4, //
     },
 };
-use zerocopy_derive::FromBytes;
+use zerocopy_derive::{
+    FromBytes,
+    Immutable,
+    IntoBytes, //
+};
 
 /// How long both sides must have talked for the connection to count as a stream, in seconds.
 const STREAM_AFTER: usize = 2;
 
 /// The private state, laid out as the kernel's `struct nf_ct_udp`.
-#[derive(Clone, Copy, Debug, Default, FromBytes)]
+#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct Proto {
     /// From when on, in jiffies, the connection counts as a stream.

@@ -10,7 +10,11 @@ use crate::pure::{
         Segment, //
     }, //
 };
-use zerocopy_derive::FromBytes;
+use zerocopy_derive::{
+    FromBytes,
+    Immutable,
+    IntoBytes, //
+};
 
 /// Bits of [`Peer::flags`] and [`Proto::last_flags`], the kernel's `IP_CT_TCP_FLAG_*`.
 pub(crate) mod peer_flag {
@@ -33,7 +37,7 @@ pub(crate) mod peer_flag {
 }
 
 /// What one end has sent, laid out as the kernel's `struct ip_ct_tcp_state`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct Peer {
     /// The highest end of a segment that it sent.
@@ -48,6 +52,8 @@ pub(crate) struct Peer {
     pub(crate) td_scale: u8,
     /// See [`peer_flag`].
     pub(crate) flags: u8,
+    /// Room up to the kernel's size, of no meaning.
+    pub(crate) padding: [u8; 2],
 }
 
 impl Peer {
@@ -93,7 +99,7 @@ pub(super) const fn option_flags(options: &Options) -> u8 {
 }
 
 /// The private state, laid out as the kernel's `struct ip_ct_tcp`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct Proto {
     /// The two ends, by the direction in which they send.
