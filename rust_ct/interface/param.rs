@@ -8,6 +8,7 @@
 use crate::{
     datapath::helper::builtin::{
         self,
+        Names,
         PORTS, //
     },
     object::{
@@ -158,9 +159,9 @@ pub(crate) fn set_helpers(text: &CStr) -> Result {
         return Ok(());
     }
     pr_err!(
-        "helpers={}: must be a list of ftp and tftp, each with up to {} ports, as in \
-         ftp:21,tftp:69\n",
+        "helpers={}: must be a list of {}, each with up to {} ports, as in ftp:21,tftp:69\n",
         Printable(text),
+        Names,
         PORTS
     );
     Err(EINVAL)

@@ -19,6 +19,11 @@ use crate::{
     sys::rcu::ReadSide, //
 };
 use kernel::{
+    fmt::{
+        self,
+        Display,
+        Formatter, //
+    },
     prelude::*,
     sync::atomic::{
         Atomic,
@@ -84,6 +89,25 @@ impl Builtin {
         let port = u32::from(tuple.dst_port());
         let wanted = port != 0 && self.ports.iter().any(|p| p.load(Relaxed) == port);
         wanted.then_some(helper)
+    }
+}
+
+/// The names of all of them, as in `ftp and tftp`.
+pub(crate) struct Names;
+
+impl Display for Names {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (i, builtin) in ALL.iter().enumerate() {
+            let before = match i {
+                0 => "",
+                i if i + 1 == ALL.len() => " and ",
+                _ => ", ",
+            };
+            // All of them are ASCII.
+            let name = core::str::from_utf8(builtin.name).unwrap_or_default();
+            write!(f, "{before}{name}")?;
+        }
+        Ok(())
     }
 }
 
