@@ -29,6 +29,7 @@ use crate::{
         shared::machine_max,
         sysctl::{
             Format,
+            Mode,
             Setting, //
         },
     },
@@ -41,10 +42,11 @@ use kernel::{
 
 /// All settings that can be written without more ado, and are one by one.
 fn rows() -> Result<KVec<Setting>> {
-    let special = [MAX, COUNT, BUCKETS].map(|setting| setting.name);
+    let special = [MAX, BUCKETS].map(|setting| setting.name);
     let mut rows = KVec::new();
     sysctl::for_each(&mut |setting| {
-        if !special.contains(&setting.name) {
+        let read_only = matches!(setting.mode, Mode::ReadOnly);
+        if !read_only && !special.contains(&setting.name) {
             rows.push(*setting, GFP_KERNEL)?;
         }
         Ok(())
