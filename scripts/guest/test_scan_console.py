@@ -13,7 +13,7 @@ oops|Oops: general protection fault, probably for non-canonical address
 null pointer|BUG: kernel NULL pointer dereference, address: 0000000000000008
 BUG()|kernel BUG at rust/helpers/bug.c:7!
 panic|Kernel panic - not syncing: Fatal exception in interrupt
-Rust panic|rust_kernel: panicked at rust_ct/table.rs:12:3
+Rust panic|rust_kernel: panicked at rust_ct/object/table.rs:12:3
 lock inversion|WARNING: possible irq lock inversion dependency detected
 lock recursion|WARNING: possible recursive locking detected
 lock state|WARNING: inconsistent lock state

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""Holds the lines between the layers of rust_ct/, as Documentation/development.md states them.
+"""Holds the lines between the layers of rust_ct/, as Documentation/architecture.md states them.
 
 layers.py [DIRECTORY]    reports what crosses a line in DIRECTORY (default: this clone's rust_ct),
                          and every circle of files; fails if there is anything
