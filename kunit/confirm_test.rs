@@ -548,7 +548,7 @@ mod tests {
     }
 
     /// An ICMP error goes with the connection that it is about, in the direction in which it goes,
-    /// and only if it is sent to who sent the packet in it.
+    /// and only if it is sent to the sender of the packet in it.
     #[test]
     fn errors_are_related() -> Result {
         case(|_| {

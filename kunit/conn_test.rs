@@ -221,7 +221,7 @@ mod tests {
         })
     }
 
-    /// A status bit is set once; who sets it learns that.
+    /// A status bit is set once; whoever sets it learns that.
     #[test]
     fn status_bits_are_set_once() -> Result {
         case(|_| {

@@ -346,7 +346,7 @@ mod tests {
         })
     }
 
-    /// What was given up is found by nobody, and removed by who meets it.
+    /// What was given up is found by nobody, and removed by whoever meets it.
     #[test]
     fn given_up() -> Result {
         expecting(|netns| {

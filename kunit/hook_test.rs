@@ -15,7 +15,7 @@ use kernel::{
 mod tests {
     use super::*;
 
-    /// There is one tracker at a time: who comes second is refused, and is not in the way of who
+    /// There is one tracker at a time: the second is refused, and is not in the way of one that
     /// comes when the first is gone.
     #[test]
     fn there_is_one_tracker() -> Result {

@@ -298,7 +298,7 @@ mod tests {
     }
 
     /// What user space makes is found from then on, and has one reference beside the table's; what
-    /// cannot be entered stays with who made it.
+    /// cannot be entered stays with its maker.
     #[test]
     fn made_by_user_space() -> Result {
         case(|netns| {

@@ -4,8 +4,8 @@
 //!
 //! An expectation is the kernel's `struct nf_conntrack_expect`, because helpers in C fill it. It is
 //! found by the destination of the packet that it waits for, and through its master, the connection
-//! that announced it. It has no reference to its master: who frees a connection removes what it
-//! expects first. What has expired is removed by who meets it, or by the worker.
+//! that announced it. It has no reference to its master: whoever frees a connection removes what
+//! it expects first. What has expired is removed by whoever meets it, or by the worker.
 //!
 //! # Locking
 //!
@@ -90,7 +90,7 @@ use kernel::sync::{
 const PERMANENT: u32 = 0x1;
 /// Waits for nothing yet (`NF_CT_EXPECT_INACTIVE`).
 const INACTIVE: u32 = 0x2;
-/// To be removed by who meets it (`NF_CT_EXPECT_DEAD`).
+/// To be removed by whoever meets it (`NF_CT_EXPECT_DEAD`).
 const DEAD: u32 = 0x8;
 
 /// Evidence that the lock of expectations is held for `'a`.
@@ -121,8 +121,8 @@ pub(crate) fn locked<R>(f: impl FnOnce(Held<'_>) -> R) -> R {
 ///
 /// # Invariants
 ///
-/// The table has a reference to it while it is in the table. It is used by who has a reference to
-/// its master, or meets it in the table under the lock: its master is there then.
+/// The table has a reference to it while it is in the table. Whoever uses it has a reference to its
+/// master, or meets it in the table under the lock: its master is there then.
 #[repr(transparent)]
 pub(crate) struct Expect(Memory<bindings::nf_conntrack_expect>);
 
@@ -288,7 +288,7 @@ impl Expect {
         }
     }
 
-    /// Gives it up: who meets it removes it. Any context, without the lock.
+    /// Gives it up: whoever meets it removes it. Any context, without the lock.
     ///
     /// Source: nf_ct_unexpect_related().
     pub(crate) fn mark_dead(&self) {

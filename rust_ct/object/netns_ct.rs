@@ -119,7 +119,7 @@ pub(crate) struct Published<const N: usize> {
     net: *mut bindings::net,
 }
 
-// SAFETY: The namespace is used to hide the counters only, by the one who drops them.
+// SAFETY: The namespace is used to hide the counters only, by their owner in its drop().
 unsafe impl<const N: usize> Sync for Published<N> {}
 // SAFETY: Neither the counters nor the namespace belong to a thread.
 unsafe impl<const N: usize> Send for Published<N> {}

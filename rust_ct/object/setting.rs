@@ -123,7 +123,7 @@ bytes! {
     /// After how many retransmissions without an answer the timeout is lowered.
     TCP_MAX_RETRANS: c"nf_conntrack_tcp_max_retrans" at nf_ct_proto.tcp.tcp_max_retrans, 0..=255,
         default 3;
-    /// Whether events of new connections are kept for who listens: 0 never, 1 always, 2 if somebody
+    /// Whether events of new connections are kept for a listener: 0 never, 1 always, 2 if somebody
     /// listens when the connection begins.
     #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
     EVENTS: c"nf_conntrack_events" at sysctl_events, 0..=2, default 2;

@@ -193,7 +193,7 @@ pub(crate) struct Files {
 unsafe impl Send for Files {}
 
 impl Drop for Files {
-    /// Removes the files, and waits for who uses them.
+    /// Removes the files, and waits for whoever uses them.
     fn drop(&mut self) {
         // SAFETY: By the type invariant, the files are registered.
         unsafe { bindings::unregister_net_sysctl_table(self.header.as_ptr()) };

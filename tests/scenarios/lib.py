@@ -200,7 +200,7 @@ def log_since(mark):
 
 
 def module(name):
-    """Loads a module of the kernel; tells whether it has it."""
+    """Loads a module of the kernel; returns whether it has it."""
     return run("modprobe", "-q", name, must=False)[0] == 0
 
 
@@ -248,7 +248,7 @@ def write(path, text, ns=None):
 
 
 def sysctl(name, value, ns):
-    """Sets a conntrack sysctl where the tracker has it; tells whether it did."""
+    """Sets a conntrack sysctl where the tracker has it; returns whether it did."""
     try:
         write(f"{SYSCTL}/{name}", value, ns)
         return True

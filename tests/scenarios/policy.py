@@ -203,7 +203,7 @@ class Stream:
             self.begin()
 
     def segment(self, side, flags, data=b"", seq=None):
-        """Sends one segment; tells whether it came through."""
+        """Sends one segment; returns whether it came through."""
         other = "s" if side == "c" else "c"
         (src, sport), (dst, dport) = self.ends[side], self.ends[other]
         at = self.next[side] if seq is None else seq

@@ -211,7 +211,7 @@ SECMARKS = """
 
 
 def secmarks(net, v6):
-    """Secmark, read and written: kept by the connection, restored to its packets, given to who is RELATED."""
+    """Secmark, read and written: kept by the connection, restored to its packets, given to what is RELATED."""
     flows = Flows(net, v6)
     kind = "IPv6" if v6 else "IPv4"
     rows = [

@@ -71,7 +71,7 @@ fn find(is_it: impl Fn(&Raw) -> bool) -> *const Raw {
 #[no_mangle]
 extern "C" fn rust_ct_expectfn_of_name(name: Text<'_>) -> *const Raw {
     let name = name.get();
-    // SAFETY: Who has registered vouches for the names.
+    // SAFETY: Whoever has registered vouches for the names.
     find(|expectfn| unsafe { CStr::from_char_ptr(expectfn.name) } == name)
 }
 

@@ -288,7 +288,7 @@ impl Proto {
 
     /// Checks the tag of a packet by the rule of one of its chunks (RFC 9260 section 8.5.1).
     ///
-    /// `ignored` tells whether an earlier chunk was ignored.
+    /// `ignored` says whether an earlier chunk was ignored.
     fn check_tag(
         &mut self,
         sctp: &wire::Sctp,

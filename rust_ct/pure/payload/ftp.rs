@@ -461,7 +461,7 @@ pub(crate) struct Expected {
     pub(crate) foreign: bool,
 }
 
-/// Tells what an announcement opens in a connection with these tuples, the original one first.
+/// Returns what an announcement opens in a connection with these tuples, the original one first.
 ///
 /// With `loose` the address may be that of any host. What announces the sender's own address opens
 /// the one that its peer knows it by, which differs if NAT changes it.

@@ -17,8 +17,8 @@ pub(crate) enum Kind {
     Other,
 }
 
-/// Tells what the packet is for whose payload, behind the UDP header, begins at `offset`; `None` if
-/// it ends before the opcode.
+/// Returns what a packet is for, whose payload, behind the UDP header, begins at `offset`; `None`
+/// if it ends before the opcode.
 ///
 /// The opcode alone decides, not the name of the file and the mode that are to follow it.
 /// Source: net/netfilter/nf_conntrack_tftp.c, tftp_help().

@@ -129,9 +129,9 @@ pub struct Walk<'s> {
     now: u64,
     /// When its fragments came.
     fragments: Vec<u64>,
-    /// Whether there was a zone that holds for one direction. From then on nothing may expire: who
-    /// has expired in the other direction's bucket stands in the way of who comes until the
-    /// reference's worker comes by, which is whenever it likes.
+    /// Whether there was a zone that holds for one direction. From then on nothing may expire: a
+    /// connection that has expired in the other direction's bucket stands in the way of the next
+    /// one until the reference's worker comes by, which is whenever it likes.
     half_zoned: bool,
 }
 
