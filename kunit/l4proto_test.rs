@@ -107,8 +107,8 @@ mod tests {
         Ok(())
     }
 
-    /// Every cell of the table of SCTP is the kernel's, data moves nothing, and the names of the states
-    /// are the kernel's.
+    /// Every cell of the table of SCTP is the kernel's, data moves nothing, and the names of the
+    /// states are the kernel's.
     #[test]
     fn the_table_of_sctp() -> Result {
         let mut cells = 0;

@@ -22,7 +22,8 @@ use crate::{
 };
 
 /// Ends a connection: removes it from the table, and gives the table's reference back. Returns
-/// whether this call did, and the DESTROY event was delivered, as nf_ct_delete(). Any context, with none of the table's locks held.
+/// whether this call did, and the DESTROY event was delivered, as nf_ct_delete(). Any context, with
+/// none of the table's locks held.
 pub(crate) fn kill(conn: &Conn) -> bool {
     kill_for(conn, Requester::NOBODY)
 }

@@ -3,8 +3,8 @@
 //! Transport protocols: what there is to say about each, in one file for each of them, and what a
 //! packet does to its connection.
 //!
-//! A protocol is an [`L4Proto`]. There is one list of them, in [`among_protocols`]; whatever depends
-//! on the protocol goes by it, with [`dispatch`] or [`for_each_protocol`].
+//! A protocol is an [`L4Proto`]. There is one list of them, in [`among_protocols`]; whatever
+//! depends on the protocol goes by it, with [`dispatch`] or [`for_each_protocol`].
 //!
 //! A tracker is a total function from the connection's private state, the packet's header and a few
 //! facts ([`Input`]) to an [`Outcome`]. It changes the private state and nothing else; the caller

@@ -46,7 +46,8 @@ const ALIGN: usize = 8;
 /// Where the first extension begins.
 const FIRST: usize = offset_of!(bindings::nf_ct_ext, data);
 
-/// Defines the kinds of extensions: name, the kernel's type, and number (`enum nf_ct_ext_id`) of each.
+/// Defines the kinds of extensions: name, the kernel's type, and number (`enum nf_ct_ext_id`) of
+/// each.
 macro_rules! kinds {
     ($($(#[doc = $doc:literal])* $(#[cfg($cfg:meta)])? $kind:ident: $type:ty = $id:ident;)*) => {
         /// Which extension.

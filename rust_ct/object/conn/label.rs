@@ -28,8 +28,8 @@ pub(crate) const WORDS: usize = 4;
 #[repr(C, align(8))]
 pub(super) struct Labels([Atomic<u32>; WORDS]);
 
-// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
 #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
 unsafe impl Part for Labels {
     const KIND: Kind = Kind::Labels;
 }

@@ -3,9 +3,9 @@
 //! The private state of a connection's protocol, where the rest of the kernel reads it.
 //!
 //! Rules and flow tables look at some of its fields without the lock, and traffic control
-//! (net/sched/act_ct.c, tcf_ct_flow_table_add()) sets a flag of TCP's without it. So nobody here has
-//! a reference to it: a tracker works on a copy, of which what has changed is written back, in units
-//! of 32 bits.
+//! (net/sched/act_ct.c, tcf_ct_flow_table_add()) sets a flag of TCP's without it. So nobody here
+//! has a reference to it: a tracker works on a copy, of which what has changed is written back, in
+//! units of 32 bits.
 
 use super::{
     Conn,

@@ -185,8 +185,8 @@ impl Table {
     pub(crate) fn unlink(&self, dying: Dying<'_>) -> Option<Unlinked> {
         let conn = dying.conn();
         let hash = |dir| conn.hash(dir);
-        // Whoever confirms the connection meanwhile writes the hash of its replies, with the lock of
-        // the other bucket held.
+        // Whoever confirms the connection meanwhile writes the hash of its replies, with the lock
+        // of the other bucket held.
         let pair = loop {
             let reply = hash(Direction::Reply);
             let pair = self.lock_pair(hash(Direction::Original), reply)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A packet as pure code sees it: bytes that can be copied out, of a family, with a transport header
-//! somewhere.
+//! A packet as pure code sees it: bytes that can be copied out, of a family, with a transport
+//! header somewhere.
 
 /// Address family of a packet, with the number that netfilter uses for it (`NFPROTO_*`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

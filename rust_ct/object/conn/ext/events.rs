@@ -174,8 +174,8 @@ impl Conn {
 #[repr(transparent)]
 pub(in super::super) struct Events(Memory<bindings::nf_conntrack_ecache>);
 
-// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
 unsafe impl Part for Events {
     const KIND: Kind = Kind::Events;
 }

@@ -41,8 +41,8 @@ use kernel::{
 #[repr(transparent)]
 pub(super) struct Place(Atomic<*mut bindings::nf_ct_timeout>);
 
-// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
 #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
 unsafe impl Part for Place {
     const KIND: Kind = Kind::Timeout;
 }

@@ -25,8 +25,8 @@ pub(crate) struct Times {
     stop: Atomic<i64>,
 }
 
-// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
 #[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
+// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
 unsafe impl Part for Times {
     const KIND: Kind = Kind::Times;
 }
