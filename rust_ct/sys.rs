@@ -2,10 +2,12 @@
 
 //! Safe wrappers of the kernel's interfaces that the kernel crate does not wrap.
 //!
-//! Almost all `unsafe` of rust_ct is here. Nothing here knows what a connection is: a file is about
+//! Nothing here knows what a connection is: a file is about
 //! one kernel facility, and what its types promise is what makes the rest of the module safe code.
 
 pub(crate) mod abi;
+pub(crate) mod bits;
+pub(crate) mod call;
 pub(crate) mod defrag;
 pub(crate) mod field;
 pub(crate) mod hlist;

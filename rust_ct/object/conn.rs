@@ -67,6 +67,7 @@ use crate::{
         zone::Zone, //
     },
     sys::{
+        call,
         field::{
             field,
             Field,
@@ -75,8 +76,8 @@ use crate::{
             Mirrors, //
         },
         lock::{
-            RawGuard,
-            RawLock, //
+            Lock,
+            RawGuard, //
         },
         net::Net,
         nulls,
@@ -160,8 +161,8 @@ impl Conn {
 
     /// The part of a connection that counts references.
     #[inline]
-    fn nfct(&self) -> *mut bindings::nf_conntrack {
-        ptr::from_ref(field!(self.ct, ct_general)).cast_mut().cast()
+    fn nfct(&self) -> &Memory<bindings::nf_conntrack> {
+        field!(self.ct, ct_general as Memory<_>)
     }
 
     /// The tuple of packets in a direction. NAT may change that of the replies until confirmation.
@@ -287,8 +288,7 @@ impl Conn {
 
     /// How many references there are.
     pub(crate) fn use_count(&self) -> u32 {
-        // SAFETY: The counter is inside the connection.
-        unsafe { bindings::rct_conntrack_use(self.nfct()) }
+        call::rct_conntrack_use(self.nfct())
     }
 
     /// The hash of the key of packets in a direction, if the connection is in the table.
@@ -328,11 +328,9 @@ impl Conn {
     /// The private state of the connection's protocol, to be changed.
     #[inline]
     pub(crate) fn lock(&self) -> Locked<'_> {
-        // SAFETY: The lock is inside the connection, and was initialised at allocation.
-        let guard = unsafe { RawLock::new(&raw mut (*self.ct()).lock) }.lock();
         Locked {
             conn: self,
-            _guard: guard,
+            _guard: field!(self.ct, lock as Lock).lock(),
         }
     }
 
@@ -348,13 +346,10 @@ impl Conn {
     /// gone.
     #[inline]
     pub(crate) fn try_get(&self) -> Option<ARef<Conn>> {
-        // SAFETY: The memory is a connection's; the counter is changed atomically, and acquires
-        // what `UniqueConn::publish` released.
-        if !unsafe { bindings::rct_conntrack_tryget(self.nfct()) } {
-            return None;
-        }
+        // It acquires what `UniqueConn::publish` released.
+        let taken = call::rct_conntrack_tryget(self.nfct());
         // SAFETY: The reference is the one just taken.
-        Some(unsafe { ARef::from_raw(NonNull::from(self)) })
+        taken.then(|| unsafe { ARef::from_raw(NonNull::from(self)) })
     }
 
     /// The number by which user space knows the connection, made with a key of its own.
@@ -378,7 +373,7 @@ impl Conn {
 /// The private state of a connection's protocol, with its lock held.
 pub(crate) struct Locked<'a> {
     conn: &'a Conn,
-    _guard: RawGuard,
+    _guard: RawGuard<'a>,
 }
 
 impl Locked<'_> {

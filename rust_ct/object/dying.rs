@@ -24,9 +24,14 @@ use crate::{
     },
     pure::tuple::Direction,
     sys::{
+        call,
+        field::{
+            field,
+            Memory, //
+        },
         lock::{
-            RawGuard,
-            RawLock, //
+            Lock,
+            RawGuard, //
         },
         nulls::{
             Head,
@@ -35,10 +40,7 @@ use crate::{
         },
     },
 };
-use core::{
-    cell::UnsafeCell,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 use kernel::{
     prelude::*,
     sync::aref::ARef, //
@@ -86,12 +88,7 @@ impl Unlinked {
 /// Lock and list are initialised when it is made, and everything in the list is the link of a
 /// connection's original direction, with a reference to the connection.
 #[repr(transparent)]
-pub(crate) struct DyingList(UnsafeCell<bindings::nf_conntrack_net_ecache>);
-
-// SAFETY: The list is covered by its lock.
-unsafe impl Sync for DyingList {}
-// SAFETY: A list belongs to no thread.
-unsafe impl Send for DyingList {}
+pub(crate) struct DyingList(Memory<bindings::nf_conntrack_net_ecache>);
 
 impl DyingList {
     /// An empty list.
@@ -105,8 +102,11 @@ impl DyingList {
                 (&raw mut (*raw).dying_list)
                     .cast::<Head>()
                     .write(Head::new(NUMBER));
-                RawLock::new(&raw mut (*raw).dying_lock)
-                    .init(c"rust_ct_dying", kernel::static_lock_class!());
+                Lock::init(
+                    &raw mut (*raw).dying_lock,
+                    c"rust_ct_dying",
+                    kernel::static_lock_class!(),
+                );
                 Ok(())
             })
         }
@@ -118,13 +118,11 @@ impl DyingList {
     }
 
     fn head(&self) -> &Head {
-        // SAFETY: The field is a list's beginning.
-        unsafe { &*(&raw const (*self.raw()).dying_list).cast::<Head>() }
+        field!(self.0, dying_list as Head)
     }
 
-    fn lock(&self) -> RawGuard {
-        // SAFETY: The lock is initialised, and lives as long as `self`.
-        unsafe { RawLock::new(&raw mut (*self.raw()).dying_lock) }.lock()
+    fn lock(&self) -> RawGuard<'_> {
+        field!(self.0, dying_lock as Lock).lock()
     }
 
     /// Returns whether nobody is in the list; others may change that at any time.
@@ -150,8 +148,7 @@ impl DyingList {
                 Some(false) => return false,
                 None => return true,
             }
-            // SAFETY: Process context, and no spinlock is held.
-            unsafe { bindings::rct_cond_resched() };
+            call::rct_cond_resched();
         }
         self.is_empty()
     }

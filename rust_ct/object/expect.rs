@@ -64,8 +64,8 @@ use crate::{
         },
         hlist::Node,
         lock::{
-            RawGuard,
-            RawLock, //
+            self,
+            RawGuard, //
         },
         memory,
         net::Net,
@@ -95,7 +95,7 @@ const DEAD: u32 = 0x8;
 
 /// Evidence that the lock of expectations is held for `'a`.
 #[derive(Clone, Copy)]
-pub(crate) struct Held<'a>(PhantomData<&'a RawGuard>);
+pub(crate) struct Held<'a>(PhantomData<&'a RawGuard<'a>>);
 
 impl Held<'_> {
     /// Evidence from a caller in C who has taken the lock.
@@ -110,8 +110,7 @@ impl Held<'_> {
 
 /// Calls `f` with the lock of expectations held, softirqs off.
 pub(crate) fn locked<R>(f: impl FnOnce(Held<'_>) -> R) -> R {
-    // SAFETY: The lock is a variable of ours, initialised where it is defined.
-    let guard = unsafe { RawLock::new(&raw mut bindings::nf_conntrack_expect_lock) }.lock();
+    let guard = lock::nf_conntrack_expect_lock.lock();
     let result = f(Held(PhantomData));
     drop(guard);
     result

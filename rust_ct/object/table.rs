@@ -42,7 +42,11 @@ use self::buckets::Buckets;
 use crate::{
     bindings,
     sys::{
-        lock::Locks,
+        lock::{
+            self,
+            Lock,
+            Locks, //
+        },
         rcu::ReadSide, //
     },
 };
@@ -95,7 +99,7 @@ impl Table {
     const fn new() -> Self {
         Self {
             buckets: Atomic::new(ptr::null_mut()),
-            locks: Locks::new(&raw mut bindings::nf_conntrack_locks),
+            locks: Locks::new(&lock::nf_conntrack_locks),
             used: Atomic::new(false),
             moving: Atomic::new(false),
         }
@@ -172,16 +176,12 @@ impl Table {
         !ptr::eq(buckets, unsafe { self.buckets.as_ptr().read_volatile() })
     }
 
-    /// Takes one of the bucket locks, once nobody holds them all. Softirqs are off.
+    /// Takes one of the bucket locks, once nobody holds them all, for a caller that releases it.
+    /// Softirqs are off.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_lock().
-    ///
-    /// # Safety
-    ///
-    /// `lock` must be one of them, and the caller must release it.
-    pub(crate) unsafe fn take_lock(&self, lock: *mut bindings::spinlock_t) {
-        // SAFETY: By the contract.
-        unsafe { self.locks.take(lock) };
+    pub(crate) fn take_lock(&self, lock: &Lock) {
+        self.locks.take_for_caller(lock);
     }
 }
 

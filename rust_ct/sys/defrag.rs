@@ -5,9 +5,9 @@
 //! C headers: `include/net/netfilter/ipv4/nf_defrag_ipv4.h` and
 //! `include/net/netfilter/ipv6/nf_defrag_ipv6.h`.
 
-use crate::{
-    bindings,
-    sys::net::Net, //
+use crate::sys::net::{
+    self,
+    Net, //
 };
 use kernel::{
     error::to_result,
@@ -16,28 +16,24 @@ use kernel::{
 
 /// Has the IPv4 fragments of `net` reassembled, once more. Process context.
 pub(crate) fn enable_ipv4(net: &Net) -> Result {
-    // SAFETY: The namespace is valid.
-    to_result(unsafe { bindings::nf_defrag_ipv4_enable(net.as_ptr()) })
+    to_result(net::nf_defrag_ipv4_enable(net))
 }
 
 /// Gives back one [`enable_ipv4`]. Process context.
 pub(crate) fn disable_ipv4(net: &Net) {
-    // SAFETY: The namespace is valid.
-    unsafe { bindings::nf_defrag_ipv4_disable(net.as_ptr()) };
+    net::nf_defrag_ipv4_disable(net);
 }
 
 /// Has the IPv6 fragments of `net` reassembled, once more. Process context.
 #[cfg(CONFIG_IPV6)]
 pub(crate) fn enable_ipv6(net: &Net) -> Result {
-    // SAFETY: The namespace is valid.
-    to_result(unsafe { bindings::nf_defrag_ipv6_enable(net.as_ptr()) })
+    to_result(net::nf_defrag_ipv6_enable(net))
 }
 
 /// Gives back one [`enable_ipv6`]. Process context.
 #[cfg(CONFIG_IPV6)]
 pub(crate) fn disable_ipv6(net: &Net) {
-    // SAFETY: The namespace is valid.
-    unsafe { bindings::nf_defrag_ipv6_disable(net.as_ptr()) };
+    net::nf_defrag_ipv6_disable(net);
 }
 
 /// This kernel has no IPv6.

@@ -140,9 +140,13 @@ pub(crate) unsafe trait Mirrors<C> {}
 unsafe impl<T> Mirrors<T> for Field<T> {}
 // SAFETY: As above.
 unsafe impl<T> Mirrors<T> for Fixed<T> {}
+// SAFETY: It gives its pointer, and fields by the types that mirror them.
+unsafe impl<T> Mirrors<T> for Memory<T> {}
 
 // SAFETY: The type has the layout of the number, and C reads and writes it by one access.
 unsafe impl Mirrors<u32> for Atomic<u32> {}
+// SAFETY: As above.
+unsafe impl Mirrors<usize> for Atomic<usize> {}
 // SAFETY: As above, for a pointer.
 unsafe impl<T> Mirrors<*mut T> for Atomic<*mut T> {}
 

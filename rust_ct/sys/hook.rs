@@ -8,7 +8,10 @@ use crate::{
     bindings,
     sys::{
         field::Memory,
-        net::Net,
+        net::{
+            self,
+            Net, //
+        },
         rcu::ReadSide,
         skb::Skb, //
     },
@@ -328,6 +331,5 @@ impl Drop for Tracker {
 
 /// Drops the packets of `net` that wait in a queue of user space. Process context.
 pub(crate) fn drop_queued(net: &Net) {
-    // SAFETY: The namespace is valid, which is all that the function asks for.
-    unsafe { bindings::nf_queue_nf_hook_drop(net.as_ptr()) };
+    net::nf_queue_nf_hook_drop(net);
 }

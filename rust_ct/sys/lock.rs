@@ -4,10 +4,12 @@
 //!
 //! C header: [`include/linux/spinlock.h`](srctree/include/linux/spinlock.h)
 
-use crate::bindings;
-use core::{
-    cell::UnsafeCell,
-    mem::MaybeUninit, //
+use crate::{
+    bindings,
+    sys::field::{
+        Memory,
+        Mirrors, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -23,62 +25,95 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-/// Initialises a spinlock.
-///
-/// # Safety
-///
-/// `lock` must be valid, and nobody may use it.
-unsafe fn init(
-    lock: *mut bindings::spinlock_t,
-    name: &'static CStr,
-    class: Pin<&'static LockClassKey>,
-) {
-    // SAFETY: The caller vouches for the lock; name and class are static.
-    unsafe { bindings::__spin_lock_init(lock, name.as_char_ptr(), class.as_ptr()) };
+// Safe, because that is all that they ask for: a lock that is initialised, as [`Lock`] is. The
+// variables are where C defines them, initialised or for [`Locks::init`].
+#[allow(
+    clashing_extern_declarations,
+    improper_ctypes,
+    reason = "the bindings have pointers where these have references"
+)]
+unsafe extern "C" {
+    #[link_name = "rust_helper_spin_lock"]
+    safe fn spin_lock(lock: &Lock);
+    safe fn rct_spin_lock_nested(lock: &Lock);
+    safe fn rct_spin_lock_bh(lock: &Lock);
+    pub(crate) safe static nf_conntrack_locks: [Lock; bindings::CONNTRACK_LOCKS as usize];
+    pub(crate) safe static nf_conntrack_expect_lock: Lock;
 }
 
-/// A spinlock that is a field of a C object.
-pub(crate) struct RawLock(*mut bindings::spinlock_t);
+/// A spinlock, also as a field of a C object.
+///
+/// # Invariants
+///
+/// It is initialised before it is taken.
+#[repr(transparent)]
+pub(crate) struct Lock(Memory<bindings::spinlock_t>);
 
-impl RawLock {
-    /// The lock at `lock`.
-    ///
-    /// # Safety
-    ///
-    /// `lock` must be valid as long as the result is used, and initialised before it is taken.
-    #[inline]
-    pub(crate) unsafe fn new(lock: *mut bindings::spinlock_t) -> Self {
-        Self(lock)
+// SAFETY: It gives nothing but the pointer.
+unsafe impl Mirrors<bindings::spinlock_t> for Lock {}
+
+impl Lock {
+    /// A lock to be initialised.
+    const fn new() -> Self {
+        Self(Memory::new(pin_init::zeroed()))
     }
 
-    /// Initialises the lock.
+    /// Initialises the lock at `lock`.
     ///
     /// # Safety
     ///
-    /// Nobody else may use the lock.
+    /// `lock` must be valid, and nobody may use it.
     #[inline]
-    pub(crate) unsafe fn init(&self, name: &'static CStr, class: Pin<&'static LockClassKey>) {
-        // SAFETY: The lock is valid by the contract of `new`, and nobody but the caller uses it.
-        unsafe { init(self.0, name, class) };
+    pub(crate) unsafe fn init(
+        lock: *mut bindings::spinlock_t,
+        name: &'static CStr,
+        class: Pin<&'static LockClassKey>,
+    ) {
+        // SAFETY: The caller vouches for the lock; name and class are static.
+        unsafe { bindings::__spin_lock_init(lock, name.as_char_ptr(), class.as_ptr()) };
     }
 
     /// Takes the lock, with softirqs off.
     #[inline]
-    pub(crate) fn lock(self) -> RawGuard {
-        // SAFETY: The lock is valid and initialised by the contract of `new`.
-        unsafe { bindings::rct_spin_lock_bh(self.0) };
-        RawGuard(self.0, NotThreadSafe)
+    pub(crate) fn lock(&self) -> RawGuard<'_> {
+        rct_spin_lock_bh(self);
+        RawGuard(self, NotThreadSafe)
+    }
+
+    /// Takes the lock. Softirqs are off.
+    #[inline]
+    fn take(&self) -> Taken<'_> {
+        spin_lock(self);
+        Taken(self, NotThreadSafe)
+    }
+
+    /// As [`Lock::take`], under another one.
+    #[inline]
+    fn take_nested(&self) -> Taken<'_> {
+        rct_spin_lock_nested(self);
+        Taken(self, NotThreadSafe)
     }
 }
 
-/// A [`RawLock`] that is held.
-pub(crate) struct RawGuard(*mut bindings::spinlock_t, NotThreadSafe);
+/// A [`Lock`] that is held, with softirqs off for it.
+pub(crate) struct RawGuard<'a>(&'a Lock, NotThreadSafe);
 
-impl Drop for RawGuard {
+impl Drop for RawGuard<'_> {
     #[inline]
     fn drop(&mut self) {
         // SAFETY: The lock is held.
-        unsafe { bindings::rct_spin_unlock_bh(self.0) };
+        unsafe { bindings::rct_spin_unlock_bh(self.0 .0.get()) };
+    }
+}
+
+/// A [`Lock`] that is held.
+struct Taken<'a>(&'a Lock, NotThreadSafe);
+
+impl Drop for Taken<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: The lock is held.
+        unsafe { bindings::spin_unlock(self.0 .0.get()) };
     }
 }
 
@@ -112,22 +147,19 @@ impl Drop for BhOff {
 ///
 /// # Invariants
 ///
-/// `locks` points at so many locks, for ever. They are initialised before anything else is called.
+/// The locks are initialised before anything else is called.
 pub(crate) struct Locks<const N: usize> {
-    locks: *mut [bindings::spinlock_t; N],
-    all: UnsafeCell<MaybeUninit<bindings::spinlock_t>>,
+    locks: &'static [Lock; N],
+    all: Lock,
     closed: Atomic<bool>,
 }
 
-// SAFETY: Locks are for everybody.
-unsafe impl<const N: usize> Sync for Locks<N> {}
-
 impl<const N: usize> Locks<N> {
     /// Locks to be initialised, which other modules may know.
-    pub(crate) const fn new(locks: *mut [bindings::spinlock_t; N]) -> Self {
+    pub(crate) const fn new(locks: &'static [Lock; N]) -> Self {
         Self {
             locks,
-            all: UnsafeCell::new(MaybeUninit::uninit()),
+            all: Lock::new(),
             closed: Atomic::new(false),
         }
     }
@@ -136,128 +168,99 @@ impl<const N: usize> Locks<N> {
     ///
     /// # Safety
     ///
-    /// Must be called before anything else, with nobody else there. What `new` was given must be
-    /// valid for ever.
+    /// Must be called before anything else, with nobody else there.
     pub(crate) unsafe fn init(
         &'static self,
         name: &'static CStr,
         class: Pin<&'static LockClassKey>,
     ) {
-        for i in 0..N {
-            // SAFETY: The lock is valid, and nobody uses it.
-            unsafe { init(self.raw(i), name, class) };
-        }
-        // SAFETY: The lock is valid, and nobody uses it.
+        // SAFETY: The locks are valid, and nobody uses them.
         unsafe {
-            init(
-                self.all.get().cast(),
-                c"rust_ct_all",
-                kernel::static_lock_class!(),
-            )
-        };
+            for lock in self.locks {
+                Lock::init(lock.0.get(), name, class);
+            }
+            let class = kernel::static_lock_class!();
+            Lock::init(self.all.0.get(), c"rust_ct_all", class);
+        }
     }
 
     #[inline]
-    fn raw(&self, i: usize) -> *mut bindings::spinlock_t {
-        // The remainder keeps the pointer inside whatever the caller says.
-        self.locks
-            .cast::<bindings::spinlock_t>()
-            .wrapping_add(i % N)
+    fn get(&self, i: usize) -> &'static Lock {
+        // The remainder keeps it inside whatever the caller says.
+        &self.locks[i % N]
     }
 
     /// Takes a lock, after whoever holds them all. Softirqs are off.
-    ///
-    /// # Safety
-    ///
-    /// `lock` must be one of the locks, and the caller must release it.
     #[inline]
-    pub(crate) unsafe fn take(&self, lock: *mut bindings::spinlock_t) {
-        // SAFETY: By the type invariant, the lock is initialised.
-        unsafe { bindings::spin_lock(lock) };
+    fn take<'a>(&'a self, lock: &'a Lock) -> Taken<'a> {
+        let taken = lock.take();
         // The flag is lowered with release ordering: whoever sees it low sees what was done under
         // `all`.
-        if self.closed.load(Acquire) {
-            // SAFETY: The locks are initialised, and taken in order: `all` first.
-            unsafe {
-                bindings::spin_unlock(lock);
-                bindings::spin_lock(self.all.get().cast());
-                bindings::spin_lock(lock);
-                bindings::spin_unlock(self.all.get().cast());
-            }
+        if !self.closed.load(Acquire) {
+            return taken;
         }
+        drop(taken);
+        // In order: `all` first.
+        let all = self.all.take();
+        let taken = lock.take();
+        drop(all);
+        taken
+    }
+
+    /// Takes one of the locks, after whoever holds them all, for a caller that releases it.
+    /// Softirqs are off.
+    pub(crate) fn take_for_caller(&self, lock: &Lock) {
+        core::mem::forget(self.take(lock));
     }
 
     /// Takes the locks number `i` and `j` modulo `N`, which may be the same.
     #[inline]
-    pub(crate) fn lock_pair(&self, i: usize, j: usize) -> Guard<'_, N> {
+    pub(crate) fn lock_pair(&self, i: usize, j: usize) -> Guard<'_> {
         let (i, j) = (i % N, j % N);
         let (first, second) = (i.min(j), i.max(j));
         let bh = BhOff::new();
-        // SAFETY: The lock is one of ours, which the guard gives back.
-        unsafe { self.take(self.raw(first)) };
-        if first != second {
-            // SAFETY: The lock is initialised; whoever holds all locks waits for the first one.
-            unsafe { bindings::rct_spin_lock_nested(self.raw(second)) };
-        }
+        let taken = self.take(self.get(first));
         Guard {
-            locks: self,
-            first,
-            second: (first != second).then_some(second),
+            // Whoever holds all locks waits for the first one.
+            _second: (first != second).then(|| self.get(second).take_nested()),
+            _first: taken,
             _bh: bh,
         }
     }
 
     /// Takes all locks.
-    pub(crate) fn lock_all(&self) -> AllGuard<'_, N> {
+    pub(crate) fn lock_all(&self) -> AllGuard<'_> {
         let bh = BhOff::new();
-        // SAFETY: By the type invariant, the lock is initialised.
-        unsafe { bindings::spin_lock(self.all.get().cast()) };
+        let all = self.all.take();
         self.closed.store(true, Relaxed);
-        for i in 0..N {
-            // SAFETY: By the type invariant, the lock is initialised. Unlocking releases the flag
-            // to the next one that takes it.
-            unsafe {
-                bindings::spin_lock(self.raw(i));
-                bindings::spin_unlock(self.raw(i));
-            }
+        for lock in self.locks {
+            // Unlocking releases the flag to the next one that takes it.
+            drop(lock.take());
         }
         AllGuard {
-            locks: self,
+            closed: &self.closed,
+            _all: all,
             _bh: bh,
         }
     }
 }
 
-/// One or two of [`Locks`] that are held.
-pub(crate) struct Guard<'a, const N: usize> {
-    locks: &'a Locks<N>,
-    first: usize,
-    second: Option<usize>,
+/// One or two of [`Locks`] that are held, to be released in this order.
+pub(crate) struct Guard<'a> {
+    _second: Option<Taken<'a>>,
+    _first: Taken<'a>,
     _bh: BhOff,
 }
 
-impl<const N: usize> Drop for Guard<'_, N> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(second) = self.second {
-            // SAFETY: The lock is held.
-            unsafe { bindings::spin_unlock(self.locks.raw(second)) };
-        }
-        // SAFETY: The lock is held.
-        unsafe { bindings::spin_unlock(self.locks.raw(self.first)) };
-    }
-}
-
-/// All of [`Locks`] are held.
-pub(crate) struct AllGuard<'a, const N: usize> {
-    locks: &'a Locks<N>,
+/// All of [`Locks`] are held; the one for all is released behind the flag.
+pub(crate) struct AllGuard<'a> {
+    closed: &'a Atomic<bool>,
+    _all: Taken<'a>,
     _bh: BhOff,
 }
 
-impl<const N: usize> Drop for AllGuard<'_, N> {
+impl Drop for AllGuard<'_> {
     fn drop(&mut self) {
-        self.locks.closed.store(false, Release);
-        // SAFETY: The lock is held.
-        unsafe { bindings::spin_unlock(self.locks.all.get().cast()) };
+        self.closed.store(false, Release);
     }
 }

@@ -2,7 +2,10 @@
 
 //! The machine's memory.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    sys::call, //
+};
 use core::ptr::NonNull;
 use kernel::{
     page::PAGE_SIZE,
@@ -11,8 +14,7 @@ use kernel::{
 
 /// How many bytes the machine has.
 pub(crate) fn total() -> usize {
-    // SAFETY: Reads a counter.
-    unsafe { bindings::rct_total_ram() }
+    call::rct_total_ram()
 }
 
 /// How memory may be asked for, `GFP_*`.
@@ -25,9 +27,7 @@ pub(crate) const KERNEL: Gfp = bindings::GFP_KERNEL;
 
 /// So many bytes of zeroes, to be freed by [`free`] or kfree().
 pub(crate) fn zeroed(bytes: usize, gfp: Gfp) -> Option<NonNull<u8>> {
-    // SAFETY: Any size will do.
-    let memory = unsafe { bindings::__kmalloc_noprof(bytes, gfp | bindings::__GFP_ZERO) };
-    NonNull::new(memory.cast())
+    NonNull::new(call::__kmalloc_noprof(bytes, gfp | bindings::__GFP_ZERO).cast())
 }
 
 /// Makes memory larger, or allocates it where there is none; what is new in it is of no meaning.

@@ -12,7 +12,40 @@ use crate::{
     },
 };
 use core::ptr;
-use kernel::ffi::c_void;
+use kernel::ffi::c_int;
+
+/// A function to be called for each namespace.
+struct EachNet<'a>(&'a mut dyn FnMut(&Net));
+
+// Safe, because that is all that they ask for: a namespace that is there, and where they say so, to
+// be called in process context. `rct_walk_nets` hands on what it is given.
+#[allow(
+    clashing_extern_declarations,
+    improper_ctypes,
+    reason = "the bindings have pointers where these have references"
+)]
+unsafe extern "C" {
+    /// The namespace that the machine starts with lives for ever.
+    safe static init_net: Net;
+    /// Process context.
+    safe fn net_ns_barrier();
+    /// Process context.
+    safe fn synchronize_net();
+    /// Process context.
+    safe fn rct_walk_nets(each: extern "C" fn(net: &Net, f: &mut EachNet<'_>), f: &mut EachNet<'_>);
+    /// Process context.
+    pub(super) safe fn nf_queue_nf_hook_drop(net: &Net);
+    /// Process context.
+    pub(super) safe fn nf_defrag_ipv4_enable(net: &Net) -> c_int;
+    /// Process context.
+    pub(super) safe fn nf_defrag_ipv4_disable(net: &Net);
+    /// Process context.
+    #[cfg(CONFIG_IPV6)]
+    pub(super) safe fn nf_defrag_ipv6_enable(net: &Net) -> c_int;
+    /// Process context.
+    #[cfg(CONFIG_IPV6)]
+    pub(super) safe fn nf_defrag_ipv6_disable(net: &Net);
+}
 
 /// A network namespace, the kernel's `struct net`.
 #[repr(transparent)]
@@ -32,8 +65,7 @@ impl Net {
 
     /// The namespace that the machine starts with.
     pub(crate) fn init() -> &'static Self {
-        // SAFETY: The initial namespace lives for ever.
-        unsafe { Self::from_raw(&raw mut bindings::init_net) }
+        &init_net
     }
 
     /// The namespace of the calling task; process context.
@@ -45,30 +77,22 @@ impl Net {
 
     /// Calls `f` for each namespace that is not on its way out, or has just begun to be. Process
     /// context; none comes or begins to go meanwhile.
-    pub(crate) fn for_each<F: FnMut(&Self)>(mut f: F) {
+    pub(crate) fn for_each(mut f: impl FnMut(&Self)) {
         /// Calls the function of the caller.
-        ///
-        /// # Safety
-        ///
-        /// `f` must be at an `F`, and nobody else use it; `net` must be a namespace.
-        unsafe extern "C" fn call<F: FnMut(&Net)>(net: *mut bindings::net, f: *mut c_void) {
-            // SAFETY: By the contract.
-            unsafe { (*f.cast::<F>())(Net::from_raw(net)) };
+        extern "C" fn each(net: &Net, f: &mut EachNet<'_>) {
+            f.0(net);
         }
-        // SAFETY: The function is there until the call returns, and nobody else uses it.
-        unsafe { bindings::rct_walk_nets(Some(call::<F>), (&raw mut f).cast()) };
+        rct_walk_nets(each, &mut EachNet(&mut f));
     }
 
     /// Waits until namespaces that have begun to go away are gone. Process context.
     pub(crate) fn wait_for_exits() {
-        // SAFETY: Process context is all that it asks for.
-        unsafe { bindings::net_ns_barrier() };
+        net_ns_barrier();
     }
 
     /// Waits until no packet is on a way that it began before. Process context.
     pub(crate) fn wait_for_packets() {
-        // SAFETY: Process context is all that it asks for.
-        unsafe { bindings::synchronize_net() };
+        synchronize_net();
     }
 
     /// The kernel's pointer.

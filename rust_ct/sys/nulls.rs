@@ -70,6 +70,9 @@ unsafe impl Sync for Head {}
 // SAFETY: A list belongs to no thread.
 unsafe impl Send for Head {}
 
+// SAFETY: As for nodes, with one pointer.
+unsafe impl Mirrors<bindings::hlist_nulls_head> for Head {}
+
 // SAFETY: Both have the same two pointers, which everybody reads and writes by one access.
 unsafe impl Mirrors<bindings::hlist_nulls_node> for Node {}
 

@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/percpu.h`](srctree/include/linux/percpu.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    sys::call, //
+};
 use core::ptr::NonNull;
 use kernel::{
     ffi::c_void,
@@ -26,15 +29,12 @@ unsafe impl<const N: usize> Send for Counters<N> {}
 impl<const N: usize> Counters<N> {
     /// Counters at zero. Process context.
     pub(crate) fn new() -> Result<Self> {
-        // SAFETY: Size and alignment are those of an array of counters.
-        let memory = unsafe {
-            bindings::pcpu_alloc_noprof(
-                size_of::<[u32; N]>(),
-                align_of::<u64>(),
-                false,
-                bindings::GFP_KERNEL,
-            )
-        };
+        let memory = call::pcpu_alloc_noprof(
+            size_of::<[u32; N]>(),
+            align_of::<u64>(),
+            false,
+            bindings::GFP_KERNEL,
+        );
         // INVARIANT: The memory was just allocated, zeroed.
         NonNull::new(memory).map(Self).ok_or(ENOMEM)
     }

@@ -13,20 +13,20 @@ macro_rules! counted {
             /// Takes a reference, unless the last one is gone. The object was met under RCU, or
             /// there is a reference.
             pub(crate) fn try_get(&self) -> Option<kernel::sync::aref::ARef<Self>> {
-                // SAFETY: The memory is there; the counter is changed atomically. The reference is
-                // the one just taken.
-                unsafe {
-                    $crate::bindings::rct_refcount_tryget(&raw mut (*self.0.get()).$field)
-                        .then(|| kernel::sync::aref::ARef::from_raw(core::ptr::NonNull::from(self)))
-                }
+                let count =
+                    $crate::sys::field::field!(self.0, $field as $crate::sys::field::Memory<_>);
+                let taken = $crate::sys::call::rct_refcount_tryget(count);
+                // SAFETY: The reference is the one just taken.
+                taken.then(|| unsafe { kernel::sync::aref::ARef::from_raw(self.into()) })
             }
         }
 
         // SAFETY: The counter is that of the object, which lives until it is zero.
         unsafe impl kernel::sync::aref::AlwaysRefCounted for $type {
             fn inc_ref(&self) {
-                // SAFETY: A reference exists.
-                unsafe { $crate::bindings::rct_refcount_inc(&raw mut (*self.0.get()).$field) };
+                let count =
+                    $crate::sys::field::field!(self.0, $field as $crate::sys::field::Memory<_>);
+                $crate::sys::call::rct_refcount_inc(count);
             }
 
             unsafe fn dec_ref(obj: core::ptr::NonNull<Self>) {

@@ -6,9 +6,11 @@
 
 use crate::{
     bindings,
-    sys::field::Field, //
+    sys::{
+        call,
+        field::Field, //
+    },
 };
-use core::mem;
 
 /// A SipHash key in static memory, to be drawn when the module is loaded.
 pub(crate) struct Key([Field<u64>; 2]);
@@ -21,11 +23,8 @@ impl Key {
 
     /// Draws the key at random. What was hashed before is not found again.
     pub(crate) fn draw(&self) {
-        let mut key = [0u64; 2];
-        // SAFETY: The array is valid for writes of its size.
-        unsafe { bindings::get_random_bytes((&raw mut key).cast(), mem::size_of_val(&key)) };
-        for (word, drawn) in self.0.iter().zip(key) {
-            word.store(drawn);
+        for word in &self.0 {
+            word.store(call::get_random_u64());
         }
     }
 
@@ -41,14 +40,12 @@ impl Key {
     /// Hashes three words.
     #[inline]
     pub(crate) fn hash3(&self, a: u64, b: u64, c: u64) -> u64 {
-        // SAFETY: The key is valid.
-        unsafe { bindings::siphash_3u64(a, b, c, &self.key()) }
+        call::siphash_3u64(a, b, c, &self.key())
     }
 
     /// Hashes four words.
     #[inline]
     pub(crate) fn hash4(&self, a: u64, b: u64, c: u64, d: u64) -> u64 {
-        // SAFETY: The key is valid.
-        unsafe { bindings::siphash_4u64(a, b, c, d, &self.key()) }
+        call::siphash_4u64(a, b, c, d, &self.key())
     }
 }

@@ -6,7 +6,14 @@
 
 use crate::{
     bindings,
-    sys::net::Net, //
+    sys::{
+        field::{
+            field,
+            Fixed,
+            Memory, //
+        },
+        net::Net, //
+    },
 };
 use core::{
     mem::MaybeUninit,
@@ -14,8 +21,26 @@ use core::{
 };
 use kernel::{
     ffi::c_int,
-    types::Opaque, //
+    types::NotThreadSafe, //
 };
+
+// Safe, because that is all that they ask for, in any context: a buffer of ours, as [`Skb`] has it.
+#[allow(
+    clashing_extern_declarations,
+    improper_ctypes,
+    reason = "the bindings have pointers where these have references"
+)]
+unsafe extern "C" {
+    safe fn rct_skb_network_offset(skb: &Skb) -> c_int;
+    safe fn rct_skb_csum_none(skb: &Skb) -> bool;
+    safe fn rct_skb_csum_set_unnecessary(skb: &Skb);
+    safe fn rct_skb_is_gso(skb: &Skb) -> bool;
+    safe fn rct_skb_is_loopback(skb: &Skb) -> bool;
+    safe fn rct_skb_mark(skb: &Skb) -> u32;
+    /// The device of a packet lives while the packet is on its way, and with it the namespace.
+    safe fn rct_skb_dev_net(skb: &Skb) -> Option<&Net>;
+    safe fn skb_ensure_writable(skb: &mut Skb, len: u32) -> c_int;
+}
 
 /// A packet on its way, the kernel's `struct sk_buff`.
 ///
@@ -23,7 +48,7 @@ use kernel::{
 ///
 /// The owner of the buffer lends it: nobody else uses it while a reference lives.
 #[repr(transparent)]
-pub(crate) struct Skb(Opaque<bindings::sk_buff>);
+pub(crate) struct Skb(Memory<bindings::sk_buff>, NotThreadSafe);
 
 impl Skb {
     /// The buffer at `skb`.
@@ -41,9 +66,7 @@ impl Skb {
     /// Makes the first bytes of the packet writable, and its own; `None` if it has not so many, or
     /// there is no memory.
     pub(crate) fn make_writable(&mut self, len: u32) -> Option<()> {
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        let err = unsafe { bindings::skb_ensure_writable(self.0.get(), len) };
-        (err == 0).then_some(())
+        (skb_ensure_writable(self, len) == 0).then_some(())
     }
 
     /// Replaces a number of the packet, in network order, and lets the Internet checksum at `sum`
@@ -72,8 +95,7 @@ impl Skb {
 
     /// Returns whether the packet goes from this machine to itself.
     pub(crate) fn is_loopback(&self) -> bool {
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        unsafe { bindings::rct_skb_is_loopback(self.0.get()) }
+        rct_skb_is_loopback(self)
     }
 
     /// The kernel's pointer.
@@ -89,23 +111,21 @@ impl Skb {
     /// Number of bytes from the start of the data, linear or not.
     #[inline]
     pub(crate) fn len(&self) -> u32 {
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        unsafe { (*self.0.get()).len }
+        field!(self.0, len as Fixed<_>).load()
     }
 
     /// Offset of the network header from the start of the data; negative if it was pulled.
     #[inline]
     pub(crate) fn network_offset(&self) -> i32 {
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        unsafe { bindings::rct_skb_network_offset(self.0.get()) }
+        rct_skb_network_offset(self)
     }
 
     /// Where the linear part of the data is, and how long.
     #[inline]
     fn linear(&self) -> (*mut u8, u32) {
-        let skb = self.0.get();
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        unsafe { ((*skb).data, (*skb).len.wrapping_sub((*skb).data_len)) }
+        let beyond = field!(self.0, data_len as Fixed<u32>).load();
+        let data = field!(self.0, data as Fixed<_>).load();
+        (data, self.len().wrapping_sub(beyond))
     }
 
     /// Copies `N` bytes from `offset` on; `None` if the packet does not hold all of them.
@@ -159,8 +179,7 @@ impl Skb {
         const SUM_LEN: u32 = 4;
 
         let skb = self.0.get();
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        if !unsafe { bindings::rct_skb_csum_none(skb) } {
+        if !rct_skb_csum_none(self) {
             return true;
         }
         let Some(sum) = dataoff.checked_add(SUM).and_then(|at| self.read::<4>(at)) else {
@@ -183,29 +202,25 @@ impl Skb {
         };
         let ok = crc == u32::from_le_bytes(sum);
         if ok {
-            // SAFETY: By the type invariant, the buffer is valid and ours.
-            unsafe { bindings::rct_skb_csum_set_unnecessary(skb) };
+            rct_skb_csum_set_unnecessary(self);
         }
         ok
     }
 
     /// Returns whether the packet stands for several segments.
     pub(crate) fn is_gso(&self) -> bool {
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        unsafe { bindings::rct_skb_is_gso(self.0.get()) }
+        rct_skb_is_gso(self)
     }
 
     /// The packet's mark, as rules see it.
     pub(crate) fn mark(&self) -> u32 {
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        unsafe { bindings::rct_skb_mark(self.0.get()) }
+        rct_skb_mark(self)
     }
 
     /// The slot `_nfct`: a pointer with three bits of information below it, or zero.
     #[inline]
     pub(crate) fn nfct(&self) -> usize {
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        unsafe { (*self.0.get())._nfct }
+        field!(self.0, _nfct as Fixed<_>).load()
     }
 
     /// Fills the slot `_nfct`. What it holds is forgotten.
@@ -223,17 +238,13 @@ impl Skb {
     /// Empties the slot `_nfct`, and gives what it held to the caller.
     #[inline]
     pub(crate) fn take_nfct(&mut self) -> usize {
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        unsafe { core::mem::take(&mut (*self.0.get())._nfct) }
+        let held = self.nfct();
+        field!(self.0, _nfct).store(0);
+        held
     }
 
     /// The namespace of the device that the packet is at, if it is at one.
     pub(crate) fn dev_net(&self) -> Option<&Net> {
-        // SAFETY: By the type invariant, the buffer is valid and ours; while it is on its way, its
-        // device lives, and with the device its namespace.
-        unsafe {
-            let net = bindings::rct_skb_dev_net(self.0.get());
-            (!net.is_null()).then(|| Net::from_raw(net))
-        }
+        rct_skb_dev_net(self)
     }
 }

@@ -33,6 +33,7 @@ use crate::{
     },
     sys::{
         field::Fixed,
+        lock::Lock,
         net::Net,
         rcu::ReadSide,
         skb::Skb, //
@@ -110,13 +111,10 @@ extern "C" fn rust_ct_count(net: &Net) -> u32 {
 
 /// nf_conntrack_lock(): see [`crate::object::table::Table::take_lock`].
 ///
-/// # Safety
-///
-/// Called from C with softirqs off, and one of `nf_conntrack_locks`.
+/// Softirqs are off; the lock is one of `nf_conntrack_locks`.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_lock(lock: *mut bindings::spinlock_t) {
-    // SAFETY: The caller vouches for the lock.
-    unsafe { TABLE.take_lock(lock) };
+extern "C" fn rust_ct_lock(lock: &Lock) {
+    TABLE.take_lock(lock);
 }
 
 /// __nf_ct_change_status(): see [`crate::object::conn::Conn::change_status`].

@@ -22,6 +22,7 @@ use crate::{
         wire::ipproto, //
     },
     sys::{
+        call,
         net::Net,
         rcu::ReadSide, //
     },
@@ -52,7 +53,7 @@ impl Conn {
             // child had is. A connection leaves the table before the table's reference goes.
             last = unsafe { Self::free(conn) }.filter(|master| {
                 // SAFETY: The child had a reference, which is given up.
-                unsafe { bindings::rct_conntrack_put(master.as_ref().nfct()) }
+                unsafe { bindings::rct_conntrack_put(master.as_ref().nfct().get()) }
             });
         }
     }
@@ -143,13 +144,12 @@ impl Conn {
 // SAFETY: The counter is that of the connection, which lives until it is zero.
 unsafe impl AlwaysRefCounted for Conn {
     fn inc_ref(&self) {
-        // SAFETY: A reference exists.
-        unsafe { bindings::rct_conntrack_get(self.nfct()) };
+        call::rct_conntrack_get(self.nfct());
     }
 
     unsafe fn dec_ref(obj: NonNull<Self>) {
         // SAFETY: The caller has a reference, which it gives up.
-        if unsafe { bindings::rct_conntrack_put(obj.as_ref().nfct()) } {
+        if unsafe { bindings::rct_conntrack_put(obj.as_ref().nfct().get()) } {
             // SAFETY: It was the last one: the table's, if any, is gone, so the connection is out
             // of it.
             unsafe { Self::destroy(obj) };

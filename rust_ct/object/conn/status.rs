@@ -3,15 +3,18 @@
 //! The status bits of a connection, and which of them may be changed where.
 
 use crate::{
-    bindings,
     object::conn::Conn,
     pure::state::Status,
     sys::{
+        bits,
         field::field,
         time, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::Atomic, //
+};
 
 /// A status bit that says nothing of where the connection is or what is in its memory, so that
 /// everybody with a reference to the connection may set it.
@@ -71,16 +74,14 @@ impl Conn {
     }
 
     #[inline]
-    fn status_word(&self) -> *mut usize {
-        // SAFETY: The field is inside the connection.
-        unsafe { &raw mut (*self.ct()).status }
+    fn status_word(&self) -> &Atomic<usize> {
+        field!(self.ct, status as Atomic<usize>)
     }
 
     /// Sets one bit, with a full barrier. Returns whether it was not set.
     #[inline]
     fn raise(&self, bit: Status) -> bool {
-        // SAFETY: The field is a word that is changed atomically.
-        unsafe { !bindings::rct_test_and_set_bit(bit.bits().trailing_zeros(), self.status_word()) }
+        bits::raise(self.status_word(), bit.bits().trailing_zeros())
     }
 
     /// Sets one status bit; what was done before is visible to whoever sees it. Returns whether it
@@ -131,8 +132,7 @@ impl Conn {
             if on.contains(one) {
                 self.raise(one);
             } else if off.contains(one) {
-                // SAFETY: The field is a word that is changed atomically.
-                unsafe { bindings::rct_clear_bit(bit, self.status_word()) };
+                bits::lower(self.status_word(), bit);
             }
         }
     }

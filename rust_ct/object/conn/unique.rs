@@ -22,7 +22,7 @@ use crate::{
     },
     sys::{
         field::field,
-        lock::RawLock,
+        lock::Lock,
         net::Net,
         rcu::ReadSide, //
     },
@@ -66,7 +66,11 @@ impl UniqueConn {
         // SAFETY: All fields are inside the memory. Nobody but readers is there, and what they read
         // is written with volatile accesses.
         unsafe {
-            RawLock::new(&raw mut (*ct).lock).init(c"nf_conn", kernel::static_lock_class!());
+            Lock::init(
+                &raw mut (*ct).lock,
+                c"nf_conn",
+                kernel::static_lock_class!(),
+            );
             (&raw mut (*ct).ct_general.use_.refs.counter).write_volatile(0);
             (&raw mut (*ct).status).write_volatile(0);
             (&raw mut (*ct).timeout).write_volatile(0);
@@ -146,7 +150,7 @@ impl UniqueConn {
         core::mem::forget(self);
         // SAFETY: The connection is complete. The store releases all that was written before:
         // whoever gets a reference sees it.
-        unsafe { bindings::rct_conntrack_publish(conn.as_ref().nfct()) };
+        unsafe { bindings::rct_conntrack_publish(conn.as_ref().nfct().get()) };
         // SAFETY: The count of one is this reference.
         unsafe { ARef::from_raw(conn) }
     }

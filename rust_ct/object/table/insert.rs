@@ -4,11 +4,9 @@
 
 use super::{
     buckets::Buckets,
-    Table,
-    LOCKS, //
+    Table, //
 };
 use crate::{
-    bindings,
     object::{
         conn::{
             Candidate,
@@ -25,6 +23,7 @@ use crate::{
         tuple::Direction, //
     },
     sys::{
+        call,
         lock::Guard,
         nulls::Node, //
     },
@@ -83,7 +82,7 @@ pub(crate) struct Admission<'a> {
     reply: usize,
     /// The hash of the replies' key.
     reply_hash: u32,
-    _guard: Guard<'a, LOCKS>,
+    _guard: Guard<'a>,
 }
 
 /// Two buckets whose locks are held, and their numbers.
@@ -91,7 +90,7 @@ struct LockedPair<'a> {
     buckets: &'a Buckets,
     original: usize,
     reply: usize,
-    guard: Guard<'a, LOCKS>,
+    guard: Guard<'a>,
 }
 
 impl Table {
@@ -233,8 +232,7 @@ impl<'a> LockedPair<'a> {
 impl Admission<'_> {
     /// Looks whether there is room for the connection, and nobody with one of its tuples.
     pub(crate) fn place(&self) -> Place<'_> {
-        // SAFETY: Any context will do for a random number.
-        let limit = MIN_CHAIN + unsafe { bindings::get_random_u32() } % CHAIN_SPREAD;
+        let limit = MIN_CHAIN + call::get_random_u32() % CHAIN_SPREAD;
         for (dir, index) in [
             (Direction::Original, self.original),
             (Direction::Reply, self.reply),

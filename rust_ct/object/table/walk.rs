@@ -7,7 +7,6 @@ use super::{
     Table, //
 };
 use crate::{
-    bindings,
     object::{
         conn::{
             Candidate,
@@ -20,6 +19,7 @@ use crate::{
         tuple::Direction, //
     },
     sys::{
+        call,
         net::Net,
         rcu::ReadSide, //
     },
@@ -115,8 +115,7 @@ impl Table {
                         addr: 0,
                     };
                     drop(guard);
-                    // SAFETY: Process context, and no lock is held but mutexes.
-                    unsafe { bindings::rct_cond_resched() };
+                    call::rct_cond_resched();
                 }
                 Least::Unknown => (),
             }
@@ -158,8 +157,7 @@ impl Table {
             f(&conn);
             drop(conn);
             at = cursor.next();
-            // SAFETY: Process context, and no lock is held but a mutex.
-            unsafe { bindings::rct_cond_resched() };
+            call::rct_cond_resched();
         }
     }
 }

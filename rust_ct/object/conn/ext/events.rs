@@ -15,6 +15,7 @@ use crate::{
         setting, //
     },
     sys::{
+        bits,
         field::{
             field,
             Memory,
@@ -32,13 +33,10 @@ use crate::{
     sys::memory::Gfp, //
 };
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
-use kernel::{
-    ffi::c_ulong,
-    sync::atomic::{
-        Atomic,
-        Full,
-        Relaxed, //
-    },
+use kernel::sync::atomic::{
+    Atomic,
+    Full,
+    Relaxed, //
 };
 
 /// Which events a rule wants reported, bit by bit: of the connection (`enum ip_conntrack_events`),
@@ -180,10 +178,6 @@ unsafe impl Part for Events {
     const KIND: Kind = Kind::Events;
 }
 
-#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
-// SAFETY: The word is a set of bits that everybody changes atomically.
-unsafe impl Mirrors<c_ulong> for Atomic<usize> {}
-
 #[cfg(all(CONFIG_NF_CONNTRACK_EVENTS, CONFIG_NF_CONNTRACK_TIMESTAMP))]
 // SAFETY: The counter is one of 64 bits, which everybody reads and writes by one access.
 unsafe impl Mirrors<bindings::local64_t> for Atomic<i64> {}
@@ -197,9 +191,7 @@ impl Events {
 
     /// Notes one more, a number of [`crate::object::conn::event::Event`].
     pub(in super::super) fn set_noted(&self, event: u32) {
-        let word = self.noted().as_ptr().cast();
-        // SAFETY: The word is a set of bits that everybody changes atomically.
-        unsafe { bindings::rct_test_and_set_bit(event % usize::BITS, word) };
+        bits::raise(self.noted(), event);
     }
 
     /// What was missed, bit by bit.

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Functions and variables of the kernel, and of `helpers.c`, that ask for nothing but what the
+//! types of their arguments promise. [`super::skb`], [`super::net`] and [`super::lock`] have those
+//! that are about their types.
+
+#![allow(
+    clashing_extern_declarations,
+    improper_ctypes,
+    reason = "the bindings have pointers where these have references"
+)]
+
+use crate::{
+    bindings,
+    sys::field::{
+        Field,
+        Memory, //
+    },
+};
+use kernel::{
+    ffi::{
+        c_uint,
+        c_void, //
+    },
+    sync::atomic::Atomic, //
+};
+
+// Safe, because that is all that they ask for: a reference is a pointer to what its type is around,
+// any other value will do, and none keeps a pointer. Everybody reads and writes the variables by one
+// access. The context is any, but where they say otherwise.
+unsafe extern "C" {
+    pub(crate) safe fn rct_refcount_inc(count: &Memory<bindings::refcount_t>);
+    pub(crate) safe fn rct_refcount_tryget(count: &Memory<bindings::refcount_t>) -> bool;
+    pub(crate) safe fn rct_conntrack_get(count: &Memory<bindings::nf_conntrack>);
+    pub(crate) safe fn rct_conntrack_tryget(count: &Memory<bindings::nf_conntrack>) -> bool;
+    pub(crate) safe fn rct_conntrack_use(count: &Memory<bindings::nf_conntrack>) -> c_uint;
+
+    pub(super) safe fn __kmalloc_noprof(size: usize, gfp: bindings::gfp_t) -> *mut c_void;
+    pub(super) safe fn pcpu_alloc_noprof(
+        size: usize,
+        align: usize,
+        reserved: bool,
+        gfp: bindings::gfp_t,
+    ) -> *mut c_void;
+    pub(super) safe fn rct_total_ram() -> usize;
+
+    pub(crate) safe fn get_random_u32() -> u32;
+    pub(super) safe fn get_random_u64() -> u64;
+    pub(super) safe fn siphash_3u64(a: u64, b: u64, c: u64, key: &bindings::siphash_key_t) -> u64;
+    pub(super) safe fn siphash_4u64(
+        a: u64,
+        b: u64,
+        c: u64,
+        d: u64,
+        key: &bindings::siphash_key_t,
+    ) -> u64;
+
+    /// Process context.
+    pub(crate) safe fn rct_cond_resched();
+
+    pub(super) safe static nf_conntrack_max: Atomic<u32>;
+    pub(super) safe static rct_param_acct: Field<u8>;
+    pub(super) safe static rct_param_tstamp: Field<u8>;
+    pub(super) safe static rct_param_enable_hooks: Field<u8>;
+}
