@@ -222,13 +222,13 @@ bool rust_ct_gre_keymap_add(struct nf_conn *ct, const struct nf_conntrack_tuple 
 void rust_ct_gre_keymap_destroy(struct nf_conn *ct);
 
 /* Rust behind params.c */
-int rust_ct_param_set_hashsize(const char *val, const struct kernel_param *kp);
-int rust_ct_param_get_hashsize(char *buffer, const struct kernel_param *kp);
-int rust_ct_param_set_max(const char *val, const struct kernel_param *kp);
-int rust_ct_param_get_max(char *buffer, const struct kernel_param *kp);
-int rust_ct_param_set_expect_hashsize(const char *val, const struct kernel_param *kp);
-int rust_ct_param_get_expect_hashsize(char *buffer, const struct kernel_param *kp);
-int rust_ct_param_set_helpers(const char *val, const struct kernel_param *kp);
+int rust_ct_param_set_hashsize(const char *val);
+int rust_ct_param_get_hashsize(char *buffer);
+int rust_ct_param_set_max(const char *val);
+int rust_ct_param_get_max(char *buffer);
+int rust_ct_param_set_expect_hashsize(const char *val);
+int rust_ct_param_get_expect_hashsize(char *buffer);
+int rust_ct_param_set_helpers(const char *val);
 
 extern bool rct_param_acct;
 extern bool rct_param_tstamp;

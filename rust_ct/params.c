@@ -2,30 +2,61 @@
 /*
  * Module parameters that can be read and written in /sys/module/rust_ct. The
  * kernel crate's parameters are neither, and what a value means is decided in
- * param.rs.
+ * param.rs. The kernel calls through pointers, so each has a function of C's
+ * types.
  */
 
 #include <linux/moduleparam.h>
 
 #include "rust_ct.h"
 
+static int hashsize_set(const char *val, const struct kernel_param *kp)
+{
+	return rust_ct_param_set_hashsize(val);
+}
+
+static int hashsize_get(char *buffer, const struct kernel_param *kp)
+{
+	return rust_ct_param_get_hashsize(buffer);
+}
+
 static const struct kernel_param_ops hashsize_ops = {
-	.set = rust_ct_param_set_hashsize,
-	.get = rust_ct_param_get_hashsize,
+	.set = hashsize_set,
+	.get = hashsize_get,
 };
 module_param_cb(hashsize, &hashsize_ops, NULL, 0600);
 MODULE_PARM_DESC(hashsize, "buckets of the connection table (default: by memory)");
 
+static int max_set(const char *val, const struct kernel_param *kp)
+{
+	return rust_ct_param_set_max(val);
+}
+
+static int max_get(char *buffer, const struct kernel_param *kp)
+{
+	return rust_ct_param_get_max(buffer);
+}
+
 static const struct kernel_param_ops max_ops = {
-	.set = rust_ct_param_set_max,
-	.get = rust_ct_param_get_max,
+	.set = max_set,
+	.get = max_get,
 };
 module_param_cb(max, &max_ops, NULL, 0600);
 MODULE_PARM_DESC(max, "connections that all network namespaces may hold together (default: hashsize, or 8 times that where it is given)");
 
+static int expect_hashsize_set(const char *val, const struct kernel_param *kp)
+{
+	return rust_ct_param_set_expect_hashsize(val);
+}
+
+static int expect_hashsize_get(char *buffer, const struct kernel_param *kp)
+{
+	return rust_ct_param_get_expect_hashsize(buffer);
+}
+
 static const struct kernel_param_ops expect_hashsize_ops = {
-	.set = rust_ct_param_set_expect_hashsize,
-	.get = rust_ct_param_get_expect_hashsize,
+	.set = expect_hashsize_set,
+	.get = expect_hashsize_get,
 };
 module_param_cb(expect_hashsize, &expect_hashsize_ops, NULL, 0400);
 MODULE_PARM_DESC(expect_hashsize, "lists of the table of expectations (default: by hashsize)");
@@ -42,8 +73,13 @@ bool rct_param_enable_hooks = true;
 module_param_named(enable_hooks, rct_param_enable_hooks, bool, 0444);
 MODULE_PARM_DESC(enable_hooks, "track in every network namespace (1, the default) or only where a rule asks (0)");
 
+static int helpers_set(const char *val, const struct kernel_param *kp)
+{
+	return rust_ct_param_set_helpers(val);
+}
+
 static const struct kernel_param_ops helpers_ops = {
-	.set = rust_ct_param_set_helpers,
+	.set = helpers_set,
 };
 module_param_cb(helpers, &helpers_ops, NULL, 0);
 MODULE_PARM_DESC(helpers, "helpers of ours and the ports they are for, as in ftp:21,tftp:69 (default: none)");

@@ -70,6 +70,7 @@ use crate::{
         call,
         field::{
             field,
+            place,
             Field,
             Fixed,
             Memory,
@@ -301,9 +302,7 @@ impl Conn {
     /// knows it.
     #[inline]
     pub(crate) fn tuplehash(&self, dir: Direction) -> *mut bindings::nf_conntrack_tuple_hash {
-        ptr::from_ref(field!(self.ct, tuplehash[dir.index()]))
-            .cast_mut()
-            .cast()
+        place!(self.ct, tuplehash[dir.index()]).as_ptr()
     }
 
     /// Remembers the hash of the key of packets in a direction.
@@ -319,10 +318,7 @@ impl Conn {
     /// The link of a direction.
     #[inline]
     pub(crate) fn node(&self, dir: Direction) -> NonNull<nulls::Node> {
-        NonNull::from(field!(
-            self.ct,
-            tuplehash[dir.index()].hnnode as nulls::Node
-        ))
+        place!(self.ct, tuplehash[dir.index()].hnnode).cast()
     }
 
     /// The private state of the connection's protocol, to be changed.

@@ -57,6 +57,7 @@ use crate::{
     sys::{
         field::{
             field,
+            place,
             Field,
             Fixed,
             Memory,
@@ -298,15 +299,15 @@ impl Expect {
 
     /// Returns whether it is in the table. Without the lock, others may change that at any time.
     pub(crate) fn is_entered(&self) -> bool {
-        !self.hash_node().is_alone()
+        !field!(self.0, hnode as Node).is_alone()
     }
 
-    fn hash_node(&self) -> &Node {
-        field!(self.0, hnode as Node)
+    fn hash_node(&self) -> NonNull<Node> {
+        place!(self.0, hnode).cast()
     }
 
-    fn master_node(&self) -> &Node {
-        field!(self.0, lnode as Node)
+    fn master_node(&self) -> NonNull<Node> {
+        place!(self.0, lnode).cast()
     }
 
     /// Returns whether it waits for a packet with a tuple.

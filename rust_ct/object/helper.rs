@@ -24,6 +24,7 @@ use crate::{
     sys::{
         field::{
             field,
+            place,
             Field,
             Fixed,
             Memory, //
@@ -191,8 +192,8 @@ impl Helper {
         field!(self.0, destroy).load().is_some()
     }
 
-    fn node(&self) -> &Node {
-        field!(self.0, hnode as Node)
+    fn node(&self) -> NonNull<Node> {
+        place!(self.0, hnode).cast()
     }
 }
 

@@ -42,6 +42,7 @@ impl<'a> Text<'a> {
 ///
 /// The reference is this one's.
 #[repr(transparent)]
+#[must_use]
 pub(crate) struct Given<T: AlwaysRefCounted>(NonNull<T>);
 
 impl<T: AlwaysRefCounted> Given<T> {

@@ -67,8 +67,8 @@ impl<T: Copy> Fixed<T> {
     /// What it holds.
     #[inline(always)]
     pub(crate) fn load(&self) -> T {
-        // SAFETY: By the type invariant, and nobody writes.
-        unsafe { self.0.get().read() }
+        // SAFETY: By the type invariant. Whoever cannot keep it from being written looks again.
+        unsafe { self.0.get().read_volatile() }
     }
 
     /// Replaces what it holds.
@@ -168,9 +168,10 @@ macro_rules! field {
         let of: &$crate::sys::field::Memory<_> = &$of;
         let raw = of.get();
         #[allow(unused_unsafe, reason = "what is loaded may be used unsafely")]
-        let field: &$type =
-            // SAFETY: By the invariant of `Memory`, the structure is valid, and so is its field.
-            unsafe { $crate::sys::field::see(of, &raw mut (*raw).$($name).+ $([$index] $(.$more)*)?) };
+        // SAFETY: By the invariant of `Memory`, the structure is valid, and so is its field.
+        let field: &$type = unsafe {
+            $crate::sys::field::see(of, &raw mut (*raw).$($name).+ $([$index] $(.$more)*)?)
+        };
         field
     }};
     ($of:expr, $($name:ident).+ $([$index:expr])?) => {
@@ -178,3 +179,16 @@ macro_rules! field {
     };
 }
 pub(crate) use field;
+
+/// Where a field of a structure in [`Memory`] is. The pointer may be followed to the whole
+/// structure, as links of lists are.
+macro_rules! place {
+    ($of:expr, $($name:ident).+ $([$index:expr] $(.$more:ident)*)?) => {{
+        let raw = $crate::sys::field::Memory::get(&$of);
+        // SAFETY: By the invariant of `Memory`, the structure is valid, and so is its field.
+        unsafe {
+            core::ptr::NonNull::new_unchecked(&raw mut (*raw).$($name).+ $([$index] $(.$more)*)?)
+        }
+    }};
+}
+pub(crate) use place;

@@ -15,6 +15,7 @@ pub(crate) struct BeginWith {
     /// Whether packets and bytes are counted: the parameter `acct`.
     pub(crate) acct: bool,
     /// Whether beginning and end of connections are kept: the parameter `tstamp`.
+    #[cfg_attr(not(CONFIG_NF_CONNTRACK_TIMESTAMP), allow(dead_code))]
     pub(crate) timestamp: bool,
 }
 

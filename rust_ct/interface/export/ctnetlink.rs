@@ -39,6 +39,7 @@ use crate::{
         skb::Skb, //
     },
 };
+#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 use core::ptr;
 use kernel::{
     error::from_result,

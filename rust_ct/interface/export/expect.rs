@@ -36,9 +36,7 @@ use crate::{
         rcu::ReadSide, //
     },
 };
-use core::ptr::{
-    self, //
-};
+use core::ptr;
 use kernel::{
     error::from_result,
     ffi::{
@@ -168,7 +166,7 @@ extern "C" fn rust_ct_remove_expectations(conn: &Conn) {
 }
 
 /// What another module says of an expectation: whether it goes.
-type Iter = unsafe extern "C" fn(&Expect, *mut c_void) -> bool;
+type Iter = unsafe extern "C" fn(*mut bindings::nf_conntrack_expect, *mut c_void) -> bool;
 
 /// nf_ct_expect_iterate_net() and nf_ct_expect_iterate_destroy(), where `net` is null: see
 /// [`expect::remove_if_for`].
@@ -186,6 +184,8 @@ unsafe extern "C" fn rust_ct_expect_iterate(
     report: c_int,
 ) {
     let requester = Requester { portid, report };
-    // SAFETY: The caller vouches for function and data.
-    expect::remove_if_for(net, requester, |exp| unsafe { iter(exp, data) });
+    expect::remove_if_for(net, requester, |exp| {
+        // SAFETY: The caller vouches for function and data.
+        unsafe { iter(ptr::from_ref(exp).cast_mut().cast(), data) }
+    });
 }

@@ -19,9 +19,6 @@ use kernel::{
     prelude::*, //
 };
 
-/// Which parameter it is.
-type Param = bindings::kernel_param;
-
 /// Where the value of a parameter is shown.
 type Page = Field<[u8; PAGE_SIZE]>;
 
@@ -40,45 +37,42 @@ fn get_param(buffer: &Page, value: u32) -> c_int {
 
 /// Sets `hashsize`.
 #[no_mangle]
-extern "C" fn rust_ct_param_set_hashsize(value: Option<Text<'_>>, _param: *const Param) -> c_int {
+extern "C" fn rust_ct_param_set_hashsize(value: Option<Text<'_>>) -> c_int {
     set_param(value, param::set_hashsize)
 }
 
 /// Shows `hashsize`.
 #[no_mangle]
-extern "C" fn rust_ct_param_get_hashsize(buffer: &Page, _param: *const Param) -> c_int {
+extern "C" fn rust_ct_param_get_hashsize(buffer: &Page) -> c_int {
     get_param(buffer, param::hashsize())
 }
 
 /// Sets `max`.
 #[no_mangle]
-extern "C" fn rust_ct_param_set_max(value: Option<Text<'_>>, _param: *const Param) -> c_int {
+extern "C" fn rust_ct_param_set_max(value: Option<Text<'_>>) -> c_int {
     set_param(value, param::set_max)
 }
 
 /// Shows `max`.
 #[no_mangle]
-extern "C" fn rust_ct_param_get_max(buffer: &Page, _param: *const Param) -> c_int {
+extern "C" fn rust_ct_param_get_max(buffer: &Page) -> c_int {
     get_param(buffer, param::max())
 }
 
 /// Sets `expect_hashsize`.
 #[no_mangle]
-extern "C" fn rust_ct_param_set_expect_hashsize(
-    value: Option<Text<'_>>,
-    _param: *const Param,
-) -> c_int {
+extern "C" fn rust_ct_param_set_expect_hashsize(value: Option<Text<'_>>) -> c_int {
     set_param(value, param::set_expect_hashsize)
 }
 
 /// Shows `expect_hashsize`.
 #[no_mangle]
-extern "C" fn rust_ct_param_get_expect_hashsize(buffer: &Page, _param: *const Param) -> c_int {
+extern "C" fn rust_ct_param_get_expect_hashsize(buffer: &Page) -> c_int {
     get_param(buffer, expect::lists())
 }
 
 /// Sets `helpers`.
 #[no_mangle]
-extern "C" fn rust_ct_param_set_helpers(value: Option<Text<'_>>, _param: *const Param) -> c_int {
+extern "C" fn rust_ct_param_set_helpers(value: Option<Text<'_>>) -> c_int {
     set_param(value, param::set_helpers)
 }

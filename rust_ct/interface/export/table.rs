@@ -104,7 +104,7 @@ extern "C" fn rust_ct_acct_add(conn: &Conn, dir: u32, packets: c_uint, bytes: c_
 }
 
 /// What another module says of a connection: whether it goes.
-type Iter = unsafe extern "C" fn(&Conn, *mut c_void) -> c_int;
+type Iter = unsafe extern "C" fn(*mut bindings::nf_conn, *mut c_void) -> c_int;
 
 /// Removes the connections of a namespace, or of all, that `iter` is true of. Process context,
 /// sleeps.
@@ -115,7 +115,7 @@ type Iter = unsafe extern "C" fn(&Conn, *mut c_void) -> c_int;
 unsafe fn remove_if(net: Option<&Net>, requester: Requester, iter: Iter, data: *mut c_void) {
     TABLE.for_each(net, |conn: &Conn| {
         // SAFETY: The caller vouches for function and data; there is a reference to the connection.
-        if unsafe { iter(conn, data) } != 0 {
+        if unsafe { iter(ptr::from_ref(conn).cast_mut().cast(), data) } != 0 {
             end::kill_for(conn, requester);
         }
     });

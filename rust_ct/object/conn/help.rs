@@ -31,9 +31,7 @@ use crate::{
         rcu::ReadSide, //
     },
 };
-use core::ptr::{
-    self, //
-};
+use core::ptr;
 use kernel::sync::{
     aref::ARef,
     atomic::{

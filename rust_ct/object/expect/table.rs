@@ -169,8 +169,8 @@ pub(crate) fn unlink_for(exp: &Expect, requester: Requester, held: Held<'_>) {
     }
     // SAFETY: The expectation is in both lists, whose lock is held.
     unsafe {
-        Node::remove(exp.hash_node().into());
-        Node::remove(exp.master_node().into());
+        Node::remove(exp.hash_node());
+        Node::remove(exp.master_node());
     }
     if let Some(help) = exp.master().help() {
         help.uncount(exp.class(), held);
@@ -398,8 +398,8 @@ fn enter(exp: &Expect, help: &Help, _held: Held<'_>) {
     // SAFETY: The lock is held, and the expectation in no list. It is freed a grace period after
     // its last reference.
     unsafe {
-        help.expectations().add(exp.master_node().into());
-        list.add(exp.hash_node().into());
+        help.expectations().add(exp.master_node());
+        list.add(exp.hash_node());
     }
     if let Some(netns) = NETNS.get(exp.net()) {
         netns.expects.fetch_add(1, Relaxed);

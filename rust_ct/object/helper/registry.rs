@@ -244,7 +244,7 @@ pub(crate) unsafe fn unregister(helper: NonNull<bindings::nf_conntrack_helper>) 
     // SAFETY: The registry's reference is ours.
     let helper = unsafe { ARef::from_raw(helper.cast::<Helper>()) };
     // SAFETY: The helper is in the registry, whose lock is held.
-    unsafe { Node::remove(helper.node().into()) };
+    unsafe { Node::remove(helper.node()) };
     drop(registry);
     field!(helper.0, help).store(None);
     // Nobody is in its function, or finds it, any more.

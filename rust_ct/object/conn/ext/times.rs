@@ -2,14 +2,13 @@
 
 //! When a connection began and ended.
 
+#[cfg(CONFIG_NF_CONNTRACK_TIMESTAMP)]
+use crate::object::conn::ext::{
+    Kind,
+    Part, //
+};
 use crate::{
-    object::conn::{
-        ext::{
-            Kind,
-            Part, //
-        },
-        Conn, //
-    },
+    object::conn::Conn,
     sys::time, //
 };
 use kernel::sync::atomic::{
