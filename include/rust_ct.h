@@ -4,8 +4,9 @@
  *
  * rct_*: C for Rust. Wrappers of what the kernel offers only as macros or
  *        static inlines (helpers.c). No logic.
- * rust_ct_*: Rust for C. What stands behind the exported names (exports.c)
- *        and behind the module parameters (params.c).
+ *        And what the kernel calls through pointers (callbacks.c).
+ * rust_ct_*: Rust for C. What stands behind the exported names (exports.c),
+ *        the callbacks, and the module parameters (params.c).
  */
 #ifndef _RUST_CT_H
 #define _RUST_CT_H
@@ -113,6 +114,42 @@ void rct_proc_set_root(struct proc_dir_entry *entry, const struct net *net);
 /* memory */
 unsigned long rct_total_ram(void);
 void *rct_krealloc(void *memory, size_t size, gfp_t gfp);
+
+/* callbacks: struct nf_ct_hook, struct nf_conntrack_l4proto */
+int rct_update(struct net *net, struct sk_buff *skb);
+void rct_destroy(struct nf_conntrack *nfct);
+bool rct_get_tuple_skb(struct nf_conntrack_tuple *tuple, const struct sk_buff *skb);
+void rct_attach(struct sk_buff *nskb, const struct sk_buff *skb);
+void rct_set_closing(struct nf_conntrack *nfct);
+int rct_confirm(struct sk_buff *skb);
+u32 rct_get_id(const struct nf_conntrack *nfct);
+int rct_tell_ports(struct sk_buff *skb, const struct nf_conntrack_tuple *tuple);
+int rct_parse_ports(struct nlattr *tb[], struct nf_conntrack_tuple *tuple, u32 flags);
+int rct_tell_icmp(struct sk_buff *skb, const struct nf_conntrack_tuple *tuple);
+int rct_parse_icmp(struct nlattr *tb[], struct nf_conntrack_tuple *tuple, u32 flags);
+int rct_tell_icmpv6(struct sk_buff *skb, const struct nf_conntrack_tuple *tuple);
+int rct_parse_icmpv6(struct nlattr *tb[], struct nf_conntrack_tuple *tuple, u32 flags);
+int rct_tell_tcp(struct sk_buff *skb, struct nlattr *nla, struct nf_conn *ct, bool destroy);
+int rct_parse_tcp(struct nlattr *tb[], struct nf_conn *ct);
+int rct_tell_sctp(struct sk_buff *skb, struct nlattr *nla, struct nf_conn *ct, bool destroy);
+int rct_parse_sctp(struct nlattr *tb[], struct nf_conn *ct);
+
+/* Rust behind callbacks.c */
+int rust_ct_update(struct sk_buff *skb);
+bool rust_ct_get_tuple_skb(struct nf_conntrack_tuple *tuple, const struct sk_buff *skb);
+void rust_ct_attach(struct sk_buff *answer, const struct sk_buff *skb);
+void rust_ct_set_closing(struct nf_conn *ct);
+int rust_ct_confirm(struct sk_buff *skb);
+int rust_ct_tell_ports(struct sk_buff *skb, const struct nf_conntrack_tuple *tuple);
+int rust_ct_parse_ports(struct nlattr *tb[], struct nf_conntrack_tuple *tuple, u32 flags);
+int rust_ct_tell_icmp(struct sk_buff *skb, const struct nf_conntrack_tuple *tuple);
+int rust_ct_parse_icmp(struct nlattr *tb[], struct nf_conntrack_tuple *tuple, u32 flags);
+int rust_ct_tell_icmpv6(struct sk_buff *skb, const struct nf_conntrack_tuple *tuple);
+int rust_ct_parse_icmpv6(struct nlattr *tb[], struct nf_conntrack_tuple *tuple, u32 flags);
+int rust_ct_tell_tcp(struct sk_buff *skb, struct nf_conn *ct, bool over);
+int rust_ct_parse_tcp(struct nlattr *tb[], struct nf_conn *ct);
+int rust_ct_tell_sctp(struct sk_buff *skb, struct nf_conn *ct, bool over);
+int rust_ct_parse_sctp(struct nlattr *tb[], struct nf_conn *ct);
 
 /* Rust behind exports.c */
 int rust_ct_netns_get(struct net *net, u8 nfproto);

@@ -8,6 +8,7 @@
 #include <linux/umh.h>
 #include <net/netfilter/nf_conntrack_core.h>
 
+#include "../rust_ct/callbacks.c"
 #include "../rust_ct/helpers.c"
 #include "rust_ct_kunit.h"
 

@@ -71,51 +71,42 @@ use crate::{
         skb::Skb, //
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    mem::MaybeUninit,
+    ptr::{
+        self,
+        NonNull, //
+    },
 };
 use kernel::{
     error::from_result,
-    ffi::c_int, //
+    ffi::c_int,
+    sync::rcu, //
 };
 
 /// The tracker of connections, as the kernel's core knows it.
 pub(crate) static CT_HOOK: bindings::nf_ct_hook = bindings::nf_ct_hook {
-    update: Some(update),
-    destroy: Some(rust_ct_destroy),
-    get_tuple_skb: Some(get_tuple_skb),
-    attach: Some(attach),
-    set_closing: Some(set_closing),
-    confirm: Some(confirm_skb),
-    get_id: Some(get_id),
+    update: Some(bindings::rct_update),
+    destroy: Some(bindings::rct_destroy),
+    get_tuple_skb: Some(bindings::rct_get_tuple_skb),
+    attach: Some(bindings::rct_attach),
+    set_closing: Some(bindings::rct_set_closing),
+    confirm: Some(bindings::rct_confirm),
+    get_id: Some(bindings::rct_get_id),
 };
 
 /// The key of the numbers by which user space knows connections, drawn when the module is loaded.
 pub(crate) static ID_KEY: siphash::Key = siphash::Key::new();
 
-/// The connection of a kernel's pointer to one.
-///
-/// # Safety
-///
-/// The caller must have a reference to the connection, or template, for `'a`.
-unsafe fn conn<'a>(nfct: *const bindings::nf_conntrack) -> &'a Conn {
-    // SAFETY: `struct nf_conntrack` is the first field of `struct nf_conn`, which is that of a
-    // `Conn`. CAST: See above.
-    unsafe { &*nfct.cast() }
-}
-
 /// A packet comes back from user space, with the verdict that it may go on. It was tracked before,
 /// and its connection stays what it was; see [`confirm::reinject`].
-///
-/// # Safety
-///
-/// Called by the kernel with a packet that it owns, under RCU.
-unsafe extern "C" fn update(_net: *mut bindings::net, skb: *mut bindings::sk_buff) -> c_int {
-    // SAFETY: The kernel lends the packet, and calls under RCU.
-    let (skb, rcu) = unsafe { (Skb::from_raw(skb), ReadSide::assume()) };
+#[no_mangle]
+extern "C" fn rust_ct_update(skb: &mut Skb) -> c_int {
+    let guard = rcu::read_lock();
+    let verdict = confirm::reinject(skb, ReadSide::of(&guard));
+    drop(guard);
     // CAST: Verdicts are bits.
-    confirm::reinject(skb, rcu).raw() as c_int
+    verdict.raw() as c_int
 }
 
 /// nf_ct_destroy(): the last reference to a connection or template is gone.
@@ -124,8 +115,8 @@ unsafe extern "C" fn update(_net: *mut bindings::net, skb: *mut bindings::sk_buf
 ///
 /// Called by the kernel when the counter has become zero.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_destroy(nfct: *mut bindings::nf_conntrack) {
-    if let Some(conn) = NonNull::new(nfct.cast::<Conn>()) {
+unsafe extern "C" fn rust_ct_destroy(conn: Option<NonNull<Conn>>) {
+    if let Some(conn) = conn {
         // SAFETY: The last reference is gone; that of the table is one.
         unsafe { Conn::destroy(conn) };
     }
@@ -134,35 +125,26 @@ unsafe extern "C" fn rust_ct_destroy(nfct: *mut bindings::nf_conntrack) {
 /// The tuple of the packets that answer this one, for a queue that wants to be fair to connections.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_get_tuple_skb().
-///
-/// # Safety
-///
-/// Called by the kernel with a packet that it owns, under RCU, and room for a tuple.
-unsafe extern "C" fn get_tuple_skb(
-    tuple: *mut bindings::nf_conntrack_tuple,
-    skb: *const bindings::sk_buff,
-) -> bool {
-    // SAFETY: The kernel lends the packet, and nobody writes to it meanwhile. It calls under RCU.
-    let (skb, rcu) = unsafe { (Skb::from_raw(skb.cast_mut()), ReadSide::assume()) };
-
+#[no_mangle]
+extern "C" fn rust_ct_get_tuple_skb(tuple: &mut MaybeUninit<Tuple>, skb: &Skb) -> bool {
     let found = match conn::attached(skb) {
         Attached::Conn(conn, info) => Some(conn.tuple(info.direction())),
-        Attached::Template(_) | Attached::Untracked | Attached::Nothing => look_up(skb, rcu),
+        Attached::Template(_) | Attached::Untracked | Attached::Nothing => look_up(skb),
     };
-    let Some(found) = found else {
-        return false;
-    };
-    // SAFETY: There is room for a tuple, whose layout is that of ours.
-    unsafe { tuple.cast::<Tuple>().write(found) };
-    true
+    if let Some(found) = found {
+        tuple.write(found);
+    }
+    found.is_some()
 }
 
 /// The tuple of the other direction of the connection that an IPv4 packet without one belongs to.
-fn look_up(skb: &Skb, rcu: ReadSide<'_>) -> Option<Tuple> {
+fn look_up(skb: &Skb) -> Option<Tuple> {
     let net = skb.dev_net()?;
     let tuple = packet::tuple(skb, Family::Ipv4)?;
     let key = Key::new(&tuple, Zone::DEFAULT, net);
-    let (conn, dir) = lookup::find(&key, key.hash(Direction::Original), rcu)?;
+    let guard = rcu::read_lock();
+    let hash = key.hash(Direction::Original);
+    let (conn, dir) = lookup::find(&key, hash, ReadSide::of(&guard))?;
     Some(conn.tuple(dir.other()))
 }
 
@@ -170,13 +152,8 @@ fn look_up(skb: &Skb, rcu: ReadSide<'_>) -> Option<Tuple> {
 /// the same connection.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_attach().
-///
-/// # Safety
-///
-/// Called by the kernel with packets that it owns.
-unsafe extern "C" fn attach(answer: *mut bindings::sk_buff, skb: *const bindings::sk_buff) {
-    // SAFETY: The kernel lends both packets, which are two.
-    let (answer, skb) = unsafe { (Skb::from_raw(answer), Skb::from_raw(skb.cast_mut())) };
+#[no_mangle]
+extern "C" fn rust_ct_attach(answer: &mut Skb, skb: &Skb) {
     if let Attached::Conn(conn, info) = conn::attached(skb) {
         let info = match info.direction() {
             Direction::Original => CtInfo::RelatedReply,
@@ -189,18 +166,15 @@ unsafe extern "C" fn attach(answer: *mut bindings::sk_buff, skb: *const bindings
 /// The kernel has answered a packet with a reset: its connection is over.
 ///
 /// Source: net/netfilter/nf_conntrack_proto_tcp.c, nf_conntrack_tcp_set_closing().
-///
-/// # Safety
-///
-/// Called by the kernel with a connection that a packet holds.
-unsafe extern "C" fn set_closing(nfct: *mut bindings::nf_conntrack) {
-    // SAFETY: The packet holds a reference. The kernel calls in a hook, under RCU.
-    let (conn, rcu) = unsafe { (conn(nfct), ReadSide::assume()) };
+#[no_mangle]
+extern "C" fn rust_ct_set_closing(conn: &Conn) {
     let status = conn.status();
     if !status.contains(Status::CONFIRMED) || conn.proto() != ipproto::TCP {
         return;
     }
-    let timeouts = Tcp::in_force(conn, conn.net(), rcu);
+    let guard = rcu::read_lock();
+    let timeouts = Tcp::in_force(conn, conn.net(), ReadSide::of(&guard));
+    drop(guard);
     let timeout = conn
         .lock()
         .change(|tcp: &mut tcp::Proto| tcp.set_closing(status, &timeouts));
@@ -211,13 +185,8 @@ unsafe extern "C" fn set_closing(nfct: *mut bindings::nf_conntrack) {
 }
 
 /// Confirms the connection of a packet that reaches a socket past our hooks, through a bridge.
-///
-/// # Safety
-///
-/// Called by the kernel with a packet that it owns, under RCU.
-unsafe extern "C" fn confirm_skb(skb: *mut bindings::sk_buff) -> c_int {
-    // SAFETY: The kernel lends the packet.
-    let skb = unsafe { Skb::from_raw(skb) };
+#[no_mangle]
+extern "C" fn rust_ct_confirm(skb: &mut Skb) -> c_int {
     let netns = match conn::attached(skb) {
         // SAFETY: The namespace lives as long as its connection, which the packet holds.
         Attached::Conn(conn, _) => NETNS.get(unsafe { Net::from_raw(conn.net().as_ptr()) }),
@@ -228,16 +197,6 @@ unsafe extern "C" fn confirm_skb(skb: *mut bindings::sk_buff) -> c_int {
         Some(netns) => confirm::confirm(netns, skb).raw() as c_int,
         None => Verdict::ACCEPT.raw() as c_int,
     }
-}
-
-/// The number by which user space knows a connection.
-///
-/// # Safety
-///
-/// Called by the kernel with a connection that a packet holds.
-unsafe extern "C" fn get_id(nfct: *const bindings::nf_conntrack) -> u32 {
-    // SAFETY: The packet holds a reference.
-    unsafe { conn(nfct) }.id(&ID_KEY)
 }
 
 /// nf_ct_netns_get(): see [`hooks::get`].

@@ -4,9 +4,12 @@
 //!
 //! C header: [`include/net/netlink.h`](srctree/include/net/netlink.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    sys::field::Memory, //
+};
 use core::{
-    marker::PhantomData,
+    mem,
     ptr::NonNull, //
 };
 use kernel::{
@@ -26,23 +29,28 @@ pub(crate) const fn size(payload: usize) -> usize {
     (HEADER + payload).next_multiple_of(ALIGN)
 }
 
-/// A message that is being written.
-pub(crate) struct Message<'a> {
-    skb: *mut bindings::sk_buff,
-    _borrow: PhantomData<&'a mut bindings::sk_buff>,
+/// What an attribute looks like: one of a type, `NLA_*`.
+pub(crate) const fn policy(kind: u32) -> bindings::nla_policy {
+    // SAFETY: All fields are integers, and pointers that may be null.
+    let mut policy: bindings::nla_policy = unsafe { mem::zeroed() };
+    // CAST: A few types.
+    policy.type_ = kind as u8;
+    policy
 }
 
-impl Message<'_> {
+/// A message that is being written.
+#[repr(transparent)]
+pub(crate) struct Message(Memory<bindings::sk_buff>);
+
+impl Message {
     /// The message in `skb`.
     ///
     /// # Safety
     ///
-    /// It must be the caller's alone as long as the result is used.
-    pub(crate) unsafe fn from_raw(skb: *mut bindings::sk_buff) -> Self {
-        Self {
-            skb,
-            _borrow: PhantomData,
-        }
+    /// It must be the caller's alone for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(skb: *mut bindings::sk_buff) -> &'a mut Self {
+        // SAFETY: `Self` is a transparent wrapper, and the caller vouches for the pointer.
+        unsafe { &mut *skb.cast() }
     }
 
     /// Adds an attribute.
@@ -55,7 +63,7 @@ impl Message<'_> {
         let len = payload.len() as c_int;
         // SAFETY: The message is ours, and the payload so long.
         to_result(unsafe {
-            bindings::nla_put(self.skb, number.into(), len, payload.as_ptr().cast())
+            bindings::nla_put(self.0.get(), number.into(), len, payload.as_ptr().cast())
         })
     }
 
@@ -66,11 +74,11 @@ impl Message<'_> {
     /// `EMSGSIZE` if there is no room: what was added then is of no meaning.
     pub(crate) fn nest(&mut self, number: u16, fill: impl FnOnce(&mut Self) -> Result) -> Result {
         // SAFETY: The message is ours.
-        let nest = unsafe { bindings::rct_nla_nest_start(self.skb, number.into()) };
+        let nest = unsafe { bindings::rct_nla_nest_start(self.0.get(), number.into()) };
         let nest = NonNull::new(nest).ok_or(EMSGSIZE)?;
         fill(self)?;
         // SAFETY: The nest was begun in this message.
-        unsafe { bindings::rct_nla_nest_end(self.skb, nest.as_ptr()) };
+        unsafe { bindings::rct_nla_nest_end(self.0.get(), nest.as_ptr()) };
         Ok(())
     }
 }
@@ -149,5 +157,23 @@ impl<'a> Table<'a> {
         let attribute = *self.attributes.get(usize::from(number))?;
         // SAFETY: By the type invariant.
         unsafe { Attribute::from_raw(attribute) }
+    }
+}
+
+/// As many attributes by number, as the kernel's parser leaves them.
+///
+/// # Invariants
+///
+/// As those of a [`Table`], of a message that stays as long as this is borrowed.
+#[repr(transparent)]
+pub(crate) struct Parsed<const N: usize>([*const bindings::nlattr; N]);
+
+impl<const N: usize> Parsed<N> {
+    /// The attributes.
+    pub(crate) fn table(&self) -> Table<'_> {
+        // INVARIANT: By the type invariant.
+        Table {
+            attributes: &self.0,
+        }
     }
 }

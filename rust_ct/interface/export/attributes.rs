@@ -5,7 +5,6 @@
 //! Source: net/netfilter/nf_conntrack_core.c, nf_ct_port_tuple_to_nlattr() and its like, and
 //! net/netfilter/nf_conntrack_proto_*.c, *_to_nlattr() and nlattr_to_*().
 
-use super::conn;
 use crate::{
     bindings,
     object::conn::Conn,
@@ -35,11 +34,11 @@ use crate::{
             self,
             Attribute,
             Message,
+            Parsed,
             Table, //
         },
     },
 };
-use core::mem;
 use kernel::{
     error::from_result,
     ffi::{
@@ -99,16 +98,9 @@ const fn icmp_numbers(family: Family) -> [Number; 3] {
 }
 
 /// Adds the ports of a tuple to a message; or GRE's keys.
-///
-/// # Safety
-///
-/// Called from C with a message and a tuple.
-unsafe extern "C" fn tell_ports(
-    skb: *mut bindings::sk_buff,
-    from: *const bindings::nf_conntrack_tuple,
-) -> c_int {
-    // SAFETY: The caller vouches for both.
-    let (mut message, tuple) = unsafe { (Message::from_raw(skb), tuple(from).load()) };
+#[no_mangle]
+extern "C" fn rust_ct_tell_ports(message: &mut Message, tuple: &Fixed<Tuple>) -> c_int {
+    let tuple = tuple.load();
     from_result(|| {
         message.put(SRC_PORT.attribute, &tuple.src_id())?;
         message.put(DST_PORT.attribute, &tuple.dst_id())?;
@@ -116,20 +108,10 @@ unsafe extern "C" fn tell_ports(
     })
 }
 
-/// What [`tell_ports`] adds, in bytes.
+/// What [`rust_ct_tell_ports`] adds, in bytes.
 extern "C" fn size_of_ports() -> c_uint {
     // CAST: A few bytes.
     2 * netlink::size(2) as c_uint
-}
-
-/// The tuple of a kernel's pointer to one.
-///
-/// # Safety
-///
-/// It must be valid for `'a`.
-unsafe fn tuple<'a>(tuple: *const bindings::nf_conntrack_tuple) -> &'a Fixed<Tuple> {
-    // SAFETY: The layout is that of ours, any bytes are one, and the caller vouches for the rest.
-    unsafe { &*tuple.cast() }
 }
 
 /// Changes a tuple.
@@ -161,17 +143,13 @@ fn wanted<const N: usize>(
 }
 
 /// Sets the ports of a tuple that are wanted.
-///
-/// # Safety
-///
-/// Called from C with attributes of a tuple, a tuple, and which numbers are wanted.
-unsafe extern "C" fn parse_ports(
-    attributes: *mut *mut bindings::nlattr,
-    to: *mut bindings::nf_conntrack_tuple,
+#[no_mangle]
+extern "C" fn rust_ct_parse_ports(
+    attributes: &Parsed<COUNT>,
+    tuple: &mut Tuple,
     flags: u32,
 ) -> c_int {
-    // SAFETY: The caller vouches for all of them.
-    let (table, tuple) = unsafe { (Table::from_raw(attributes, COUNT - 1), &mut *to.cast()) };
+    let table = attributes.table();
     change_tuple(tuple, |mut tuple| {
         if let Some(port) = wanted(&table, flags, &SRC_PORT)? {
             tuple = tuple.with_source(*tuple.src(), port);
@@ -183,37 +161,9 @@ unsafe extern "C" fn parse_ports(
     })
 }
 
-/// A family, as a type.
-trait Icmp {
-    /// Which one.
-    const FAMILY: Family;
-}
-
-/// ICMP.
-struct V4;
-/// ICMPv6.
-struct V6;
-
-impl Icmp for V4 {
-    const FAMILY: Family = Family::Ipv4;
-}
-
-impl Icmp for V6 {
-    const FAMILY: Family = Family::Ipv6;
-}
-
 /// Adds type, code and identifier of a tuple to a message.
-///
-/// # Safety
-///
-/// Called from C with a message and a tuple.
-unsafe extern "C" fn tell_icmp<I: Icmp>(
-    skb: *mut bindings::sk_buff,
-    from: *const bindings::nf_conntrack_tuple,
-) -> c_int {
-    // SAFETY: The caller vouches for both.
-    let (mut message, tuple) = unsafe { (Message::from_raw(skb), tuple(from).load()) };
-    let [kind, code, id] = icmp_numbers(I::FAMILY);
+fn tell_icmp(family: Family, message: &mut Message, tuple: &Tuple) -> c_int {
+    let [kind, code, id] = icmp_numbers(family);
     let [is_kind, is_code] = tuple.dst_id();
     from_result(|| {
         message.put(id.attribute, &tuple.src_id())?;
@@ -221,6 +171,18 @@ unsafe extern "C" fn tell_icmp<I: Icmp>(
         message.put(code.attribute, &[is_code])?;
         Ok(0)
     })
+}
+
+/// [`tell_icmp`] of ICMP.
+#[no_mangle]
+extern "C" fn rust_ct_tell_icmp(message: &mut Message, tuple: &Fixed<Tuple>) -> c_int {
+    tell_icmp(Family::Ipv4, message, &tuple.load())
+}
+
+/// [`tell_icmp`] of ICMPv6.
+#[no_mangle]
+extern "C" fn rust_ct_tell_icmpv6(message: &mut Message, tuple: &Fixed<Tuple>) -> c_int {
+    tell_icmp(Family::Ipv6, message, &tuple.load())
 }
 
 /// What [`tell_icmp`] adds, in bytes.
@@ -231,32 +193,42 @@ extern "C" fn size_of_icmp() -> c_uint {
 
 /// Sets what is wanted of type, code and identifier of a tuple; a type must be one that begins a
 /// connection or answers.
-///
-/// # Safety
-///
-/// As [`parse_ports`].
-unsafe extern "C" fn parse_icmp<I: Icmp>(
-    attributes: *mut *mut bindings::nlattr,
-    to: *mut bindings::nf_conntrack_tuple,
-    flags: u32,
-) -> c_int {
-    let [kind, code, id] = icmp_numbers(I::FAMILY);
-    // SAFETY: The caller vouches for all of them.
-    let (table, tuple) = unsafe { (Table::from_raw(attributes, COUNT - 1), &mut *to.cast()) };
+fn parse_icmp(family: Family, table: &Table<'_>, tuple: &mut Tuple, flags: u32) -> c_int {
+    let [kind, code, id] = icmp_numbers(family);
     change_tuple(tuple, |tuple| {
         let [mut new_kind, mut new_code] = tuple.dst_id();
-        if let Some([wanted]) = wanted(&table, flags, &kind)? {
-            icmp::counterpart(I::FAMILY, wanted).ok_or(EINVAL)?;
+        if let Some([wanted]) = wanted(table, flags, &kind)? {
+            icmp::counterpart(family, wanted).ok_or(EINVAL)?;
             new_kind = wanted;
         }
-        if let Some([wanted]) = wanted(&table, flags, &code)? {
+        if let Some([wanted]) = wanted(table, flags, &code)? {
             new_code = wanted;
         }
-        let new_id = wanted(&table, flags, &id)?.unwrap_or(tuple.src_id());
+        let new_id = wanted(table, flags, &id)?.unwrap_or(tuple.src_id());
         Ok(tuple
             .with_source(*tuple.src(), new_id)
             .with_destination(*tuple.dst(), [new_kind, new_code]))
     })
+}
+
+/// [`parse_icmp`] of ICMP.
+#[no_mangle]
+extern "C" fn rust_ct_parse_icmp(
+    attributes: &Parsed<COUNT>,
+    tuple: &mut Tuple,
+    flags: u32,
+) -> c_int {
+    parse_icmp(Family::Ipv4, &attributes.table(), tuple, flags)
+}
+
+/// [`parse_icmp`] of ICMPv6.
+#[no_mangle]
+extern "C" fn rust_ct_parse_icmpv6(
+    attributes: &Parsed<COUNT>,
+    tuple: &mut Tuple,
+    flags: u32,
+) -> c_int {
+    parse_icmp(Family::Ipv6, &attributes.table(), tuple, flags)
 }
 
 /// The attribute of a protocol's state, the first one with each of them.
@@ -265,11 +237,11 @@ const STATE: u16 = 1;
 /// Adds what is a protocol's own to a message: the state of a connection and, unless that is over,
 /// what `more` adds.
 fn tell_state(
-    mut message: Message<'_>,
+    message: &mut Message,
     number: u32,
     state: u8,
     over: bool,
-    more: impl FnOnce(&mut Message<'_>) -> Result,
+    more: impl FnOnce(&mut Message) -> Result,
 ) -> c_int {
     from_result(|| {
         // CAST: A few.
@@ -293,25 +265,15 @@ mod tcp_attribute {
 /// The largest shift of a window (RFC 7323 section 2.3).
 const MAX_SCALE: u8 = 14;
 
-/// What [`tell_tcp`] adds, in bytes.
+/// What [`rust_ct_tell_tcp`] adds, in bytes.
 const SIZE_OF_TCP: u16 = (3 * netlink::size(1) + 2 * netlink::size(2)) as u16;
 
 /// Adds the state of a TCP connection to a message; of one that is over, its state alone.
-///
-/// # Safety
-///
-/// Called from C with a message and a connection that the caller has.
-unsafe extern "C" fn tell_tcp(
-    skb: *mut bindings::sk_buff,
-    _nest: *mut bindings::nlattr,
-    ct: *mut bindings::nf_conn,
-    over: bool,
-) -> c_int {
-    // SAFETY: The caller vouches for both.
-    let (message, conn) = unsafe { (Message::from_raw(skb), conn(ct.cast())) };
+#[no_mangle]
+extern "C" fn rust_ct_tell_tcp(message: &mut Message, conn: &Conn, over: bool) -> c_int {
     let proto: tcp::Proto = conn.lock().private();
     let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP;
-    let more = |nest: &mut Message<'_>| {
+    let more = |nest: &mut Message| {
         for (peer, number) in proto.seen.iter().zip(tcp_attribute::SCALES) {
             nest.put(number, &[peer.td_scale])?;
         }
@@ -341,41 +303,14 @@ fn byte(nest: &Attribute<'_>, number: u16, max: u8) -> Result<Option<u8>> {
     Ok(Some(byte))
 }
 
-/// The largest number of a protocol's attribute, `enum ctattr_protoinfo`.
-const PROTOCOLS: usize = bindings::ctattr_protoinfo___CTA_PROTOINFO_MAX as usize - 1;
-
-/// What a message says of a protocol, if it does, and the connection that it is about.
-///
-/// # Safety
-///
-/// As [`parse_tcp`], for `'a`.
-unsafe fn said<'a>(
-    attributes: *mut *mut bindings::nlattr,
-    ct: *mut bindings::nf_conn,
-    number: u32,
-) -> (Option<Attribute<'a>>, &'a Conn) {
-    // SAFETY: The caller vouches for both. CAST: A few.
-    unsafe {
-        (
-            Table::from_raw(attributes, PROTOCOLS).get(number as u16),
-            conn(ct.cast()),
-        )
-    }
-}
+/// One more than the largest number of a protocol's attribute, `enum ctattr_protoinfo`.
+const PROTOCOLS: usize = bindings::ctattr_protoinfo___CTA_PROTOINFO_MAX as usize;
 
 /// Changes the state of a TCP connection as a message says.
-///
-/// # Safety
-///
-/// Called from C with attributes of protocols, and a connection that the caller has.
-unsafe extern "C" fn parse_tcp(
-    attributes: *mut *mut bindings::nlattr,
-    ct: *mut bindings::nf_conn,
-) -> c_int {
-    // SAFETY: The caller vouches for both.
-    let (nest, conn) =
-        unsafe { said(attributes, ct, bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP) };
-    let Some(nest) = nest else {
+#[no_mangle]
+extern "C" fn rust_ct_parse_tcp(attributes: &Parsed<PROTOCOLS>, conn: &Conn) -> c_int {
+    let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP as u16;
+    let Some(nest) = attributes.table().get(number) else {
         return 0;
     };
     from_result(|| {
@@ -418,25 +353,15 @@ mod sctp_attribute {
     pub(super) const TAGS: [u16; 2] = [2, 3];
 }
 
-/// What [`tell_sctp`] adds, in bytes.
+/// What [`rust_ct_tell_sctp`] adds, in bytes.
 const SIZE_OF_SCTP: u16 = (netlink::size(1) + 2 * netlink::size(4)) as u16;
 
 /// Adds the state of an SCTP association to a message; of one that is over, its state alone.
-///
-/// # Safety
-///
-/// Called from C with a message and a connection that the caller has.
-unsafe extern "C" fn tell_sctp(
-    skb: *mut bindings::sk_buff,
-    _nest: *mut bindings::nlattr,
-    ct: *mut bindings::nf_conn,
-    over: bool,
-) -> c_int {
-    // SAFETY: The caller vouches for both.
-    let (message, conn) = unsafe { (Message::from_raw(skb), conn(ct.cast())) };
+#[no_mangle]
+extern "C" fn rust_ct_tell_sctp(message: &mut Message, conn: &Conn, over: bool) -> c_int {
     let proto: sctp::Proto = conn.lock().private();
     let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP;
-    let more = |nest: &mut Message<'_>| {
+    let more = |nest: &mut Message| {
         for (tag, number) in proto.vtag.iter().zip(sctp_attribute::TAGS) {
             nest.put(number, tag)?;
         }
@@ -447,23 +372,10 @@ unsafe extern "C" fn tell_sctp(
 }
 
 /// Sets the state of an SCTP association as a message says, which must say all of it.
-///
-/// # Safety
-///
-/// Called from C with attributes of protocols, and a connection that the caller has.
-unsafe extern "C" fn parse_sctp(
-    attributes: *mut *mut bindings::nlattr,
-    ct: *mut bindings::nf_conn,
-) -> c_int {
-    // SAFETY: The caller vouches for both.
-    let (nest, conn) = unsafe {
-        said(
-            attributes,
-            ct,
-            bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP,
-        )
-    };
-    let Some(nest) = nest else {
+#[no_mangle]
+extern "C" fn rust_ct_parse_sctp(attributes: &Parsed<PROTOCOLS>, conn: &Conn) -> c_int {
+    let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP as u16;
+    let Some(nest) = attributes.table().get(number) else {
         return 0;
     };
     from_result(|| {
@@ -488,12 +400,10 @@ static POLICY: Constant<[bindings::nla_policy; COUNT]> = {
     const BYTE: u32 = bindings::NLA_U8;
     const TWO: u32 = bindings::NLA_U16;
     const KINDS: [u32; COUNT] = [0, BYTE, TWO, TWO, TWO, BYTE, BYTE, TWO, BYTE, BYTE];
-    // SAFETY: All fields are integers, and pointers that may be null.
-    let mut policy: [bindings::nla_policy; COUNT] = unsafe { mem::zeroed() };
+    let mut policy = [const { netlink::policy(0) }; COUNT];
     let mut i = 0;
     while i < COUNT {
-        // CAST: A few types.
-        policy[i].type_ = KINDS[i] as u8;
+        policy[i] = netlink::policy(KINDS[i]);
         i += 1;
     }
     Constant::new(policy)
@@ -504,19 +414,29 @@ pub(super) const fn describe<P: L4Proto>(new: &mut bindings::nf_conntrack_l4prot
     match P::IDS {
         Ids::None => (),
         Ids::Ports(_) | Ids::Call => describe_ports(new),
-        Ids::Icmp(Family::Ipv4, _) => describe_icmp::<V4>(new),
-        Ids::Icmp(Family::Ipv6, _) => describe_icmp::<V6>(new),
+        Ids::Icmp(Family::Ipv4, _) => {
+            new.tuple_to_nlattr = Some(bindings::rct_tell_icmp);
+            new.nlattr_tuple_size = Some(size_of_icmp);
+            new.nlattr_to_tuple = Some(bindings::rct_parse_icmp);
+            new.nla_policy = POLICY.as_ptr().cast();
+        }
+        Ids::Icmp(Family::Ipv6, _) => {
+            new.tuple_to_nlattr = Some(bindings::rct_tell_icmpv6);
+            new.nlattr_tuple_size = Some(size_of_icmp);
+            new.nlattr_to_tuple = Some(bindings::rct_parse_icmpv6);
+            new.nla_policy = POLICY.as_ptr().cast();
+        }
     }
     match P::NUMBER {
         ipproto::TCP => {
             new.nlattr_size = SIZE_OF_TCP;
-            new.to_nlattr = Some(tell_tcp);
-            new.from_nlattr = Some(parse_tcp);
+            new.to_nlattr = Some(bindings::rct_tell_tcp);
+            new.from_nlattr = Some(bindings::rct_parse_tcp);
         }
         ipproto::SCTP => {
             new.nlattr_size = SIZE_OF_SCTP;
-            new.to_nlattr = Some(tell_sctp);
-            new.from_nlattr = Some(parse_sctp);
+            new.to_nlattr = Some(bindings::rct_tell_sctp);
+            new.from_nlattr = Some(bindings::rct_parse_sctp);
         }
         _ => (),
     }
@@ -524,16 +444,8 @@ pub(super) const fn describe<P: L4Proto>(new: &mut bindings::nf_conntrack_l4prot
 
 /// Fills in how tuples with ports are told of.
 const fn describe_ports(new: &mut bindings::nf_conntrack_l4proto) {
-    new.tuple_to_nlattr = Some(tell_ports);
+    new.tuple_to_nlattr = Some(bindings::rct_tell_ports);
     new.nlattr_tuple_size = Some(size_of_ports);
-    new.nlattr_to_tuple = Some(parse_ports);
-    new.nla_policy = POLICY.as_ptr().cast();
-}
-
-/// Fills in how tuples of ICMP are told of.
-const fn describe_icmp<I: Icmp>(new: &mut bindings::nf_conntrack_l4proto) {
-    new.tuple_to_nlattr = Some(tell_icmp::<I>);
-    new.nlattr_tuple_size = Some(size_of_icmp);
-    new.nlattr_to_tuple = Some(parse_icmp::<I>);
+    new.nlattr_to_tuple = Some(bindings::rct_parse_ports);
     new.nla_policy = POLICY.as_ptr().cast();
 }

@@ -26,13 +26,13 @@ use crate::{
         field::Constant,
         net::Net,
         netlink::{
+            self,
             Message,
             Table, //
         },
         time::HZ, //
     },
 };
-use core::mem;
 use kernel::{
     ffi::{
         c_int,
@@ -108,7 +108,7 @@ unsafe extern "C" fn parse<P: Storage>(
 /// Called from C with a message and a policy of the size that the description says.
 unsafe extern "C" fn tell<P: Storage>(skb: *mut bindings::sk_buff, policy: *const c_void) -> c_int {
     // SAFETY: The caller vouches for the message.
-    let mut message = unsafe { Message::from_raw(skb) };
+    let message = unsafe { Message::from_raw(skb) };
     for (number, slot) in slots::<P>() {
         // SAFETY: The caller vouches for the policy, which the table is within.
         let jiffies = unsafe { policy.cast::<u32>().add(slot).read_volatile() };
@@ -120,13 +120,7 @@ unsafe extern "C" fn tell<P: Storage>(skb: *mut bindings::sk_buff, policy: *cons
 }
 
 /// All attributes are numbers of 32 bits.
-const NUMBER: bindings::nla_policy = {
-    // SAFETY: All fields are integers, and pointers that may be null.
-    let mut number: bindings::nla_policy = unsafe { mem::zeroed() };
-    // CAST: A few types.
-    number.type_ = bindings::NLA_U32 as u8;
-    number
-};
+const NUMBER: bindings::nla_policy = netlink::policy(bindings::NLA_U32);
 
 /// A description.
 struct Description(Constant<bindings::nf_conntrack_l4proto>);
