@@ -168,10 +168,11 @@ impl DyingList {
         {
             return Some(false);
         }
-        // SAFETY: The link is in the list, whose lock is held.
-        unsafe { Node::remove(node) };
-        // SAFETY: The list's reference, which it gives up.
-        let conn = unsafe { ARef::from_raw(NonNull::from(conn)) };
+        // SAFETY: The link is in the list, whose lock is held, and which gives its reference up.
+        let conn = unsafe {
+            Node::remove(node);
+            ARef::from_raw(NonNull::from(conn))
+        };
         // The last reference may go with it, under no lock.
         drop(guard);
         drop(conn);

@@ -79,7 +79,8 @@ use core::{
     marker::PhantomData,
     mem::offset_of,
     ptr::{
-        self, //
+        self,
+        NonNull, //
     },
 };
 use kernel::sync::{

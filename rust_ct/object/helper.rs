@@ -39,7 +39,8 @@ use crate::{
 use core::{
     mem::offset_of,
     ptr::{
-        self, //
+        self,
+        NonNull, //
     },
 };
 use kernel::ffi::{

@@ -41,6 +41,11 @@ use crate::{
         },
     },
     sys::{
+        field::{
+            field,
+            Field,
+            Memory, //
+        },
         net::Net,
         rcu::ReadSide,
         time::HZ, //
@@ -49,23 +54,18 @@ use crate::{
 use kernel::prelude::*;
 
 /// A protocol's place in the kernel's objects.
-///
-/// # Safety
-///
-/// The places must be inside the namespace, and numbers of 32 bits that everybody reads and writes
-/// by one access each.
-pub(crate) unsafe trait Storage: L4Proto<Timeouts: Policy> {
+pub(crate) trait Storage: L4Proto<Timeouts: Policy> {
     /// Whether this kernel was configured with the protocol.
     const CONFIGURED: bool = true;
 
     /// Where a namespace keeps the timeouts; `None` if it has no room for them, and the defaults
     /// hold.
-    fn place(_net: &Net) -> Option<*mut Self::Timeouts> {
+    fn place(_net: &Net) -> Option<&Memory<Self::Timeouts>> {
         None
     }
 
     /// Where a namespace keeps the timeout of connections that a flow table handles.
-    fn offload_place(_net: &Net) -> Option<*mut u32> {
+    fn offload_place(_net: &Net) -> Option<&Field<u32>> {
         None
     }
 
@@ -75,29 +75,25 @@ pub(crate) unsafe trait Storage: L4Proto<Timeouts: Policy> {
         let Some(place) = Self::place(net) else {
             return Self::defaults(HZ);
         };
-        let place = place.cast::<u32>();
-        // SAFETY: The index is within the timeouts, which are as the implementation vouches.
-        Self::Timeouts::from_fn(|i| unsafe { place.add(i).read_volatile() })
+        let place = Self::Timeouts::fields(place);
+        Self::Timeouts::from_fn(|i| place.get(i).map_or(0, Field::load))
     }
 
     /// Where a namespace keeps one of the timeouts; `None` if there is none of that number, or no
     /// room for it.
-    fn timeout_place(net: &Net, i: usize) -> Option<*mut u32> {
-        let place = Self::place(net).filter(|_| i < Self::Timeouts::LEN)?;
-        Some(place.cast::<u32>().wrapping_add(i))
+    fn timeout_place(net: &Net, i: usize) -> Option<&Field<u32>> {
+        Self::Timeouts::fields(Self::place(net)?).get(i)
     }
 
     /// One of the timeouts of a namespace, in jiffies; zero if it has no place.
     fn timeout(net: &Net, i: usize) -> u32 {
-        // SAFETY: The place is as the implementation vouches.
-        Self::timeout_place(net, i).map_or(0, |place| unsafe { place.read_volatile() })
+        Self::timeout_place(net, i).map_or(0, Field::load)
     }
 
     /// Sets one of the timeouts of a namespace, in jiffies. Nothing if it has no place.
     fn set_timeout(net: &Net, i: usize, jiffies: u32) {
         if let Some(place) = Self::timeout_place(net, i) {
-            // SAFETY: The place is as the implementation vouches.
-            unsafe { place.write_volatile(jiffies) };
+            place.store(jiffies);
         }
     }
 
@@ -110,9 +106,12 @@ pub(crate) unsafe trait Storage: L4Proto<Timeouts: Policy> {
 }
 
 /// The timeouts of a protocol, which a rule's policy may hold.
-pub(crate) trait Policy: Jiffies {
+pub(crate) trait Policy: Jiffies + 'static {
     /// Those of a connection's policy, if it has one.
     fn of_policy(conn: &Conn, rcu: ReadSide<'_>) -> Option<Self>;
+
+    /// One by one.
+    fn fields(place: &Memory<Self>) -> &[Field<u32>];
 }
 
 impl<const N: usize> Policy for [u32; N] {
@@ -120,85 +119,75 @@ impl<const N: usize> Policy for [u32; N] {
     fn of_policy(conn: &Conn, rcu: ReadSide<'_>) -> Option<Self> {
         conn.policy(rcu)
     }
-}
 
-/// A place in a namespace.
-macro_rules! place {
-    ($net:ident: $($field:ident).+) => {
-        // SAFETY: The namespace is valid.
-        Some(unsafe { (&raw mut (*$net.as_ptr()).ct.nf_ct_proto.$($field).+) })
-    };
-}
-
-// SAFETY: The places are the namespace's.
-unsafe impl Storage for Tcp {
     #[inline]
-    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
-        place!(net: tcp.timeouts)
+    fn fields(place: &Memory<Self>) -> &[Field<u32>] {
+        place.fields()
+    }
+}
+
+impl Storage for Tcp {
+    #[inline]
+    fn place(net: &Net) -> Option<&Memory<Self::Timeouts>> {
+        Some(field!(net.protocols(), tcp.timeouts as Memory<_>))
     }
 
     #[cfg(CONFIG_NF_FLOW_TABLE)]
-    fn offload_place(net: &Net) -> Option<*mut u32> {
-        place!(net: tcp.offload_timeout)
+    fn offload_place(net: &Net) -> Option<&Field<u32>> {
+        Some(field!(net.protocols(), tcp.offload_timeout))
     }
 }
 
-// SAFETY: The places are the namespace's.
-unsafe impl Storage for Udp {
+impl Storage for Udp {
     #[inline]
-    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
-        place!(net: udp.timeouts)
+    fn place(net: &Net) -> Option<&Memory<Self::Timeouts>> {
+        Some(field!(net.protocols(), udp.timeouts as Memory<_>))
     }
 
     #[cfg(CONFIG_NF_FLOW_TABLE)]
-    fn offload_place(net: &Net) -> Option<*mut u32> {
-        place!(net: udp.offload_timeout)
+    fn offload_place(net: &Net) -> Option<&Field<u32>> {
+        Some(field!(net.protocols(), udp.offload_timeout))
     }
 }
 
-// SAFETY: The place is the namespace's.
-unsafe impl Storage for Sctp {
+impl Storage for Sctp {
     const CONFIGURED: bool = cfg!(CONFIG_NF_CT_PROTO_SCTP);
 
     #[cfg(CONFIG_NF_CT_PROTO_SCTP)]
     #[inline]
-    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
-        place!(net: sctp.timeouts)
+    fn place(net: &Net) -> Option<&Memory<Self::Timeouts>> {
+        Some(field!(net.protocols(), sctp.timeouts as Memory<_>))
     }
 }
 
-// SAFETY: The place is the namespace's.
-unsafe impl Storage for Gre {
+impl Storage for Gre {
     const CONFIGURED: bool = cfg!(CONFIG_NF_CT_PROTO_GRE);
 
     #[cfg(CONFIG_NF_CT_PROTO_GRE)]
     #[inline]
-    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
-        place!(net: gre.timeouts)
+    fn place(net: &Net) -> Option<&Memory<Self::Timeouts>> {
+        Some(field!(net.protocols(), gre.timeouts as Memory<_>))
     }
 }
 
-// SAFETY: The place is the namespace's, one number.
-unsafe impl Storage for Icmp {
+impl Storage for Icmp {
     #[inline]
-    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
-        place!(net: icmp.timeout).map(|place: *mut u32| place.cast())
+    fn place(net: &Net) -> Option<&Memory<Self::Timeouts>> {
+        Some(field!(net.protocols(), icmp.timeout as Memory<_>))
     }
 }
 
-// SAFETY: The place is the namespace's, one number.
-unsafe impl Storage for Icmpv6 {
+impl Storage for Icmpv6 {
     #[inline]
-    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
-        place!(net: icmpv6.timeout).map(|place: *mut u32| place.cast())
+    fn place(net: &Net) -> Option<&Memory<Self::Timeouts>> {
+        Some(field!(net.protocols(), icmpv6.timeout as Memory<_>))
     }
 }
 
-// SAFETY: The place is the namespace's, one number.
-unsafe impl Storage for Generic {
+impl Storage for Generic {
     #[inline]
-    fn place(net: &Net) -> Option<*mut Self::Timeouts> {
-        place!(net: generic.timeout).map(|place: *mut u32| place.cast())
+    fn place(net: &Net) -> Option<&Memory<Self::Timeouts>> {
+        Some(field!(net.protocols(), generic.timeout as Memory<_>))
     }
 }
 
@@ -269,14 +258,10 @@ impl Timeout {
         match P::OFFLOAD_TIMEOUT {
             Some(setting) if cfg!(CONFIG_NF_FLOW_TABLE) => Some(Self::new(
                 &setting,
-                |net| {
-                    // SAFETY: As the implementation vouches.
-                    P::offload_place(net).map_or(0, |place| unsafe { place.read_volatile() })
-                },
+                |net| P::offload_place(net).map_or(0, Field::load),
                 |net, jiffies| {
                     if let Some(place) = P::offload_place(net) {
-                        // SAFETY: As the implementation vouches.
-                        unsafe { place.write_volatile(jiffies) };
+                        place.store(jiffies);
                     }
                 },
             )),

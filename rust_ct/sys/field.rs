@@ -110,6 +110,15 @@ impl<T> Memory<T> {
     }
 }
 
+impl<T, const N: usize> Memory<[T; N]> {
+    /// The elements of an array, each read and written by one access.
+    #[inline(always)]
+    pub(crate) fn fields(&self) -> &[Field<T>] {
+        // SAFETY: By the type invariant, so many are there; a `Field` has the layout of its value.
+        unsafe { core::slice::from_raw_parts(self.get().cast(), N) }
+    }
+}
+
 /// A structure of ours that is never changed, for C to read.
 pub(crate) struct Constant<T>(T);
 
@@ -142,6 +151,8 @@ unsafe impl<T> Mirrors<T> for Field<T> {}
 unsafe impl<T> Mirrors<T> for Fixed<T> {}
 // SAFETY: It gives its pointer, and fields by the types that mirror them.
 unsafe impl<T> Mirrors<T> for Memory<T> {}
+// SAFETY: As above; one is an array of one.
+unsafe impl<T> Mirrors<T> for Memory<[T; 1]> {}
 
 // SAFETY: The type has the layout of the number, and C reads and writes it by one access.
 unsafe impl Mirrors<u32> for Atomic<u32> {}

@@ -101,6 +101,12 @@ impl Net {
         self.0.get()
     }
 
+    /// The timeouts and settings of protocols: numbers, any of which will do.
+    #[inline]
+    pub(crate) fn protocols(&self) -> &Memory<bindings::nf_ip_net> {
+        field!(self.0, ct.nf_ct_proto as Memory<_>)
+    }
+
     /// Returns whether this is the namespace that the machine starts with.
     pub(crate) fn is_init(&self) -> bool {
         ptr::eq(self, Self::init())

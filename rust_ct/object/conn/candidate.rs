@@ -57,15 +57,16 @@ impl<'a> Candidate<'a> {
 
         // SAFETY: The link is followed by its tuple. By the invariant of `Conn`, the direction in
         // there says which of the two the link is, whatever connection it is of now.
-        let dir = Direction::from_bits(unsafe { node.cast::<u8>().add(DIR).read_volatile() });
-        // SAFETY: The link is that far into the connection, and the memory stays a connection's.
-        let conn = unsafe {
-            node.byte_sub(NODE + dir.index() * SIZE)
-                .cast::<Conn>()
-                .as_ref()
-        };
-        // INVARIANT: As the caller says.
-        Self { conn, dir }
+        // That far is it into the connection, whose memory stays one's.
+        unsafe {
+            let dir = Direction::from_bits(node.cast::<u8>().add(DIR).read_volatile());
+            let conn = node.byte_sub(NODE + dir.index() * SIZE).cast::<Conn>();
+            // INVARIANT: As the caller says.
+            Self {
+                conn: conn.as_ref(),
+                dir,
+            }
+        }
     }
 
     /// The connection itself.

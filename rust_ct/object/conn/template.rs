@@ -23,7 +23,6 @@ use crate::{
         net::Net, //
     },
 };
-use core::ptr::NonNull;
 use kernel::sync::aref::ARef;
 
 // The allocator's smallest alignment leaves room for what a packet's slot says besides.
@@ -34,16 +33,16 @@ impl Conn {
     pub(crate) fn template(net: &Net, zone: Zone, gfp: Gfp) -> Option<ARef<Self>> {
         let memory = memory::zeroed(size_of::<Self>(), gfp)?;
         let ct = memory.cast::<bindings::nf_conn>().as_ptr();
-        // SAFETY: The memory is ours, and zeroes are right for all other fields.
+        // SAFETY: The memory is ours, and zeroes are right for all other fields. The reference that
+        // is published is the caller's.
         unsafe {
             // CAST: One bit.
             (*ct).status = Status::TEMPLATE.bits() as usize;
             (*ct).ct_net.net = net.as_ptr();
             (&raw mut (*ct).zone).cast::<Zone>().write(zone);
             bindings::rct_conntrack_publish(&raw mut (*ct).ct_general);
+            // The count of one is this reference.
+            Some(ARef::from_raw(memory.cast()))
         }
-        let template: NonNull<Self> = memory.cast();
-        // SAFETY: The count of one is this reference.
-        Some(unsafe { ARef::from_raw(template) })
     }
 }

@@ -149,10 +149,11 @@ impl UniqueConn {
         let conn = self.0;
         core::mem::forget(self);
         // SAFETY: The connection is complete. The store releases all that was written before:
-        // whoever gets a reference sees it.
-        unsafe { bindings::rct_conntrack_publish(conn.as_ref().nfct().get()) };
-        // SAFETY: The count of one is this reference.
-        unsafe { ARef::from_raw(conn) }
+        // whoever gets a reference sees it. The count of one is this reference.
+        unsafe {
+            bindings::rct_conntrack_publish(conn.as_ref().nfct().get());
+            ARef::from_raw(conn)
+        }
     }
 }
 

@@ -218,10 +218,12 @@ pub(crate) unsafe fn register_copy(
     let size = size_of::<bindings::nf_conntrack_helper>();
     let copy = memory::zeroed(size, memory::KERNEL).ok_or(ENOMEM)?;
     let copy = copy.cast::<bindings::nf_conntrack_helper>();
-    // SAFETY: Both are helpers, and the copy is ours.
-    unsafe { ptr::copy_nonoverlapping(helper, copy.as_ptr(), 1) };
-    // SAFETY: The memory is ours, and the caller vouches for the functions.
-    match unsafe { register(copy) } {
+    // SAFETY: Both are helpers, the copy is ours, and the caller vouches for the functions.
+    let registered = unsafe {
+        ptr::copy_nonoverlapping(helper, copy.as_ptr(), 1);
+        register(copy)
+    };
+    match registered {
         Ok(()) => Ok(copy),
         Err(e) => {
             // SAFETY: The memory is ours again.
@@ -241,10 +243,12 @@ pub(crate) unsafe fn register_copy(
 /// The caller must have registered the helper.
 pub(crate) unsafe fn unregister(helper: NonNull<bindings::nf_conntrack_helper>) {
     let registry = REGISTRY.lock();
-    // SAFETY: The registry's reference is ours.
-    let helper = unsafe { ARef::from_raw(helper.cast::<Helper>()) };
-    // SAFETY: The helper is in the registry, whose lock is held.
-    unsafe { Node::remove(helper.node()) };
+    // SAFETY: The helper is in the registry, whose lock is held, and whose reference is ours.
+    let helper = unsafe {
+        let helper = ARef::from_raw(helper.cast::<Helper>());
+        Node::remove(helper.node());
+        helper
+    };
     drop(registry);
     field!(helper.0, help).store(None);
     // Nobody is in its function, or finds it, any more.
