@@ -3,8 +3,8 @@
  * The contract between the C and the Rust half of rust_ct.
  *
  * rct_*: C for Rust. Wrappers of what the kernel offers only as macros or
- *        static inlines (helpers.c). No logic.
- *        And what the kernel calls through pointers (callbacks.c).
+ *        static inlines (helpers.c), and what it calls through pointers
+ *        (callbacks.c). No logic.
  * rust_ct_*: Rust for C. What stands behind the exported names (exports.c),
  *        the callbacks, and the module parameters (params.c).
  */
