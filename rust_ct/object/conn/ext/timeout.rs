@@ -154,9 +154,10 @@ impl Conn {
     #[inline]
     pub(crate) fn policy<const N: usize>(&self, rcu: ReadSide<'_>) -> Option<[u32; N]> {
         let policy = self.policy_ptr(rcu)?.as_ptr();
-        // SAFETY: RCU is held. The description is one of ours.
-        let bytes = unsafe { (*(*policy).l4proto).ctnl_timeout.obj_size };
-        if usize::from(bytes) < size_of::<[u32; N]>() {
+        // SAFETY: RCU is held. The description, if the policy has one, is one of ours.
+        let described = unsafe { (*policy).l4proto.as_ref() };
+        let bytes = |l4proto: &bindings::nf_conntrack_l4proto| l4proto.ctnl_timeout.obj_size;
+        if described.is_some_and(|l4proto| usize::from(bytes(l4proto)) < size_of::<[u32; N]>()) {
             return None;
         }
         // SAFETY: RCU is held, and a policy holds as much as its description says.
