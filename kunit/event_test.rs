@@ -226,7 +226,7 @@ mod tests {
     /// An end that the listener has no room for keeps the connection, out of the table, until it
     /// has; then it is told once, with who had asked for it, and without what was missed.
     #[test]
-    fn untold_ends() -> Result {
+    fn undelivered_ends() -> Result {
         listening(|netns| {
             let last = pass_udp(Original)?;
             check_heard(&[(&[Event::New], 0)])?;

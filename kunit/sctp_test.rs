@@ -287,7 +287,7 @@ mod tests {
                 wrong,
             ),
             (
-                "an answer of who has asked",
+                "an answer from the one that has asked",
                 &[asked, (Original, N, &[HEARTBEAT_ACK])],
                 wrong,
             ),

@@ -10,7 +10,7 @@
 //!   packet is dropped, it is gone.
 //! - confirmed: the table holds a reference too, and so does every packet of the connection on its
 //!   way.
-//! - dying: out of the table. Who still has a reference may use it to the end.
+//! - dying: out of the table. Whoever still has a reference may use it to the end.
 //!
 //! The memory is that of a connection until a grace period after the last reference was given back,
 //! but it may be another connection by then: see [`Candidate`].

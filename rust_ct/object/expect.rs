@@ -283,8 +283,8 @@ impl Expect {
     pub(crate) fn introduce(&self, child: &Conn) {
         if let Some(function) = field!(self.0, expectfn).load() {
             // SAFETY: The child has the caller's reference, and a reference to the master. The
-            // function is there: who removes it removes expectations that have it, and waits for a
-            // grace period.
+            // function is there: whoever removes it removes expectations that have it, and waits
+            // for a grace period.
             unsafe { function(ptr::from_ref(child).cast_mut().cast(), self.raw()) };
         }
     }

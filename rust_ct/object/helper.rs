@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Helpers: who reads in what a connection says which other connections will come.
+//! Helpers: they read in what a connection says which other connections will come.
 //!
 //! A helper is the kernel's `struct nf_conntrack_helper`: those in C are modules of their own,
 //! which register ([`registry`]). Ours register in the same way ([`builtin`]), if the parameter

@@ -77,7 +77,7 @@ impl Net {
         !self.listener_place().load(Relaxed).is_null()
     }
 
-    /// Who is told of events.
+    /// The listener to events.
     pub(crate) fn listener<'a>(
         &self,
         _rcu: ReadSide<'a>,
@@ -86,7 +86,7 @@ impl Net {
         unsafe { self.listener_place().load(Acquire).as_ref() }
     }
 
-    /// Sets who is told of events; nobody, if it is null.
+    /// Sets the listener to events; none, if it is null.
     ///
     /// # Safety
     ///

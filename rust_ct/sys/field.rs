@@ -47,7 +47,7 @@ impl<T: Copy> Field<T> {
 
 impl<T> Field<*mut T> {
     /// Points it at something that others may follow it to at once: what was written before is
-    /// there. Who reads the pointer needs no more than to follow it, see [`crate::sys::nulls`].
+    /// there. Whoever reads the pointer needs no more than to follow it, see [`crate::sys::nulls`].
     #[inline]
     pub(crate) fn publish(&self, value: *mut T) {
         // SAFETY: The memory is borrowed, and everybody reads and writes by one access.

@@ -5,8 +5,9 @@
 /// Makes a type around [`Memory`](crate::sys::field::Memory) one whose references are counted, and
 /// gives it `try_get`.
 ///
-/// Who uses it promises that the structure lives until the count is zero, and that the function may
-/// free it then, so that who meets it under RCU may look at the count until a grace period later.
+/// Whoever uses it promises that the structure lives until the count is zero, and that the function
+/// may free it then, so that whoever meets it under RCU may look at the count until a grace period
+/// later.
 macro_rules! counted {
     (unsafe $type:ident($raw:ident), $field:ident, $free:ident) => {
         impl $type {

@@ -70,7 +70,7 @@ impl Event {
     }
 }
 
-/// Who has asked for what happens: a socket of netlink, or nobody.
+/// The netlink socket that has asked for what happens, if one has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Requester {
     /// The address of the socket; zero if nobody has asked.
@@ -150,7 +150,7 @@ impl Conn {
         let Some(events) = self.part::<Events>() else {
             return Ok(());
         };
-        // Who has asked for the end is remembered if it is told again: then nothing else is.
+        // If it is delivered again, the first requester counts, and nothing else is delivered.
         let again = events.requester().load(Relaxed);
         let (portid, missed) = match again {
             0 => (requester.portid, events.missed().load(Relaxed)),

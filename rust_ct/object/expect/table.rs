@@ -137,8 +137,8 @@ impl Drop for SetUp {
 
 /// The lists.
 fn heads() -> Option<&'static Heads> {
-    // SAFETY: The table is there as long as namespaces are tracked, and who gets here was asked by
-    // one of their packets or files, or by a module on top of us.
+    // SAFETY: The table is there as long as namespaces are tracked, and whoever gets here was asked
+    // by one of their packets or files, or by a module on top of us.
     unsafe { HEADS.load(Relaxed).as_ref() }
 }
 
@@ -420,8 +420,8 @@ fn warn_full() {
 ///
 /// Source: nf_ct_remove_expectations().
 pub(crate) fn remove_all(conn: &Conn) {
-    // The lock is taken though nothing may be expected: who is just removing the last of it is not
-    // done with the connection yet, and has no reference.
+    // The lock is taken though nothing may be expected: whoever is just removing the last of it is
+    // not done with the connection yet, and has no reference.
     if let Some(help) = conn.help() {
         remove_of(help, |_| true);
     }

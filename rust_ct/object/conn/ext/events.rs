@@ -208,7 +208,7 @@ impl Events {
         }
     }
 
-    /// Who has asked for the end, of which nobody could be told; zero if nobody has.
+    /// The requester of an end that could not be delivered; zero if there is none.
     pub(in super::super) fn requester(&self) -> &Atomic<u32> {
         field!(self.0, portid as Atomic<u32>)
     }

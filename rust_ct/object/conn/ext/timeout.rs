@@ -123,7 +123,7 @@ impl Conn {
         };
         let has = place.load(Relaxed);
         let goes = !has.is_null() && policy.is_none_or(|policy| policy.as_ptr() == has);
-        // Who takes it off gives its reference back.
+        // Whoever takes it off gives its reference back.
         if goes && place.cmpxchg(has, ptr::null_mut(), Relaxed).is_ok() {
             // SAFETY: The connection had a reference, which it gives up.
             unsafe { bindings::rct_timeout_unref(has) };
@@ -160,7 +160,8 @@ impl Conn {
         if described.is_some_and(|l4proto| usize::from(bytes(l4proto)) < size_of::<[u32; N]>()) {
             return None;
         }
-        // SAFETY: RCU is held, and a policy holds as much as its description says.
+        // SAFETY: RCU is held, and a policy holds as much as its description says; without one, as
+        // much as its protocol has.
         let data: &[Field<u32>; N] = unsafe { &*(&raw const (*policy).data).cast() };
         Some(core::array::from_fn(|i| data[i].load()))
     }
