@@ -6,16 +6,11 @@ use crate::{
     bindings,
     object::{
         conn::{
-            session,
             Conn,
             CACHE, //
         },
         expect,
-        helper::{
-            builtin,
-            Helper, //
-        },
-        netns::NETNS, //
+        helper::Helper, //
     },
     pure::{
         state::Status,
@@ -23,7 +18,7 @@ use crate::{
     },
     sys::{
         call,
-        net::Net,
+        field::field,
         rcu::ReadSide, //
     },
 };
@@ -39,67 +34,103 @@ use kernel::sync::{
     rcu, //
 };
 
+/// A connection or template whose last reference is gone.
+///
+/// # Invariants
+///
+/// It is in no table, and nobody but readers under RCU is at it.
+#[repr(transparent)]
+pub(super) struct Last(NonNull<Conn>);
+
+impl Last {
+    /// The connection.
+    pub(super) fn conn(&self) -> &Conn {
+        // SAFETY: By the type invariant, the memory is that of a connection until `free`.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Gives the memory back, and the connection's reference to its master; if that was the last
+    /// one, so on.
+    fn destroy(self) {
+        let mut last = Some(self);
+        while let Some(conn) = last {
+            last = conn.free().and_then(put);
+        }
+    }
+
+    /// Gives the memory of a connection or template back, and hands its reference to its master on.
+    fn free(self) -> Option<ARef<Conn>> {
+        let conn = self.conn();
+        if conn.status().contains(Status::TEMPLATE) {
+            // What a template's extensions refer to belongs to the rule that made it.
+            // SAFETY: Templates and extensions come from kmalloc(), and a null pointer is none.
+            unsafe {
+                bindings::kfree(field!(conn.ct, ext).load().cast());
+                bindings::kfree(conn.ct().cast());
+            }
+            return None;
+        }
+        let netns = conn.netns();
+        let master = NonNull::new(field!(conn.ct, master).load().cast::<Conn>());
+        if master.is_some() {
+            conn.forget_call();
+        }
+        conn.leave_nat();
+        self.drop_help();
+        // SAFETY: As above; a connection has a reference to its policy, and is from the cache.
+        unsafe {
+            if !field!(conn.ct, ext).load().is_null() {
+                bindings::rct_timeout_put(conn.ct());
+                bindings::kfree(field!(conn.ct, ext).load().cast());
+            }
+            CACHE.free(self.0);
+        }
+        // The memory goes before the count: whoever waits for the count finds no connection left,
+        // and the namespace waits.
+        if let Some(netns) = netns {
+            netns.uncount();
+        }
+        // SAFETY: The connection had a reference, which is handed on.
+        master.map(|master| unsafe { ARef::from_raw(master) })
+    }
+
+    /// Gives back what the extension of helpers holds.
+    fn drop_help(&self) {
+        let Some(help) = self.conn().help() else {
+            return;
+        };
+        // A packet may have announced something after the connection left the table, or before it
+        // got there.
+        expect::remove_all(self.conn());
+        let guard = rcu::read_lock();
+        self.drop_session(ReadSide::of(&guard));
+        if let Some(helper) = help.helper(ReadSide::of(&guard)) {
+            // SAFETY: By the invariant of `Help`, the connection has a reference, which it gives
+            // up.
+            drop(unsafe { ARef::from_raw(NonNull::from(helper)) });
+        }
+        drop(guard);
+    }
+}
+
+/// Gives a reference up; returns the connection if it was the last one.
+fn put(conn: ARef<Conn>) -> Option<Last> {
+    let conn = ARef::into_raw(conn);
+    // INVARIANT: After the last reference nobody is left. A connection leaves the table before the
+    // table's reference goes.
+    // SAFETY: The reference is there until it is given up here.
+    unsafe { bindings::rct_conntrack_put(conn.as_ref().nfct().get()) }.then_some(Last(conn))
+}
+
 impl Conn {
-    /// Gives the memory of a connection back that has no reference left, and its reference to its
-    /// master; if that was the last one, so on.
+    /// Gives the memory of a connection or template back that has no reference left.
     ///
     /// # Safety
     ///
     /// The last reference must be gone, and the connection in no table.
     pub(crate) unsafe fn destroy(this: NonNull<Self>) {
-        let mut last = Some(this);
-        while let Some(conn) = last {
-            // SAFETY: The last reference is gone: by the contract, or because the one that its last
-            // child had is. A connection leaves the table before the table's reference goes.
-            last = unsafe { Self::free(conn) }.filter(|master| {
-                // SAFETY: The child had a reference, which is given up.
-                unsafe { bindings::rct_conntrack_put(master.as_ref().nfct().get()) }
-            });
-        }
-    }
-
-    /// Gives the memory of a connection or template back, and hands its reference to its master on.
-    ///
-    /// # Safety
-    ///
-    /// As [`Conn::destroy`].
-    unsafe fn free(this: NonNull<Self>) -> Option<NonNull<Self>> {
-        // The memory is that of a connection or of a template.
-        let ct = this.as_ptr().cast::<bindings::nf_conn>();
-        // SAFETY: Nobody else is left.
-        let (status, ext, net, master) =
-            unsafe { ((*ct).status, (*ct).ext, (*ct).ct_net.net, (*ct).master) };
-        if Status::from_bits(status as u64).contains(Status::TEMPLATE) {
-            // SAFETY: Templates and extensions come from kmalloc(), and a null pointer is none.
-            // What a template's extensions refer to belongs to the rule that made it.
-            unsafe {
-                bindings::kfree(ext.cast());
-                bindings::kfree(ct.cast());
-            }
-            return None;
-        }
-        // SAFETY: The connection is whole but for its references, and ours alone.
-        let conn = unsafe { this.as_ref() };
-        if !master.is_null() {
-            conn.forget_call();
-        }
-        conn.leave_nat();
-        if !ext.is_null() {
-            conn.drop_help();
-            // SAFETY: As above; a connection has a reference to its policy.
-            unsafe {
-                bindings::rct_timeout_put(ct);
-                bindings::kfree(ext.cast());
-            }
-        }
-        // SAFETY: The connection is from the cache, and nobody but readers under RCU is left.
-        unsafe { CACHE.free(this) };
-        // The memory goes before the count: whoever waits for the count finds no connection left.
-        // SAFETY: A namespace waits for its count before it goes away.
-        if let Some(netns) = NETNS.get(unsafe { Net::from_raw(net) }) {
-            netns.uncount();
-        }
-        NonNull::new(master.cast())
+        // INVARIANT: As the caller says.
+        Last(this).destroy();
     }
 
     /// Lets the calls of a master be forgotten whose GRE connection this one is, at the end of the
@@ -117,28 +148,6 @@ impl Conn {
         }
         drop(guard);
     }
-
-    /// Gives back what the extension holds, at the end of the connection's life, when nobody else
-    /// is left.
-    fn drop_help(&self) {
-        let Some(help) = self.help() else {
-            return;
-        };
-        // A packet may have announced something after the connection left the table, or before it
-        // got there.
-        expect::remove_all(self);
-        let guard = rcu::read_lock();
-        if let Some(helper) = help.helper(ReadSide::of(&guard)) {
-            if builtin::FTP.is(helper) {
-                // SAFETY: Nobody else is left.
-                unsafe { session::release(help) };
-            }
-            // SAFETY: By the invariant of `Help`, the connection has a reference, which it gives
-            // up.
-            drop(unsafe { ARef::from_raw(NonNull::from(helper)) });
-        }
-        drop(guard);
-    }
 }
 
 // SAFETY: The counter is that of the connection, which lives until it is zero.
@@ -149,10 +158,8 @@ unsafe impl AlwaysRefCounted for Conn {
 
     unsafe fn dec_ref(obj: NonNull<Self>) {
         // SAFETY: The caller has a reference, which it gives up.
-        if unsafe { bindings::rct_conntrack_put(obj.as_ref().nfct().get()) } {
-            // SAFETY: It was the last one: the table's, if any, is gone, so the connection is out
-            // of it.
-            unsafe { Self::destroy(obj) };
+        if let Some(last) = put(unsafe { ARef::from_raw(obj) }) {
+            last.destroy();
         }
     }
 }
