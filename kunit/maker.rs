@@ -127,7 +127,10 @@ pub(crate) fn begin(original: &Tuple) -> Result<ARef<Conn>> {
 /// `EEXIST` if one of its tuples is taken, `ENOSPC` if one of its buckets is crowded.
 pub(crate) fn enter(conn: &Conn) -> Result {
     let reply = conn.key(Direction::Reply).hash(Direction::Reply);
-    let admission = TABLE.admit(conn, reply).map_err(|_| ENODEV)?;
+    let guard = rcu::read_lock();
+    let admission = TABLE
+        .admit(conn, reply, ReadSide::of(&guard))
+        .map_err(|_| ENODEV)?;
     match admission.place() {
         Place::Free => (),
         Place::Taken(_) => return Err(EEXIST),

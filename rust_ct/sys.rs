@@ -24,6 +24,7 @@ pub(crate) mod percpu;
 pub(crate) mod pernet;
 pub(crate) mod proc;
 pub(crate) mod rcu;
+pub(crate) mod rcu_box;
 pub(crate) mod refcount;
 pub(crate) mod shared;
 pub(crate) mod siphash;

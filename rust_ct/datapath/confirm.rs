@@ -50,7 +50,10 @@ use crate::{
         skb::Skb, //
     },
 };
-use kernel::sync::aref::ARef;
+use kernel::sync::{
+    aref::ARef,
+    rcu, //
+};
 
 /// Confirms the connection of a packet that leaves or reaches a socket. Softirq or process context.
 ///
@@ -210,7 +213,8 @@ fn cache_beginning(conn: &Conn) {
 fn decide(netns: &Netns, conn: &Conn) -> Decision {
     // NAT may have changed what the answers look like since the connection was made.
     let reply = conn.key(Direction::Reply).hash(Direction::Reply);
-    let admission = match TABLE.admit(conn, reply) {
+    let guard = rcu::read_lock();
+    let admission = match TABLE.admit(conn, reply, ReadSide::of(&guard)) {
         Ok(admission) => admission,
         // Another packet with the same connection was here first: a clone of this one.
         Err(Refusal::Confirmed | Refusal::NoTable) => return Decision::Drop,

@@ -57,17 +57,17 @@ use crate::{
     sys::{
         field::{
             field,
-            place,
             Field,
             Fixed,
             Memory,
             Mirrors, //
         },
-        hlist::Node,
-        lock::{
-            self,
-            RawGuard, //
+        hlist::{
+            Head,
+            Listed,
+            Node, //
         },
+        lock,
         memory,
         net::Net,
         rcu::ReadSide,
@@ -76,12 +76,8 @@ use crate::{
     },
 };
 use core::{
-    marker::PhantomData,
     mem::offset_of,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr, //
 };
 use kernel::sync::{
     aref::ARef,
@@ -95,9 +91,9 @@ const INACTIVE: u32 = 0x2;
 /// To be removed by whoever meets it (`NF_CT_EXPECT_DEAD`).
 const DEAD: u32 = 0x8;
 
-/// Evidence that the lock of expectations is held for `'a`.
+/// Evidence that the lock of expectations is held for `'a`, and with it RCU.
 #[derive(Clone, Copy)]
-pub(crate) struct Held<'a>(PhantomData<&'a RawGuard<'a>>);
+pub(crate) struct Held<'a>(ReadSide<'a>);
 
 impl Held<'_> {
     /// Evidence from a caller in C who has taken the lock.
@@ -106,14 +102,15 @@ impl Held<'_> {
     ///
     /// The caller must hold the lock, longer than the result is used.
     pub(crate) unsafe fn assume() -> Self {
-        Self(PhantomData)
+        // SAFETY: Whoever holds a spinlock is in a read-side critical section.
+        Self(unsafe { ReadSide::assume() })
     }
 }
 
 /// Calls `f` with the lock of expectations held, softirqs off.
 pub(crate) fn locked<R>(f: impl FnOnce(Held<'_>) -> R) -> R {
     let guard = lock::nf_conntrack_expect_lock.lock();
-    let result = f(Held(PhantomData));
+    let result = f(Held(guard.rcu()));
     drop(guard);
     result
 }
@@ -129,6 +126,24 @@ pub(crate) struct Expect(Memory<bindings::nf_conntrack_expect>);
 
 // SAFETY: The mask has the kernel's layout, and any bytes are one.
 unsafe impl Mirrors<bindings::nf_conntrack_tuple_mask> for Fixed<Mask> {}
+
+/// The lists of the table.
+struct ByTuple;
+/// The lists of masters.
+pub(crate) struct ByMaster;
+
+// SAFETY: An expectation is freed a grace period after its last reference, and the table has one.
+unsafe impl Listed for ByTuple {
+    type Object = Expect;
+    const OFFSET: usize = offset_of!(bindings::nf_conntrack_expect, hnode);
+}
+// SAFETY: As above.
+unsafe impl Listed for ByMaster {
+    type Object = Expect;
+    const OFFSET: usize = offset_of!(bindings::nf_conntrack_expect, lnode);
+}
+// SAFETY: The one list in a field of C's is that of a master.
+unsafe impl Mirrors<bindings::hlist_head> for Head<ByMaster> {}
 
 // SAFETY: An expectation is freed a grace period after its last reference.
 counted!(unsafe Expect(nf_conntrack_expect), use_, rct_free_expect);
@@ -152,11 +167,6 @@ pub(crate) struct Wanted<'a> {
 }
 
 impl Expect {
-    /// Where the link of the table's list is in it.
-    const HASH_NODE: usize = offset_of!(bindings::nf_conntrack_expect, hnode);
-    /// Where the link of its master's list is in it.
-    const MASTER_NODE: usize = offset_of!(bindings::nf_conntrack_expect, lnode);
-
     /// An expectation of a connection, of nothing yet. Any context.
     pub(crate) fn new(master: &Conn) -> Option<ARef<Self>> {
         let memory = memory::zeroed(size_of::<Self>(), memory::ATOMIC)?.cast::<Self>();
@@ -301,14 +311,6 @@ impl Expect {
     /// Returns whether it is in the table. Without the lock, others may change that at any time.
     pub(crate) fn is_entered(&self) -> bool {
         !field!(self.0, hnode as Node).is_alone()
-    }
-
-    fn hash_node(&self) -> NonNull<Node> {
-        place!(self.0, hnode).cast()
-    }
-
-    fn master_node(&self) -> NonNull<Node> {
-        place!(self.0, lnode).cast()
     }
 
     /// Returns whether it waits for a packet with a tuple.

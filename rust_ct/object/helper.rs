@@ -24,25 +24,17 @@ use crate::{
     sys::{
         field::{
             field,
-            place,
             Field,
             Fixed,
             Memory, //
         },
-        hlist::Node,
         hook::Verdict,
         rcu::ReadSide,
         refcount::counted,
         skb::Skb, //
     },
 };
-use core::{
-    mem::offset_of,
-    ptr::{
-        self,
-        NonNull, //
-    },
-};
+use core::ptr;
 use kernel::ffi::{
     c_char,
     c_int,
@@ -97,9 +89,6 @@ pub(crate) struct Policy {
 }
 
 impl Helper {
-    /// Where the link of the registry is in it.
-    const NODE: usize = offset_of!(bindings::nf_conntrack_helper, hnode);
-
     /// The helper at `helper`.
     ///
     /// # Safety
@@ -191,10 +180,6 @@ impl Helper {
     /// Returns whether the helper wants to know when its connections are over: that of PPTP.
     pub(crate) fn cares_for_ends(&self) -> bool {
         field!(self.0, destroy).load().is_some()
-    }
-
-    fn node(&self) -> NonNull<Node> {
-        place!(self.0, hnode).cast()
     }
 }
 

@@ -47,19 +47,17 @@ use crate::{
             Lock,
             Locks, //
         },
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        rcu_box::RcuBox, //
     },
 };
-use core::ptr;
 use kernel::{
     prelude::*,
     sync::{
         atomic::{
             Acquire,
             Atomic,
-            Full,
-            Relaxed,
-            Release, //
+            Full, //
         },
         barrier::{
             smp_mb,
@@ -84,10 +82,10 @@ kernel::sync::global_lock! {
 ///
 /// # Invariants
 ///
-/// `buckets` is null before [`Table::set_up`] and after its result was dropped, and points at
-/// [`Buckets`] in between, which are freed a grace period after they were replaced.
+/// `buckets` is empty before [`Table::set_up`] and after its result was dropped. Replacing it takes
+/// all locks. `WALK` is initialised before there are buckets.
 pub(crate) struct Table {
-    buckets: Atomic<*mut Buckets>,
+    buckets: RcuBox<Buckets>,
     locks: Locks<LOCKS>,
     /// Raised by [`Table::set_up`].
     used: Atomic<bool>,
@@ -98,7 +96,7 @@ pub(crate) struct Table {
 impl Table {
     const fn new() -> Self {
         Self {
-            buckets: Atomic::new(ptr::null_mut()),
+            buckets: RcuBox::new(),
             locks: Locks::new(&lock::nf_conntrack_locks),
             used: Atomic::new(false),
             moving: Atomic::new(false),
@@ -123,42 +121,26 @@ impl Table {
             WALK.init();
         }
         buckets.show();
-        self.buckets.store(KBox::into_raw(buckets), Release);
+        // There was none before, so nobody is waited for.
+        drop(self.buckets.replace(Some(buckets)));
         Ok(SetUp { table: self })
     }
 
     /// Waits until nobody else goes through the whole table; `None` while there is no table.
+    /// Process context, sleeps.
     fn walk(&self) -> Option<kernel::sync::lock::GlobalGuard<WALK>> {
-        // The mutex is initialised before the buckets are there.
-        (!self.buckets.load(Acquire).is_null()).then(|| WALK.lock())
+        // By the type invariant, the mutex is initialised if there are buckets.
+        (self.size() != 0).then(|| {
+            // Pairs with the exchange in `set_up`.
+            smp_mb(Read);
+            WALK.lock()
+        })
     }
 
-    /// The buckets.
-    ///
-    /// # Safety
-    ///
-    /// The result must not be used longer than RCU is held, or one of the locks.
-    #[inline]
-    unsafe fn buckets<'a>(&self) -> Option<&'a Buckets> {
-        // SAFETY: The field is a pointer. What it points at is read through it, in address
-        // dependency.
-        let buckets = unsafe { self.buckets.as_ptr().read_volatile() };
-        // SAFETY: By the type invariant, they live until a grace period after they were replaced;
-        // replacing them takes all locks.
-        unsafe { buckets.as_ref() }
-    }
-
-    /// The buckets, as long as RCU is held.
-    #[inline]
-    fn buckets_of<'a>(&self, _rcu: ReadSide<'a>) -> Option<&'a Buckets> {
-        // SAFETY: RCU is held for `'a`.
-        unsafe { self.buckets() }
-    }
-
-    /// The number of buckets.
+    /// The number of buckets; zero while there is no table.
     pub(crate) fn size(&self) -> u32 {
         let guard = rcu::read_lock();
-        let buckets = self.buckets_of(ReadSide::of(&guard));
+        let buckets = self.buckets.get(ReadSide::of(&guard));
         buckets.map_or(0, Buckets::size)
     }
 
@@ -169,11 +151,7 @@ impl Table {
         smp_mb(Read);
         // In this order: the flag is lowered after the buckets were replaced, so whoever sees it
         // low again sees that they were.
-        if self.moving.load(Acquire) {
-            return true;
-        }
-        // SAFETY: The field is a pointer, which is compared only.
-        !ptr::eq(buckets, unsafe { self.buckets.as_ptr().read_volatile() })
+        self.moving.load(Acquire) || !self.buckets.is(buckets)
     }
 
     /// Takes one of the bucket locks, once nobody holds them all, for a caller that releases it.
@@ -192,10 +170,6 @@ pub(crate) struct SetUp {
 
 impl Drop for SetUp {
     fn drop(&mut self) {
-        let buckets = self.table.buckets.xchg(ptr::null_mut(), Relaxed);
-        rcu::synchronize_rcu();
-        // SAFETY: The pointer is from `KBox::into_raw`, and a grace period has passed since it was
-        // there to be found.
-        drop(unsafe { KBox::from_raw(buckets) });
+        drop(self.table.buckets.replace(None));
     }
 }

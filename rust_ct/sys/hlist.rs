@@ -8,12 +8,16 @@
 
 use crate::{
     bindings,
-    sys::field::{
-        Field,
-        Mirrors, //
+    sys::{
+        field::{
+            Field,
+            Mirrors, //
+        },
+        rcu::ReadSide, //
     },
 };
 use core::{
+    marker::PhantomData,
     ops::ControlFlow,
     ptr::{
         self,
@@ -28,53 +32,70 @@ pub(crate) struct Node {
     pprev: Field<*mut Field<*mut Node>>,
 }
 
-/// The beginning of a list.
+/// A kind of lists: what is in them, and where its link is.
+///
+/// # Safety
+///
+/// `OFFSET` must be where a `bindings::hlist_node` is in an `Object`, whose memory is freed a grace
+/// period after the link was removed, or later.
+pub(crate) unsafe trait Listed {
+    /// What is in the lists.
+    type Object;
+    /// How many bytes into it the link is.
+    const OFFSET: usize;
+}
+
+/// The beginning of a list of a kind.
+///
+/// # Invariants
+///
+/// All that is in it are links of that kind's objects.
 #[repr(transparent)]
-pub(crate) struct Head(Field<*mut Node>);
+pub(crate) struct Head<K: Listed>(Field<*mut Node>, PhantomData<fn() -> K>);
 
 // SAFETY: Links are read and written by one access each, under the lock of the list or RCU.
-unsafe impl Sync for Head {}
+unsafe impl<K: Listed> Sync for Head<K> {}
 // SAFETY: A list belongs to no thread.
-unsafe impl Send for Head {}
+unsafe impl<K: Listed> Send for Head<K> {}
 
 // SAFETY: Both have the same two pointers, which everybody reads and writes by one access.
 unsafe impl Mirrors<bindings::hlist_node> for Node {}
-// SAFETY: As above, with one.
-unsafe impl Mirrors<bindings::hlist_head> for Head {}
 
-impl Head {
+/// The link of an object.
+fn link<K: Listed>(object: &K::Object) -> *const Node {
+    ptr::from_ref(object).wrapping_byte_add(K::OFFSET).cast()
+}
+
+impl<K: Listed> Head<K> {
     /// An empty list.
     pub(crate) const fn new() -> Self {
-        Self(Field::new(ptr::null_mut()))
+        Self(Field::new(ptr::null_mut()), PhantomData)
     }
 
     /// Returns whether nobody is in the list. Any context.
     pub(crate) fn is_empty(&self) -> bool {
-        self.first().is_none()
-    }
-
-    fn first(&self) -> Option<NonNull<Node>> {
-        NonNull::new(self.0.load())
+        self.0.load().is_null()
     }
 
     /// Calls `f` for each object until it breaks, and hands on what it broke with. `f` may remove
-    /// the object it is called for.
-    ///
-    /// # Safety
-    ///
-    /// All nodes of the list must be `at` bytes into a `T`. The caller must hold the lock of the
-    /// list for `'a`; or RCU, if objects live until a grace period after their removal.
+    /// the object it is called for, if the lock of the list is held.
     #[inline]
-    pub(crate) unsafe fn walk<'a, T: 'a, R>(
+    pub(crate) fn walk<'a, R>(
         &self,
-        at: usize,
-        mut f: impl FnMut(&'a T) -> ControlFlow<R>,
-    ) -> Option<R> {
-        let mut next = self.first();
+        _rcu: ReadSide<'a>,
+        mut f: impl FnMut(&'a K::Object) -> ControlFlow<R>,
+    ) -> Option<R>
+    where
+        K::Object: 'a,
+    {
+        let mut next = NonNull::new(self.0.load());
         while let Some(node) = next {
-            // SAFETY: The node is in the list, or was when RCU was taken, so it is valid, and so is
-            // the object that it is that far into.
-            let (link, object) = unsafe { (node.as_ref(), node.byte_sub(at).cast::<T>().as_ref()) };
+            // SAFETY: By the type invariant, and the contract of `Listed`: the node is in the list,
+            // or was when RCU was taken, so it is valid, and so is the object around it.
+            let (link, object) = unsafe {
+                let object = node.byte_sub(K::OFFSET).cast::<K::Object>();
+                (node.as_ref(), object.as_ref())
+            };
             next = NonNull::new(link.next.load());
             if let ControlFlow::Break(found) = f(object) {
                 return Some(found);
@@ -83,37 +104,34 @@ impl Head {
         None
     }
 
-    /// Enters a node at the beginning.
+    /// Enters an object at the beginning.
     ///
     /// # Safety
     ///
-    /// The caller must hold the lock of the list. The node must be in no list, must not move, and
-    /// must be valid until it is removed, and until a grace period later where readers hold RCU.
-    pub(crate) unsafe fn add(&self, node: NonNull<Node>) {
+    /// The caller must hold the lock of the list. The object must be in no list of this kind, and
+    /// must not move or be freed until it is removed.
+    pub(crate) unsafe fn add(&self, object: &K::Object) {
         let first = self.0.load();
-        // SAFETY: The caller vouches for the node, and holds the lock of the list, which keeps the
-        // first one of it.
-        let (new, old) = unsafe { (node.as_ref(), first.as_ref()) };
+        // SAFETY: The object has a link there, and the lock of the list keeps the first one of it.
+        let (new, old) = unsafe { (&*link::<K>(object), first.as_ref()) };
         new.next.store(first);
         new.pprev.store(ptr::from_ref(&self.0).cast_mut());
         // Readers follow the link at once: what was written to the object before is there.
-        self.0.publish(node.as_ptr());
+        self.0.publish(ptr::from_ref(new).cast_mut());
         if let Some(old) = old {
             old.pprev.store(ptr::from_ref(&new.next).cast_mut());
         }
     }
-}
 
-impl Node {
-    /// Removes a node from its list; it keeps its link, for readers that are at it.
+    /// Removes an object from its list; it keeps its link, for readers that are at it.
     ///
     /// # Safety
     ///
-    /// The node must be in a list, by [`Head::add`], whose lock the caller holds.
-    pub(crate) unsafe fn remove(this: NonNull<Self>) {
-        // SAFETY: The caller vouches for the node; the lock keeps its neighbours.
+    /// The object must be in a list of this kind, whose lock the caller holds.
+    pub(crate) unsafe fn remove(object: &K::Object) {
+        // SAFETY: The object has a link there; the lock keeps its neighbours.
         unsafe {
-            let node = this.as_ref();
+            let node = &*link::<K>(object);
             let (next, pprev) = (node.next.load(), node.pprev.load());
             (*pprev).store(next);
             if let Some(next) = next.as_ref() {
@@ -122,7 +140,9 @@ impl Node {
             node.pprev.store(ptr::null_mut());
         }
     }
+}
 
+impl Node {
     /// Returns whether the node is in no list: it was removed, or never entered. Without the lock
     /// of the list, others may change that at any time.
     pub(crate) fn is_alone(&self) -> bool {

@@ -6,9 +6,12 @@
 
 use crate::{
     bindings,
-    sys::field::{
-        Memory,
-        Mirrors, //
+    sys::{
+        field::{
+            Memory,
+            Mirrors, //
+        },
+        rcu::ReadSide, //
     },
 };
 use kernel::{
@@ -97,6 +100,17 @@ impl Lock {
 
 /// A [`Lock`] that is held, with softirqs off for it.
 pub(crate) struct RawGuard<'a>(&'a Lock, NotThreadSafe);
+
+impl RawGuard<'_> {
+    /// Evidence that whoever holds a spinlock is in a read-side critical section of RCU, too.
+    ///
+    /// Source: Documentation/RCU/rcu_dereference.rst and include/linux/rcupdate.h,
+    /// rcu_read_lock(): where a spinlock may be preempted, rt_spin_lock() takes RCU.
+    pub(crate) fn rcu(&self) -> ReadSide<'_> {
+        // SAFETY: As above, as long as the guard is borrowed.
+        unsafe { ReadSide::assume() }
+    }
+}
 
 impl Drop for RawGuard<'_> {
     #[inline]

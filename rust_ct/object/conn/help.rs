@@ -14,7 +14,10 @@ use crate::{
             status::Flag,
             Conn, //
         },
-        expect::Held,
+        expect::{
+            ByMaster,
+            Held, //
+        },
         helper::{
             Helper,
             CLASSES, //
@@ -86,8 +89,8 @@ impl Help {
     }
 
     /// What the connection expects.
-    pub(crate) fn expectations(&self) -> &Head {
-        field!(self.0, expectations as Head)
+    pub(crate) fn expectations(&self) -> &Head<ByMaster> {
+        field!(self.0, expectations as Head<ByMaster>)
     }
 
     /// Where it is counted how much of a class the connection expects.

@@ -5,6 +5,8 @@
 
 use super::{
     locked,
+    ByMaster,
+    ByTuple,
     Event,
     Expect,
     Held,
@@ -34,12 +36,10 @@ use crate::{
     },
     sys::{
         field::field,
-        hlist::{
-            Head,
-            Node, //
-        },
+        hlist::Head,
         net::Net,
         rcu::ReadSide,
+        rcu_box::RcuBox,
         siphash,
         time::{
             self,
@@ -58,10 +58,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
+        atomic::Relaxed,
         rcu, //
     },
 };
@@ -80,11 +77,11 @@ static KEY: siphash::Key = siphash::Key::new();
 /// The line about a full table.
 static WARNING: Throttle = Throttle::new();
 
-/// The lists of the table; null while there is none.
-static HEADS: Atomic<*mut Heads> = Atomic::new(ptr::null_mut());
+/// The lists of the table; none while there is no table.
+static HEADS: RcuBox<Heads> = RcuBox::new();
 
 /// The lists of the table.
-struct Heads(KVVec<Head>);
+struct Heads(KVVec<Head<ByTuple>>);
 
 /// The table of expectations is there while this lives. All of them must be out of it before it is
 /// dropped.
@@ -113,7 +110,8 @@ pub(crate) fn set_up(size: u32) -> Result<SetUp> {
         // CAST: At most some thousands.
         (&raw mut bindings::nf_ct_expect_hsize).write_volatile(size as u32);
     }
-    HEADS.store(KBox::into_raw(heads), Relaxed);
+    // There were none before, so nobody is waited for.
+    drop(HEADS.replace(Some(heads)));
     Ok(SetUp(()))
 }
 
@@ -125,26 +123,13 @@ pub(crate) fn lists() -> u32 {
 
 impl Drop for SetUp {
     fn drop(&mut self) {
-        let heads = HEADS.xchg(ptr::null_mut(), Relaxed);
-        rcu::synchronize_rcu();
-        if !heads.is_null() {
-            // SAFETY: The pointer is from `KBox::into_raw`, and a grace period has passed since it
-            // was there to be found.
-            drop(unsafe { KBox::from_raw(heads) });
-        }
+        drop(HEADS.replace(None));
     }
 }
 
-/// The lists.
-fn heads() -> Option<&'static Heads> {
-    // SAFETY: The table is there as long as namespaces are tracked, and whoever gets here was asked
-    // by one of their packets or files, or by a module on top of us.
-    unsafe { HEADS.load(Relaxed).as_ref() }
-}
-
 /// The list that an expectation for a tuple is in.
-fn list(net: &Net, tuple: &Tuple) -> Option<&'static Head> {
-    let heads = heads()?;
+fn list<'a>(net: &Net, tuple: &Tuple, rcu: ReadSide<'a>) -> Option<&'a Head<ByTuple>> {
+    let heads = HEADS.get(rcu)?;
     let [a, b] = tuple.dst().words64();
     let [m, n] = tuple.dst_id();
     let [p, q] = tuple.l3num().to_ne_bytes();
@@ -169,8 +154,8 @@ pub(crate) fn unlink_for(exp: &Expect, requester: Requester, held: Held<'_>) {
     }
     // SAFETY: The expectation is in both lists, whose lock is held.
     unsafe {
-        Node::remove(exp.hash_node());
-        Node::remove(exp.master_node());
+        Head::<ByTuple>::remove(exp);
+        Head::<ByMaster>::remove(exp);
     }
     if let Some(help) = exp.master().help() {
         help.uncount(exp.class(), held);
@@ -188,22 +173,18 @@ pub(crate) fn unlink_for(exp: &Expect, requester: Requester, held: Held<'_>) {
 fn walk<'a, R>(
     net: &Net,
     tuple: &Tuple,
-    _held: Held<'a>,
+    held: Held<'a>,
     f: impl FnMut(&'a Expect) -> ControlFlow<R>,
 ) -> Option<R> {
-    // SAFETY: The lock is held.
-    unsafe { list(net, tuple)?.walk(Expect::HASH_NODE, f) }
+    list(net, tuple, held.0)?.walk(held.0, f)
 }
 
 /// Calls `f` for each expectation of a master, the youngest first.
-fn walk_master<'a>(help: &Help, _held: Held<'a>, mut f: impl FnMut(&'a Expect)) {
-    // SAFETY: The lock is held.
-    unsafe {
-        help.expectations().walk(Expect::MASTER_NODE, |exp| {
-            f(exp);
-            ControlFlow::<()>::Continue(())
-        })
-    };
+fn walk_master<'a>(help: &Help, held: Held<'a>, mut f: impl FnMut(&'a Expect)) {
+    help.expectations().walk(held.0, |exp| {
+        f(exp);
+        ControlFlow::<()>::Continue(())
+    });
 }
 
 /// Finds the expectation for a packet with a tuple. Any context.
@@ -215,20 +196,16 @@ pub(crate) fn find<'a>(
     tuple: &Tuple,
     rcu: ReadSide<'a>,
 ) -> Option<&'a Expect> {
-    let _ = rcu;
     if NETNS.get(net)?.expects.load(Relaxed) == 0 {
         return None;
     }
-    // SAFETY: RCU is held for `'a`, and expectations are freed a grace period after their removal.
-    unsafe {
-        list(net, tuple)?.walk(Expect::HASH_NODE, |exp: &'a Expect| {
-            if !exp.is_expired() && exp.waits_for(tuple, zone, net) {
-                ControlFlow::Break(exp)
-            } else {
-                ControlFlow::Continue(())
-            }
-        })
-    }
+    list(net, tuple, rcu)?.walk(rcu, |exp| {
+        if !exp.is_expired() && exp.waits_for(tuple, zone, net) {
+            ControlFlow::Break(exp)
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
 }
 
 /// Finds the expectation that a new connection's first packet fulfils, with a reference to its
@@ -321,9 +298,7 @@ pub(crate) fn insert_pair(pair: [&Expect; 2], flags: u32) -> Result {
 ///
 /// Source: __nf_ct_expect_check().
 fn make_place(exp: &Expect, help: &Help, flags: u32, held: Held<'_>) -> Result {
-    let guard = rcu::read_lock();
-    let rcu = ReadSide::of(&guard);
-    let policy = match help.helper(rcu) {
+    let policy = match help.helper(held.0) {
         Some(helper) => helper.policy(exp.class()).ok_or(EINVAL)?.max_expected,
         None => MOST,
     };
@@ -380,12 +355,11 @@ fn evict(help: &Help, class: usize, max: u32, held: Held<'_>) {
 }
 
 /// Source: nf_ct_expect_insert().
-fn enter(exp: &Expect, help: &Help, _held: Held<'_>) {
-    let guard = rcu::read_lock();
+fn enter(exp: &Expect, help: &Help, held: Held<'_>) {
     let policy = help
-        .helper(ReadSide::of(&guard))
+        .helper(held.0)
         .and_then(|helper| helper.policy(exp.class()));
-    let Some(list) = list(exp.net(), &exp.tuple()) else {
+    let Some(list) = list(exp.net(), &exp.tuple(), held.0) else {
         return;
     };
     if let Some(policy) = policy {
@@ -398,8 +372,8 @@ fn enter(exp: &Expect, help: &Help, _held: Held<'_>) {
     // SAFETY: The lock is held, and the expectation in no list. It is freed a grace period after
     // its last reference.
     unsafe {
-        help.expectations().add(exp.master_node());
-        list.add(exp.hash_node());
+        help.expectations().add(exp);
+        list.add(exp);
     }
     if let Some(netns) = NETNS.get(exp.net()) {
         netns.expects.fetch_add(1, Relaxed);
@@ -461,20 +435,18 @@ pub(crate) fn remove_if_for(
     requester: Requester,
     mut goes: impl FnMut(&Expect) -> bool,
 ) {
-    let Some(heads) = heads() else {
-        return;
-    };
     locked(|held| {
-        for head in heads.0.iter() {
-            // SAFETY: The lock is held.
-            unsafe {
-                head.walk(Expect::HASH_NODE, |exp: &Expect| {
-                    if net.is_none_or(|net| ptr::eq(net, exp.net())) && goes(exp) {
-                        unlink_for(exp, requester, held);
-                    }
-                    ControlFlow::<()>::Continue(())
-                })
-            };
+        for head in HEADS
+            .get(held.0)
+            .into_iter()
+            .flat_map(|heads| heads.0.iter())
+        {
+            head.walk(held.0, |exp| {
+                if net.is_none_or(|net| ptr::eq(net, exp.net())) && goes(exp) {
+                    unlink_for(exp, requester, held);
+                }
+                ControlFlow::<()>::Continue(())
+            });
         }
     });
 }
@@ -503,27 +475,25 @@ impl Cursor {
 /// meanwhile in the same list may be seen twice or not. Any context.
 pub(crate) fn seek(from: Cursor, net: &Net) -> Option<(ARef<Expect>, Cursor)> {
     let guard = rcu::read_lock();
-    let heads = heads()?;
+    let rcu = ReadSide::of(&guard);
+    let heads = HEADS.get(rcu)?;
     let mut at = from;
     while let Some(head) = heads.0.get(at.list) {
         let mut skip = at.skip;
-        // SAFETY: RCU is held.
-        let found = unsafe {
-            head.walk(Expect::HASH_NODE, |exp: &Expect| {
-                if exp.is_expired() || !ptr::eq(net, exp.net()) {
-                    return ControlFlow::Continue(());
+        let found = head.walk(rcu, |exp| {
+            if exp.is_expired() || !ptr::eq(net, exp.net()) {
+                return ControlFlow::Continue(());
+            }
+            match skip.checked_sub(1) {
+                Some(left) => skip = left,
+                None => {
+                    return exp
+                        .try_get()
+                        .map_or(ControlFlow::Continue(()), ControlFlow::Break)
                 }
-                match skip.checked_sub(1) {
-                    Some(left) => skip = left,
-                    None => {
-                        return exp
-                            .try_get()
-                            .map_or(ControlFlow::Continue(()), ControlFlow::Break)
-                    }
-                }
-                ControlFlow::Continue(())
-            })
-        };
+            }
+            ControlFlow::Continue(())
+        });
         if let Some(exp) = found {
             return Some((exp, at));
         }

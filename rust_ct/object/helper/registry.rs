@@ -18,7 +18,7 @@ use crate::{
         field::field,
         hlist::{
             Head,
-            Node, //
+            Listed, //
         },
         memory,
         module,
@@ -26,6 +26,7 @@ use crate::{
     },
 };
 use core::{
+    mem::offset_of,
     ops::ControlFlow,
     ptr::{
         self,
@@ -49,8 +50,17 @@ use kernel::{
 /// they are in the module's own memory.
 const LISTS: usize = 64;
 
+/// The lists of the registry.
+struct Registered;
+
+// SAFETY: A helper is freed a grace period after its last reference, and the registry has one.
+unsafe impl Listed for Registered {
+    type Object = Helper;
+    const OFFSET: usize = offset_of!(bindings::nf_conntrack_helper, hnode);
+}
+
 /// The registry.
-static HEADS: [Head; LISTS] = [const { Head::new() }; LISTS];
+static HEADS: [Head<Registered>; LISTS] = [const { Head::new() }; LISTS];
 
 kernel::sync::global_lock! {
     // SAFETY: Initialised in `set_up`, before first use.
@@ -76,7 +86,7 @@ pub(crate) fn set_up() {
 }
 
 /// The list that a helper of a name is in. Names are given by modules, not by packets.
-fn list(name: &[u8], proto: u8) -> &'static Head {
+fn list(name: &[u8], proto: u8) -> &'static Head<Registered> {
     let sum = name.iter().fold(usize::from(proto), |sum, byte| {
         sum.wrapping_mul(31).wrapping_add((*byte).into())
     });
@@ -91,18 +101,15 @@ pub(crate) fn find<'a>(
     name: &[u8],
     l3num: u16,
     proto: u8,
-    _rcu: ReadSide<'a>,
+    rcu: ReadSide<'a>,
 ) -> Option<&'a Helper> {
-    // SAFETY: RCU is held for `'a`, and helpers are freed a grace period after their removal.
-    unsafe {
-        list(name, proto).walk(Helper::NODE, |helper: &'a Helper| {
-            if helper.is_for(name, l3num, proto) {
-                ControlFlow::Break(helper)
-            } else {
-                ControlFlow::Continue(())
-            }
-        })
-    }
+    list(name, proto).walk(rcu, |helper| {
+        if helper.is_for(name, l3num, proto) {
+            ControlFlow::Break(helper)
+        } else {
+            ControlFlow::Continue(())
+        }
+    })
 }
 
 /// Finds a helper by its name for a rule, which keeps its module from being unloaded; loads the
@@ -177,25 +184,15 @@ pub(crate) unsafe fn register(helper: NonNull<bindings::nf_conntrack_helper>) ->
 
     let registry = REGISTRY.lock();
     let (name, family, proto) = (text(&new.name), new.nfproto, new.l4proto);
-    // SAFETY: The lock is held.
-    let taken = unsafe {
-        list.walk(Helper::NODE, |helper: &Helper| {
-            if helper.is_for(name, family.into(), proto) {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })
-    };
-    if taken.is_some() {
+    let guard = rcu::read_lock();
+    if find(name, family.into(), proto, ReadSide::of(&guard)).is_some() {
         return Err(EBUSY);
     }
+    drop(guard);
     // SAFETY: The helper is the caller's alone, and in no list.
     unsafe {
         bindings::rct_refcount_set(&raw mut (*helper.as_ptr()).ct_refcnt, 1);
-        list.add(NonNull::new_unchecked(
-            (&raw mut (*helper.as_ptr()).hnode).cast(),
-        ));
+        list.add(helper.cast::<Helper>().as_ref());
     }
     drop(registry);
     Ok(())
@@ -246,7 +243,7 @@ pub(crate) unsafe fn unregister(helper: NonNull<bindings::nf_conntrack_helper>) 
     // SAFETY: The helper is in the registry, whose lock is held, and whose reference is ours.
     let helper = unsafe {
         let helper = ARef::from_raw(helper.cast::<Helper>());
-        Node::remove(helper.node());
+        Head::<Registered>::remove(&helper);
         helper
     };
     drop(registry);

@@ -5,10 +5,13 @@
 use crate::{
     bindings,
     object::conn::Candidate,
-    sys::nulls::{
-        Head,
-        Link,
-        Node, //
+    sys::{
+        nulls::{
+            Head,
+            Link,
+            Node, //
+        },
+        rcu::ReadSide, //
     },
 };
 use core::ops::ControlFlow;
@@ -96,21 +99,18 @@ pub(super) struct Bucket<'a> {
 impl<'a> Bucket<'a> {
     /// Calls `f` for each connection until it breaks. `None` if a connection was moved to another
     /// list while we were at it, so that some may have been missed.
-    ///
-    /// # Safety
-    ///
-    /// RCU or the lock of the bucket must be held for `'a`.
     #[inline]
-    pub(super) unsafe fn walk<R>(
+    pub(super) fn walk<R>(
         self,
+        _rcu: ReadSide<'a>,
         mut f: impl FnMut(Candidate<'a>) -> ControlFlow<R>,
     ) -> Option<ControlFlow<R>> {
         let mut link = self.head.first();
         loop {
             match link {
                 Link::Node(node) => {
-                    // SAFETY: Everything in the list is a connection's link, and RCU or the lock
-                    // keeps the memory that of a connection.
+                    // SAFETY: Everything in the list is a connection's link, and RCU keeps the
+                    // memory that of a connection.
                     let candidate = unsafe { Candidate::new(node) };
                     if let ControlFlow::Break(found) = f(candidate) {
                         return Some(ControlFlow::Break(found));

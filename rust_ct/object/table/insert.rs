@@ -25,7 +25,8 @@ use crate::{
     sys::{
         call,
         lock::Guard,
-        nulls::Node, //
+        nulls::Node,
+        rcu::ReadSide, //
     },
 };
 use core::{
@@ -36,7 +37,6 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::Relaxed,
         rcu, //
     },
 };
@@ -82,6 +82,7 @@ pub(crate) struct Admission<'a> {
     reply: usize,
     /// The hash of the replies' key.
     reply_hash: u32,
+    rcu: ReadSide<'a>,
     _guard: Guard<'a>,
 }
 
@@ -90,27 +91,31 @@ struct LockedPair<'a> {
     buckets: &'a Buckets,
     original: usize,
     reply: usize,
+    rcu: ReadSide<'a>,
     guard: Guard<'a>,
 }
 
 impl Table {
     /// Takes the locks of the buckets of two hashes.
     #[inline]
-    fn lock_pair(&self, original: u32, reply: u32) -> Option<LockedPair<'_>> {
-        let rcu = rcu::read_lock();
+    fn lock_pair<'a>(
+        &'a self,
+        original: u32,
+        reply: u32,
+        rcu: ReadSide<'a>,
+    ) -> Option<LockedPair<'a>> {
         loop {
-            // SAFETY: RCU is held, and after the loop the locks are.
-            let buckets = unsafe { self.buckets()? };
+            let buckets = self.buckets.get(rcu)?;
             let (o, r) = (buckets.index(original), buckets.index(reply));
             let guard = self.locks.lock_pair(o, r);
             // Replacing the buckets takes all locks: if they were not replaced before, they are not
             // now.
-            if ptr::eq(buckets, self.buckets.load(Relaxed)) {
-                drop(rcu);
+            if self.buckets.is(buckets) {
                 return Some(LockedPair {
                     buckets,
                     original: o,
                     reply: r,
+                    rcu,
                     guard,
                 });
             }
@@ -128,9 +133,10 @@ impl Table {
         &'a self,
         conn: &'a Conn,
         reply_hash: u32,
+        rcu: ReadSide<'a>,
     ) -> Result<Admission<'a>, Refusal> {
         let pair = self
-            .lock_pair(conn.hash(Direction::Original), reply_hash)
+            .lock_pair(conn.hash(Direction::Original), reply_hash, rcu)
             .ok_or(Refusal::NoTable)?;
         let status = conn.status();
         if status.contains(Status::CONFIRMED) {
@@ -157,7 +163,9 @@ impl Table {
         // given back to the caller.
         let conn = unsafe { &*ptr::from_ref(unique.conn()) };
         let reply_hash = conn.key(Direction::Reply).hash(Direction::Reply);
-        let Some(pair) = self.lock_pair(conn.hash(Direction::Original), reply_hash) else {
+        let rcu = rcu::read_lock();
+        let original_hash = conn.hash(Direction::Original);
+        let Some(pair) = self.lock_pair(original_hash, reply_hash, ReadSide::of(&rcu)) else {
             return Err((unique, ENOENT));
         };
         // INVARIANT: Nobody else has the connection.
@@ -184,11 +192,12 @@ impl Table {
     pub(crate) fn unlink(&self, dying: Dying<'_>) -> Option<Unlinked> {
         let conn = dying.conn();
         let hash = |dir| conn.hash(dir);
+        let rcu = rcu::read_lock();
         // Whoever confirms the connection meanwhile writes the hash of its replies, with the lock
         // of the other bucket held.
         let pair = loop {
             let reply = hash(Direction::Reply);
-            let pair = self.lock_pair(hash(Direction::Original), reply)?;
+            let pair = self.lock_pair(hash(Direction::Original), reply, ReadSide::of(&rcu))?;
             if hash(Direction::Reply) == reply {
                 break pair;
             }
@@ -224,6 +233,7 @@ impl<'a> LockedPair<'a> {
             original: self.original,
             reply: self.reply,
             reply_hash,
+            rcu: self.rcu,
             _guard: self.guard,
         }
     }
@@ -258,19 +268,16 @@ impl Admission<'_> {
             return Place::Crowded;
         };
         let mut length = 0u32;
-        // SAFETY: The lock of the bucket is held.
-        let walked = unsafe {
-            bucket.walk(|candidate| {
-                length = length.saturating_add(1);
-                if candidate.matches(key) {
-                    ControlFlow::Break(Place::Taken(candidate))
-                } else if length > limit {
-                    ControlFlow::Break(Place::Crowded)
-                } else {
-                    ControlFlow::Continue(())
-                }
-            })
-        };
+        let walked = bucket.walk(self.rcu, |candidate| {
+            length = length.saturating_add(1);
+            if candidate.matches(key) {
+                ControlFlow::Break(Place::Taken(candidate))
+            } else if length > limit {
+                ControlFlow::Break(Place::Crowded)
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
         match walked {
             Some(ControlFlow::Break(place)) => place,
             _ => Place::Free,

@@ -90,10 +90,9 @@ impl Table {
         mut f: impl FnMut(Candidate<'_>) -> ControlFlow<Option<R>>,
     ) -> Option<R> {
         loop {
-            let buckets = self.buckets_of(rcu)?;
+            let buckets = self.buckets.get(rcu)?;
             let bucket = buckets.bucket(buckets.index(hash))?;
-            // SAFETY: RCU is held.
-            match unsafe { bucket.walk(&mut f) } {
+            match bucket.walk(rcu, &mut f) {
                 Some(ControlFlow::Break(Some(found))) => return Some(found),
                 // Not there, unless it is being moved to where we did not look.
                 Some(ControlFlow::Continue(())) if !self.is_stale(buckets) => return None,

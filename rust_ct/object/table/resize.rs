@@ -8,9 +8,12 @@ use super::{
 };
 use crate::{
     object::conn::Candidate,
-    sys::nulls::{
-        Link,
-        Node, //
+    sys::{
+        nulls::{
+            Link,
+            Node, //
+        },
+        rcu::ReadSide, //
     },
 };
 use kernel::{
@@ -35,8 +38,8 @@ impl Table {
     pub(crate) fn resize(&self, size: u32) -> Result {
         let new = Buckets::new(size)?;
         let walk = self.walk().ok_or(ENODEV)?;
-        // SAFETY: The mutex keeps the buckets from being replaced.
-        let old = unsafe { self.buckets() }.ok_or(ENODEV)?;
+        let guard = rcu::read_lock();
+        let old = self.buckets.get(ReadSide::of(&guard)).ok_or(ENODEV)?;
         if old.size() == new.size() {
             return Ok(());
         }
@@ -61,15 +64,13 @@ impl Table {
             }
         }
         new.show();
-        let old = self.buckets.xchg(KBox::into_raw(new), Full);
+        let replaced = self.buckets.replace(Some(new));
         self.moving.store(false, Release);
         drop(locks);
+        drop(guard);
         drop(walk);
-
-        rcu::synchronize_rcu();
-        // SAFETY: The pointer is from `KBox::into_raw`, and a grace period has passed since it was
-        // there to be found.
-        drop(unsafe { KBox::from_raw(old) });
+        // Waits for those who read the old buckets.
+        drop(replaced);
         Ok(())
     }
 }

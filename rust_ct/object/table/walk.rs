@@ -100,7 +100,7 @@ impl Table {
         loop {
             let guard = rcu::read_lock();
             let rcu = ReadSide::of(&guard);
-            let buckets = self.buckets_of(rcu)?;
+            let buckets = self.buckets.get(rcu)?;
             let index = buckets.index(from.hash);
             let found = least(buckets, index, from, dir, net, rcu);
             if self.is_stale(buckets) {
@@ -130,11 +130,11 @@ impl Table {
         rcu: ReadSide<'a>,
         f: impl FnMut(Candidate<'a>) -> ControlFlow<()>,
     ) -> Visit {
-        let Some(bucket) = self.buckets_of(rcu).and_then(|all| all.bucket(index)) else {
+        let Some(bucket) = self.buckets.get(rcu).and_then(|all| all.bucket(index)) else {
             return Visit::End;
         };
-        // SAFETY: RCU is held for `'a`. A walk that was led astray comes by again another time.
-        match unsafe { bucket.walk(f) } {
+        // A walk that was led astray comes by again another time.
+        match bucket.walk(rcu, f) {
             Some(ControlFlow::Break(())) => Visit::Broken,
             _ => Visit::Whole,
         }
@@ -142,7 +142,8 @@ impl Table {
 
     /// The number of the bucket of a hash. Any context.
     pub(crate) fn index(&self, hash: u32, rcu: ReadSide<'_>) -> usize {
-        self.buckets_of(rcu)
+        self.buckets
+            .get(rcu)
             .map_or(0, |buckets| buckets.index(hash))
     }
 
@@ -169,24 +170,21 @@ fn least(
     from: Cursor,
     dir: Direction,
     net: Option<&Net>,
-    _rcu: ReadSide<'_>,
+    rcu: ReadSide<'_>,
 ) -> Least {
     let Some(bucket) = buckets.bucket(index) else {
         return Least::None;
     };
     let wanted = |candidate: &Candidate<'_>| candidate.dir() == dir && candidate.is_of_any(net);
     let mut least: Option<(Cursor, Candidate<'_>)> = None;
-    // SAFETY: RCU is held.
-    let walked = unsafe {
-        bucket.walk(|candidate| {
-            let at = Cursor::of(&candidate);
-            let nearer = least.is_none_or(|(l, _)| at < l);
-            if at >= from && nearer && wanted(&candidate) {
-                least = Some((at, candidate));
-            }
-            ControlFlow::<()>::Continue(())
-        })
-    };
+    let walked = bucket.walk(rcu, |candidate| {
+        let at = Cursor::of(&candidate);
+        let nearer = least.is_none_or(|(l, _)| at < l);
+        if at >= from && nearer && wanted(&candidate) {
+            least = Some((at, candidate));
+        }
+        ControlFlow::<()>::Continue(())
+    });
     match (walked, least) {
         (None, _) => Least::Unknown,
         (Some(_), None) => Least::None,
