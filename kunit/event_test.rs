@@ -36,6 +36,7 @@ use crate::{
         Buffer, //
     },
     sys::{
+        abi::Lasting,
         hook::{
             Place,
             Verdict, //
@@ -43,7 +44,6 @@ use crate::{
         net::Net, //
     },
 };
-use core::ptr;
 use kernel::{
     ffi::{
         c_int,
@@ -107,11 +107,9 @@ fn listening(body: impl FnOnce(&'static Netns) -> Result) -> Result {
     TOLD.store(0, Relaxed);
     FULL.store(false, Relaxed);
     setting::EVENTS.set(net, 1);
-    // SAFETY: The listener is static.
-    unsafe { net.set_listener(&raw const LISTENER.0) };
+    net.set_listener(Some(Lasting::from(&LISTENER.0)));
     let result = case(body);
-    // SAFETY: Nobody listens.
-    unsafe { net.set_listener(ptr::null()) };
+    net.set_listener(None);
     rcu::synchronize_rcu();
     setting::EVENTS.set(net, 2);
     result
@@ -264,11 +262,9 @@ mod tests {
             check_eq!(netns.connections(), 0);
 
             setting::EVENTS.set(net, 1);
-            // SAFETY: Nobody listens.
-            unsafe { net.set_listener(ptr::null()) };
+            net.set_listener(None);
             pass_udp(Original)?;
-            // SAFETY: The listener is static.
-            unsafe { net.set_listener(&raw const LISTENER.0) };
+            net.set_listener(Some(Lasting::from(&LISTENER.0)));
             FULL.store(false, Relaxed);
             let last = pass_udp(Reply)?;
             check_heard(&[(&[Event::Reply], 0)])?;

@@ -12,12 +12,20 @@
 use crate::{
     bindings,
     sys::{
+        abi::Lasting,
+        call,
+        field::{
+            field,
+            Memory,
+            Mirrors, //
+        },
         net::Net,
         percpu::Counters,
         pernet::Here,
         rcu::ReadSide, //
     },
 };
+use core::ptr;
 use kernel::{
     prelude::*,
     sync::atomic::{
@@ -28,12 +36,22 @@ use kernel::{
     }, //
 };
 
+/// The structure of a namespace.
+#[inline]
+fn of(net: &Net) -> &Memory<bindings::netns_ct> {
+    // SAFETY: The namespace is valid, and others read and write the structure meanwhile.
+    unsafe { &*(&raw mut (*net.as_ptr()).ct).cast() }
+}
+
+#[cfg(CONFIG_NF_CONNTRACK_LABELS)]
+// SAFETY: The counter is a number, which everybody reads and writes by one access.
+unsafe impl Mirrors<bindings::atomic_t> for Atomic<i32> {}
+
 #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
 impl Net {
     /// How many rules use labels.
     fn label_users(&self) -> &Atomic<i32> {
-        // SAFETY: The namespace is valid, and the field a counter that is changed atomically.
-        unsafe { Atomic::from_ptr((&raw mut (*self.as_ptr()).ct.labels_used).cast()) }
+        field!(of(self), labels_used as Atomic<i32>)
     }
 
     /// Whether new connections need room for labels: some rule uses them.
@@ -63,49 +81,35 @@ impl Net {
 
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 impl Net {
-    /// Who is told of events of connections, ctnetlink. Whoever takes it away waits for a grace
-    /// period before it is gone.
-    fn listener_place(&self) -> &Atomic<*mut bindings::nf_ct_event_notifier> {
-        // SAFETY: The namespace is valid, and the field a pointer that is read and written by one
-        // access.
-        unsafe { Atomic::from_ptr((&raw mut (*self.as_ptr()).ct.nf_conntrack_event_cb).cast()) }
-    }
-
     /// Returns whether somebody is told of events.
     #[inline]
     pub(crate) fn has_listener(&self) -> bool {
-        !self.listener_place().load(Relaxed).is_null()
+        !field!(of(self), nf_conntrack_event_cb as Atomic<_>)
+            .load(Relaxed)
+            .is_null()
     }
 
-    /// The listener to events.
+    /// The listener to events, ctnetlink.
     pub(crate) fn listener<'a>(
         &self,
         _rcu: ReadSide<'a>,
     ) -> Option<&'a bindings::nf_ct_event_notifier> {
-        // SAFETY: RCU is held for `'a`; see above.
-        unsafe { self.listener_place().load(Acquire).as_ref() }
+        let listener = field!(of(self), nf_conntrack_event_cb as Atomic<_>).load(Acquire);
+        // SAFETY: RCU is held for `'a`, and the listener is null or a `Lasting` one.
+        unsafe { listener.cast::<bindings::nf_ct_event_notifier>().as_ref() }
     }
 
-    /// Sets the listener to events; none, if it is null.
-    ///
-    /// # Safety
-    ///
-    /// The listener must be there until a grace period after it was taken away.
-    pub(crate) unsafe fn set_listener(&self, listener: *const bindings::nf_ct_event_notifier) {
-        self.listener_place().store(listener.cast_mut(), Release);
+    /// Sets the listener to events, or that there is none.
+    pub(crate) fn set_listener(&self, listener: Option<Lasting<bindings::nf_ct_event_notifier>>) {
+        let listener = listener.map_or(ptr::null_mut(), |listener| listener.as_ptr().cast());
+        field!(of(self), nf_conntrack_event_cb as Atomic<_>).store(listener, Release);
     }
 }
 
 /// Whether somebody listens to events of connections, anywhere.
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 pub(crate) fn events_have_listener() -> bool {
-    // SAFETY: The kernel's variable is a byte that is valid throughout.
-    unsafe {
-        (&raw const bindings::nf_ctnetlink_has_listener)
-            .cast::<u8>()
-            .read_volatile()
-            != 0
-    }
+    call::nf_ctnetlink_has_listener.load() != 0
 }
 
 /// Counters of a namespace that other modules read, as `struct ip_conntrack_stat`, while this
@@ -113,32 +117,22 @@ pub(crate) fn events_have_listener() -> bool {
 ///
 /// # Invariants
 ///
-/// The namespace at `net` is there as long as this is.
+/// The namespace is there as long as this is, not for ever.
 pub(crate) struct Published<const N: usize> {
     counters: Counters<N>,
-    net: *mut bindings::net,
+    net: &'static Net,
 }
-
-// SAFETY: The namespace is used to hide the counters only, by their owner in its drop().
-unsafe impl<const N: usize> Sync for Published<N> {}
-// SAFETY: Neither the counters nor the namespace belong to a thread.
-unsafe impl<const N: usize> Send for Published<N> {}
 
 impl<const N: usize> Published<N> {
     /// Makes counters of a namespace's state, and shows them to other modules. Process context.
     pub(crate) fn new(here: Here<'_>) -> Result<Self> {
-        let net = here.net();
         const { assert!(N * size_of::<u32>() >= size_of::<bindings::ip_conntrack_stat>()) };
         let counters = Counters::new()?;
-        // SAFETY: The namespace is valid.
-        unsafe {
-            (&raw mut (*net.as_ptr()).ct.stat).write_volatile(counters.as_ptr().cast());
-        }
         // INVARIANT: What is made of `here` is dropped before the namespace.
-        Ok(Self {
-            counters,
-            net: net.as_ptr(),
-        })
+        // SAFETY: As above; nobody else gets the reference.
+        let net = unsafe { Net::from_raw(here.net().as_ptr()) };
+        field!(of(net), stat).store(counters.as_ptr().cast());
+        Ok(Self { counters, net })
     }
 }
 
@@ -152,7 +146,6 @@ impl<const N: usize> core::ops::Deref for Published<N> {
 
 impl<const N: usize> Drop for Published<N> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, the namespace is there.
-        unsafe { (&raw mut (*self.net).ct.stat).write_volatile(core::ptr::null_mut()) };
+        field!(of(self.net), stat).store(ptr::null_mut());
     }
 }

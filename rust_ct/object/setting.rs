@@ -10,6 +10,7 @@
 use crate::{
     bindings,
     sys::{
+        field::Field,
         log,
         net::Net,
         param,
@@ -36,22 +37,22 @@ pub(crate) struct Byte {
 }
 
 impl Byte {
+    /// Where it is in a namespace.
+    #[inline]
+    fn field<'a>(&self, net: &'a Net) -> &'a Field<u8> {
+        // SAFETY: The namespace is valid, and by the type invariant it has a byte there.
+        unsafe { &*net.as_ptr().byte_add(self.at).cast() }
+    }
+
     /// The value in a namespace.
     #[inline]
     pub(crate) fn get(&self, net: &Net) -> u8 {
-        // SAFETY: The namespace is valid, and by the type invariant it has a byte there.
-        unsafe { net.as_ptr().byte_add(self.at).cast::<u8>().read_volatile() }
+        self.field(net).load()
     }
 
     /// Sets the value in a namespace.
     pub(crate) fn set(&self, net: &Net, value: u8) {
-        // SAFETY: The namespace is valid, and by the type invariant it has a byte there.
-        unsafe {
-            net.as_ptr()
-                .byte_add(self.at)
-                .cast::<u8>()
-                .write_volatile(value)
-        };
+        self.field(net).store(value);
     }
 
     /// The file that the setting is read and written by.

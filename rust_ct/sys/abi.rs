@@ -59,3 +59,25 @@ pub(crate) fn given<T: AlwaysRefCounted>(reference: Option<ARef<T>>) -> *mut T {
         ARef::into_raw(reference).as_ptr()
     })
 }
+
+/// What C registers with us, and takes away again.
+///
+/// # Invariants
+///
+/// It is there until a grace period after it was taken away.
+#[repr(transparent)]
+pub(crate) struct Lasting<T>(NonNull<T>);
+
+impl<T> Lasting<T> {
+    /// Where it is.
+    pub(crate) fn as_ptr(&self) -> *mut T {
+        self.0.as_ptr()
+    }
+}
+
+impl<T> From<&'static T> for Lasting<T> {
+    fn from(object: &'static T) -> Self {
+        // INVARIANT: It is always there.
+        Self(object.into())
+    }
+}

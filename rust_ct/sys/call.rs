@@ -58,6 +58,8 @@ unsafe extern "C" {
     /// Process context.
     pub(crate) safe fn rct_cond_resched();
 
+    #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+    pub(crate) safe static nf_ctnetlink_has_listener: Field<u8>;
     pub(super) safe static nf_conntrack_max: Atomic<u32>;
     pub(super) safe static rct_param_acct: Field<u8>;
     pub(super) safe static rct_param_tstamp: Field<u8>;

@@ -32,6 +32,7 @@ use crate::{
         zone::Zone, //
     },
     sys::{
+        abi::Lasting,
         field::Fixed,
         lock::Lock,
         net::Net,
@@ -181,19 +182,13 @@ extern "C" fn rust_ct_dying(net: &Net) -> *mut bindings::nf_conntrack_net_ecache
 
 /// nf_conntrack_register_notifier() and, with null, nf_conntrack_unregister_notifier(): who is told
 /// of the events of a namespace.
-///
-/// # Safety
-///
-/// Called from C with a namespace, and a listener that is there until a grace period after it is
-/// unregistered, or null.
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 #[no_mangle]
-unsafe extern "C" fn rust_ct_set_listener(
+extern "C" fn rust_ct_set_listener(
     net: &Net,
-    listener: *const bindings::nf_ct_event_notifier,
+    listener: Option<Lasting<bindings::nf_ct_event_notifier>>,
 ) {
-    // SAFETY: The caller vouches for the listener.
-    unsafe { net.set_listener(listener) };
+    net.set_listener(listener);
 }
 
 /// nf_conntrack_eventmask_report(): see [`crate::object::conn::Conn::report`].

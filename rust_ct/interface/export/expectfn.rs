@@ -13,7 +13,10 @@ use crate::{
     bindings,
     object::expect,
     sys::{
-        abi::Text,
+        abi::{
+            Lasting,
+            Text, //
+        },
         rcu::ReadSide, //
     },
 };
@@ -30,14 +33,9 @@ type Raw = bindings::nf_ct_helper_expectfn;
 static REGISTERED: Slots<Raw> = Slots::new();
 
 /// nf_ct_helper_expectfn_register().
-///
-/// # Safety
-///
-/// Called from C with what is there until a grace period after it is unregistered.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_expectfn_register(expectfn: *mut Raw) {
-    // SAFETY: By the contract.
-    if !unsafe { REGISTERED.add(expectfn) } {
+extern "C" fn rust_ct_expectfn_register(expectfn: Lasting<Raw>) {
+    if !REGISTERED.add(&expectfn) {
         pr_warn!("no more than {MOST} functions of expectations can be registered\n");
     }
 }

@@ -18,7 +18,10 @@ use crate::{
         NatModule, //
     },
     sys::{
-        abi::Text,
+        abi::{
+            Lasting,
+            Text, //
+        },
         module,
         rcu::ReadSide, //
     },
@@ -36,14 +39,9 @@ type Raw = bindings::nf_conntrack_nat_helper;
 static REGISTERED: Slots<Raw> = Slots::new();
 
 /// nf_nat_helper_register().
-///
-/// # Safety
-///
-/// Called from C with what is there until a grace period after it is unregistered.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_nat_helper_register(nat: *mut Raw) {
-    // SAFETY: By the contract.
-    if !unsafe { REGISTERED.add(nat) } {
+extern "C" fn rust_ct_nat_helper_register(nat: Lasting<Raw>) {
+    if !REGISTERED.add(&nat) {
         pr_warn!("no more than {MOST} NAT modules of helpers can be registered\n");
     }
 }

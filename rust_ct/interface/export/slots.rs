@@ -2,7 +2,10 @@
 
 //! A few places for what other modules register.
 
-use crate::sys::rcu::ReadSide;
+use crate::sys::{
+    abi::Lasting,
+    rcu::ReadSide, //
+};
 use core::ptr;
 use kernel::sync::atomic::{
     Atomic,
@@ -28,13 +31,9 @@ impl<T> Slots<T> {
     }
 
     /// Registers one. Returns whether there was a place for it.
-    ///
-    /// # Safety
-    ///
-    /// It must be there until a grace period after it is removed.
-    pub(super) unsafe fn add(&self, new: *mut T) -> bool {
+    pub(super) fn add(&self, new: &Lasting<T>) -> bool {
         let mut places = self.0.iter();
-        places.any(|place| place.cmpxchg(ptr::null_mut(), new, Full).is_ok())
+        places.any(|place| place.cmpxchg(ptr::null_mut(), new.as_ptr(), Full).is_ok())
     }
 
     /// Takes one away, if it is there. Whoever found it under RCU may use it until a grace period
