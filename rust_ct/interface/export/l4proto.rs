@@ -12,6 +12,7 @@ use crate::{
     bindings,
     object::l4proto::{
         in_policy,
+        Policy,
         Storage, //
     },
     pure::{
@@ -23,7 +24,11 @@ use crate::{
         timeout::Jiffies, //
     },
     sys::{
-        field::Constant,
+        field::{
+            Constant,
+            Field,
+            Memory, //
+        },
         net::Net,
         netlink::{
             self,
@@ -63,12 +68,16 @@ unsafe extern "C" fn parse<P: Storage>(
     net: *mut bindings::net,
     policy: *mut c_void,
 ) -> c_int {
-    // SAFETY: The caller vouches for the namespace.
-    let net = unsafe { Net::from_raw(net) };
+    // SAFETY: The caller vouches for namespace, attributes, and policy.
+    let (net, attributes, policy) = unsafe {
+        (
+            Net::from_raw(net),
+            Table::from_raw(attributes, in_policy::<P>()),
+            policy.cast::<Memory<P::Timeouts>>().as_ref(),
+        )
+    };
     let mut timeouts = P::timeouts(net);
     let timeouts = timeouts.as_mut_slice();
-    // SAFETY: The caller vouches for the attributes.
-    let attributes = unsafe { Table::from_raw(attributes, in_policy::<P>()) };
     for (number, slot) in slots::<P>() {
         let attribute = attributes.get(number);
         let Some(seconds) = attribute.and_then(|attribute| attribute.bytes()) else {
@@ -78,7 +87,7 @@ unsafe extern "C" fn parse<P: Storage>(
         if let Some(timeout) = timeouts.get_mut(slot) {
             *timeout = jiffies;
         }
-        if policy.is_null() {
+        if policy.is_none() {
             P::set_timeout(net, slot, jiffies);
         }
     }
@@ -86,16 +95,14 @@ unsafe extern "C" fn parse<P: Storage>(
         // A connection that has no state yet is in the first slot, as in the next one.
         if !new.in_policy {
             *first = *second;
-            if policy.is_null() {
+            if policy.is_none() {
                 P::set_timeout(net, 0, *first);
             }
         }
     }
-    if !policy.is_null() {
-        let policy = policy.cast::<u32>();
-        for (i, timeout) in timeouts.iter().enumerate() {
-            // SAFETY: The caller vouches for the policy.
-            unsafe { policy.add(i).write_volatile(*timeout) };
+    if let Some(policy) = policy {
+        for (place, timeout) in P::Timeouts::fields(policy).iter().zip(timeouts) {
+            place.store(*timeout);
         }
     }
     0
@@ -107,11 +114,16 @@ unsafe extern "C" fn parse<P: Storage>(
 ///
 /// Called from C with a message and a policy of the size that the description says.
 unsafe extern "C" fn tell<P: Storage>(skb: *mut bindings::sk_buff, policy: *const c_void) -> c_int {
-    // SAFETY: The caller vouches for the message.
-    let message = unsafe { Message::from_raw(skb) };
+    // SAFETY: The caller vouches for message and policy.
+    let (message, policy) = unsafe {
+        (
+            Message::from_raw(skb),
+            &*policy.cast::<Memory<P::Timeouts>>(),
+        )
+    };
+    let timeouts = P::Timeouts::fields(policy);
     for (number, slot) in slots::<P>() {
-        // SAFETY: The caller vouches for the policy, which the table is within.
-        let jiffies = unsafe { policy.cast::<u32>().add(slot).read_volatile() };
+        let jiffies = timeouts.get(slot).map_or(0, Field::load);
         if message.put(number, &(jiffies / HZ).to_be_bytes()).is_err() {
             return ENOSPC.to_errno();
         }
