@@ -28,6 +28,17 @@ struct nf_ct_helper_expectfn;
 struct nf_ct_timeout;
 struct nlattr;
 
+/* What exports.c hands on in one piece. */
+struct rct_conn_iter {
+	int (*iter)(struct nf_conn *ct, void *data);
+	void *data;
+};
+
+struct rct_expect_iter {
+	bool (*iter)(struct nf_conntrack_expect *exp, void *data);
+	void *data;
+};
+
 /* Exported by the kernel, but declared in net/netfilter/nf_internals.h only. */
 void nf_queue_nf_hook_drop(struct net *net);
 
@@ -177,9 +188,8 @@ int rust_ct_tuple_taken(const struct nf_conntrack_tuple *reply, const struct nf_
 bool rust_ct_delete(struct nf_conn *ct, u32 portid, int report);
 bool rust_ct_kill_acct(struct nf_conn *ct, enum ip_conntrack_info ctinfo,
 		       const struct sk_buff *skb);
-void rust_ct_iterate_net(int (*iter)(struct nf_conn *ct, void *data),
-			 const struct nf_ct_iter_data *what);
-void rust_ct_iterate_destroy(int (*iter)(struct nf_conn *ct, void *data), void *data);
+void rust_ct_iterate_net(struct net *net, struct rct_conn_iter iter, u32 portid, int report);
+void rust_ct_iterate_destroy(struct rct_conn_iter iter);
 void *rust_ct_alloc_hashtable(unsigned int *size, int nulls);
 struct nf_conn *rust_ct_alloc(struct net *net, const struct nf_conntrack_zone *zone,
 			      const struct nf_conntrack_tuple *orig,
@@ -222,9 +232,7 @@ struct nf_conntrack_expect *rust_ct_expect_find_get(struct net *net,
 void rust_ct_unlink_expect(struct nf_conntrack_expect *exp, u32 portid, int report);
 void rust_ct_unexpect_related(struct nf_conntrack_expect *exp);
 void rust_ct_remove_expectations(struct nf_conn *ct);
-void rust_ct_expect_iterate(struct net *net,
-			    bool (*iter)(struct nf_conntrack_expect *exp, void *data), void *data,
-			    u32 portid, int report);
+void rust_ct_expect_iterate(struct net *net, struct rct_expect_iter iter, u32 portid, int report);
 
 int rust_ct_helper_register_as_is(struct nf_conntrack_helper *helper);
 int rust_ct_helper_register(const struct nf_conntrack_helper *helper,

@@ -158,13 +158,14 @@ EXPORT_SYMBOL_GPL(nf_ct_acct_add);
 void nf_ct_iterate_cleanup_net(int (*iter)(struct nf_conn *i, void *data),
 			       const struct nf_ct_iter_data *iter_data)
 {
-	rust_ct_iterate_net(iter, iter_data);
+	rust_ct_iterate_net(iter_data->net, (struct rct_conn_iter){ iter, iter_data->data },
+			    iter_data->portid, iter_data->report);
 }
 EXPORT_SYMBOL_GPL(nf_ct_iterate_cleanup_net);
 
 void nf_ct_iterate_destroy(int (*iter)(struct nf_conn *i, void *data), void *data)
 {
-	rust_ct_iterate_destroy(iter, data);
+	rust_ct_iterate_destroy((struct rct_conn_iter){ iter, data });
 }
 EXPORT_SYMBOL_GPL(nf_ct_iterate_destroy);
 
@@ -414,7 +415,7 @@ EXPORT_SYMBOL_GPL(nf_ct_remove_expectations);
 void nf_ct_expect_iterate_destroy(bool (*iter)(struct nf_conntrack_expect *e, void *data),
 				  void *data)
 {
-	rust_ct_expect_iterate(NULL, iter, data, 0, 0);
+	rust_ct_expect_iterate(NULL, (struct rct_expect_iter){ iter, data }, 0, 0);
 }
 EXPORT_SYMBOL_GPL(nf_ct_expect_iterate_destroy);
 
@@ -422,7 +423,7 @@ void nf_ct_expect_iterate_net(struct net *net,
 			      bool (*iter)(struct nf_conntrack_expect *e, void *data),
 			      void *data, u32 portid, int report)
 {
-	rust_ct_expect_iterate(net, iter, data, portid, report);
+	rust_ct_expect_iterate(net, (struct rct_expect_iter){ iter, data }, portid, report);
 }
 EXPORT_SYMBOL_GPL(nf_ct_expect_iterate_net);
 

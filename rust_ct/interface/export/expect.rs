@@ -41,8 +41,7 @@ use kernel::{
     error::from_result,
     ffi::{
         c_int,
-        c_uint,
-        c_void, //
+        c_uint, //
     },
     sync::rcu, //
 };
@@ -166,26 +165,25 @@ extern "C" fn rust_ct_remove_expectations(conn: &Conn) {
 }
 
 /// What another module says of an expectation: whether it goes.
-type Iter = unsafe extern "C" fn(*mut bindings::nf_conntrack_expect, *mut c_void) -> bool;
+///
+/// # Invariants
+///
+/// The function may be called with an expectation, with the lock of expectations held, and with the
+/// data.
+#[repr(transparent)]
+struct Iter(bindings::rct_expect_iter);
+
+impl Iter {
+    fn takes(&self, exp: &Expect) -> bool {
+        let exp = ptr::from_ref(exp).cast_mut().cast();
+        // SAFETY: By the type invariant; the caller holds the lock of expectations.
+        (self.0.iter).is_some_and(|iter| unsafe { iter(exp, self.0.data) })
+    }
+}
 
 /// nf_ct_expect_iterate_net() and nf_ct_expect_iterate_destroy(), where `net` is null: see
 /// [`expect::remove_if_for`].
-///
-/// # Safety
-///
-/// Called from C with a namespace or null, and a function to be called with the lock of
-/// expectations held and `data`.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_expect_iterate(
-    net: Option<&Net>,
-    iter: Iter,
-    data: *mut c_void,
-    portid: u32,
-    report: c_int,
-) {
-    let requester = Requester { portid, report };
-    expect::remove_if_for(net, requester, |exp| {
-        // SAFETY: The caller vouches for function and data.
-        unsafe { iter(ptr::from_ref(exp).cast_mut().cast(), data) }
-    });
+extern "C" fn rust_ct_expect_iterate(net: Option<&Net>, iter: Iter, portid: u32, report: c_int) {
+    expect::remove_if_for(net, Requester { portid, report }, |exp| iter.takes(exp));
 }

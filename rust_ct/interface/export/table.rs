@@ -43,8 +43,7 @@ use core::ptr::{
 use kernel::{
     ffi::{
         c_int,
-        c_uint,
-        c_void, //
+        c_uint, //
     },
     sync::{
         aref::ARef,
@@ -104,55 +103,47 @@ extern "C" fn rust_ct_acct_add(conn: &Conn, dir: u32, packets: c_uint, bytes: c_
 }
 
 /// What another module says of a connection: whether it goes.
-type Iter = unsafe extern "C" fn(*mut bindings::nf_conn, *mut c_void) -> c_int;
+///
+/// # Invariants
+///
+/// The function may be called with a connection, in process context with no lock held, and with the
+/// data.
+#[repr(transparent)]
+struct Iter(bindings::rct_conn_iter);
+
+impl Iter {
+    fn takes(&self, conn: &Conn) -> bool {
+        let conn = ptr::from_ref(conn).cast_mut().cast();
+        // SAFETY: By the type invariant; there is a reference to the connection.
+        (self.0.iter).is_some_and(|iter| unsafe { iter(conn, self.0.data) } != 0)
+    }
+}
 
 /// Removes the connections of a namespace, or of all, that `iter` is true of. Process context,
 /// sleeps.
-///
-/// # Safety
-///
-/// `iter` must be a function to be called with a connection, with no lock held, and `data`.
-unsafe fn remove_if(net: Option<&Net>, requester: Requester, iter: Iter, data: *mut c_void) {
+fn remove_if(net: Option<&Net>, requester: Requester, iter: &Iter) {
     TABLE.for_each(net, |conn: &Conn| {
-        // SAFETY: The caller vouches for function and data; there is a reference to the connection.
-        if unsafe { iter(ptr::from_ref(conn).cast_mut().cast(), data) } != 0 {
+        if iter.takes(conn) {
             end::kill_for(conn, requester);
         }
     });
 }
 
 /// nf_ct_iterate_cleanup_net(): see [`remove_if`].
-///
-/// # Safety
-///
-/// Called from C in process context, with a function and what it is called with.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_iterate_net(iter: Iter, what: *const bindings::nf_ct_iter_data) {
-    // SAFETY: The caller vouches for both, and for the namespace.
-    unsafe {
-        let what = &*what;
-        let requester = Requester {
-            portid: what.portid,
-            report: what.report,
-        };
-        remove_if(Some(Net::from_raw(what.net)), requester, iter, what.data);
-    }
+extern "C" fn rust_ct_iterate_net(net: &Net, iter: Iter, portid: u32, report: c_int) {
+    remove_if(Some(net), Requester { portid, report }, &iter);
 }
 
 /// nf_ct_iterate_destroy(): see [`remove_if`]. Packets that wait in queues with a connection that
 /// is not confirmed are dropped first, and those that are on their way are waited for, so that
 /// afterwards every connection is one that `iter` has seen, or younger. Its module is going.
-///
-/// # Safety
-///
-/// Called from C in process context, with a function and what it is called with.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_iterate_destroy(iter: Iter, data: *mut c_void) {
+extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
     Net::for_each(hook::drop_queued);
     Net::wait_for_exits();
     Net::wait_for_packets();
-    // SAFETY: The caller vouches for both.
-    unsafe { remove_if(None, Requester::NOBODY, iter, data) };
+    remove_if(None, Requester::NOBODY, &iter);
     // Somebody may still be at what `iter` has taken off a connection.
     rcu::synchronize_rcu();
 }
