@@ -29,6 +29,11 @@ struct nf_ct_timeout;
 struct nlattr;
 
 /* What exports.c hands on in one piece. */
+struct rct_array {
+	const void *at;
+	size_t len;
+};
+
 struct rct_conn_iter {
 	int (*iter)(struct nf_conn *ct, void *data);
 	void *data;
@@ -179,8 +184,7 @@ bool rust_ct_invert_tuple(struct nf_conntrack_tuple *inverse,
 			  const struct nf_conntrack_tuple *orig);
 int rust_ct_connlabels_get(struct net *net, unsigned int bit);
 void rust_ct_connlabels_put(struct net *net);
-int rust_ct_connlabels_replace(struct nf_conn *ct, const u32 *data, const u32 *mask,
-			       unsigned int words);
+int rust_ct_connlabels_replace(struct nf_conn *ct, struct rct_array data, struct rct_array mask);
 struct nf_conntrack_tuple_hash *rust_ct_find_get(struct net *net,
 						 const struct nf_conntrack_zone *zone,
 						 const struct nf_conntrack_tuple *tuple);

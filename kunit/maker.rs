@@ -11,6 +11,7 @@ use crate::{
     object::{
         conn::{
             ext::Kind,
+            Alone,
             Conn,
             Key,
             NewConn,
@@ -151,22 +152,25 @@ pub(crate) fn raise(conn: &Conn, bits: Status) {
     }
 }
 
+/// An unconfirmed connection, or a template, to get extensions.
+pub(crate) fn alone(conn: &Conn) -> Alone<'_> {
+    // SAFETY: The test has it alone, and has nothing borrowed.
+    unsafe { Alone::assume(conn) }
+}
+
 /// Gives an unconfirmed connection, or a template, a helper.
 pub(crate) fn assign_helper(conn: &Conn, helper: &Helper) {
-    // SAFETY: The test has it alone.
-    unsafe { conn.assign_helper(helper) };
+    alone(conn).assign_helper(helper);
 }
 
 /// Adds an extension to an unconfirmed connection.
 pub(crate) fn add_extension(conn: &Conn, kind: Kind) -> Option<NonNull<u8>> {
-    // SAFETY: The test has it alone, and has nothing borrowed.
-    unsafe { conn.add_extension(kind, memory::ATOMIC) }
+    alone(conn).add_extension(kind, memory::ATOMIC)
 }
 
 /// Adds the extension of a helper to an unconfirmed connection, or a template.
 pub(crate) fn add_help(conn: &Conn) -> Option<()> {
-    // SAFETY: As above.
-    unsafe { conn.add_help(memory::ATOMIC) }.map(drop)
+    alone(conn).add_help(memory::ATOMIC).map(drop)
 }
 
 /// A connection that is in the table.

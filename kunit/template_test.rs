@@ -113,8 +113,7 @@ mod tests {
             ] {
                 let conn = maker::begin(&maker::udp(1))?;
                 setting::EVENTS.set(net, setting);
-                // SAFETY: The test has it alone.
-                let right = unsafe { conn.add_events(masks, memory::ATOMIC) };
+                let right = maker::alone(&conn).add_events(masks, memory::ATOMIC);
                 setting::EVENTS.set(net, 2);
                 check!(right, "{setting} {masks:?}");
                 check_eq!(conn.event_masks().is_some(), room, "{setting} {masks:?}");

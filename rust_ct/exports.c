@@ -304,7 +304,8 @@ EXPORT_SYMBOL_GPL(nf_connlabels_put);
 
 int nf_connlabels_replace(struct nf_conn *ct, const u32 *data, const u32 *mask, unsigned int words)
 {
-	return rust_ct_connlabels_replace(ct, data, mask, words);
+	return rust_ct_connlabels_replace(ct, (struct rct_array){ data, words },
+					  (struct rct_array){ mask, words });
 }
 EXPORT_SYMBOL_GPL(nf_connlabels_replace);
 

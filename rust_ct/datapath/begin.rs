@@ -145,7 +145,7 @@ fn find_expected(
     let (exp, master) = expect::find_expectation(net, &new_conn.zone, new_conn.original, keep)?;
     unique.follow(master);
     if let Some(helper) = exp.assign_helper(rcu) {
-        unique.assign_helper(helper);
+        unique.alone().assign_helper(helper);
     }
     netns.stats.count(Stat::ExpectNew);
     Some(exp)
@@ -159,9 +159,9 @@ fn find_helper(
     template: Option<&Conn>,
     rcu: ReadSide<'_>,
 ) {
-    let wanted = template.is_some_and(|template| unique.assign_helper_of(template, rcu));
+    let wanted = template.is_some_and(|template| unique.alone().assign_helper_of(template, rcu));
     if let Some(helper) = builtin::of_port(original, rcu).filter(|_| !wanted) {
-        unique.assign_helper(helper);
+        unique.alone().assign_helper(helper);
     }
 }
 

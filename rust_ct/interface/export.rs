@@ -38,7 +38,8 @@ use crate::{
             event::Event,
             Attached,
             Conn,
-            Key, //
+            Key,
+            Last, //
         },
         l4proto::Storage,
         netns::NETNS, //
@@ -73,10 +74,7 @@ use crate::{
 };
 use core::{
     mem::MaybeUninit,
-    ptr::{
-        self,
-        NonNull, //
-    },
+    ptr, //
 };
 use kernel::{
     error::from_result,
@@ -110,15 +108,10 @@ extern "C" fn rust_ct_update(skb: &mut Skb) -> c_int {
 }
 
 /// nf_ct_destroy(): the last reference to a connection or template is gone.
-///
-/// # Safety
-///
-/// Called by the kernel when the counter has become zero.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_destroy(conn: Option<NonNull<Conn>>) {
+extern "C" fn rust_ct_destroy(conn: Option<Last>) {
     if let Some(conn) = conn {
-        // SAFETY: The last reference is gone; that of the table is one.
-        unsafe { Conn::destroy(conn) };
+        conn.destroy();
     }
 }
 

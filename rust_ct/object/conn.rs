@@ -47,6 +47,8 @@ pub(crate) use status::{
     Flag, //
 };
 pub(crate) use unique::{
+    Alone,
+    Last,
     NewConn,
     UniqueConn, //
 };

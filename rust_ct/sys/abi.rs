@@ -9,6 +9,7 @@ use core::{
         self,
         NonNull, //
     },
+    slice, //
 };
 use kernel::{
     ffi::c_char,
@@ -58,6 +59,27 @@ pub(crate) fn given<T: AlwaysRefCounted>(reference: Option<ARef<T>>) -> *mut T {
     reference.map_or(ptr::null_mut(), |reference| {
         ARef::into_raw(reference).as_ptr()
     })
+}
+
+/// An array, as a pointer and a number: `struct rct_array`.
+///
+/// # Invariants
+///
+/// So many elements are there for `'a`; none, if it is null.
+#[repr(C)]
+pub(crate) struct Array<'a, T> {
+    at: Option<NonNull<T>>,
+    len: usize,
+    _elements: PhantomData<&'a [T]>,
+}
+
+impl<'a, T> Array<'a, T> {
+    /// The elements.
+    pub(crate) fn get(self) -> &'a [T] {
+        // SAFETY: By the type invariant.
+        let elements = |at: NonNull<T>| unsafe { slice::from_raw_parts(at.as_ptr(), self.len) };
+        self.at.map_or(&[], elements)
+    }
 }
 
 /// What C registers with us, and takes away again.

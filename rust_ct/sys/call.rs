@@ -34,6 +34,8 @@ unsafe extern "C" {
     pub(crate) safe fn rct_conntrack_get(count: &Memory<bindings::nf_conntrack>);
     pub(crate) safe fn rct_conntrack_tryget(count: &Memory<bindings::nf_conntrack>) -> bool;
     pub(crate) safe fn rct_conntrack_use(count: &Memory<bindings::nf_conntrack>) -> c_uint;
+    #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+    pub(crate) safe fn rct_timeout_tryget(policy: &Memory<bindings::nf_ct_timeout>) -> bool;
 
     pub(super) safe fn __kmalloc_noprof(size: usize, gfp: bindings::gfp_t) -> *mut c_void;
     pub(super) safe fn pcpu_alloc_noprof(

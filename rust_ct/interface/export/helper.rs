@@ -11,6 +11,7 @@ use crate::{
     object::{
         conn::{
             help::Help,
+            Alone,
             Conn, //
         },
         expect,
@@ -218,28 +219,18 @@ extern "C" fn rust_ct_helper_put(helper: Option<Given<Helper>>) {
     }
 }
 
-/// nf_ct_helper_ext_add(): see [`crate::object::conn::Conn::add_help`].
-///
-/// # Safety
-///
-/// Called from C with a connection or template that nobody else has.
+/// nf_ct_helper_ext_add(): see [`Alone::add_help`].
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_ext_add(conn: &Conn, gfp: Gfp) -> Option<&Help> {
-    // SAFETY: The caller vouches for the connection.
-    unsafe { conn.add_help(gfp) }
+extern "C" fn rust_ct_helper_ext_add(conn: Alone<'_>, gfp: Gfp) -> Option<&Help> {
+    conn.add_help(gfp)
 }
 
 /// __nf_ct_try_assign_helper(): gives a connection the helper of a template, unless it has one.
-///
-/// # Safety
-///
-/// Called from C under RCU, with a connection that nobody else has, and a template.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_try_assign_helper(conn: &Conn, template: Option<&Conn>) -> c_int {
+extern "C" fn rust_ct_try_assign_helper(conn: Alone<'_>, template: Option<&Conn>) -> c_int {
     let guard = rcu::read_lock();
-    if let Some(template) = template.filter(|_| !conn.status().contains(Status::HELPER)) {
-        // SAFETY: Nobody else has the connection.
-        unsafe { conn.assign_helper_of(template, ReadSide::of(&guard)) };
+    if let Some(template) = template.filter(|_| !conn.conn().status().contains(Status::HELPER)) {
+        conn.assign_helper_of(template, ReadSide::of(&guard));
     }
     drop(guard);
     0

@@ -11,7 +11,9 @@ use crate::{
             Kind, //
         },
         label,
-        Conn, //
+        Alone,
+        Conn,
+        Last, //
     },
     pure::{
         state::CtInfo,
@@ -19,7 +21,10 @@ use crate::{
         zone::Zone, //
     },
     sys::{
-        abi::given,
+        abi::{
+            given,
+            Array, //
+        },
         field::Fixed,
         memory::Gfp,
         net::Net, //
@@ -44,45 +49,29 @@ extern "C" fn rust_ct_tmpl_alloc(net: &Net, zone: &Fixed<Zone>, gfp: Gfp) -> *mu
     given(Conn::template(net, zone.load(), gfp))
 }
 
-/// nf_ct_tmpl_free(): a template that no packet carries goes.
-///
-/// # Safety
-///
-/// Called from C with a template that nobody else has.
+/// nf_ct_tmpl_free(): a template that nobody else has goes.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_tmpl_free(template: Option<NonNull<Conn>>) {
+extern "C" fn rust_ct_tmpl_free(template: Option<Last>) {
     if let Some(template) = template {
-        // SAFETY: The caller has the last reference, or gives it up with this.
-        unsafe { Conn::destroy(template) };
+        template.destroy();
     }
 }
 
-/// nf_ct_ext_add(): see [`Conn::add_extension`].
-///
-/// # Safety
-///
-/// Called from C with a connection or template that nobody else has.
+/// nf_ct_ext_add(): see [`Alone::add_extension`].
 #[no_mangle]
-unsafe extern "C" fn rust_ct_ext_add(conn: &Conn, id: c_uint, gfp: Gfp) -> Option<NonNull<u8>> {
-    let kind = Kind::from_id(id as usize)?;
-    // SAFETY: The caller has the connection alone.
-    unsafe { conn.add_extension(kind, gfp) }
+extern "C" fn rust_ct_ext_add(conn: Alone<'_>, id: c_uint, gfp: Gfp) -> Option<NonNull<u8>> {
+    conn.add_extension(Kind::from_id(id as usize)?, gfp)
 }
 
-/// nf_ct_ecache_ext_add(): see [`Conn::add_events`].
-///
-/// # Safety
-///
-/// As [`rust_ct_ext_add`].
+/// nf_ct_ecache_ext_add(): see [`Alone::add_events`].
 #[no_mangle]
-unsafe extern "C" fn rust_ct_ecache_ext_add(
-    conn: &Conn,
+extern "C" fn rust_ct_ecache_ext_add(
+    conn: Alone<'_>,
     conn_events: u16,
     expect_events: u16,
     gfp: Gfp,
 ) -> bool {
-    // SAFETY: The caller vouches for the connection.
-    unsafe { conn.add_events(EventMasks::new(conn_events, expect_events), gfp) }
+    conn.add_events(EventMasks::new(conn_events, expect_events), gfp)
 }
 
 /// nf_ct_get_id(): see [`Conn::id`].
@@ -137,29 +126,18 @@ extern "C" fn rust_ct_connlabels_put(net: &Net) {
     net.unuse_labels();
 }
 
-/// nf_connlabels_replace(): see [`Conn::replace_labels`]. Words that are not given become zero.
-///
-/// # Safety
-///
-/// Called from C with a connection that the caller has, `words` values, and as many masks or none.
+/// nf_connlabels_replace(): see [`Conn::replace_labels`]. Words that are not given become zero, and
+/// where there are no masks all bits are meant.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_connlabels_replace(
+extern "C" fn rust_ct_connlabels_replace(
     conn: &Conn,
-    values: *const u32,
-    masks: *const u32,
-    words: c_uint,
+    values: Array<'_, u32>,
+    masks: Array<'_, u32>,
 ) -> c_int {
+    let masks = masks.get();
     let mut changes = [(u32::MAX, 0); label::WORDS];
-    for (i, change) in changes.iter_mut().enumerate().take(words as usize) {
-        // SAFETY: The caller vouches for both arrays.
-        *change = unsafe {
-            let mask = if masks.is_null() {
-                u32::MAX
-            } else {
-                masks.add(i).read()
-            };
-            (mask, values.add(i).read())
-        };
+    for (i, (change, value)) in changes.iter_mut().zip(values.get()).enumerate() {
+        *change = (masks.get(i).copied().unwrap_or(u32::MAX), *value);
     }
     from_result(|| conn.replace_labels(&changes).map(|()| 0))
 }

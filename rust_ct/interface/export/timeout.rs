@@ -7,10 +7,15 @@
 use crate::{
     bindings,
     object::{
-        conn::Conn,
+        conn::{
+            ext::TimeoutPolicy,
+            Alone,
+            Conn, //
+        },
         table::TABLE, //
     },
     sys::{
+        abi::Text,
         net::Net,
         rcu::ReadSide, //
     },
@@ -18,10 +23,7 @@ use crate::{
 use core::ptr::NonNull;
 use kernel::{
     error::from_result,
-    ffi::{
-        c_char,
-        c_int, //
-    },
+    ffi::c_int,
     prelude::*,
     sync::rcu, //
 };
@@ -46,17 +48,14 @@ fn hooks(_rcu: ReadSide<'_>) -> Option<&bindings::nf_ct_timeout_hooks> {
 
 /// nf_ct_set_timeout(): gives a template the policy of a name, if it is for the protocols.
 ///
-/// # Safety
-///
-/// Called from C in process context with a namespace, a template that nobody else has, and a
-/// string.
+/// Process context.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_set_timeout(
+extern "C" fn rust_ct_set_timeout(
     net: &Net,
-    template: &Conn,
+    template: Alone<'_>,
     l3num: u8,
     proto: u8,
-    name: *const c_char,
+    name: Text<'_>,
 ) -> c_int {
     let guard = rcu::read_lock();
     let result = from_result(|| {
@@ -64,19 +63,19 @@ unsafe extern "C" fn rust_ct_set_timeout(
         let (Some(find), Some(put)) = (hooks.timeout_find_get, hooks.timeout_put) else {
             return Err(ENOENT);
         };
-        // SAFETY: RCU is held, and the caller vouches for the arguments.
-        let policy = NonNull::new(unsafe { find(net.as_ptr(), name) }).ok_or(ENOENT)?;
-        let raw = policy.as_ptr();
-        // SAFETY: There is a reference to the policy now.
-        let (family, l4proto) = unsafe { ((*raw).l3num, (*(*raw).l4proto).l4proto) };
+        let name = name.get().as_char_ptr();
+        // SAFETY: RCU is held, and arguments are what the function asks for. What it gives has a
+        // reference.
+        let policy = unsafe { find(net.as_ptr(), name).cast::<TimeoutPolicy>().as_ref() };
+        let policy = policy.ok_or(ENOENT)?;
+        let (family, l4proto) = (policy.family(), policy.l4proto().map_or(0, |p| p.l4proto));
         let fits = if family != l3num.into() || l4proto != proto {
             pr_info!(
                 "a timeout policy is for other protocols than its rule ({family}, {l4proto})\n"
             );
             Err(EINVAL)
         } else {
-            // SAFETY: Nobody else has the template, and the policy is for its protocol.
-            unsafe { template.add_policy(policy, ReadSide::of(&guard)) }
+            template.add_policy(policy)
         };
         if fits.is_err() {
             // SAFETY: The reference is given back.

@@ -18,10 +18,13 @@ mod times;
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 pub(crate) use events::wants_events;
 pub(crate) use events::EventMasks;
+#[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+pub(crate) use timeout::TimeoutPolicy;
 
 use crate::{
     bindings,
     object::conn::{
+        Alone,
         Conn,
         UniqueConn, //
     },
@@ -193,33 +196,29 @@ impl UniqueConn {
     }
 }
 
-impl Conn {
+impl Alone<'_> {
     /// Adds an extension of zeroes to a connection, or a template, that is not confirmed. `None` if
     /// it has it, if it is confirmed, or if there is no memory.
     ///
     /// Source: net/netfilter/nf_conntrack_extend.c, nf_ct_ext_add().
-    ///
-    /// # Safety
-    ///
-    /// The caller must have the connection or template alone, and nothing in its extensions
-    /// borrowed: they may move.
-    pub(crate) unsafe fn add_extension(&self, kind: Kind, gfp: Gfp) -> Option<NonNull<u8>> {
-        let status = self.status();
+    pub(crate) fn add_extension(self, kind: Kind, gfp: Gfp) -> Option<NonNull<u8>> {
+        let conn = self.0;
+        let status = conn.status();
         // Templates count as confirmed where they are given to one packet only.
         if status.contains(Status::CONFIRMED) && !status.contains(Status::TEMPLATE) {
             return None;
         }
-        let old = field!(self.ct, ext).load();
+        let old = field!(conn.ct, ext).load();
         // SAFETY: The header of extensions that are there is valid.
         let len = match unsafe { old.as_ref() } {
-            Some(_) if self.extension(kind).is_some() => return None,
+            Some(_) if conn.extension(kind).is_some() => return None,
             Some(ext) => ext.len.into(),
             None => FIRST,
         };
         let (offset, new_len) = place(len, kind)?;
         let end = usize::from(new_len);
 
-        // SAFETY: Extensions are from kmalloc(), and the caller's alone.
+        // SAFETY: Extensions are from kmalloc(), and nobody else has them.
         let memory = unsafe { memory::enlarge(old.cast(), end, gfp) }?;
         let new = memory.cast::<bindings::nf_ct_ext>().as_ptr();
         // SAFETY: The memory holds what was there, or nothing, and has room up to `end`.
@@ -232,10 +231,12 @@ impl Conn {
             (&raw mut (*new).len).write(new_len);
             memory.add(len).write_bytes(0, end - len);
         }
-        field!(self.ct, ext).store(new);
-        self.extension(kind)
+        field!(conn.ct, ext).store(new);
+        conn.extension(kind)
     }
+}
 
+impl Conn {
     /// An extension, as what it is.
     #[inline]
     pub(super) fn part<T: Part>(&self) -> Option<&T> {

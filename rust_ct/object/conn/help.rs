@@ -12,6 +12,7 @@ use crate::{
                 Part, //
             },
             status::Flag,
+            Alone,
             Conn, //
         },
         expect::{
@@ -123,6 +124,36 @@ impl Help {
     }
 }
 
+impl<'a> Alone<'a> {
+    /// Adds the extension. `None` if it is there, or there is no memory.
+    ///
+    /// Source: net/netfilter/nf_conntrack_helper.c, nf_ct_helper_ext_add().
+    pub(crate) fn add_help(self, gfp: memory::Gfp) -> Option<&'a Help> {
+        let conn = self.0;
+        self.add_extension(Kind::Helper, gfp)?;
+        conn.set_status(Flag::Helper);
+        conn.help()
+    }
+
+    /// Gives a new connection a helper. What there is no memory for goes without.
+    pub(crate) fn assign_helper(self, helper: &Helper) {
+        if let Some(help) = self.add_help(memory::ATOMIC) {
+            help.set_helper(helper);
+        }
+    }
+
+    /// Gives a new connection the helper of a template, if that has one. Returns whether it has.
+    ///
+    /// Source: __nf_ct_try_assign_helper(), for a connection that is new.
+    pub(crate) fn assign_helper_of(self, template: &Conn, rcu: ReadSide<'_>) -> bool {
+        let helper = template.helper(rcu);
+        if let Some(helper) = helper {
+            self.assign_helper(helper);
+        }
+        helper.is_some()
+    }
+}
+
 impl Conn {
     /// The extension, if the connection has it.
     #[inline]
@@ -139,49 +170,6 @@ impl Conn {
     /// Returns whether the connection has a helper.
     pub(crate) fn has_helper(&self) -> bool {
         self.help().is_some_and(Help::is_taken)
-    }
-
-    /// Adds the extension to a connection or template that nobody else has yet. `None` if it has
-    /// it, or there is no memory.
-    ///
-    /// Source: net/netfilter/nf_conntrack_helper.c, nf_ct_helper_ext_add().
-    ///
-    /// # Safety
-    ///
-    /// As [`Conn::add_extension`].
-    pub(crate) unsafe fn add_help(&self, gfp: memory::Gfp) -> Option<&Help> {
-        // SAFETY: By the contract.
-        unsafe { self.add_extension(Kind::Helper, gfp) }?;
-        self.set_status(Flag::Helper);
-        self.help()
-    }
-
-    /// Gives a new connection a helper. What there is no memory for goes without.
-    ///
-    /// # Safety
-    ///
-    /// As [`Conn::add_extension`].
-    pub(crate) unsafe fn assign_helper(&self, helper: &Helper) {
-        // SAFETY: By the contract.
-        if let Some(help) = unsafe { self.add_help(memory::ATOMIC) } {
-            help.set_helper(helper);
-        }
-    }
-
-    /// Gives a new connection the helper of a template, if that has one. Returns whether it has.
-    ///
-    /// Source: __nf_ct_try_assign_helper(), for a connection that is new.
-    ///
-    /// # Safety
-    ///
-    /// As [`Conn::add_extension`].
-    pub(crate) unsafe fn assign_helper_of(&self, template: &Conn, rcu: ReadSide<'_>) -> bool {
-        let helper = template.helper(rcu);
-        if let Some(helper) = helper {
-            // SAFETY: By the contract.
-            unsafe { self.assign_helper(helper) };
-        }
-        helper.is_some()
     }
 
     /// Tells the helper that the connection is over; called when it leaves the table.

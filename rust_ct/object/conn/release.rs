@@ -7,6 +7,7 @@ use crate::{
     object::{
         conn::{
             Conn,
+            Last,
             CACHE, //
         },
         expect,
@@ -34,14 +35,6 @@ use kernel::sync::{
     rcu, //
 };
 
-/// A connection or template whose last reference is gone.
-///
-/// # Invariants
-///
-/// It is in no table, and nobody but readers under RCU is at it.
-#[repr(transparent)]
-pub(super) struct Last(NonNull<Conn>);
-
 impl Last {
     /// The connection.
     pub(super) fn conn(&self) -> &Conn {
@@ -51,7 +44,7 @@ impl Last {
 
     /// Gives the memory back, and the connection's reference to its master; if that was the last
     /// one, so on.
-    fn destroy(self) {
+    pub(crate) fn destroy(self) {
         let mut last = Some(self);
         while let Some(conn) = last {
             last = conn.free().and_then(put);
@@ -123,16 +116,6 @@ fn put(conn: ARef<Conn>) -> Option<Last> {
 }
 
 impl Conn {
-    /// Gives the memory of a connection or template back that has no reference left.
-    ///
-    /// # Safety
-    ///
-    /// The last reference must be gone, and the connection in no table.
-    pub(crate) unsafe fn destroy(this: NonNull<Self>) {
-        // INVARIANT: As the caller says.
-        Last(this).destroy();
-    }
-
     /// Lets the calls of a master be forgotten whose GRE connection this one is, at the end of the
     /// connection's life.
     ///

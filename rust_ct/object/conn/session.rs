@@ -6,8 +6,8 @@
 use crate::{
     object::{
         conn::{
-            release::Last,
             Conn,
+            Last,
             Locked, //
         },
         helper::builtin, //

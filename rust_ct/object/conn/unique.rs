@@ -10,8 +10,7 @@ use crate::{
             status::Flag,
             Conn,
             CACHE, //
-        },
-        helper::Helper, //
+        }, //
     },
     pure::{
         tuple::{
@@ -23,8 +22,7 @@ use crate::{
     sys::{
         field::field,
         lock::Lock,
-        net::Net,
-        rcu::ReadSide, //
+        net::Net, //
     },
 };
 use core::{
@@ -51,6 +49,40 @@ pub(crate) struct NewConn<'a> {
 /// A connection that was just allocated: it has no reference, and is dropped with its owner.
 #[repr(transparent)]
 pub(crate) struct UniqueConn(NonNull<Conn>);
+
+/// A connection or template whose last reference is gone.
+///
+/// # Invariants
+///
+/// It is in no table, and nobody but readers under RCU is at it.
+#[repr(transparent)]
+pub(crate) struct Last(pub(super) NonNull<Conn>);
+
+/// A connection or template that may get extensions.
+///
+/// # Invariants
+///
+/// Nobody else has it for `'a`, and nothing in its extensions is borrowed: they may move.
+#[repr(transparent)]
+pub(crate) struct Alone<'a>(pub(super) &'a Conn);
+
+impl<'a> Alone<'a> {
+    /// A connection or template that the caller has.
+    ///
+    /// # Safety
+    ///
+    /// As the type invariant has it.
+    #[allow(dead_code)] // The tests call it.
+    pub(crate) unsafe fn assume(conn: &'a Conn) -> Self {
+        // INVARIANT: As the caller says.
+        Self(conn)
+    }
+
+    /// The connection or template.
+    pub(crate) fn conn(&self) -> &Conn {
+        self.0
+    }
+}
 
 impl UniqueConn {
     /// Allocates a connection of `net`, in any context. It is counted already by the caller.
@@ -132,16 +164,10 @@ impl UniqueConn {
         field!(conn.ct, master).store(ptr::null_mut());
     }
 
-    /// Gives it a helper. What there is no memory for goes without.
-    pub(crate) fn assign_helper(&mut self, helper: &Helper) {
-        // SAFETY: Nobody else has the connection, and `self` is borrowed for good.
-        unsafe { self.conn().assign_helper(helper) };
-    }
-
-    /// Gives it the helper of a template, if that has one. Returns whether it has.
-    pub(crate) fn assign_helper_of(&mut self, template: &Conn, rcu: ReadSide<'_>) -> bool {
-        // SAFETY: As above.
-        unsafe { self.conn().assign_helper_of(template, rcu) }
+    /// The connection, to get extensions.
+    pub(crate) fn alone(&mut self) -> Alone<'_> {
+        // INVARIANT: Nobody else has it, and it is borrowed for good.
+        Alone(self.conn())
     }
 
     /// Makes it a connection that has a reference. From now on others may get at it.
@@ -159,7 +185,7 @@ impl UniqueConn {
 
 impl Drop for UniqueConn {
     fn drop(&mut self) {
-        // SAFETY: There is no reference, and the connection was never in a table.
-        unsafe { Conn::destroy(self.0) };
+        // INVARIANT: There is no reference, and the connection was never in a table.
+        Last(self.0).destroy();
     }
 }

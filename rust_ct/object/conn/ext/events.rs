@@ -27,6 +27,7 @@ use crate::{
 };
 use crate::{
     object::conn::{
+        Alone,
         Conn,
         UniqueConn, //
     },
@@ -101,6 +102,31 @@ impl UniqueConn {
     pub(crate) fn begin_events(&mut self, _masks: Option<EventMasks>) {}
 }
 
+impl Alone<'_> {
+    /// Adds room for events to a connection or template, where the settings of its namespace, or
+    /// the masks of a rule, ask for it. Returns whether all is as it should be.
+    ///
+    /// Source: net/netfilter/nf_conntrack_ecache.c, nf_ct_ecache_ext_add().
+    #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+    pub(crate) fn add_events(self, masks: EventMasks, gfp: Gfp) -> bool {
+        let conn = self.0;
+        if !wants_events(conn.net(), Some(masks)) {
+            return true;
+        }
+        let added = self.add_extension(Kind::Events, gfp);
+        if added.is_some() {
+            conn.fill_events(Some(masks));
+        }
+        added.is_some()
+    }
+
+    /// Nobody can be told of events.
+    #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
+    pub(crate) fn add_events(self, _masks: EventMasks, _gfp: Gfp) -> bool {
+        true
+    }
+}
+
 impl Conn {
     /// The events that a template wants reported.
     #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
@@ -116,37 +142,6 @@ impl Conn {
     #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
     pub(crate) fn event_masks(&self) -> Option<EventMasks> {
         None
-    }
-
-    /// Adds room for events to a connection or template, where the settings of its namespace, or
-    /// the masks of a rule, ask for it. Returns whether all is as it should be.
-    ///
-    /// Source: net/netfilter/nf_conntrack_ecache.c, nf_ct_ecache_ext_add().
-    ///
-    /// # Safety
-    ///
-    /// As [`Conn::add_extension`].
-    #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
-    pub(crate) unsafe fn add_events(&self, masks: EventMasks, gfp: Gfp) -> bool {
-        if !wants_events(self.net(), Some(masks)) {
-            return true;
-        }
-        // SAFETY: By the contract.
-        let added = unsafe { self.add_extension(Kind::Events, gfp) };
-        if added.is_some() {
-            self.fill_events(Some(masks));
-        }
-        added.is_some()
-    }
-
-    /// Nobody can be told of events.
-    ///
-    /// # Safety
-    ///
-    /// None is asked for.
-    #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
-    pub(crate) unsafe fn add_events(&self, _masks: EventMasks, _gfp: Gfp) -> bool {
-        true
     }
 
     /// Fills the extension of events, if there is one, which nobody else looks at yet.

@@ -5,12 +5,20 @@
 #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
 use crate::{
     bindings,
-    object::conn::ext::{
-        Kind,
-        Part, //
+    object::conn::{
+        ext::{
+            Kind,
+            Part, //
+        },
+        Alone, //
     },
     sys::{
-        field::Field,
+        call,
+        field::{
+            field,
+            Field,
+            Memory, //
+        },
         memory, //
     },
 };
@@ -36,15 +44,46 @@ use kernel::{
     },
 };
 
-/// Where the policy is, `struct nf_conn_timeout`: null, or a policy with a reference.
+/// Where the policy is: null, or a policy with a reference.
 #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
 #[repr(transparent)]
-pub(super) struct Place(Atomic<*mut bindings::nf_ct_timeout>);
+pub(super) struct Place(Memory<bindings::nf_conn_timeout>);
 
 #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
-// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
+// SAFETY: That is what this extension is. What changes in it is in `Memory`.
 unsafe impl Part for Place {
     const KIND: Kind = Kind::Timeout;
+}
+
+/// A timeout policy.
+///
+/// # Invariants
+///
+/// It is freed a grace period after its last reference. Its description, if it has one, is one of
+/// ours, and it holds as much as that says; without one, as much as the protocol of those has that
+/// it is given to.
+#[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+#[repr(transparent)]
+pub(crate) struct TimeoutPolicy(Memory<bindings::nf_ct_timeout>);
+
+#[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+impl TimeoutPolicy {
+    /// Where it is.
+    pub(crate) fn as_ptr(&self) -> *mut bindings::nf_ct_timeout {
+        self.0.get()
+    }
+
+    /// The family that it is for.
+    pub(crate) fn family(&self) -> u16 {
+        field!(self.0, l3num).load()
+    }
+
+    /// The description of the protocol that it is for.
+    #[inline]
+    pub(crate) fn l4proto(&self) -> Option<&'static bindings::nf_conntrack_l4proto> {
+        // SAFETY: By the type invariant; ours are static.
+        unsafe { field!(self.0, l4proto).load().as_ref() }
+    }
 }
 
 impl UniqueConn {
@@ -54,13 +93,12 @@ impl UniqueConn {
     /// Source: include/net/netfilter/nf_conntrack_timeout.h, nf_ct_timeout_ext_add().
     #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
     pub(crate) fn take_policy(&mut self, template: &Conn, rcu: ReadSide<'_>) {
-        let (Some(place), Some(policy)) = (self.conn().policy_place(), template.policy_ptr(rcu))
+        let (Some(place), Some(policy)) = (self.conn().policy_place(), template.policy_of(rcu))
         else {
             return;
         };
-        // SAFETY: RCU is held: the policy's memory is there, and its counter above zero or not.
-        if unsafe { bindings::rct_timeout_tryget(policy.as_ptr()) } {
-            // The reference is given back in `Conn::destroy`.
+        if call::rct_timeout_tryget(&policy.0) {
+            // The reference is given back in `Last::destroy`.
             place.store(policy.as_ptr(), Relaxed);
         }
     }
@@ -70,37 +108,34 @@ impl UniqueConn {
     pub(crate) fn take_policy(&mut self, _template: &Conn, _rcu: ReadSide<'_>) {}
 }
 
-impl Conn {
-    /// Where a template or connection keeps its timeout policy.
-    #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
-    fn policy_place(&self) -> Option<&Atomic<*mut bindings::nf_ct_timeout>> {
-        self.part::<Place>().map(|place| &place.0)
-    }
-
+#[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+impl Alone<'_> {
     /// Gives a template a timeout policy, with a reference of its own.
     ///
     /// # Errors
     ///
-    /// `ENOMEM` if it has one, or there is no memory, or the policy is just being removed.
-    ///
-    /// # Safety
-    ///
-    /// As [`Conn::add_extension`]; and the policy must be one for the template's protocol.
-    #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
-    pub(crate) unsafe fn add_policy(
-        &self,
-        policy: NonNull<bindings::nf_ct_timeout>,
-        _rcu: ReadSide<'_>,
-    ) -> Result {
-        // SAFETY: By the contract.
-        unsafe { self.add_extension(Kind::Timeout, memory::ATOMIC) }.ok_or(ENOMEM)?;
-        let place = self.policy_place().ok_or(ENOMEM)?;
-        // SAFETY: RCU is held: the policy's memory is there.
-        if !unsafe { bindings::rct_timeout_tryget(policy.as_ptr()) } {
+    /// `EINVAL` if the policy does not say what it is for; `ENOMEM` if the template has one, or
+    /// there is no memory, or the policy is just being removed.
+    pub(crate) fn add_policy(self, policy: &TimeoutPolicy) -> Result {
+        policy.l4proto().ok_or(EINVAL)?;
+        let conn = self.0;
+        self.add_extension(Kind::Timeout, memory::ATOMIC)
+            .ok_or(ENOMEM)?;
+        let place = conn.policy_place().ok_or(ENOMEM)?;
+        if !call::rct_timeout_tryget(&policy.0) {
             return Err(ENOMEM);
         }
         place.store(policy.as_ptr(), Release);
         Ok(())
+    }
+}
+
+impl Conn {
+    /// Where a template or connection keeps its timeout policy.
+    #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
+    fn policy_place(&self) -> Option<&Atomic<*mut bindings::nf_ct_timeout>> {
+        let place: &Place = self.part()?;
+        Some(field!(place.0, timeout as Atomic<_>))
     }
 
     /// Takes the timeout policy off, whose reference is the caller's then.
@@ -139,11 +174,11 @@ impl Conn {
     /// The timeout policy.
     #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
     #[inline]
-    fn policy_ptr(&self, _rcu: ReadSide<'_>) -> Option<NonNull<bindings::nf_ct_timeout>> {
-        // It is taken away when the policy is removed, which is freed a grace period later.
-        let place = self.policy_place()?.as_ptr();
-        // SAFETY: The place is valid, and everybody reads and writes it by one access.
-        NonNull::new(unsafe { place.read_volatile() })
+    fn policy_of<'a>(&self, _rcu: ReadSide<'a>) -> Option<&'a TimeoutPolicy> {
+        let place: &Place = self.part()?;
+        let policy = field!(place.0, timeout).load().cast::<TimeoutPolicy>();
+        // SAFETY: It is taken away when the policy is removed, which is freed a grace period later.
+        unsafe { policy.as_ref() }
     }
 
     /// The timeouts of the connection's policy, in jiffies, with the indices of its protocol;
@@ -153,16 +188,14 @@ impl Conn {
     #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
     #[inline]
     pub(crate) fn policy<const N: usize>(&self, rcu: ReadSide<'_>) -> Option<[u32; N]> {
-        let policy = self.policy_ptr(rcu)?.as_ptr();
-        // SAFETY: RCU is held. The description, if the policy has one, is one of ours.
-        let described = unsafe { (*policy).l4proto.as_ref() };
+        let policy = self.policy_of(rcu)?;
         let bytes = |l4proto: &bindings::nf_conntrack_l4proto| l4proto.ctnl_timeout.obj_size;
+        let described = policy.l4proto();
         if described.is_some_and(|l4proto| usize::from(bytes(l4proto)) < size_of::<[u32; N]>()) {
             return None;
         }
-        // SAFETY: RCU is held, and a policy holds as much as its description says; without one, as
-        // much as its protocol has.
-        let data: &[Field<u32>; N] = unsafe { &*(&raw const (*policy).data).cast() };
+        // SAFETY: By the invariant of `TimeoutPolicy`, so much is there.
+        let data: &[Field<u32>; N] = unsafe { &*(&raw const (*policy.as_ptr()).data).cast() };
         Some(core::array::from_fn(|i| data[i].load()))
     }
 
