@@ -44,6 +44,10 @@ struct rct_expect_iter {
 	void *data;
 };
 
+typedef int (*rct_help)(struct sk_buff *skb, unsigned int protoff, struct nf_conn *ct,
+			enum ip_conntrack_info ctinfo);
+typedef int (*rct_from_nlattr)(struct nlattr *attr, struct nf_conn *ct);
+
 /* Exported by the kernel, but declared in net/netfilter/nf_internals.h only. */
 void nf_queue_nf_hook_drop(struct net *net);
 
@@ -250,11 +254,10 @@ struct nf_conn_help *rust_ct_helper_ext_add(struct nf_conn *ct, gfp_t gfp);
 int rust_ct_try_assign_helper(struct nf_conn *ct, struct nf_conn *tmpl);
 const char *rust_ct_helper_name(const struct nf_conn *ct);
 void rust_ct_helper_init(struct nf_conntrack_helper *helper, u8 l3num, u16 proto,
-			 const char *name, const void *policies, u32 class_max, const void *help,
-			 const void *from_nlattr, struct module *module);
-int rust_ct_helpers_register(struct nf_conntrack_helper *helpers, unsigned int n,
-			     struct nf_conntrack_helper **copies);
-void rust_ct_helpers_unregister(struct nf_conntrack_helper **helpers, unsigned int n);
+			 const char *name, struct rct_array policies, rct_help help,
+			 rct_from_nlattr from_nlattr, struct module *module);
+int rust_ct_helpers_register(struct rct_array helpers, struct rct_array copies);
+void rust_ct_helpers_unregister(struct rct_array helpers);
 void rust_ct_nat_helper_register(struct nf_conntrack_nat_helper *nat);
 void rust_ct_nat_helper_unregister(struct nf_conntrack_nat_helper *nat);
 int rust_ct_nat_helper_get(const char *name, u16 l3num, u8 proto);

@@ -23,6 +23,7 @@ use crate::{
             Expect,
             Wanted, //
         },
+        helper::text,
         netns::{
             Netns,
             EXPECT_MAX, //
@@ -412,10 +413,8 @@ mod tests {
             let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
             let guard = rcu::read_lock();
             let rcu = ReadSide::of(&guard);
-            check_eq!(
-                exp.helper(rcu).map(|helper| helper.name()),
-                Some(&b"ftp"[..])
-            );
+            let name = exp.helper(rcu).map(|helper| helper.name());
+            check_eq!(name.as_ref().map(|name| text(name)), Some(&b"ftp"[..]));
             check!(exp.assign_helper(rcu).is_none());
             drop(guard);
             check_eq!(exp.tuple().dst_port(), 2000);

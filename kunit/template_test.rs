@@ -3,6 +3,7 @@
 //! What rules give connections: templates, extensions that are added one by one, labels.
 
 use crate::{
+    bindings,
     maker::{
         self,
         case, //
@@ -44,7 +45,7 @@ mod tests {
                 id: 7,
                 ..Zone::DEFAULT
             };
-            let template = Conn::template(Net::init(), zone, memory::KERNEL).ok_or(ENOMEM)?;
+            let template = Conn::template(Net::init(), zone, bindings::GFP_KERNEL).ok_or(ENOMEM)?;
             check_eq!(template.status(), Status::TEMPLATE);
             check_eq!(template.use_count(), 1);
             check_eq!(template.zone(), zone);

@@ -475,7 +475,8 @@ void nf_ct_helper_init(struct nf_conntrack_helper *helper, u8 l3num, u16 protonu
 		       int (*from_nlattr)(struct nlattr *attr, struct nf_conn *ct),
 		       struct module *module)
 {
-	rust_ct_helper_init(helper, l3num, protonum, name, exp_pol, expect_class_max, help,
+	rust_ct_helper_init(helper, l3num, protonum, name,
+			    (struct rct_array){ exp_pol, (size_t)expect_class_max + 1 }, help,
 			    from_nlattr, module);
 }
 EXPORT_SYMBOL_GPL(nf_ct_helper_init);
@@ -508,13 +509,14 @@ EXPORT_SYMBOL_GPL(nf_conntrack_helper_release);
 int nf_conntrack_helpers_register(struct nf_conntrack_helper *helper, unsigned int n,
 				  struct nf_conntrack_helper **helper_ptr)
 {
-	return rust_ct_helpers_register(helper, n, helper_ptr);
+	return rust_ct_helpers_register((struct rct_array){ helper, n },
+					(struct rct_array){ helper_ptr, n });
 }
 EXPORT_SYMBOL_GPL(nf_conntrack_helpers_register);
 
 void nf_conntrack_helpers_unregister(struct nf_conntrack_helper **helper, unsigned int n)
 {
-	rust_ct_helpers_unregister(helper, n);
+	rust_ct_helpers_unregister((struct rct_array){ helper, n });
 }
 EXPORT_SYMBOL_GPL(nf_conntrack_helpers_unregister);
 

@@ -10,6 +10,7 @@ use crate::{
             self,
             Expect, //
         },
+        helper,
         netns::NETNS,
         stat::{
             Stat,
@@ -167,11 +168,12 @@ impl Walk for Expectations {
             .is_entered()
             .then(|| exp.helper(ReadSide::of(&guard)))
             .flatten();
+        let names = helper.map(|helper| (helper.name(), helper.class_name(exp.class())));
         let line = ExpectLine {
             seconds: exp.seconds(),
             tuple: exp.tuple(),
             flags: exp.flags(),
-            helper: helper.map(|helper| (helper.name(), helper.class_name(exp.class()))),
+            helper: (names.as_ref()).map(|(name, class)| (helper::text(name), helper::text(class))),
         };
         let _ = write!(out, "{line}");
     }

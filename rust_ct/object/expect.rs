@@ -43,7 +43,10 @@ use crate::{
             event::Requester,
             Conn, //
         },
-        helper::Helper, //
+        helper::{
+            Helper,
+            Slot, //
+        },
     },
     pure::{
         mask::Mask,
@@ -272,15 +275,12 @@ impl Expect {
 
     /// The helper that has made it.
     pub(crate) fn helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
-        // SAFETY: The field is valid. A helper is freed a grace period after what it expects was
-        // removed.
-        unsafe { Helper::from_raw(field!(self.0, helper).load(), rcu) }
+        field!(self.0, helper as Slot).get(rcu)
     }
 
     /// The helper that the expected connection is to have.
     pub(crate) fn assign_helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
-        // SAFETY: As above.
-        unsafe { Helper::from_raw(field!(self.0, assign_helper).load(), rcu) }
+        field!(self.0, assign_helper as Slot).get(rcu)
     }
 
     /// What the helper calls for the expected connection.

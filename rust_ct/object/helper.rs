@@ -22,11 +22,13 @@ use crate::{
         wire::L4, //
     },
     sys::{
+        abi::Given,
         field::{
             field,
             Field,
             Fixed,
-            Memory, //
+            Memory,
+            Mirrors, //
         },
         hook::Verdict,
         rcu::ReadSide,
@@ -34,11 +36,13 @@ use crate::{
         skb::Skb, //
     },
 };
-use core::ptr;
-use kernel::ffi::{
-    c_char,
-    c_int,
-    c_uint, //
+use core::ptr::{
+    self,
+    NonNull, //
+};
+use kernel::{
+    ffi::c_char,
+    sync::atomic::Atomic, //
 };
 
 /// How many classes of expectations a helper may have (`NF_CT_MAX_EXPECT_CLASSES`).
@@ -62,22 +66,29 @@ pub(crate) struct Helper(Memory<bindings::nf_conntrack_helper>);
 // SAFETY: A helper is freed a grace period after its last reference.
 counted!(unsafe Helper(nf_conntrack_helper), ct_refcnt, rct_free_helper);
 
-/// What a helper reads packets with.
-pub(crate) type HelpFunction = Option<
-    unsafe extern "C" fn(
-        *mut bindings::sk_buff,
-        c_uint,
-        *mut bindings::nf_conn,
-        bindings::ip_conntrack_info,
-    ) -> c_int,
->;
+/// A helper that is not registered, as its module describes it.
+///
+/// # Invariants
+///
+/// Its functions and its module are there as long as it, or a copy of it, is registered.
+#[repr(transparent)]
+pub(crate) struct NewHelper(bindings::nf_conntrack_helper);
 
-/// What a helper reads with what netlink says of it.
-pub(crate) type ParseFunction =
-    Option<unsafe extern "C" fn(*mut bindings::nlattr, *mut bindings::nf_conn) -> c_int>;
+/// A helper that is registered, in the hands of whoever has registered it.
+///
+/// # Invariants
+///
+/// It is in the registry, and the reference that the registry has to it is this one's.
+#[repr(transparent)]
+pub(crate) struct RegisteredHelper(NonNull<Helper>);
 
-/// A policy, as the kernel has it.
-pub(crate) type RawPolicy = bindings::nf_conntrack_expect_policy;
+/// A helper that a rule has, with a reference.
+///
+/// # Invariants
+///
+/// Its module is kept from being unloaded.
+#[repr(transparent)]
+pub(crate) struct KeptHelper(Given<Helper>);
 
 /// How much of a class a connection may expect, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -88,33 +99,46 @@ pub(crate) struct Policy {
     pub(crate) timeout: u32,
 }
 
-impl Helper {
-    /// The helper at `helper`.
-    ///
-    /// # Safety
-    ///
-    /// `helper` must be null, or at a helper that has or had a reference within `'a`.
-    pub(crate) unsafe fn from_raw<'a>(
-        helper: *mut bindings::nf_conntrack_helper,
-        _rcu: ReadSide<'a>,
-    ) -> Option<&'a Self> {
-        // SAFETY: The caller vouches for the pointer.
-        unsafe { helper.cast::<Self>().as_ref() }
-    }
+/// Where a helper is, if there is one.
+///
+/// # Invariants
+///
+/// It holds null, or a helper that has a reference, or had one until a grace period after it was
+/// taken away.
+#[repr(transparent)]
+pub(crate) struct Slot(Atomic<*mut bindings::nf_conntrack_helper>);
 
+// SAFETY: Whatever has a pointer to a helper has a reference, or is forgotten, and waited for,
+// before the registry gives up its own. It is read and written by one access.
+unsafe impl Mirrors<*mut bindings::nf_conntrack_helper> for Slot {}
+
+impl Slot {
+    /// The helper.
+    #[inline]
+    pub(crate) fn get<'a>(&self, _rcu: ReadSide<'a>) -> Option<&'a Helper> {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ptr().read_volatile().cast::<Helper>().as_ref() }
+    }
+}
+
+impl Helper {
     /// The kernel's pointer.
     pub(crate) fn as_ptr(&self) -> *mut bindings::nf_conntrack_helper {
         self.0.get()
     }
 
-    /// The name, without its end.
-    pub(crate) fn name(&self) -> &[u8] {
-        // SAFETY: By the type invariant, the name does not change.
-        text(unsafe { &(*self.as_ptr()).name })
+    /// The name, with zeroes behind it.
+    pub(crate) fn name(&self) -> Name {
+        field!(self.0, name as Fixed<_>).load()
+    }
+
+    /// Where the name is, for C.
+    pub(crate) fn name_ptr(&self) -> *const c_char {
+        field!(self.0, name).as_ptr().cast()
     }
 
     /// The name of the module that rewrites for NAT what the helper reads, with zeroes behind it.
-    pub(crate) fn nat_module(&self) -> NatModule {
+    pub(crate) fn nat_module(&self) -> Name {
         field!(self.0, nat_mod_name as Fixed<_>).load()
     }
 
@@ -126,13 +150,12 @@ impl Helper {
         })
     }
 
-    /// The name of a class, which may be empty.
-    pub(crate) fn class_name(&self, class: usize) -> &[u8] {
+    /// The name of a class, with zeroes behind it. It may be empty.
+    pub(crate) fn class_name(&self, class: usize) -> Name {
         if class >= CLASSES {
-            return &[];
+            return Name::default();
         }
-        // SAFETY: By the type invariant, the name does not change.
-        text(unsafe { &(*self.as_ptr()).expect_policy[class].name })
+        field!(self.0, expect_policy[class].name as Fixed<_>).load()
     }
 
     /// Returns whether user space reads the packets.
@@ -142,7 +165,7 @@ impl Helper {
 
     fn is_for(&self, name: &[u8], l3num: u16, proto: u8) -> bool {
         let family = field!(self.0, nfproto).load();
-        self.name() == name
+        text(&self.name()) == name
             && field!(self.0, l4proto).load() == proto
             && (family == ANY_FAMILY || u16::from(family) == l3num)
     }
@@ -183,8 +206,8 @@ impl Helper {
     }
 }
 
-/// The name of a module, with zeroes behind it.
-pub(crate) type NatModule = [c_char; bindings::NF_CT_HELPER_NAME_LEN as usize];
+/// The name of a helper, of a class or of a module, with zeroes behind it.
+pub(crate) type Name = [c_char; bindings::NF_CT_HELPER_NAME_LEN as usize];
 
 /// Writes a text to an array, as far as there is room before the zero at its end.
 pub(crate) fn write_text<const N: usize>(to: &mut [c_char; N], text: impl Iterator<Item = u8>) {
@@ -196,7 +219,5 @@ pub(crate) fn write_text<const N: usize>(to: &mut [c_char; N], text: impl Iterat
 
 /// The text of an array that ends with a zero, or where the array does.
 pub(crate) fn text(chars: &[c_char]) -> &[u8] {
-    let len = chars.iter().position(|c| *c == 0).unwrap_or(chars.len());
-    // SAFETY: Characters are bytes, and so many are there.
-    unsafe { core::slice::from_raw_parts(chars.as_ptr().cast(), len) }
+    chars.split(|c| *c == 0).next().unwrap_or_default()
 }

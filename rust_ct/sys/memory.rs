@@ -22,10 +22,8 @@ pub(crate) type Gfp = bindings::gfp_t;
 
 /// In any context.
 pub(crate) const ATOMIC: Gfp = bindings::GFP_ATOMIC;
-/// In process context, where the caller may sleep.
-pub(crate) const KERNEL: Gfp = bindings::GFP_KERNEL;
 
-/// So many bytes of zeroes, to be freed by [`free`] or kfree().
+/// So many bytes of zeroes, to be freed by kfree().
 pub(crate) fn zeroed(bytes: usize, gfp: Gfp) -> Option<NonNull<u8>> {
     NonNull::new(call::__kmalloc_noprof(bytes, gfp | bindings::__GFP_ZERO).cast())
 }
@@ -60,14 +58,4 @@ pub(crate) fn lists(wanted: u32, numbered: bool) -> Option<(NonNull<usize>, u32)
     }
     let (lists, ..) = lists.into_raw_parts();
     Some((NonNull::new(lists)?, size))
-}
-
-/// Frees memory.
-///
-/// # Safety
-///
-/// `memory` must be from kmalloc(), and nobody may use it any more.
-pub(crate) unsafe fn free(memory: NonNull<u8>) {
-    // SAFETY: The caller vouches for the memory.
-    unsafe { bindings::kfree(memory.as_ptr().cast()) };
 }

@@ -16,9 +16,12 @@ use crate::{
         },
         expect,
         helper::{
-            self,
             registry,
-            Helper, //
+            write_text,
+            Helper,
+            KeptHelper,
+            NewHelper,
+            RegisteredHelper, //
         },
     },
     pure::{
@@ -32,24 +35,29 @@ use crate::{
     sys::{
         abi::{
             given,
+            Array,
             Given,
             Text, //
         },
+        field::Field,
         memory::Gfp,
         net::Net,
         rcu::ReadSide, //
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    cell::Cell,
+    mem::{
+        offset_of,
+        MaybeUninit, //
+    },
+    ptr, //
 };
 use kernel::{
     error::from_result,
     ffi::{
         c_char,
-        c_int,
-        c_uint, //
+        c_int, //
     },
     prelude::*,
     sync::rcu, //
@@ -57,34 +65,30 @@ use kernel::{
 
 type Raw = bindings::nf_conntrack_helper;
 
-/// __nf_conntrack_helper_register(): see [`registry::register`].
-///
-/// # Safety
-///
-/// As [`registry::register`].
+/// __nf_conntrack_helper_register(): see [`registry::register`]. If it fails the helper remains the
+/// caller's.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_register_as_is(helper: *mut Raw) -> c_int {
-    from_result(|| {
-        let helper = NonNull::new(helper).ok_or(EINVAL)?;
-        // SAFETY: By the contract.
-        unsafe { registry::register(helper) }.map(|()| 0)
-    })
+extern "C" fn rust_ct_helper_register_as_is(helper: Option<KBox<NewHelper>>) -> c_int {
+    match helper.map(registry::register) {
+        None => EINVAL.to_errno(),
+        // The caller knows where it is.
+        Some(Ok(_)) => 0,
+        Some(Err((helper, error))) => {
+            let _ = KBox::into_raw(helper);
+            error.to_errno()
+        }
+    }
 }
 
 /// nf_conntrack_helper_register(): see [`registry::register_copy`].
-///
-/// # Safety
-///
-/// Called from C with a helper whose functions are there until it is unregistered, and room for a
-/// pointer to its copy.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_register(helper: *const Raw, copy: *mut *mut Raw) -> c_int {
+extern "C" fn rust_ct_helper_register(
+    helper: &NewHelper,
+    copy: &mut MaybeUninit<Option<RegisteredHelper>>,
+) -> c_int {
+    let copy = copy.write(None);
     from_result(|| {
-        // SAFETY: The caller vouches for both.
-        unsafe {
-            copy.write(ptr::null_mut());
-            copy.write(registry::register_copy(&*helper)?.as_ptr());
-        }
+        *copy = Some(registry::register_copy(helper)?);
         Ok(0)
     })
 }
@@ -92,95 +96,74 @@ unsafe extern "C" fn rust_ct_helper_register(helper: *const Raw, copy: *mut *mut
 /// nf_ct_helper_init(): fills in a helper.
 ///
 /// Source: net/netfilter/nf_conntrack_helper.c.
-///
-/// # Safety
-///
-/// Called from C with room for a helper, a string, `class_max` policies and one more, two functions
-/// of a helper or null, and a module or null.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_init(
-    helper: *mut Raw,
+extern "C" fn rust_ct_helper_init(
+    helper: &mut MaybeUninit<Raw>,
     l3num: u8,
     proto: u16,
     name: Text<'_>,
-    policies: *const helper::RawPolicy,
-    class_max: u32,
-    help: helper::HelpFunction,
-    from_nlattr: helper::ParseFunction,
+    policies: Array<'_, bindings::nf_conntrack_expect_policy>,
+    help: bindings::rct_help,
+    from_nlattr: bindings::rct_from_nlattr,
     module: *mut bindings::module,
 ) {
     let name = name.get().to_bytes();
+    let policies = policies.get();
     let mut new: Raw = pin_init::zeroed();
-    helper::write_text(&mut new.name, name.iter().copied());
+    write_text(&mut new.name, name.iter().copied());
     let nat_module = [NAT_PREFIX, name].into_iter().flatten().copied();
-    helper::write_text(&mut new.nat_mod_name, nat_module);
+    write_text(&mut new.nat_mod_name, nat_module);
     new.nfproto = l3num;
     // CAST: Protocols are bytes.
     new.l4proto = proto as u8;
     new.help = help;
     new.from_nlattr = from_nlattr;
     new.me = module;
-    // What is out of range is refused when the helper is registered.
-    new.expect_class_max = class_max;
-    for (i, policy) in new.expect_policy.iter_mut().enumerate() {
-        if i <= class_max as usize {
-            // SAFETY: The caller vouches for the policies.
-            *policy = unsafe { policies.add(i).read() };
-        }
+    // What is out of range is refused when the helper is registered. CAST: C has 32 bits for it.
+    new.expect_class_max = policies.len().wrapping_sub(1) as u32;
+    for (place, policy) in new.expect_policy.iter_mut().zip(policies) {
+        *place = *policy;
     }
-    // SAFETY: The caller vouches for the room.
-    unsafe { helper.write(new) };
+    helper.write(new);
 }
 
 /// What the name of a helper's NAT module begins with (`NF_NAT_HELPER_PREFIX`).
 const NAT_PREFIX: &[u8] = b"ip_nat_";
 
+/// Where another module has the helpers that it has registered: null, or one of them, in each.
+type Places<'a> = Array<'a, Cell<Option<RegisteredHelper>>>;
+
 /// nf_conntrack_helpers_register(): copies of several helpers, or of none.
-///
-/// # Safety
-///
-/// As [`rust_ct_helper_register`], for `n` of them.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helpers_register(
-    helpers: *const Raw,
-    n: c_uint,
-    copies: *mut *mut Raw,
-) -> c_int {
-    for i in 0..n as usize {
-        // SAFETY: The caller vouches for both arrays.
-        let result = unsafe { rust_ct_helper_register(helpers.add(i), copies.add(i)) };
-        if result < 0 {
-            // SAFETY: So many were registered. CAST: `i` is below `n`.
-            unsafe { rust_ct_helpers_unregister(copies, i as c_uint) };
-            return result;
+extern "C" fn rust_ct_helpers_register(helpers: Array<'_, NewHelper>, copies: Places<'_>) -> c_int {
+    let copies = copies.get();
+    from_result(|| {
+        for (i, (helper, copy)) in helpers.get().iter().zip(copies).enumerate() {
+            copy.set(None);
+            let registered = registry::register_copy(helper);
+            copy.set(Some(registered.inspect_err(|_| unregister(&copies[..i]))?));
         }
-    }
-    0
+        Ok(0)
+    })
 }
 
-/// nf_conntrack_helpers_unregister(): the last one first.
-///
-/// # Safety
-///
-/// As [`rust_ct_helper_unregister`], for `n` of them.
+/// nf_conntrack_helpers_unregister().
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helpers_unregister(helpers: *mut *mut Raw, n: c_uint) {
-    for i in (0..n as usize).rev() {
-        // SAFETY: The caller vouches for the array.
-        unsafe { rust_ct_helper_unregister(helpers.add(i).replace(ptr::null_mut())) };
-    }
+extern "C" fn rust_ct_helpers_unregister(helpers: Places<'_>) {
+    unregister(helpers.get());
+}
+
+/// Unregisters helpers, the last one first.
+fn unregister(helpers: &[Cell<Option<RegisteredHelper>>]) {
+    let registered = helpers.iter().rev().filter_map(Cell::take);
+    registered.for_each(registry::unregister);
 }
 
 /// nf_conntrack_helper_unregister(): see [`registry::unregister`].
-///
-/// # Safety
-///
-/// Called from C with a helper that the caller has registered.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_helper_unregister(helper: *mut Raw) {
-    if let Some(helper) = NonNull::new(helper) {
-        // SAFETY: The caller vouches for the helper.
-        unsafe { registry::unregister(helper) };
+extern "C" fn rust_ct_helper_unregister(helper: Option<RegisteredHelper>) {
+    if let Some(helper) = helper {
+        registry::unregister(helper);
     }
 }
 
@@ -212,10 +195,9 @@ extern "C" fn rust_ct_helper_get(name: Text<'_>, l3num: u16, proto: u8) -> *mut 
 
 /// nf_conntrack_helper_put(): see [`registry::put`].
 #[no_mangle]
-extern "C" fn rust_ct_helper_put(helper: Option<Given<Helper>>) {
+extern "C" fn rust_ct_helper_put(helper: Option<KeptHelper>) {
     if let Some(helper) = helper {
-        // SAFETY: A reference that C has is from `rust_ct_helper_get`.
-        unsafe { registry::put(helper.take()) };
+        registry::put(helper);
     }
 }
 
@@ -243,30 +225,24 @@ extern "C" fn rust_ct_try_assign_helper(conn: Alone<'_>, template: Option<&Conn>
 extern "C" fn rust_ct_helper_name(conn: &Conn) -> *const c_char {
     let guard = rcu::read_lock();
     conn.helper(ReadSide::of(&guard))
-        .map_or(ptr::null(), |helper| helper.name().as_ptr().cast())
+        .map_or(ptr::null(), Helper::name_ptr)
 }
 
 /// gre_pptp_destroy_siblings(): the GRE connections of a PPTP control connection that is over go
 /// along, or what is expected of them.
 ///
-/// Source: net/netfilter/nf_conntrack_proto_gre.c.
-///
-/// # Safety
-///
-/// Called from C with a connection that the caller has, whose helper is that of PPTP.
+/// Source: net/netfilter/nf_conntrack_proto_gre.c. The connection's helper is that of PPTP.
 #[no_mangle]
-unsafe extern "C" fn rust_ct_pptp_destroy_siblings(conn: &Conn) {
+extern "C" fn rust_ct_pptp_destroy_siblings(conn: &Conn) {
     let (Some(help), Some(netns)) = (conn.help(), conn.netns()) else {
         return;
     };
-    // SAFETY: The helper of PPTP keeps this there; the numbers are in network order.
-    let (pns, pac) = unsafe {
-        let info = help.data().cast::<bindings::nf_ct_pptp_master>();
-        (
-            u16::from_be((*info).pns_call_id),
-            u16::from_be((*info).pac_call_id),
-        )
+    let call_id = |at: usize| {
+        let byte = |at: usize| help.bytes().get(at).map_or(0, Field::load);
+        u16::from_be_bytes([byte(at), byte(at + 1)])
     };
+    let pns = call_id(offset_of!(bindings::nf_ct_pptp_master, pns_call_id));
+    let pac = call_id(offset_of!(bindings::nf_ct_pptp_master, pac_call_id));
     netns.keymap.remove(ptr::from_ref(conn).addr());
     for (dir, src, dst) in [
         (Direction::Original, pns, pac),

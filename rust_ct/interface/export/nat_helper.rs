@@ -15,7 +15,7 @@ use crate::{
         self,
         registry,
         Helper,
-        NatModule, //
+        Name, //
     },
     sys::{
         abi::{
@@ -55,12 +55,12 @@ extern "C" fn rust_ct_nat_helper_unregister(nat: *mut Raw) {
 }
 
 /// The one that is registered under a name.
-fn of_name<'a>(name: &NatModule, rcu: ReadSide<'a>) -> Option<&'a Raw> {
+fn of_name<'a>(name: &Name, rcu: ReadSide<'a>) -> Option<&'a Raw> {
     REGISTERED.find(rcu, |nat| helper::text(&nat.mod_name) == helper::text(name))
 }
 
 /// Keeps the module that is registered under a name. Returns whether there is one.
-fn keep(name: &NatModule) -> bool {
+fn keep(name: &Name) -> bool {
     let guard = rcu::read_lock();
     let nat = of_name(name, ReadSide::of(&guard));
     // SAFETY: RCU is held, so the module is there.

@@ -21,6 +21,7 @@ use crate::{
         },
         helper::{
             Helper,
+            Slot,
             CLASSES, //
         },
     },
@@ -45,6 +46,9 @@ use kernel::sync::{
     rcu, //
 };
 
+/// How many bytes a helper may remember of a connection.
+const REMEMBERED: usize = 32;
+
 /// What a connection that has a helper has besides.
 ///
 /// # Invariants
@@ -64,9 +68,7 @@ unsafe impl Part for Help {
 impl Help {
     /// The helper.
     pub(crate) fn helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
-        // SAFETY: By the type invariant, and a helper is freed a grace period after its last
-        // reference.
-        unsafe { Helper::from_raw(field!(self.0, helper).load(), rcu) }
+        field!(self.0, helper as Slot).get(rcu)
     }
 
     /// Returns whether there is a helper.
@@ -118,7 +120,12 @@ impl Help {
         }
     }
 
-    /// What a helper in C remembers.
+    /// What a helper remembers, byte by byte.
+    pub(crate) fn bytes(&self) -> &[Field<u8>] {
+        field!(self.0, data as Memory<[u8; REMEMBERED]>).fields()
+    }
+
+    /// Where a helper remembers it.
     pub(crate) fn data(&self) -> *mut u8 {
         ptr::from_ref(field!(self.0, data)).cast_mut().cast()
     }

@@ -10,7 +10,10 @@ use crate::{
         helper::{
             registry,
             write_text,
-            Helper, //
+            Helper,
+            NewHelper,
+            RegisteredHelper,
+            Slot, //
         },
     },
     pure::state::CtInfo,
@@ -59,7 +62,7 @@ pub(crate) trait Builtin {
 /// # Invariants
 ///
 /// It holds null, or a helper that is registered, by us.
-pub(crate) struct Place(Atomic<*mut bindings::nf_conntrack_helper>);
+pub(crate) struct Place(Slot);
 
 /// Our FTP helper. The end of a connection that has it frees what it remembers.
 pub(crate) static FTP: Place = Place::new();
@@ -68,19 +71,19 @@ pub(crate) static TFTP: Place = Place::new();
 
 impl Place {
     const fn new() -> Self {
-        Self(Atomic::new(ptr::null_mut()))
+        Self(Slot(Atomic::new(ptr::null_mut())))
     }
 
     /// Returns whether this is the helper.
     pub(crate) fn is(&self, helper: &Helper) -> bool {
-        ptr::eq(self.0.load(Relaxed), helper.as_ptr())
+        let Self(Slot(place)) = self;
+        ptr::eq(place.load(Relaxed), helper.as_ptr())
     }
 
     /// The helper, if it is registered.
     #[inline]
-    pub(crate) fn helper<'a>(&self, _rcu: ReadSide<'a>) -> Option<&'a Helper> {
-        // SAFETY: By the type invariant; it is freed a grace period after it was unregistered.
-        unsafe { self.0.load(Relaxed).cast::<Helper>().as_ref() }
+    pub(crate) fn helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
+        self.0.get(rcu)
     }
 
     /// Registers the helper, unless it is. Process context, sleeps.
@@ -98,19 +101,21 @@ impl Place {
             policy.max_expected = MAX_EXPECTED;
             policy.timeout = TIMEOUT;
         }
-        // SAFETY: The function is there as long as the module, which unregisters the helper.
-        let helper = unsafe { registry::register_copy(&new) }?;
+        // INVARIANT: The function is there as long as the module, which unregisters the helper.
+        let RegisteredHelper(helper) = registry::register_copy(&NewHelper(new))?;
         // INVARIANT: It was just registered. No other one of its name is, so there was null.
-        self.0.store(helper.as_ptr(), Relaxed);
+        let Self(Slot(place)) = self;
+        place.store(helper.as_ptr().cast(), Relaxed);
         Ok(())
     }
 
     /// Unregisters the helper, if it is registered. Process context, sleeps.
     pub(crate) fn unregister(&self) {
-        let helper = self.0.xchg(ptr::null_mut(), Relaxed);
-        if let Some(helper) = NonNull::new(helper) {
-            // SAFETY: By the type invariant, it is registered, by us.
-            unsafe { registry::unregister(helper) };
+        let Self(Slot(place)) = self;
+        let helper = place.xchg(ptr::null_mut(), Relaxed);
+        if let Some(helper) = NonNull::new(helper.cast()) {
+            // INVARIANT: It is registered, by us, and only this call has taken it away.
+            registry::unregister(RegisteredHelper(helper));
         }
     }
 }

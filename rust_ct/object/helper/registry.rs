@@ -11,6 +11,9 @@ use crate::{
         helper::{
             text,
             Helper,
+            KeptHelper,
+            NewHelper,
+            RegisteredHelper,
             CLASSES, //
         },
     },
@@ -20,7 +23,6 @@ use crate::{
             Head,
             Listed, //
         },
-        memory,
         module,
         rcu::ReadSide, //
     },
@@ -125,124 +127,102 @@ pub(crate) fn get(name: &CStr, l3num: u16, proto: u8) -> Option<ARef<Helper>> {
         return None;
     }
     let guard = rcu::read_lock();
-    let helper = find(name.to_bytes(), l3num, proto, ReadSide::of(&guard))?;
-    let module = field!(helper.0, me).load();
+    let helper = find(name.to_bytes(), l3num, proto, ReadSide::of(&guard))?.try_get()?;
     // SAFETY: The module is there while its helper is registered, and for a grace period longer.
-    if !unsafe { module::get(module) } {
-        return None;
-    }
-    let found = helper.try_get();
-    if found.is_none() {
-        // SAFETY: The module was just kept.
-        unsafe { module::put(module) };
-    }
-    found
+    let kept = unsafe { module::get(field!(helper.0, me).load()) };
+    drop(guard);
+    kept.then_some(helper)
 }
 
 /// Gives back one [`get`].
-///
-/// # Safety
-///
-/// The helper must be from [`get`].
-pub(crate) unsafe fn put(helper: ARef<Helper>) {
-    // SAFETY: By the type invariant, the module does not change; `get` has kept it.
+pub(crate) fn put(helper: KeptHelper) {
+    let helper = helper.0.take();
+    // SAFETY: By the type invariant; the module of a helper does not change.
     unsafe { module::put(field!(helper.0, me).load()) };
+}
+
+impl NewHelper {
+    /// Checks the numbers, and fills in those that are not given.
+    fn check(&mut self) -> Result {
+        let Self(new) = self;
+        if new.expect_class_max as usize >= CLASSES || text(&new.name).len() >= new.name.len() {
+            return Err(EINVAL);
+        }
+        for policy in new
+            .expect_policy
+            .iter_mut()
+            .take(new.expect_class_max as usize + 1)
+        {
+            if policy.max_expected == 0 {
+                policy.max_expected = bindings::NF_CT_EXPECT_MAX_CNT;
+            }
+            if policy.max_expected > bindings::NF_CT_EXPECT_MAX_CNT {
+                return Err(EINVAL);
+            }
+        }
+        Ok(())
+    }
+
+    /// A copy.
+    fn copy(&self) -> Result<KBox<Self>> {
+        // SAFETY: It is plain data, and what it points to is there for copies too.
+        Ok(KBox::new(unsafe { ptr::read(self) }, GFP_KERNEL)?)
+    }
 }
 
 /// Registers a helper, which the registry has the first reference to. Process context, sleeps.
 ///
 /// Source: __nf_conntrack_helper_register().
 ///
-/// # Safety
-///
-/// `helper` must be at a helper that nobody else uses, whose functions are there until it is
-/// unregistered, and whose memory is from kmalloc() and the registry's from now on. If it fails it
-/// remains the caller's.
-///
 /// # Errors
 ///
-/// `EINVAL` if its numbers are out of range, `EBUSY` if there is one of its name.
-pub(crate) unsafe fn register(helper: NonNull<bindings::nf_conntrack_helper>) -> Result {
-    // SAFETY: The caller vouches for the helper.
-    let new = unsafe { &mut *helper.as_ptr() };
-    if new.expect_class_max as usize >= CLASSES || text(&new.name).len() >= new.name.len() {
-        return Err(EINVAL);
+/// The helper, and `EINVAL` if its numbers are out of range, `EBUSY` if there is one of its name.
+pub(crate) fn register(
+    mut new: KBox<NewHelper>,
+) -> Result<RegisteredHelper, (KBox<NewHelper>, Error)> {
+    if let Err(e) = new.check() {
+        return Err((new, e));
     }
-    for policy in new
-        .expect_policy
-        .iter_mut()
-        .take(new.expect_class_max as usize + 1)
-    {
-        if policy.max_expected == 0 {
-            policy.max_expected = bindings::NF_CT_EXPECT_MAX_CNT;
-        }
-        if policy.max_expected > bindings::NF_CT_EXPECT_MAX_CNT {
-            return Err(EINVAL);
-        }
-    }
-    let list = list(text(&new.name), new.l4proto);
+    let (name, family, proto) = (text(&new.0.name), new.0.nfproto, new.0.l4proto);
+    let list = list(name, proto);
 
     let registry = REGISTRY.lock();
-    let (name, family, proto) = (text(&new.name), new.nfproto, new.l4proto);
     let guard = rcu::read_lock();
     if find(name, family.into(), proto, ReadSide::of(&guard)).is_some() {
-        return Err(EBUSY);
+        return Err((new, EBUSY));
     }
     drop(guard);
-    // SAFETY: The helper is the caller's alone, and in no list.
+    let helper = NonNull::from(KBox::leak(new)).cast::<bindings::nf_conntrack_helper>();
+    // SAFETY: The helper was the caller's alone, and is in no list.
     unsafe {
         bindings::rct_refcount_set(&raw mut (*helper.as_ptr()).ct_refcnt, 1);
         list.add(helper.cast::<Helper>().as_ref());
     }
     drop(registry);
-    Ok(())
+    // INVARIANT: It was just entered.
+    Ok(RegisteredHelper(helper.cast()))
 }
 
-/// Registers a copy of a helper, and gives it. Process context, sleeps.
+/// Registers a copy of a helper. Process context, sleeps.
 ///
 /// Source: nf_conntrack_helper_register().
-///
-/// # Safety
-///
-/// The functions of the helper must be there until it is unregistered.
 ///
 /// # Errors
 ///
 /// As [`register`], and `ENOMEM`.
-pub(crate) unsafe fn register_copy(
-    helper: &bindings::nf_conntrack_helper,
-) -> Result<NonNull<bindings::nf_conntrack_helper>> {
-    let size = size_of::<bindings::nf_conntrack_helper>();
-    let copy = memory::zeroed(size, memory::KERNEL).ok_or(ENOMEM)?;
-    let copy = copy.cast::<bindings::nf_conntrack_helper>();
-    // SAFETY: Both are helpers, the copy is ours, and the caller vouches for the functions.
-    let registered = unsafe {
-        ptr::copy_nonoverlapping(helper, copy.as_ptr(), 1);
-        register(copy)
-    };
-    match registered {
-        Ok(()) => Ok(copy),
-        Err(e) => {
-            // SAFETY: The memory is ours again.
-            unsafe { memory::free(copy.cast()) };
-            Err(e)
-        }
-    }
+pub(crate) fn register_copy(helper: &NewHelper) -> Result<RegisteredHelper> {
+    register(helper.copy()?).map_err(|(_, e)| e)
 }
 
 /// Unregisters a helper: it reads nothing more, and what it expects is forgotten. Its connections
 /// keep it until they are over. Process context, sleeps.
 ///
 /// Source: nf_conntrack_helper_unregister().
-///
-/// # Safety
-///
-/// The caller must have registered the helper.
-pub(crate) unsafe fn unregister(helper: NonNull<bindings::nf_conntrack_helper>) {
+pub(crate) fn unregister(helper: RegisteredHelper) {
     let registry = REGISTRY.lock();
-    // SAFETY: The helper is in the registry, whose lock is held, and whose reference is ours.
+    // SAFETY: By the type invariant; the lock is held.
     let helper = unsafe {
-        let helper = ARef::from_raw(helper.cast::<Helper>());
+        let helper = ARef::from_raw(helper.0);
         Head::<Registered>::remove(&helper);
         helper
     };
