@@ -17,6 +17,7 @@
 #include <net/net_namespace.h>
 #include <net/netfilter/nf_conntrack.h>
 
+struct ctl_table;
 struct kernel_param;
 struct nf_conn_help;
 struct nf_conntrack_expect;
@@ -94,9 +95,23 @@ struct rct_sock_ends {
 	u8 proto;
 };
 
-void rct_sock_ends_ipv4(struct sock *sk, struct rct_sock_ends *ends);
-void rct_sock_ends_ipv6(struct sock *sk, struct rct_sock_ends *ends);
-u32 rct_scope_id(const struct in6_addr *addr, int device);
+u32 rct_scope_id(const u8 addr[16], int device);
+
+extern struct nf_sockopt_ops rct_origdst_ipv4;
+extern struct nf_sockopt_ops rct_origdst_ipv6;
+
+/* sysctl: the text of a file, which is turned into a value, or a value into it */
+struct rct_text {
+	int write;
+	void *buffer;
+	size_t *len;
+	loff_t *pos;
+};
+
+int rct_text_any(struct rct_text *text, int *value);
+int rct_text_number(struct rct_text *text, int *value, int min, int max);
+int rct_text_byte(struct rct_text *text, u8 *value, unsigned int min, unsigned int max);
+int rct_text_seconds(struct rct_text *text, int *jiffies);
 
 /* netlink */
 struct nlattr *rct_nla_nest_start(struct sk_buff *skb, int type);
@@ -125,7 +140,9 @@ bool rct_cpu_possible(unsigned int cpu);
 void rct_this_cpu_add(u32 __percpu *counter, u32 value);
 
 /* work */
-void rct_init_delayed_work(struct delayed_work *work, work_func_t func);
+void rct_init_work(struct delayed_work *work);
+void rct_queue_work(struct delayed_work *work, unsigned long delay);
+void rct_requeue_work(struct delayed_work *work);
 
 /* proc */
 struct net *rct_seq_file_net(struct seq_file *m);
@@ -135,7 +152,8 @@ void rct_proc_set_root(struct proc_dir_entry *entry, const struct net *net);
 unsigned long rct_total_ram(void);
 void *rct_krealloc(void *memory, size_t size, gfp_t gfp);
 
-/* callbacks: struct nf_ct_hook, struct nf_conntrack_l4proto */
+/* callbacks: proc_handler, struct nf_ct_hook, struct nf_conntrack_l4proto */
+int rct_sysctl(const struct ctl_table *entry, int write, void *buffer, size_t *len, loff_t *pos);
 int rct_update(struct net *net, struct sk_buff *skb);
 void rct_destroy(struct nf_conntrack *nfct);
 bool rct_get_tuple_skb(struct nf_conntrack_tuple *tuple, const struct sk_buff *skb);
@@ -155,6 +173,10 @@ int rct_tell_sctp(struct sk_buff *skb, struct nlattr *nla, struct nf_conn *ct, b
 int rct_parse_sctp(struct nlattr *tb[], struct nf_conn *ct);
 
 /* Rust behind callbacks.c */
+void rust_ct_run_work(struct delayed_work *work);
+int rust_ct_sysctl(const void *setting, struct net *net, struct rct_text *text, bool write);
+int rust_ct_origdst_ipv4(const struct rct_sock_ends *ends, void __user *user, int room);
+int rust_ct_origdst_ipv6(const struct rct_sock_ends *ends, void __user *user, int room);
 int rust_ct_update(struct sk_buff *skb);
 bool rust_ct_get_tuple_skb(struct nf_conntrack_tuple *tuple, const struct sk_buff *skb);
 void rust_ct_attach(struct sk_buff *answer, const struct sk_buff *skb);

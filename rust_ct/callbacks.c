@@ -4,6 +4,14 @@
  * its own headers. Each is a trampoline into Rust, as those of exports.c.
  */
 
+#include <linux/ipv6.h>
+#include <linux/module.h>
+#include <linux/netfilter.h>
+#include <linux/netfilter_ipv4.h>
+#include <linux/sysctl.h>
+#include <linux/workqueue.h>
+#include <net/inet_sock.h>
+#include <net/ipv6.h>
 #include <net/netfilter/nf_conntrack.h>
 
 #include "rust_ct.h"
@@ -92,3 +100,70 @@ int rct_parse_sctp(struct nlattr *tb[], struct nf_conn *ct)
 {
 	return rust_ct_parse_sctp(tb, ct);
 }
+
+static void run_work(struct work_struct *work)
+{
+	rust_ct_run_work(to_delayed_work(work));
+}
+
+void rct_init_work(struct delayed_work *work)
+{
+	INIT_DELAYED_WORK(work, run_work);
+}
+
+int rct_sysctl(const struct ctl_table *entry, int write, void *buffer, size_t *len, loff_t *pos)
+{
+	struct rct_text text = { write, buffer, len, pos };
+
+	return rust_ct_sysctl(entry->data, entry->extra1, &text, write);
+}
+
+static int get_origdst_ipv4(struct sock *sk, int optval, void __user *user, int *len)
+{
+	struct rct_sock_ends ends = {};
+
+	lock_sock(sk);
+	ends.net = sock_net(sk);
+	ends.src.ip = inet_sk(sk)->inet_rcv_saddr;
+	ends.dst.ip = inet_sk(sk)->inet_daddr;
+	ends.sport = inet_sk(sk)->inet_sport;
+	ends.dport = inet_sk(sk)->inet_dport;
+	ends.proto = sk->sk_protocol;
+	release_sock(sk);
+	return rust_ct_origdst_ipv4(&ends, user, *len);
+}
+
+struct nf_sockopt_ops rct_origdst_ipv4 = {
+	.pf = PF_INET,
+	.get_optmin = SO_ORIGINAL_DST,
+	.get_optmax = SO_ORIGINAL_DST + 1,
+	.get = get_origdst_ipv4,
+	.owner = THIS_MODULE,
+};
+
+#if IS_ENABLED(CONFIG_IPV6)
+static int get_origdst_ipv6(struct sock *sk, int optval, void __user *user, int *len)
+{
+	struct rct_sock_ends ends = {};
+
+	lock_sock(sk);
+	ends.net = sock_net(sk);
+	ends.src.in6 = sk->sk_v6_rcv_saddr;
+	ends.dst.in6 = sk->sk_v6_daddr;
+	ends.sport = inet_sk(sk)->inet_sport;
+	ends.dport = inet_sk(sk)->inet_dport;
+	ends.flow_label = inet6_sk(sk)->flow_label & IPV6_FLOWINFO_MASK;
+	ends.device = sk->sk_bound_dev_if;
+	ends.proto = sk->sk_protocol;
+	release_sock(sk);
+	return rust_ct_origdst_ipv6(&ends, user, *len);
+}
+
+struct nf_sockopt_ops rct_origdst_ipv6 = {
+	.pf = PF_INET6,
+	.get_optmin = SO_ORIGINAL_DST,
+	.get_optmax = SO_ORIGINAL_DST + 1,
+	.get = get_origdst_ipv6,
+	.owner = THIS_MODULE,
+};
+#endif

@@ -16,8 +16,9 @@
 #include <linux/seq_file_net.h>
 #include <linux/slab.h>
 #include <linux/spinlock.h>
+#include <linux/sysctl.h>
 #include <linux/uidgid.h>
-#include <net/inet_sock.h>
+#include <linux/workqueue.h>
 #include <net/ipv6.h>
 #include <net/netfilter/nf_conntrack_expect.h>
 #include <net/netfilter/nf_conntrack_helper.h>
@@ -150,36 +151,13 @@ void *rct_krealloc(void *memory, size_t size, gfp_t gfp)
 	return krealloc(memory, size, gfp);
 }
 
-void rct_sock_ends_ipv4(struct sock *sk, struct rct_sock_ends *ends)
-{
-	lock_sock(sk);
-	ends->net = sock_net(sk);
-	ends->src.ip = inet_sk(sk)->inet_rcv_saddr;
-	ends->dst.ip = inet_sk(sk)->inet_daddr;
-	ends->sport = inet_sk(sk)->inet_sport;
-	ends->dport = inet_sk(sk)->inet_dport;
-	ends->proto = sk->sk_protocol;
-	release_sock(sk);
-}
-
 #if IS_ENABLED(CONFIG_IPV6)
-void rct_sock_ends_ipv6(struct sock *sk, struct rct_sock_ends *ends)
+u32 rct_scope_id(const u8 addr[16], int device)
 {
-	lock_sock(sk);
-	ends->net = sock_net(sk);
-	ends->src.in6 = sk->sk_v6_rcv_saddr;
-	ends->dst.in6 = sk->sk_v6_daddr;
-	ends->sport = inet_sk(sk)->inet_sport;
-	ends->dport = inet_sk(sk)->inet_dport;
-	ends->flow_label = inet6_sk(sk)->flow_label & IPV6_FLOWINFO_MASK;
-	ends->device = sk->sk_bound_dev_if;
-	ends->proto = sk->sk_protocol;
-	release_sock(sk);
-}
+	struct in6_addr in6;
 
-u32 rct_scope_id(const struct in6_addr *addr, int device)
-{
-	return ipv6_iface_scope_id(addr, device);
+	memcpy(&in6, addr, sizeof(in6));
+	return ipv6_iface_scope_id(&in6, device);
 }
 #endif
 
@@ -268,9 +246,48 @@ bool rct_cpu_possible(unsigned int cpu)
 	return cpu_possible(cpu);
 }
 
-void rct_init_delayed_work(struct delayed_work *work, work_func_t func)
+void rct_queue_work(struct delayed_work *work, unsigned long delay)
 {
-	INIT_DELAYED_WORK(work, func);
+	queue_delayed_work(system_power_efficient_wq, work, delay);
+}
+
+void rct_requeue_work(struct delayed_work *work)
+{
+	mod_delayed_work(system_power_efficient_wq, work, 0);
+}
+
+static int convert(proc_handler *handler, struct rct_text *text, void *value, int size,
+		   void *min, void *max)
+{
+	struct ctl_table entry = {
+		.data = value,
+		.maxlen = size,
+		.mode = 0644,
+		.extra1 = min,
+		.extra2 = max,
+	};
+
+	return handler(&entry, text->write, text->buffer, text->len, text->pos);
+}
+
+int rct_text_any(struct rct_text *text, int *value)
+{
+	return convert(proc_dointvec, text, value, sizeof(*value), NULL, NULL);
+}
+
+int rct_text_number(struct rct_text *text, int *value, int min, int max)
+{
+	return convert(proc_dointvec_minmax, text, value, sizeof(*value), &min, &max);
+}
+
+int rct_text_byte(struct rct_text *text, u8 *value, unsigned int min, unsigned int max)
+{
+	return convert(proc_dou8vec_minmax, text, value, sizeof(*value), &min, &max);
+}
+
+int rct_text_seconds(struct rct_text *text, int *jiffies)
+{
+	return convert(proc_dointvec_jiffies, text, jiffies, sizeof(*jiffies), NULL, NULL);
 }
 
 struct net *rct_seq_file_net(struct seq_file *m)

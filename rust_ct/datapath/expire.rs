@@ -76,7 +76,7 @@ const REMAINING_MAX: u32 = 300 * HZ;
 const INITIAL_COUNT: u32 = 100;
 
 /// The worker, which [`crate::RustCt`] starts.
-pub(crate) static WORKER: Worker<Expiry> = Worker::new();
+pub(crate) static WORKER: Worker = Worker::new::<Expiry>();
 
 /// Raised when a namespace is full: connections that may be removed early are, until the next
 /// round.

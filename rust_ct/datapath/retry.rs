@@ -26,7 +26,7 @@ const PATIENCE: u32 = HZ;
 const AGAIN: u32 = HZ / 100 + 1;
 
 /// The worker, which [`crate::RustCt`] starts.
-pub(crate) static WORKER: Worker<Retry> = Worker::new();
+pub(crate) static WORKER: Worker = Worker::new::<Retry>();
 
 /// What the worker does: it tries again in all namespaces.
 pub(crate) struct Retry;

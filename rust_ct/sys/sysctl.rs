@@ -10,21 +10,43 @@
 use crate::{
     bindings,
     sys::{
+        field::{
+            field,
+            Memory, //
+        },
         net::Net,
         pernet::Here, //
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
-};
+use core::ptr;
 use kernel::{
     ffi::{
-        c_int,
-        c_void, //
+        c_char,
+        c_int, //
     },
     prelude::*, //
 };
+
+// Safe, but for the first one, because that is all that they ask for: the text that a handler was
+// called with, and a number of the type; a header, which is given up. Process context.
+#[allow(
+    clashing_extern_declarations,
+    improper_ctypes,
+    reason = "the bindings have pointers where these have references"
+)]
+unsafe extern "C" {
+    fn register_net_sysctl_sz(
+        net: &Net,
+        path: *const c_char,
+        entries: *mut Memory<bindings::ctl_table>,
+        number: usize,
+    ) -> Option<Header>;
+    safe fn unregister_net_sysctl_table(header: Header);
+    safe fn rct_text_any(text: &mut Text, value: &mut u32) -> c_int;
+    safe fn rct_text_number(text: &mut Text, value: &mut u32, min: c_int, max: c_int) -> c_int;
+    safe fn rct_text_byte(text: &mut Text, value: &mut u8, min: u32, max: u32) -> c_int;
+    safe fn rct_text_seconds(text: &mut Text, value: &mut u32) -> c_int;
+}
 
 /// How a number is written.
 #[derive(Clone, Copy, Debug)]
@@ -104,17 +126,11 @@ impl Setting {
     }
 }
 
-/// What the entry of a file points at.
-struct Place {
-    setting: Setting,
-    net: *mut bindings::net,
-}
-
 /// Files of one directory that are not there yet.
 pub(crate) struct Draft<'a> {
     here: Here<'a>,
-    places: KVec<Place>,
-    entries: KVec<bindings::ctl_table>,
+    settings: KVec<Setting>,
+    entries: KVec<Memory<bindings::ctl_table>>,
 }
 
 impl<'a> Draft<'a> {
@@ -122,7 +138,7 @@ impl<'a> Draft<'a> {
     pub(crate) const fn new(here: Here<'a>) -> Self {
         Self {
             here,
-            places: KVec::new(),
+            settings: KVec::new(),
             entries: KVec::new(),
         }
     }
@@ -133,19 +149,14 @@ impl<'a> Draft<'a> {
         let entry = bindings::ctl_table {
             procname: setting.name.as_char_ptr(),
             mode: setting.mode.bits(net),
-            proc_handler: Some(handle),
+            proc_handler: Some(bindings::rct_sysctl),
+            extra1: net.as_ptr().cast(),
             // The kernel asks that this is not zero.
             maxlen: size_of::<c_int>() as c_int,
             ..Default::default()
         };
-        self.places.push(
-            Place {
-                setting: *setting,
-                net: net.as_ptr(),
-            },
-            GFP_KERNEL,
-        )?;
-        Ok(self.entries.push(entry, GFP_KERNEL)?)
+        self.settings.push(*setting, GFP_KERNEL)?;
+        Ok(self.entries.push(Memory::new(entry), GFP_KERNEL)?)
     }
 
     /// Makes the files below /proc/sys/`path`. Process context.
@@ -154,14 +165,14 @@ impl<'a> Draft<'a> {
     ///
     /// `ENOMEM`, also where a file of that name exists.
     pub(crate) fn register(mut self, path: &'static CStr) -> Result<Files> {
-        for (entry, place) in self.entries.iter_mut().zip(self.places.iter()) {
-            entry.data = ptr::from_ref(place).cast_mut().cast();
+        for (entry, setting) in self.entries.iter().zip(self.settings.iter()) {
+            field!(*entry, data).store(ptr::from_ref(setting).cast_mut().cast());
         }
         // SAFETY: Namespace, path and entries are valid. The entries, and what they point at, are
         // on the heap, and stay there until the files are removed.
         let header = unsafe {
-            bindings::register_net_sysctl_sz(
-                self.here.net().as_ptr(),
+            register_net_sysctl_sz(
+                self.here.net(),
                 path.as_char_ptr(),
                 self.entries.as_mut_ptr(),
                 self.entries.len(),
@@ -170,125 +181,66 @@ impl<'a> Draft<'a> {
         // INVARIANT: The files were just made of these entries; by the contract of `Here`, they are
         // dropped before the namespace.
         Ok(Files {
-            header: NonNull::new(header).ok_or(ENOMEM)?,
+            header: Some(header.ok_or(ENOMEM)?),
             _entries: self.entries,
-            _places: self.places,
+            _settings: self.settings,
         })
     }
 }
+
+/// The header of registered files.
+#[repr(transparent)]
+struct Header(&'static Memory<bindings::ctl_table_header>);
 
 /// Files that are there while this lives.
 ///
 /// # Invariants
 ///
-/// `header` is that of registered files, made of the entries here. The namespace of the places is
+/// `header` is that of registered files, made of the entries here. The namespace of the entries is
 /// there as long as this is.
 pub(crate) struct Files {
-    header: NonNull<bindings::ctl_table_header>,
-    _entries: KVec<bindings::ctl_table>,
-    _places: KVec<Place>,
+    header: Option<Header>,
+    _entries: KVec<Memory<bindings::ctl_table>>,
+    _settings: KVec<Setting>,
 }
-
-// SAFETY: Nothing in here is changed after it was made, and it may be dropped by any thread.
-unsafe impl Send for Files {}
 
 impl Drop for Files {
     /// Removes the files, and waits for whoever uses them.
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, the files are registered.
-        unsafe { bindings::unregister_net_sysctl_table(self.header.as_ptr()) };
+        if let Some(header) = self.header.take() {
+            unregister_net_sysctl_table(header);
+        }
     }
 }
+
+/// The text of a file that is read or written.
+#[repr(transparent)]
+struct Text(Memory<bindings::rct_text>);
 
 /// Reads or writes a file.
 ///
-/// # Safety
-///
-/// Called by the kernel alone, with the entry of a file that [`Draft::register`] made, and with
-/// what else a `proc_handler` is called with.
-unsafe extern "C" fn handle(
-    entry: *const bindings::ctl_table,
-    write: c_int,
-    buffer: *mut c_void,
-    len: *mut usize,
-    pos: *mut bindings::loff_t,
-) -> c_int {
-    // SAFETY: By the contract, and the invariant of `Files`, which are not dropped while somebody
-    // uses one of them.
-    let (place, net) = unsafe {
-        let place = &*(*entry).data.cast::<Place>();
-        (place, Net::from_raw(place.net))
-    };
-    let mut word = place.setting.read(net);
-    // CAST: Bytes are below 256.
-    let mut byte = word as u8;
-    // SAFETY: Buffer, length and position are those that the kernel called with.
-    let result = unsafe {
-        let text = Text(write, buffer, len, pos);
-        match place.setting.format {
-            Format::Number(mut min, mut max) => text.convert(
-                bindings::proc_dointvec_minmax,
-                &mut word,
-                &mut min,
-                &mut max,
-            ),
-            Format::Any => text.convert(bindings::proc_dointvec, &mut word, &mut (), &mut ()),
-            Format::Seconds => {
-                text.convert(bindings::proc_dointvec_jiffies, &mut word, &mut (), &mut ())
-            }
-            Format::Byte(mut min, mut max) => {
-                let result =
-                    text.convert(bindings::proc_dou8vec_minmax, &mut byte, &mut min, &mut max);
-                word = byte.into();
-                result
-            }
+/// Called by the kernel, through `callbacks.c`, with what the entry of a file points at. By the
+/// invariant of [`Files`], both are there while somebody uses the file.
+#[no_mangle]
+extern "C" fn rust_ct_sysctl(setting: &Setting, net: &Net, text: &mut Text, write: bool) -> c_int {
+    let mut word = setting.read(net);
+    let result = match setting.format {
+        Format::Number(min, max) => rct_text_number(text, &mut word, min, max),
+        Format::Any => rct_text_any(text, &mut word),
+        Format::Seconds => rct_text_seconds(text, &mut word),
+        Format::Byte(min, max) => {
+            // CAST: Bytes are below 256.
+            let mut byte = word as u8;
+            let result = rct_text_byte(text, &mut byte, min, max);
+            word = byte.into();
+            result
         }
     };
-    if result < 0 || write == 0 {
+    if result < 0 || !write {
         return result;
     }
-    match place.setting.write(net, word) {
+    match setting.write(net, word) {
         Ok(()) => result,
         Err(e) => e.to_errno(),
-    }
-}
-
-/// The text of a file that is read or written: what a `proc_handler` is called with behind its
-/// entry.
-struct Text(c_int, *mut c_void, *mut usize, *mut bindings::loff_t);
-
-type Handler = unsafe extern "C" fn(
-    *const bindings::ctl_table,
-    c_int,
-    *mut c_void,
-    *mut usize,
-    *mut bindings::loff_t,
-) -> c_int;
-
-impl Text {
-    /// Has one of the kernel's handlers turn text into a value, or a value into text.
-    ///
-    /// # Safety
-    ///
-    /// The text must be one that a handler was called with, and `handler` one for values of the
-    /// type `V` with limits of the type `L`, or with none.
-    unsafe fn convert<V, L>(
-        &self,
-        handler: Handler,
-        value: &mut V,
-        min: &mut L,
-        max: &mut L,
-    ) -> c_int {
-        let entry = bindings::ctl_table {
-            data: ptr::from_mut(value).cast(),
-            // CAST: A few bytes.
-            maxlen: size_of::<V>() as c_int,
-            mode: 0o644,
-            extra1: ptr::from_mut(min).cast(),
-            extra2: ptr::from_mut(max).cast(),
-            ..Default::default()
-        };
-        // SAFETY: The entry is valid for the call, and the caller vouches for the rest.
-        unsafe { handler(&entry, self.0, self.1, self.2, self.3) }
     }
 }

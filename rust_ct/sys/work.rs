@@ -4,14 +4,12 @@
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 
-use crate::bindings;
-use core::{
-    cell::UnsafeCell,
-    marker::PhantomData,
-    mem::MaybeUninit, //
+use crate::{
+    bindings,
+    sys::field::Memory, //
 };
 use kernel::{
-    ffi::c_int,
+    ffi::c_ulong,
     prelude::*,
     sync::atomic::{
         Acquire,
@@ -22,8 +20,27 @@ use kernel::{
     },
 };
 
+// Safe, because that is all that they ask for: work that is initialised, or that nobody else uses
+// until it is. Once it was disabled, queueing it does nothing. The context is any, but where they
+// say otherwise.
+#[allow(
+    clashing_extern_declarations,
+    improper_ctypes,
+    reason = "the bindings have pointers where these have references"
+)]
+unsafe extern "C" {
+    /// Has [`rust_ct_run_work`] called for it.
+    safe fn rct_init_work(work: Claimed);
+    /// Unless it is queued.
+    safe fn rct_queue_work(work: Ready, delay: c_ulong);
+    /// At once, also where it is queued.
+    safe fn rct_requeue_work(work: Ready);
+    /// Sleeps.
+    safe fn disable_delayed_work_sync(work: Ready) -> bool;
+}
+
 /// Something to be done again and again, or when it is asked for. Process context, may sleep.
-pub(crate) trait Job: 'static {
+pub(crate) trait Job {
     /// Does a part of it, and returns in how many jiffies the next one is due; `None` if it is due
     /// when it is asked for.
     fn run() -> Option<u32>;
@@ -33,26 +50,32 @@ pub(crate) trait Job: 'static {
 ///
 /// # Invariants
 ///
-/// `work` is initialised by the caller that raises `running`, and that then raises `ready`; until
-/// both are lowered, the work queue alone uses it.
-pub(crate) struct Worker<J: Job> {
+/// `work`, which comes first, is initialised by the caller that raises `running`, and that then
+/// raises `ready`; until both are lowered, the work queue alone uses it.
+#[repr(C)]
+pub(crate) struct Worker {
+    work: Memory<bindings::delayed_work>,
+    job: fn() -> Option<u32>,
     running: Atomic<bool>,
     ready: Atomic<bool>,
-    work: UnsafeCell<MaybeUninit<bindings::delayed_work>>,
-    _job: PhantomData<J>,
 }
 
-// SAFETY: By the type invariant, the work queue synchronises all access.
-unsafe impl<J: Job> Sync for Worker<J> {}
+/// The work of a [`Worker`] whose `running` the caller has raised.
+#[repr(transparent)]
+struct Claimed(&'static Worker);
 
-impl<J: Job> Worker<J> {
+/// The work of a [`Worker`] that is initialised.
+#[repr(transparent)]
+struct Ready(&'static Worker);
+
+impl Worker {
     /// A worker that does nothing yet.
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new<J: Job>() -> Self {
         Self {
+            work: Memory::new(pin_init::zeroed()),
+            job: J::run,
             running: Atomic::new(false),
             ready: Atomic::new(false),
-            work: UnsafeCell::new(MaybeUninit::uninit()),
-            _job: PhantomData,
         }
     }
 
@@ -61,17 +84,16 @@ impl<J: Job> Worker<J> {
     /// # Errors
     ///
     /// `EBUSY` if it has begun already.
-    pub(crate) fn start(&'static self, delay: Option<u32>) -> Result<Running<J>> {
+    pub(crate) fn start(&'static self, delay: Option<u32>) -> Result<Running> {
         if self.running.xchg(true, Full) {
             return Err(EBUSY);
         }
-        let work = self.work.get().cast();
-        // SAFETY: The memory is valid and static, and nobody else uses it by the type invariant.
-        unsafe { bindings::rct_init_delayed_work(work, Some(run::<J>)) };
+        // INVARIANT: `running` was just raised.
+        rct_init_work(Claimed(self));
         self.ready.store(true, Release);
         if let Some(delay) = delay {
-            // SAFETY: The work was just initialised.
-            unsafe { queue(work, delay) };
+            // INVARIANT: The work was just initialised.
+            rct_queue_work(Ready(self), delay as c_ulong);
         }
         Ok(Running { worker: self })
     }
@@ -82,69 +104,37 @@ impl<J: Job> Worker<J> {
         if !self.ready.load(Acquire) {
             return;
         }
-        let work = self.work.get().cast();
-        // SAFETY: The work is initialised. Once it was disabled, both do nothing.
-        unsafe {
-            if delay > 0 {
-                queue(work, delay);
-            } else {
-                bindings::mod_delayed_work_on(
-                    bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-                    bindings::system_power_efficient_wq,
-                    work,
-                    0,
-                );
-            }
+        // INVARIANT: By that of the worker, which is ready.
+        let work = Ready(self);
+        if delay > 0 {
+            rct_queue_work(work, delay as c_ulong);
+        } else {
+            rct_requeue_work(work);
         }
     }
 }
 
-/// Queues `work` unless it is queued.
-///
-/// # Safety
-///
-/// `work` must be initialised and static.
-unsafe fn queue(work: *mut bindings::delayed_work, delay: u32) {
-    // SAFETY: The queue exists throughout, and the caller vouches for the work.
-    unsafe {
-        bindings::queue_delayed_work_on(
-            bindings::wq_misc_consts_WORK_CPU_UNBOUND as c_int,
-            bindings::system_power_efficient_wq,
-            work,
-            delay as usize,
-        )
-    };
-}
-
 /// Runs a part of a job.
 ///
-/// # Safety
-///
-/// Called by the work queue alone, with the work of a [`Worker`] of `J`.
-unsafe extern "C" fn run<J: Job>(work: *mut bindings::work_struct) {
-    let Some(delay) = J::run() else {
-        return;
-    };
-    // SAFETY: The work is the field of a delayed work, which is initialised, since it runs. Once it
-    // was disabled, queueing does nothing.
-    unsafe {
-        queue(
-            kernel::container_of!(work, bindings::delayed_work, work),
-            delay,
-        )
-    };
+/// Called by the work queue, through `callbacks.c`, with the work of a [`Worker`].
+#[no_mangle]
+extern "C" fn rust_ct_run_work(worker: &'static Worker) {
+    if let Some(delay) = (worker.job)() {
+        // INVARIANT: The work is initialised, since it runs.
+        rct_queue_work(Ready(worker), delay as c_ulong);
+    }
 }
 
 /// A worker runs while this lives.
-pub(crate) struct Running<J: Job> {
-    worker: &'static Worker<J>,
+pub(crate) struct Running {
+    worker: &'static Worker,
 }
 
-impl<J: Job> Drop for Running<J> {
+impl Drop for Running {
     /// Cancels the work, for good, and waits for its end. Sleeps.
     fn drop(&mut self) {
-        // SAFETY: The work is initialised.
-        unsafe { bindings::disable_delayed_work_sync(self.worker.work.get().cast()) };
+        // INVARIANT: The worker was started.
+        disable_delayed_work_sync(Ready(self.worker));
         self.worker.ready.store(false, Relaxed);
         self.worker.running.store(false, Release);
     }

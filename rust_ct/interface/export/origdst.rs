@@ -26,8 +26,6 @@ use crate::{
         sockopt::{
             self,
             Ends,
-            FindEnds,
-            Readable,
             Registered, //
         },
     },
@@ -35,11 +33,9 @@ use crate::{
 use kernel::{
     ffi::c_int,
     prelude::*,
-    sync::rcu, //
+    sync::rcu,
+    uaccess::UserPtr, //
 };
-
-/// The number of the option, the same in both families.
-const SO_ORIGINAL_DST: c_int = 80;
 
 /// The tuple with which the connection of a socket began.
 ///
@@ -47,7 +43,7 @@ const SO_ORIGINAL_DST: c_int = 80;
 ///
 /// `ENOPROTOOPT` if the socket is neither TCP's nor SCTP's, `EINVAL` if `room` is less than `len`,
 /// `ENOENT` if there is no connection.
-fn original(ends: &Ends, family: Family, room: usize, len: usize) -> Result<Tuple> {
+fn original(ends: &Ends<'_>, family: Family, room: usize, len: usize) -> Result<Tuple> {
     if !matches!(ends.proto(), ipproto::TCP | ipproto::SCTP) {
         return Err(ENOPROTOOPT);
     }
@@ -78,49 +74,34 @@ fn concat<const N: usize>(parts: &[&[u8]]) -> [u8; N] {
     whole
 }
 
-/// The option of IPv4 sockets.
-struct Ipv4;
-
-impl Readable for Ipv4 {
-    const FAMILY: u8 = bindings::PF_INET as u8;
-    const NUMBER: c_int = SO_ORIGINAL_DST;
-    const ENDS: FindEnds = sockopt::ENDS_IPV4;
-    /// `struct sockaddr_in`.
-    type Value = [u8; 16];
-
-    fn value(ends: &Ends, room: usize) -> Result<Self::Value> {
-        let tuple = original(ends, Family::Ipv4, room, size_of::<Self::Value>())?;
+/// The option of IPv4 sockets, a `struct sockaddr_in`.
+#[no_mangle]
+extern "C" fn rust_ct_origdst_ipv4(ends: &Ends<'_>, user: UserPtr, room: c_int) -> c_int {
+    sockopt::hand::<16>(user, room, |room| {
+        let tuple = original(ends, Family::Ipv4, room, 16)?;
         Ok(concat(&[
-            &u16::from(Self::FAMILY).to_ne_bytes(),
+            &(bindings::PF_INET as u16).to_ne_bytes(),
             &tuple.dst_id(),
             &tuple.dst().v4_octets(),
         ]))
-    }
+    })
 }
 
-/// The option of IPv6 sockets.
+/// The option of IPv6 sockets, a `struct sockaddr_in6`.
 #[cfg(CONFIG_IPV6)]
-struct Ipv6;
-
-#[cfg(CONFIG_IPV6)]
-impl Readable for Ipv6 {
-    const FAMILY: u8 = bindings::PF_INET6 as u8;
-    const NUMBER: c_int = SO_ORIGINAL_DST;
-    const ENDS: FindEnds = sockopt::ENDS_IPV6;
-    /// `struct sockaddr_in6`.
-    type Value = [u8; 28];
-
-    fn value(ends: &Ends, room: usize) -> Result<Self::Value> {
-        let tuple = original(ends, Family::Ipv6, room, size_of::<Self::Value>())?;
+#[no_mangle]
+extern "C" fn rust_ct_origdst_ipv6(ends: &Ends<'_>, user: UserPtr, room: c_int) -> c_int {
+    sockopt::hand::<28>(user, room, |room| {
+        let tuple = original(ends, Family::Ipv6, room, 28)?;
         let addr = tuple.dst().v6_octets();
         Ok(concat(&[
-            &u16::from(Self::FAMILY).to_ne_bytes(),
+            &(bindings::PF_INET6 as u16).to_ne_bytes(),
             &tuple.dst_id(),
             &ends.flow_label(),
             &addr,
             &ends.scope(addr).to_ne_bytes(),
         ]))
-    }
+    })
 }
 
 /// Programs can read the options while this lives.
@@ -135,12 +116,12 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if somebody else has them, `ENOMEM`.
-    pub(crate) fn register(module: &'static ThisModule) -> Result<Self> {
+    /// `EBUSY` if somebody else has them.
+    pub(crate) fn register() -> Result<Self> {
         Ok(Self {
-            _ipv4: Registered::new::<Ipv4>(module)?,
+            _ipv4: Registered::new(&sockopt::rct_origdst_ipv4)?,
             #[cfg(CONFIG_IPV6)]
-            _ipv6: Registered::new::<Ipv6>(module)?,
+            _ipv6: Registered::new(&sockopt::rct_origdst_ipv6)?,
         })
     }
 }
