@@ -28,6 +28,8 @@ struct nf_ct_event_notifier;
 struct nf_ct_helper_expectfn;
 struct nf_ct_timeout;
 struct nlattr;
+struct proc_dir_entry;
+struct seq_file;
 
 /* What exports.c hands on in one piece. */
 struct rct_array {
@@ -61,7 +63,7 @@ bool rct_skb_is_gso(const struct sk_buff *skb);
 u32 rct_skb_mark(const struct sk_buff *skb);
 struct net *rct_skb_dev_net(const struct sk_buff *skb);
 bool rct_skb_is_loopback(const struct sk_buff *skb);
-bool rct_is_l3_master(const struct net_device *dev);
+bool rct_leaves_l3_master(const struct nf_hook_state *state);
 
 /* struct nf_conntrack: references */
 bool rct_conntrack_tryget(struct nf_conntrack *nfct);
@@ -113,7 +115,14 @@ int rct_text_number(struct rct_text *text, int *value, int min, int max);
 int rct_text_byte(struct rct_text *text, u8 *value, unsigned int min, unsigned int max);
 int rct_text_seconds(struct rct_text *text, int *jiffies);
 
+/* bytes, from Rust */
+struct rct_bytes {
+	const void *at;
+	size_t len;
+};
+
 /* netlink */
+int rct_nla_put(struct sk_buff *skb, int type, struct rct_bytes bytes);
 struct nlattr *rct_nla_nest_start(struct sk_buff *skb, int type);
 void rct_nla_nest_end(struct sk_buff *skb, struct nlattr *start);
 
@@ -132,7 +141,7 @@ void rct_cond_resched(void);
 /* namespaces */
 void *rct_net_generic(const struct net *net, unsigned int id);
 struct net *rct_current_net(void);
-void rct_walk_nets(void (*f)(struct net *net, void *data), void *data);
+void rct_walk_nets(void *each);
 
 /* per-CPU memory */
 void *rct_per_cpu_ptr(void __percpu *base, unsigned int cpu);
@@ -145,14 +154,33 @@ void rct_queue_work(struct delayed_work *work, unsigned long delay);
 void rct_requeue_work(struct delayed_work *work);
 
 /* proc */
-struct net *rct_seq_file_net(struct seq_file *m);
-void rct_proc_set_root(struct proc_dir_entry *entry, const struct net *net);
+void rct_seq_write(struct seq_file *m, struct rct_bytes bytes);
+
+enum rct_step {
+	RCT_BEGIN,
+	RCT_RESUME,
+	RCT_NEXT,
+	RCT_STOP,
+	RCT_SHOW,
+};
+
+/* A file's lines: one step of a walk, and the size of what an open file keeps. */
+struct rct_lines {
+	bool (*step)(void *open, struct net *net, struct seq_file *m, enum rct_step step);
+	unsigned int size;
+};
+
+struct proc_dir_entry *rct_proc_create(struct net *net, bool stat, const char *name, umode_t mode,
+				       const struct rct_lines *lines);
 
 /* memory */
 unsigned long rct_total_ram(void);
 void *rct_krealloc(void *memory, size_t size, gfp_t gfp);
 
-/* callbacks: proc_handler, struct nf_ct_hook, struct nf_conntrack_l4proto */
+/* callbacks: struct pernet_operations, proc_handler, struct nf_ct_hook, struct nf_conntrack_l4proto */
+int rct_net_init(struct net *net);
+void rct_net_pre_exit(struct net *net);
+void rct_net_exit(struct net *net);
 int rct_sysctl(const struct ctl_table *entry, int write, void *buffer, size_t *len, loff_t *pos);
 int rct_update(struct net *net, struct sk_buff *skb);
 void rct_destroy(struct nf_conntrack *nfct);
@@ -173,6 +201,10 @@ int rct_tell_sctp(struct sk_buff *skb, struct nlattr *nla, struct nf_conn *ct, b
 int rct_parse_sctp(struct nlattr *tb[], struct nf_conn *ct);
 
 /* Rust behind callbacks.c */
+int rust_ct_net_init(struct net *net);
+void rust_ct_net_pre_exit(struct net *net);
+void rust_ct_net_exit(struct net *net);
+void rust_ct_each_net(struct net *net, void *each);
 void rust_ct_run_work(struct delayed_work *work);
 int rust_ct_sysctl(const void *setting, struct net *net, struct rct_text *text, bool write);
 int rust_ct_origdst_ipv4(const struct rct_sock_ends *ends, void __user *user, int room);

@@ -8,7 +8,10 @@
 #include <linux/module.h>
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
+#include <linux/proc_fs.h>
+#include <linux/seq_file_net.h>
 #include <linux/sysctl.h>
+#include <linux/uidgid.h>
 #include <linux/workqueue.h>
 #include <net/inet_sock.h>
 #include <net/ipv6.h>
@@ -109,6 +112,71 @@ static void run_work(struct work_struct *work)
 void rct_init_work(struct delayed_work *work)
 {
 	INIT_DELAYED_WORK(work, run_work);
+}
+
+int rct_net_init(struct net *net)
+{
+	return rust_ct_net_init(net);
+}
+
+void rct_net_pre_exit(struct net *net)
+{
+	rust_ct_net_pre_exit(net);
+}
+
+void rct_net_exit(struct net *net)
+{
+	rust_ct_net_exit(net);
+}
+
+static bool lines_step(struct seq_file *m, enum rct_step step)
+{
+	const struct rct_lines *lines = pde_data(file_inode(m->file));
+
+	return lines->step(m->private, seq_file_net(m), m, step);
+}
+
+static void *lines_start(struct seq_file *m, loff_t *pos)
+{
+	return lines_step(m, *pos ? RCT_RESUME : RCT_BEGIN) ? m : NULL;
+}
+
+static void *lines_next(struct seq_file *m, void *v, loff_t *pos)
+{
+	++*pos;
+	return lines_step(m, RCT_NEXT) ? m : NULL;
+}
+
+static void lines_stop(struct seq_file *m, void *v)
+{
+	lines_step(m, RCT_STOP);
+}
+
+static int lines_show(struct seq_file *m, void *v)
+{
+	lines_step(m, RCT_SHOW);
+	return 0;
+}
+
+static const struct seq_operations lines_ops = {
+	.start = lines_start,
+	.next = lines_next,
+	.stop = lines_stop,
+	.show = lines_show,
+};
+
+struct proc_dir_entry *rct_proc_create(struct net *net, bool stat, const char *name, umode_t mode,
+				       const struct rct_lines *lines)
+{
+	kuid_t uid = make_kuid(net->user_ns, 0);
+	kgid_t gid = make_kgid(net->user_ns, 0);
+	struct proc_dir_entry *entry;
+
+	entry = proc_create_net_data(name, mode, stat ? net->proc_net_stat : net->proc_net,
+				     &lines_ops, lines->size, (void *)lines);
+	if (entry && uid_valid(uid) && gid_valid(gid))
+		proc_set_user(entry, uid, gid);
+	return entry;
 }
 
 int rct_sysctl(const struct ctl_table *entry, int write, void *buffer, size_t *len, loff_t *pos)

@@ -9,15 +9,13 @@
 #include <linux/netdevice.h>
 #include <linux/nsproxy.h>
 #include <linux/percpu.h>
-#include <linux/proc_fs.h>
 #include <linux/refcount.h>
 #include <linux/rtnetlink.h>
 #include <linux/sched.h>
-#include <linux/seq_file_net.h>
 #include <linux/slab.h>
+#include <linux/seq_file.h>
 #include <linux/spinlock.h>
 #include <linux/sysctl.h>
-#include <linux/uidgid.h>
 #include <linux/workqueue.h>
 #include <net/ipv6.h>
 #include <net/netfilter/nf_conntrack_expect.h>
@@ -68,9 +66,9 @@ bool rct_skb_is_loopback(const struct sk_buff *skb)
 	return nf_is_loopback_packet(skb);
 }
 
-bool rct_is_l3_master(const struct net_device *dev)
+bool rct_leaves_l3_master(const struct nf_hook_state *state)
 {
-	return dev && netif_is_l3_master(dev);
+	return state->out && netif_is_l3_master(state->out);
 }
 
 bool rct_conntrack_tryget(struct nf_conntrack *nfct)
@@ -161,6 +159,16 @@ u32 rct_scope_id(const u8 addr[16], int device)
 }
 #endif
 
+void rct_seq_write(struct seq_file *m, struct rct_bytes bytes)
+{
+	seq_write(m, bytes.at, bytes.len);
+}
+
+int rct_nla_put(struct sk_buff *skb, int type, struct rct_bytes bytes)
+{
+	return nla_put(skb, type, bytes.len, bytes.at);
+}
+
 struct nlattr *rct_nla_nest_start(struct sk_buff *skb, int type)
 {
 	return nla_nest_start(skb, type);
@@ -221,13 +229,13 @@ struct net *rct_current_net(void)
 	return current->nsproxy->net_ns;
 }
 
-void rct_walk_nets(void (*f)(struct net *net, void *data), void *data)
+void rct_walk_nets(void *each)
 {
 	struct net *net;
 
 	down_read(&net_rwsem);
 	for_each_net(net)
-		f(net, data);
+		rust_ct_each_net(net, each);
 	up_read(&net_rwsem);
 }
 
@@ -288,20 +296,6 @@ int rct_text_byte(struct rct_text *text, u8 *value, unsigned int min, unsigned i
 int rct_text_seconds(struct rct_text *text, int *jiffies)
 {
 	return convert(proc_dointvec_jiffies, text, jiffies, sizeof(*jiffies), NULL, NULL);
-}
-
-struct net *rct_seq_file_net(struct seq_file *m)
-{
-	return seq_file_net(m);
-}
-
-void rct_proc_set_root(struct proc_dir_entry *entry, const struct net *net)
-{
-	kuid_t uid = make_kuid(net->user_ns, 0);
-	kgid_t gid = make_kgid(net->user_ns, 0);
-
-	if (uid_valid(uid) && gid_valid(gid))
-		proc_set_user(entry, uid, gid);
 }
 
 unsigned long rct_total_ram(void)

@@ -14,10 +14,7 @@ use crate::{
     },
     object::{
         l4proto::for_each_timeout,
-        netns::{
-            Netns,
-            NETNS, //
-        },
+        netns::Netns,
         setting, //
     },
     sys::{
@@ -29,8 +26,7 @@ use crate::{
         param,
         pernet::{
             Here,
-            PerNet,
-            Slot, //
+            PerNet, //
         },
         time, //
     },
@@ -49,10 +45,6 @@ use kernel::{
 const PATIENCE: u32 = 10 * time::HZ;
 
 impl PerNet for Netns {
-    fn slot() -> &'static Slot<Self> {
-        &NETNS
-    }
-
     fn init(here: Here<'_>) -> impl PinInit<Self, Error> {
         set_defaults(here.net());
         Self::new(here)
@@ -61,7 +53,7 @@ impl PerNet for Netns {
     fn start(&self, here: Here<'_>) -> Result {
         let net = here.net();
         *self.settings.lock() = sysctl::create(here)?;
-        *self.files.lock() = Some(proc::create(net)?);
+        *self.files.lock() = Some(proc::create(here)?);
         if param::enable_hooks() {
             hooks::get_for_ever(net)?;
         }

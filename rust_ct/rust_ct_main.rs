@@ -46,7 +46,7 @@ module! {
 /// through, which waits for every connection to be gone, then what connections are made of.
 struct RustCt {
     _writable: param::Writable,
-    _proc: [sys::proc::Symlink; 3],
+    _proc: [sys::proc::File; 3],
     _options: export::origdst::Options,
     _expiry: sys::work::Running,
     _retry: sys::work::Running,
@@ -77,9 +77,9 @@ impl kernel::Module for RustCt {
             _expiry: expire::WORKER.start(Some(sys::time::HZ))?,
             _writable: param::Writable::new(),
             _proc: [
-                sys::proc::Symlink::create(c"rust_ct", c"net/nf_conntrack")?,
-                sys::proc::Symlink::create(c"rust_ct_expect", c"net/nf_conntrack_expect")?,
-                sys::proc::Symlink::create(c"rust_ct_stat", c"net/stat/rust_ct")?,
+                sys::proc::File::link(c"rust_ct", c"net/nf_conntrack")?,
+                sys::proc::File::link(c"rust_ct_expect", c"net/nf_conntrack_expect")?,
+                sys::proc::File::link(c"rust_ct_stat", c"net/stat/rust_ct")?,
             ],
             _options: export::origdst::Options::register()?,
             _retry: retry,

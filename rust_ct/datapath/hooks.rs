@@ -103,7 +103,7 @@ const IPV4: u8 = Family::Ipv4 as u8;
 const IPV6: u8 = Family::Ipv6 as u8;
 
 /// Source: net/netfilter/nf_conntrack_proto.c, ipv4_conntrack_ops.
-const POINTS_IPV4: [Point; HOOKS] = [
+const POINTS_IPV4: [Point<Netns>; HOOKS] = [
     Point::new::<Track>(IPV4, Place::PreRouting, PRIORITY_TRACK),
     Point::new::<TrackLocalIpv4>(IPV4, Place::LocalOut, PRIORITY_TRACK),
     Point::new::<Confirm>(IPV4, Place::PostRouting, PRIORITY_CONFIRM),
@@ -111,7 +111,7 @@ const POINTS_IPV4: [Point; HOOKS] = [
 ];
 
 /// Source: net/netfilter/nf_conntrack_proto.c, ipv6_conntrack_ops.
-const POINTS_IPV6: [Point; HOOKS] = [
+const POINTS_IPV6: [Point<Netns>; HOOKS] = [
     Point::new::<Track>(IPV6, Place::PreRouting, PRIORITY_TRACK),
     Point::new::<Track>(IPV6, Place::LocalOut, PRIORITY_TRACK),
     Point::new::<Confirm>(IPV6, Place::PostRouting, PRIORITY_CONFIRM),

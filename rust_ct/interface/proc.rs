@@ -35,6 +35,7 @@ use crate::{
     sys::{
         net::Net,
         percpu,
+        pernet::Here,
         proc::{
             Dir,
             File,
@@ -56,12 +57,12 @@ use kernel::{
 };
 
 /// Creates the files of a namespace. Process context.
-pub(crate) fn create(net: &Net) -> Result<[File; 4]> {
+pub(crate) fn create(here: Here<'_>) -> Result<[File; 4]> {
     Ok([
-        File::create::<Connections>(net, Dir::Net, c"nf_conntrack", 0o440)?,
-        File::create::<Expectations>(net, Dir::Net, c"nf_conntrack_expect", 0o440)?,
-        File::create::<CpuCounters>(net, Dir::Stat, c"nf_conntrack", 0o444)?,
-        File::create::<Counters>(net, Dir::Stat, c"rust_ct", 0o444)?,
+        File::create::<Connections>(here, Dir::Net, c"nf_conntrack", 0o440)?,
+        File::create::<Expectations>(here, Dir::Net, c"nf_conntrack_expect", 0o440)?,
+        File::create::<CpuCounters>(here, Dir::Stat, c"nf_conntrack", 0o444)?,
+        File::create::<Counters>(here, Dir::Stat, c"rust_ct", 0o444)?,
     ])
 }
 

@@ -37,6 +37,37 @@ impl<'a> Text<'a> {
     }
 }
 
+impl<'a> From<&'a CStr> for Text<'a> {
+    fn from(text: &'a CStr) -> Self {
+        // INVARIANT: That is what a `CStr` is.
+        Self(NonNull::from(text.to_bytes_with_nul()).cast(), PhantomData)
+    }
+}
+
+/// So many bytes, `struct rct_bytes`.
+///
+/// # Invariants
+///
+/// They are there, and do not change, for `'a`.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct Bytes<'a> {
+    at: *const u8,
+    len: usize,
+    _bytes: PhantomData<&'a [u8]>,
+}
+
+impl<'a> From<&'a [u8]> for Bytes<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        // INVARIANT: That is what a slice is.
+        Self {
+            at: bytes.as_ptr(),
+            len: bytes.len(),
+            _bytes: PhantomData,
+        }
+    }
+}
+
 /// A reference that C gives up.
 ///
 /// # Invariants

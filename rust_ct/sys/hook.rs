@@ -16,7 +16,10 @@ use crate::{
         skb::Skb, //
     },
 };
-use core::ptr;
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
 use kernel::{
     error::to_result,
     ffi::{
@@ -34,6 +37,18 @@ use kernel::{
         Mutex, //
     },
 };
+
+// Safe, because that is all that they ask for: the state of a hook that runs. Everybody reads and
+// writes the variable with marked accesses.
+#[allow(
+    clashing_extern_declarations,
+    improper_ctypes,
+    reason = "the bindings have pointers where these have references"
+)]
+unsafe extern "C" {
+    safe static nf_ct_hook: Atomic<*mut bindings::nf_ct_hook>;
+    safe fn rct_leaves_l3_master(state: &State) -> bool;
+}
 
 /// What becomes of a packet after a hook.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,8 +147,7 @@ impl State {
     /// POST_ROUTING once more, through the device below.
     #[inline]
     pub(crate) fn leaves_through_vrf(&self) -> bool {
-        // SAFETY: The device is valid as the state is, or null, which the helper takes.
-        self.is_at(Place::PostRouting) && unsafe { bindings::rct_is_l3_master(self.0.out) }
+        self.is_at(Place::PostRouting) && rct_leaves_l3_master(self)
     }
 }
 
@@ -149,25 +163,27 @@ pub(crate) trait Hook {
 }
 
 /// One hook to be registered: where, in which order, and what it calls.
-pub(crate) struct Point {
+///
+/// # Invariants
+///
+/// `hook` is to be called with a `T`.
+pub(crate) struct Point<T> {
     nfproto: u8,
     place: Place,
     priority: i32,
-    hook: unsafe extern "C" fn(
-        *mut c_void,
-        *mut bindings::sk_buff,
-        *const bindings::nf_hook_state,
-    ) -> c_uint,
+    hook: bindings::nf_hookfn,
+    _data: PhantomData<fn(&T)>,
 }
 
-impl Point {
+impl<T> Point<T> {
     /// A hook of family `nfproto` at `place`; smaller priorities run first.
-    pub(crate) const fn new<H: Hook>(nfproto: u8, place: Place, priority: i32) -> Self {
+    pub(crate) const fn new<H: Hook<Data = T>>(nfproto: u8, place: Place, priority: i32) -> Self {
         Self {
             nfproto,
             place,
             priority,
-            hook: trampoline::<H>,
+            hook: Some(trampoline::<H>),
+            _data: PhantomData,
         }
     }
 }
@@ -229,7 +245,7 @@ impl Set {
     pub(super) unsafe fn get<T>(
         &self,
         net: &Net,
-        points: &[Point; HOOKS],
+        points: &[Point<T>; HOOKS],
         data: *const T,
         before: impl FnOnce() -> Result,
     ) -> Result<bool> {
@@ -244,7 +260,7 @@ impl Set {
         // SAFETY: `users` is locked and zero.
         for (op, point) in unsafe { (*ops).iter_mut() }.zip(points) {
             *op = bindings::nf_hook_ops {
-                hook: Some(point.hook),
+                hook: point.hook,
                 priv_: data.cast_mut().cast(),
                 pf: point.nfproto,
                 hooknum: point.place as c_uint,
@@ -308,23 +324,17 @@ impl Tracker {
     ///
     /// `EBUSY` if there is one already.
     pub(crate) fn publish(hook: &'static bindings::nf_ct_hook) -> Result<Self> {
-        Self::slot()
+        nf_ct_hook
             .cmpxchg(ptr::null_mut(), ptr::from_ref(hook).cast_mut(), Full)
             .map_err(|_| EBUSY)?;
         Ok(Self(()))
-    }
-
-    fn slot() -> &'static Atomic<*mut bindings::nf_ct_hook> {
-        // SAFETY: The kernel's variable is a pointer that is valid throughout, and is read and
-        // written with marked accesses only.
-        unsafe { Atomic::from_ptr((&raw mut bindings::nf_ct_hook).cast()) }
     }
 }
 
 impl Drop for Tracker {
     /// Takes the tracker back, and waits until nobody is in one of its functions.
     fn drop(&mut self) {
-        Self::slot().store(ptr::null_mut(), Release);
+        nf_ct_hook.store(ptr::null_mut(), Release);
         rcu::synchronize_rcu();
     }
 }

@@ -6,7 +6,13 @@ use crate::{
     bindings,
     sys::call, //
 };
-use core::ptr::NonNull;
+use core::{
+    mem::{
+        self,
+        MaybeUninit, //
+    },
+    ptr::NonNull, //
+};
 use kernel::{
     page::PAGE_SIZE,
     prelude::*, //
@@ -38,6 +44,39 @@ pub(crate) unsafe fn enlarge(memory: *mut u8, bytes: usize, gfp: Gfp) -> Option<
     // SAFETY: The caller vouches for the memory.
     let memory = unsafe { bindings::rct_krealloc(memory.cast(), bytes, gfp) };
     NonNull::new(memory.cast())
+}
+
+/// A place for a value, in memory that begins as zeroes: nothing is in it then. What is in it is not
+/// dropped with it.
+///
+/// # Invariants
+///
+/// `value` is initialised where `there` is set.
+#[repr(C)]
+pub(crate) struct Late<T> {
+    there: bool,
+    value: MaybeUninit<T>,
+}
+
+impl<T> Late<T> {
+    /// What is in it.
+    pub(crate) fn get(&mut self) -> Option<&mut T> {
+        // SAFETY: By the type invariant.
+        self.there.then(|| unsafe { self.value.assume_init_mut() })
+    }
+
+    /// Takes what is in it out.
+    pub(crate) fn take(&mut self) -> Option<T> {
+        // SAFETY: By the type invariant, and nobody reads it once more.
+        mem::take(&mut self.there).then(|| unsafe { self.value.assume_init_read() })
+    }
+
+    /// Drops what is in it, and puts a value into it.
+    pub(crate) fn put(&mut self, value: T) -> &mut T {
+        drop(self.take());
+        self.there = true;
+        self.value.write(value)
+    }
 }
 
 /// Allocates empty lists, `wanted` of them rounded up to a full page, and returns them with their

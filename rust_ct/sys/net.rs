@@ -18,7 +18,7 @@ use kernel::ffi::c_int;
 struct EachNet<'a>(&'a mut dyn FnMut(&Net));
 
 // Safe, because that is all that they ask for: a namespace that is there, and where they say so, to
-// be called in process context. `rct_walk_nets` hands on what it is given.
+// be called in process context. `rct_walk_nets` hands on what it is given, to [`rust_ct_each_net`].
 #[allow(
     clashing_extern_declarations,
     improper_ctypes,
@@ -32,7 +32,7 @@ unsafe extern "C" {
     /// Process context.
     safe fn synchronize_net();
     /// Process context.
-    safe fn rct_walk_nets(each: extern "C" fn(net: &Net, f: &mut EachNet<'_>), f: &mut EachNet<'_>);
+    safe fn rct_walk_nets(each: &mut EachNet<'_>);
     /// Process context.
     pub(super) safe fn nf_queue_nf_hook_drop(net: &Net);
     /// Process context.
@@ -45,6 +45,12 @@ unsafe extern "C" {
     /// Process context.
     #[cfg(CONFIG_IPV6)]
     pub(super) safe fn nf_defrag_ipv6_disable(net: &Net);
+}
+
+/// Calls the function of a caller of [`Net::for_each`].
+#[no_mangle]
+extern "C" fn rust_ct_each_net(net: &Net, each: &mut EachNet<'_>) {
+    each.0(net);
 }
 
 /// A network namespace, the kernel's `struct net`.
@@ -78,11 +84,7 @@ impl Net {
     /// Calls `f` for each namespace that is not on its way out, or has just begun to be. Process
     /// context; none comes or begins to go meanwhile.
     pub(crate) fn for_each(mut f: impl FnMut(&Self)) {
-        /// Calls the function of the caller.
-        extern "C" fn each(net: &Net, f: &mut EachNet<'_>) {
-            f.0(net);
-        }
-        rct_walk_nets(each, &mut EachNet(&mut f));
+        rct_walk_nets(&mut EachNet(&mut f));
     }
 
     /// Waits until namespaces that have begun to go away are gone. Process context.

@@ -7,7 +7,11 @@
 use crate::{
     bindings,
     sys::{
-        field::Field,
+        field::{
+            field,
+            Field,
+            Memory, //
+        },
         hook::{
             Point,
             Set,
@@ -33,11 +37,8 @@ use kernel::{
     },
     prelude::*,
     sync::{
-        atomic::{
-            Atomic,
-            Full, //
-        },
-        rcu, //
+        rcu,
+        SetOnce, //
     },
 };
 
@@ -45,9 +46,6 @@ use kernel::{
 ///
 /// All functions run in process context and may sleep.
 pub(crate) trait PerNet: Sized + Send + Sync + 'static {
-    /// Where the states are found.
-    fn slot() -> &'static Slot<Self>;
-
     /// Makes the state of `net`, before anybody can ask for it. It is dropped before `net` is.
     fn init(net: Here<'_>) -> impl PinInit<Self, Error>;
 
@@ -85,7 +83,7 @@ impl<'a> Here<'a> {
 ///
 /// `alive` is null, or at `state` while that is there.
 #[repr(C)]
-struct Memory<T> {
+struct Room<T> {
     alive: Field<*mut T>,
     state: UnsafeCell<mem::MaybeUninit<T>>,
 }
@@ -94,26 +92,63 @@ struct Memory<T> {
 ///
 /// # Invariants
 ///
-/// `ops` is written by the one call of [`Slot::register`] that raises `used`. `id` is zero, or the
-/// slot is registered and the generic pointer number `id` of each namespace is null or at the
-/// memory of its state, which does not move.
+/// `id` is zero, or the slot is registered and the generic pointer number `id` of each namespace is
+/// null or at the memory of its state, which does not move.
 pub(crate) struct Slot<T: PerNet> {
-    used: Atomic<bool>,
     id: Field<c_uint>,
-    ops: UnsafeCell<mem::MaybeUninit<bindings::pernet_operations>>,
+    ops: Memory<bindings::pernet_operations>,
     _state: PhantomData<T>,
 }
 
-// SAFETY: By the type invariant, writes do not race with each other; a `T` may be shared itself.
-unsafe impl<T: PerNet> Sync for Slot<T> {}
+/// What the network core calls, whatever the states are. Process context.
+trait States: Sync {
+    /// Makes the state of a namespace that is being born, or while every other one waits.
+    fn init(&self, net: &Net) -> Result;
+
+    /// Begins to take the state down.
+    fn pre_exit(&self, net: &Net);
+
+    /// Drops the state, a grace period after [`States::pre_exit`].
+    fn exit(&self, net: &Net);
+}
+
+/// The slot that is, or was, registered.
+static STATES: SetOnce<&'static dyn States> = SetOnce::new();
+
+/// Makes the state of a namespace. Called by the network core, as the next two.
+#[no_mangle]
+extern "C" fn rust_ct_net_init(net: &Net) -> c_int {
+    from_result(|| STATES.copy().ok_or(ENOENT)?.init(net).map(|()| 0))
+}
+
+/// Begins to take the state of a namespace down.
+#[no_mangle]
+extern "C" fn rust_ct_net_pre_exit(net: &Net) {
+    if let Some(states) = STATES.copy() {
+        states.pre_exit(net);
+    }
+}
+
+/// Drops the state of a namespace.
+#[no_mangle]
+extern "C" fn rust_ct_net_exit(net: &Net) {
+    if let Some(states) = STATES.copy() {
+        states.exit(net);
+    }
+}
 
 impl<T: PerNet> Slot<T> {
     /// An unregistered slot, for a `static`.
     pub(crate) const fn new() -> Self {
         Self {
-            used: Atomic::new(false),
             id: Field::new(0),
-            ops: UnsafeCell::new(mem::MaybeUninit::uninit()),
+            ops: Memory::new(bindings::pernet_operations {
+                init: Some(bindings::rct_net_init),
+                pre_exit: Some(bindings::rct_net_pre_exit),
+                exit: Some(bindings::rct_net_exit),
+                size: size_of::<Room<T>>(),
+                ..pin_init::zeroed()
+            }),
             _state: PhantomData,
         }
     }
@@ -123,12 +158,12 @@ impl<T: PerNet> Slot<T> {
     pub(crate) fn get<'a>(&self, net: &'a Net) -> Option<&'a T> {
         // SAFETY: By the type invariant, the state is there. It is dropped when nobody that has it
         // is left in the namespace.
-        unsafe { self.memory(net)?.alive.load().as_ref() }
+        unsafe { self.room(net)?.alive.load().as_ref() }
     }
 
     /// The memory of the state of `net`.
     #[inline]
-    fn memory<'a>(&self, net: &'a Net) -> Option<&'a Memory<T>> {
+    fn room<'a>(&self, net: &'a Net) -> Option<&'a Room<T>> {
         let id = self.id.load();
         if id == 0 {
             return None;
@@ -138,7 +173,7 @@ impl<T: PerNet> Slot<T> {
         // goes.
         unsafe {
             bindings::rct_net_generic(net.as_ptr(), id)
-                .cast::<Memory<T>>()
+                .cast::<Room<T>>()
                 .as_ref()
         }
     }
@@ -149,7 +184,7 @@ impl<T: PerNet> Slot<T> {
         &self,
         net: &Net,
         which: usize,
-        points: &[Point; HOOKS],
+        points: &[Point<T>; HOOKS],
         before: impl FnOnce() -> Result,
     ) -> Result<bool> {
         let state = self.get(net).ok_or(ENOENT)?;
@@ -173,91 +208,55 @@ impl<T: PerNet> Slot<T> {
     ///
     /// `EBUSY` if that was tried before, or what making a state fails with.
     pub(crate) fn register(&'static self) -> Result<Registration<T>> {
-        if self.used.xchg(true, Full) {
+        if !STATES.populate(self) {
             return Err(EBUSY);
         }
-        let zero: bindings::pernet_operations = pin_init::zeroed();
-        let ops = bindings::pernet_operations {
-            init: Some(init::<T>),
-            pre_exit: Some(pre_exit::<T>),
-            exit: Some(exit::<T>),
-            id: self.id.as_ptr(),
-            size: size_of::<Memory<T>>(),
-            ..zero
-        };
-        // SAFETY: This is the one call that raised `used`.
-        unsafe { (*self.ops.get()).write(ops) };
-        // SAFETY: The operations are complete and static.
-        to_result(unsafe { bindings::register_pernet_subsys(self.ops.get().cast()) })
+        field!(self.ops, id).store(self.id.as_ptr());
+        // SAFETY: The operations are complete and static, and were not registered before.
+        to_result(unsafe { bindings::register_pernet_subsys(self.ops.get()) })
             .inspect_err(|_| self.id.store(0))?;
         Ok(Registration { slot: self })
     }
 }
 
-/// Makes the state of a namespace.
-///
-/// # Safety
-///
-/// Called by the network core alone, with `net` being born, or with every other namespace waiting.
-unsafe extern "C" fn init<T: PerNet>(net: *mut bindings::net) -> c_int {
-    // SAFETY: The network core hands over a valid namespace.
-    let net = unsafe { Net::from_raw(net) };
-    from_result(|| {
+impl<T: PerNet> States for Slot<T> {
+    fn init(&self, net: &Net) -> Result {
         // The core has written the number, and allocated the memory.
-        let memory = T::slot().memory(net).ok_or(ENOMEM)?;
+        let room = self.room(net).ok_or(ENOMEM)?;
         // SAFETY: The core does not move the memory, and nobody else is at the state yet.
-        unsafe { pin_init::raw_try_init(memory.state.get().cast::<T>(), T::init(Here(net)))? };
+        unsafe { pin_init::raw_try_init(room.state.get().cast::<T>(), T::init(Here(net)))? };
         // INVARIANT: The state was just made.
-        memory.alive.publish(memory.state.get().cast());
-        let state = T::slot().get(net).ok_or(ENOENT)?;
-        if let Err(e) = T::start(state, Here(net)) {
-            // Hooks may have been there for a while, so that packets have found the state.
-            // SAFETY: The core does not call them for a namespace that has failed. In between,
-            // whoever has the state from a hook leaves it; the core frees the memory next.
-            unsafe {
-                pre_exit::<T>(net.as_ptr());
-                rcu::synchronize_rcu();
-                exit::<T>(net.as_ptr());
-            }
-            return Err(e);
-        }
-        Ok(0)
-    })
-}
+        room.alive.publish(room.state.get().cast());
+        let state = self.get(net).ok_or(ENOENT)?;
+        T::start(state, Here(net)).inspect_err(|_| {
+            // Hooks may have been there for a while, so that packets have found the state: whoever
+            // has it from a hook leaves it. The core does not call these for a namespace that has
+            // failed; it frees the memory next.
+            self.pre_exit(net);
+            rcu::synchronize_rcu();
+            self.exit(net);
+        })
+    }
 
-/// Begins to take the state of a namespace down.
-///
-/// # Safety
-///
-/// Called by the network core alone, after [`init`].
-unsafe extern "C" fn pre_exit<T: PerNet>(net: *mut bindings::net) {
-    // SAFETY: The network core hands over a valid namespace.
-    let net = unsafe { Net::from_raw(net) };
-    if let Some(state) = T::slot().get(net) {
-        state.stop(net);
-        for (which, set) in state.hooks().into_iter().enumerate() {
-            if set.shut(net) {
-                state.unhooked(net, which);
+    fn pre_exit(&self, net: &Net) {
+        if let Some(state) = self.get(net) {
+            state.stop(net);
+            for (which, set) in state.hooks().into_iter().enumerate() {
+                if set.shut(net) {
+                    state.unhooked(net, which);
+                }
             }
         }
     }
-}
 
-/// Drops the state of a namespace.
-///
-/// # Safety
-///
-/// Called by the network core alone, a grace period after [`pre_exit`].
-unsafe extern "C" fn exit<T: PerNet>(net: *mut bindings::net) {
-    // SAFETY: The network core hands over a valid namespace.
-    let net = unsafe { Net::from_raw(net) };
-    let slot = T::slot();
-    if let (Some(memory), Some(state)) = (slot.memory(net), slot.get(net)) {
-        state.exit(net);
-        memory.alive.store(ptr::null_mut());
-        // SAFETY: The hooks are gone, and so is everybody who had the state from them. Nobody gets
-        // it any more; the core frees the memory next.
-        unsafe { (*memory.state.get()).assume_init_drop() };
+    fn exit(&self, net: &Net) {
+        if let (Some(room), Some(state)) = (self.room(net), self.get(net)) {
+            state.exit(net);
+            room.alive.store(ptr::null_mut());
+            // SAFETY: The hooks are gone, and so is everybody who had the state from them. Nobody
+            // gets it any more; the core frees the memory next.
+            unsafe { (*room.state.get()).assume_init_drop() };
+        }
     }
 }
 
@@ -270,7 +269,7 @@ impl<T: PerNet> Drop for Registration<T> {
     /// Drops the state of every namespace. Sleeps.
     fn drop(&mut self) {
         // SAFETY: The operations are those that were registered.
-        unsafe { bindings::unregister_pernet_subsys(self.slot.ops.get().cast()) };
+        unsafe { bindings::unregister_pernet_subsys(self.slot.ops.get()) };
         // The number may be somebody else's next.
         self.slot.id.store(0);
     }
