@@ -126,7 +126,15 @@ int rct_nla_put(struct sk_buff *skb, int type, struct rct_bytes bytes);
 struct nlattr *rct_nla_nest_start(struct sk_buff *skb, int type);
 void rct_nla_nest_end(struct sk_buff *skb, struct nlattr *start);
 
-/* bits */
+/* logs: a line about a packet, the number of its protocol, a name and a text */
+void rct_log_packet(const struct nf_hook_state *state, const struct sk_buff *skb, u8 proto,
+		    struct rct_bytes name, struct rct_bytes text);
+bool rct_has_logger(void);
+
+/* modules */
+int rct_request_module(const char *prefix, const char *name);
+
+/* bits: modulo the size of the word */
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word);
 void rct_clear_bit(unsigned int bit, unsigned long *word);
 
@@ -175,6 +183,8 @@ struct proc_dir_entry *rct_proc_create(struct net *net, bool stat, const char *n
 
 /* memory */
 unsigned long rct_total_ram(void);
+struct kmem_cache *rct_cache_create(const char *name, unsigned int size, unsigned int align,
+				     unsigned int freeptr);
 void *rct_krealloc(void *memory, size_t size, gfp_t gfp);
 
 /* callbacks: struct pernet_operations, proc_handler, struct nf_ct_hook, struct nf_conntrack_l4proto */

@@ -30,7 +30,7 @@ use crate::{
         },
     },
     skbs::Buffer,
-    sys::netlink::Attribute, //
+    sys::netlink::Table, //
 };
 use core::ptr;
 use kernel::{
@@ -363,9 +363,10 @@ mod tests {
         for (row, (bytes, want)) in rows.iter().enumerate() {
             // CAST: A few bytes.
             let nest = Attributes::NONE.with(bytes.len() as u16 + 4, 7, bytes)?;
-            let [.., attribute, _, _] = nest.table();
-            // SAFETY: The attribute is as long as it says.
-            let nest = unsafe { Attribute::from_raw(attribute) }.ok_or(EINVAL)?;
+            let mut table = nest.table();
+            // SAFETY: The table goes so far, and its attributes are as long as they say.
+            let table = unsafe { Table::from_raw(table.as_mut_ptr(), NUMBERS - 1) };
+            let nest = table.get(7).ok_or(EINVAL)?;
             let found = nest.find(1).and_then(|found| found.bytes());
             check_eq!(found.map(|[byte]| byte), *want, "row {}", row);
         }

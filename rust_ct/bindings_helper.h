@@ -45,5 +45,4 @@
 
 /* Macros that bindgen cannot evaluate. */
 const unsigned int RUST_CT_CONST_HZ = HZ;
-const slab_flags_t RUST_CT_CONST_SLAB_FLAGS = SLAB_TYPESAFE_BY_RCU | SLAB_HWCACHE_ALIGN;
 const size_t RUST_CT_CONST_KMALLOC_MINALIGN = ARCH_KMALLOC_MINALIGN;

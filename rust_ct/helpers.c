@@ -5,6 +5,7 @@
  */
 
 #include <linux/bitops.h>
+#include <linux/kmod.h>
 #include <linux/mm.h>
 #include <linux/netdevice.h>
 #include <linux/nsproxy.h>
@@ -21,6 +22,7 @@
 #include <net/netfilter/nf_conntrack_expect.h>
 #include <net/netfilter/nf_conntrack_helper.h>
 #include <net/netfilter/nf_conntrack_timeout.h>
+#include <net/netfilter/nf_log.h>
 #include <net/netlink.h>
 #include <net/netns/generic.h>
 
@@ -144,6 +146,18 @@ void rct_free_helper(struct nf_conntrack_helper *helper)
 	kfree_rcu(helper, rcu);
 }
 
+struct kmem_cache *rct_cache_create(const char *name, unsigned int size, unsigned int align,
+				     unsigned int freeptr)
+{
+	struct kmem_cache_args args = {
+		.align = align,
+		.freeptr_offset = freeptr,
+		.use_freeptr_offset = true,
+	};
+
+	return kmem_cache_create(name, size, &args, SLAB_TYPESAFE_BY_RCU | SLAB_HWCACHE_ALIGN);
+}
+
 void *rct_krealloc(void *memory, size_t size, gfp_t gfp)
 {
 	return krealloc(memory, size, gfp);
@@ -179,14 +193,35 @@ void rct_nla_nest_end(struct sk_buff *skb, struct nlattr *start)
 	nla_nest_end(skb, start);
 }
 
+void rct_log_packet(const struct nf_hook_state *state, const struct sk_buff *skb, u8 proto,
+		    struct rct_bytes name, struct rct_bytes text)
+{
+	nf_log_packet(state->net, state->pf, 0, skb, state->in, state->out, NULL,
+		      "nf_ct_proto_%u: %.*s: %.*s ", proto, (int)name.len,
+		      (const char *)name.at, (int)text.len, (const char *)text.at);
+}
+
+bool rct_has_logger(void)
+{
+	for (u8 family = 0; family < NFPROTO_NUMPROTO; family++)
+		if (nf_log_is_registered(family))
+			return true;
+	return false;
+}
+
+int rct_request_module(const char *prefix, const char *name)
+{
+	return request_module("%s%s", prefix, name);
+}
+
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word)
 {
-	return test_and_set_bit(bit, word);
+	return test_and_set_bit(bit % BITS_PER_LONG, word);
 }
 
 void rct_clear_bit(unsigned int bit, unsigned long *word)
 {
-	clear_bit(bit, word);
+	clear_bit(bit % BITS_PER_LONG, word);
 }
 
 void rct_spin_lock_nested(spinlock_t *lock)
@@ -251,7 +286,7 @@ void *rct_per_cpu_ptr(void __percpu *base, unsigned int cpu)
 
 bool rct_cpu_possible(unsigned int cpu)
 {
-	return cpu_possible(cpu);
+	return cpu < nr_cpu_ids && cpu_possible(cpu);
 }
 
 void rct_queue_work(struct delayed_work *work, unsigned long delay)

@@ -12,18 +12,30 @@
 
 use crate::{
     bindings,
-    sys::field::{
-        Field,
-        Memory, //
+    sys::{
+        abi::Text,
+        field::{
+            Field,
+            Memory, //
+        },
     },
 };
+use core::ptr::NonNull;
 use kernel::{
     ffi::{
+        c_int,
         c_uint,
         c_void, //
     },
     sync::atomic::Atomic, //
 };
+
+/// A clock that goes by the one since the start and what is between.
+#[repr(u32)]
+pub(super) enum Clock {
+    /// Since 1970.
+    Real = bindings::tk_offsets_TK_OFFS_REAL,
+}
 
 // Safe, because that is all that they ask for: a reference is a pointer to what its type is around,
 // any other value will do, and none keeps a pointer. Everybody reads and writes the variables by
@@ -45,6 +57,25 @@ unsafe extern "C" {
         gfp: bindings::gfp_t,
     ) -> *mut c_void;
     pub(super) safe fn rct_total_ram() -> usize;
+    /// Process context. The allocator refuses a free pointer that is not within the size.
+    pub(super) safe fn rct_cache_create(
+        name: Text<'_>,
+        size: c_uint,
+        align: c_uint,
+        freeptr: c_uint,
+    ) -> Option<&'static Memory<bindings::kmem_cache>>;
+    pub(super) safe fn kmem_cache_alloc_noprof(
+        cache: &Memory<bindings::kmem_cache>,
+        gfp: bindings::gfp_t,
+    ) -> Option<NonNull<c_void>>;
+
+    pub(super) safe fn rct_test_and_set_bit(bit: c_uint, word: &Atomic<usize>) -> bool;
+    pub(super) safe fn rct_clear_bit(bit: c_uint, word: &Atomic<usize>);
+    pub(super) safe fn rct_cpu_possible(cpu: c_uint) -> bool;
+    pub(super) safe fn ktime_get_with_offset(clock: Clock) -> i64;
+    pub(super) safe fn rct_has_logger() -> bool;
+    /// Process context, with no lock held.
+    pub(super) safe fn rct_request_module(prefix: Text<'_>, name: Text<'_>) -> c_int;
 
     pub(crate) safe fn get_random_u32() -> u32;
     pub(super) safe fn get_random_u64() -> u64;
@@ -62,6 +93,7 @@ unsafe extern "C" {
 
     #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
     pub(crate) safe static nf_ctnetlink_has_listener: Field<u8>;
+    pub(super) safe static jiffies: Field<usize>;
     pub(super) safe static nf_conntrack_max: Atomic<u32>;
     pub(super) safe static rct_param_acct: Field<u8>;
     pub(super) safe static rct_param_tstamp: Field<u8>;

@@ -2,9 +2,13 @@
 
 //! Memory that C reads and writes while we do: fields of its structures, one by one.
 
-use core::cell::UnsafeCell;
+use core::{
+    cell::UnsafeCell,
+    marker::PhantomData, //
+};
 use kernel::sync::atomic::{
     Atomic,
+    AtomicType,
     Release, //
 };
 
@@ -14,15 +18,12 @@ use kernel::sync::atomic::{
 ///
 /// The memory holds a `T` at all times.
 #[repr(transparent)]
-pub(crate) struct Field<T>(UnsafeCell<T>);
-
-// SAFETY: Everybody reads and writes by one access.
-unsafe impl<T: Send> Sync for Field<T> {}
+pub(crate) struct Field<T>(Memory<T>, PhantomData<T>);
 
 impl<T: Copy> Field<T> {
     /// A value of ours.
     pub(crate) const fn new(value: T) -> Self {
-        Self(UnsafeCell::new(value))
+        Self(Memory::new(value), PhantomData)
     }
 
     /// Where it is, for C that reads or writes it.
@@ -61,14 +62,13 @@ impl<T> Field<*mut T> {
 ///
 /// As [`Field`].
 #[repr(transparent)]
-pub(crate) struct Fixed<T>(UnsafeCell<T>);
+pub(crate) struct Fixed<T>(Field<T>);
 
 impl<T: Copy> Fixed<T> {
-    /// What it holds.
+    /// What it holds. Whoever cannot keep it from being written looks again.
     #[inline(always)]
     pub(crate) fn load(&self) -> T {
-        // SAFETY: By the type invariant. Whoever cannot keep it from being written looks again.
-        unsafe { self.0.get().read_volatile() }
+        self.0.load()
     }
 
     /// Replaces what it holds.
@@ -78,8 +78,7 @@ impl<T: Copy> Fixed<T> {
     /// Nobody else may look at it.
     #[inline(always)]
     pub(crate) unsafe fn store(&self, value: T) {
-        // SAFETY: The memory is borrowed, and made to be written while it is.
-        unsafe { self.0.get().write(value) };
+        self.0.store(value);
     }
 }
 
@@ -154,12 +153,8 @@ unsafe impl<T> Mirrors<T> for Memory<T> {}
 // SAFETY: As above; one is an array of one.
 unsafe impl<T> Mirrors<T> for Memory<[T; 1]> {}
 
-// SAFETY: The type has the layout of the number, and C reads and writes it by one access.
-unsafe impl Mirrors<u32> for Atomic<u32> {}
-// SAFETY: As above.
-unsafe impl Mirrors<usize> for Atomic<usize> {}
-// SAFETY: As above, for a pointer.
-unsafe impl<T> Mirrors<*mut T> for Atomic<*mut T> {}
+// SAFETY: The type has the layout of the number or pointer, and C reads and writes it by one access.
+unsafe impl<T: AtomicType> Mirrors<T> for Atomic<T> {}
 
 /// The field of an object at `place`, for [`field`].
 ///

@@ -7,6 +7,7 @@
 use crate::{
     bindings,
     sys::{
+        abi::Bytes,
         field::Memory,
         net::{
             self,
@@ -38,7 +39,7 @@ use kernel::{
     },
 };
 
-// Safe, because that is all that they ask for: the state of a hook that runs. Everybody reads and
+// Safe, because that is all that they ask for: the state of a hook that runs, and its packet. Everybody reads and
 // writes the variable with marked accesses.
 #[allow(
     clashing_extern_declarations,
@@ -48,6 +49,13 @@ use kernel::{
 unsafe extern "C" {
     safe static nf_ct_hook: Atomic<*mut bindings::nf_ct_hook>;
     safe fn rct_leaves_l3_master(state: &State) -> bool;
+    pub(super) safe fn rct_log_packet(
+        state: &State,
+        skb: &Skb,
+        proto: u8,
+        name: Bytes<'_>,
+        text: Bytes<'_>,
+    );
 }
 
 /// What becomes of a packet after a hook.
@@ -131,16 +139,6 @@ impl State {
     pub(crate) fn net(&self) -> &Net {
         // SAFETY: The namespace of a hook that runs lives at least until the hook returns.
         unsafe { Net::from_raw(self.0.net) }
-    }
-
-    /// The device that the packet came in through, or null.
-    pub(super) fn device_in(&self) -> *const bindings::net_device {
-        self.0.in_
-    }
-
-    /// The device that the packet goes out through, or null.
-    pub(super) fn device_out(&self) -> *const bindings::net_device {
-        self.0.out
     }
 
     /// Returns whether the packet leaves through a device that stands for a VRF: it will pass
@@ -256,21 +254,20 @@ impl Set {
         }
         before()?;
 
-        let ops = self.ops.get();
-        // SAFETY: `users` is locked and zero.
-        for (op, point) in unsafe { (*ops).iter_mut() }.zip(points) {
-            *op = bindings::nf_hook_ops {
-                hook: point.hook,
-                priv_: data.cast_mut().cast(),
-                pf: point.nfproto,
-                hooknum: point.place as c_uint,
-                priority: point.priority,
-                ..Default::default()
-            };
-        }
-        // SAFETY: The operations are complete, and stay where they are by the caller's promise.
+        let ops = points.each_ref().map(|point| bindings::nf_hook_ops {
+            hook: point.hook,
+            priv_: data.cast_mut().cast(),
+            pf: point.nfproto,
+            hooknum: point.place as c_uint,
+            priority: point.priority,
+            ..Default::default()
+        });
+        let place = self.ops.get();
+        // SAFETY: `users` is locked and zero: nobody reads the operations. They are complete, and
+        // stay where they are by the caller's promise.
         to_result(unsafe {
-            bindings::nf_register_net_hooks(net.as_ptr(), ops.cast(), HOOKS as c_uint)
+            place.write(ops);
+            bindings::nf_register_net_hooks(net.as_ptr(), place.cast(), HOOKS as c_uint)
         })?;
         *users = 1;
         Ok(true)

@@ -28,7 +28,8 @@ use kernel::{
     types::NotThreadSafe, //
 };
 
-// Safe, because that is all that they ask for: a lock that is initialised, as [`Lock`] is. The
+// Safe, because that is all that they ask for: a lock that is initialised, as [`Lock`] is, or that
+// is held, and given up. The
 // variables are where C defines them, initialised or for [`Locks::init`].
 #[allow(
     clashing_extern_declarations,
@@ -40,6 +41,11 @@ unsafe extern "C" {
     safe fn spin_lock(lock: &Lock);
     safe fn rct_spin_lock_nested(lock: &Lock);
     safe fn rct_spin_lock_bh(lock: &Lock);
+    #[link_name = "rust_helper_spin_unlock"]
+    safe fn spin_unlock(lock: Held<'_>);
+    safe fn rct_spin_unlock_bh(lock: Held<'_>);
+    /// Any context but hard interrupts.
+    safe fn rct_local_bh_disable();
     pub(crate) safe static nf_conntrack_locks: [Lock; bindings::CONNTRACK_LOCKS as usize];
     pub(crate) safe static nf_conntrack_expect_lock: Lock;
 }
@@ -98,6 +104,10 @@ impl Lock {
     }
 }
 
+/// A [`Lock`] that is held, and released by whoever this is given to.
+#[repr(transparent)]
+struct Held<'a>(&'a Lock);
+
 /// A [`Lock`] that is held, with softirqs off for it.
 pub(crate) struct RawGuard<'a>(&'a Lock, NotThreadSafe);
 
@@ -115,8 +125,8 @@ impl RawGuard<'_> {
 impl Drop for RawGuard<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: The lock is held.
-        unsafe { bindings::rct_spin_unlock_bh(self.0 .0.get()) };
+        // INVARIANT: The lock is held.
+        rct_spin_unlock_bh(Held(self.0));
     }
 }
 
@@ -126,8 +136,8 @@ struct Taken<'a>(&'a Lock, NotThreadSafe);
 impl Drop for Taken<'_> {
     #[inline]
     fn drop(&mut self) {
-        // SAFETY: The lock is held.
-        unsafe { bindings::spin_unlock(self.0 .0.get()) };
+        // INVARIANT: The lock is held.
+        spin_unlock(Held(self.0));
     }
 }
 
@@ -137,8 +147,7 @@ pub(crate) struct BhOff(NotThreadSafe);
 impl BhOff {
     #[inline]
     pub(crate) fn new() -> Self {
-        // SAFETY: May be called in any context but hard interrupts.
-        unsafe { bindings::rct_local_bh_disable() };
+        rct_local_bh_disable();
         Self(NotThreadSafe)
     }
 }

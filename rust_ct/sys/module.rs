@@ -5,22 +5,16 @@
 //! C headers: [`include/linux/module.h`](srctree/include/linux/module.h),
 //! [`include/linux/kmod.h`](srctree/include/linux/kmod.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    sys::call, //
+};
 use kernel::prelude::*;
 
 /// Loads the module with an alias, and waits for it. Returns whether modprobe found one that loads.
 /// Process context, sleeps, with no lock held.
 pub(crate) fn request(prefix: &'static CStr, name: &CStr) -> bool {
-    // SAFETY: Process context, and two strings are what the format asks for.
-    let status = unsafe {
-        bindings::__request_module(
-            true,
-            c"%s%s".as_char_ptr(),
-            prefix.as_char_ptr(),
-            name.as_char_ptr(),
-        )
-    };
-    status == 0
+    call::rct_request_module(prefix.into(), name.into()) == 0
 }
 
 /// Keeps a module from being unloaded; returns whether it was there to be kept. Any context.

@@ -6,9 +6,13 @@
 
 use crate::{
     bindings,
-    sys::field::Memory, //
+    sys::{
+        abi::Bytes,
+        field::Memory, //
+    },
 };
 use core::{
+    marker::PhantomData,
     mem,
     ptr::NonNull, //
 };
@@ -17,6 +21,20 @@ use kernel::{
     ffi::c_int,
     prelude::*, //
 };
+
+// Safe, because that is all that they ask for, in any context: a message of ours.
+#[allow(
+    clashing_extern_declarations,
+    improper_ctypes,
+    reason = "the bindings have pointers where these have references"
+)]
+unsafe extern "C" {
+    safe fn rct_nla_put(message: &mut Message, number: c_int, payload: Bytes<'_>) -> c_int;
+    safe fn rct_nla_nest_start(
+        message: &mut Message,
+        number: c_int,
+    ) -> Option<NonNull<bindings::nlattr>>;
+}
 
 /// Length of an attribute's header, in bytes.
 const HEADER: usize = size_of::<bindings::nlattr>();
@@ -59,12 +77,7 @@ impl Message {
     ///
     /// `EMSGSIZE` if there is no room.
     pub(crate) fn put(&mut self, number: u16, payload: &[u8]) -> Result {
-        // CAST: A few bytes.
-        let len = payload.len() as c_int;
-        // SAFETY: The message is ours, and the payload so long.
-        to_result(unsafe {
-            bindings::nla_put(self.0.get(), number.into(), len, payload.as_ptr().cast())
-        })
+        to_result(rct_nla_put(self, number.into(), payload.into()))
     }
 
     /// Adds an attribute that holds those that `fill` adds.
@@ -73,9 +86,7 @@ impl Message {
     ///
     /// `EMSGSIZE` if there is no room: what was added then is of no meaning.
     pub(crate) fn nest(&mut self, number: u16, fill: impl FnOnce(&mut Self) -> Result) -> Result {
-        // SAFETY: The message is ours.
-        let nest = unsafe { bindings::rct_nla_nest_start(self.0.get(), number.into()) };
-        let nest = NonNull::new(nest).ok_or(EMSGSIZE)?;
+        let nest = rct_nla_nest_start(self, number.into()).ok_or(EMSGSIZE)?;
         fill(self)?;
         // SAFETY: The nest was begun in this message.
         unsafe { bindings::rct_nla_nest_end(self.0.get(), nest.as_ptr()) };
@@ -83,25 +94,28 @@ impl Message {
     }
 }
 
+/// Where an attribute is.
+///
+/// # Invariants
+///
+/// Its length was looked at: so much is there for `'a`.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Pointer<'a>(NonNull<bindings::nlattr>, PhantomData<&'a [u8]>);
+
 /// An attribute of a message that somebody has sent.
 #[derive(Clone, Copy)]
 pub(crate) struct Attribute<'a>(&'a [u8]);
 
 impl<'a> Attribute<'a> {
-    /// The attribute at `attribute`; `None` if it is null.
-    ///
-    /// # Safety
-    ///
-    /// It must be null, or an attribute whose length was looked at, in a message that stays for
-    /// `'a`.
-    pub(crate) unsafe fn from_raw(attribute: *const bindings::nlattr) -> Option<Self> {
-        // SAFETY: The caller vouches for the pointer.
-        let len = usize::from(unsafe { attribute.as_ref()? }.nla_len);
-        let payload = len.checked_sub(HEADER)?;
-        // SAFETY: The message is as long as the attribute says.
-        Some(Self(unsafe {
-            core::slice::from_raw_parts(attribute.cast::<u8>().add(HEADER), payload)
-        }))
+    /// The attribute that is there.
+    fn at(pointer: Pointer<'a>) -> Option<Self> {
+        // SAFETY: By the type invariant.
+        unsafe {
+            let payload = usize::from(pointer.0.as_ref().nla_len).checked_sub(HEADER)?;
+            let payload = NonNull::slice_from_raw_parts(pointer.0.add(1).cast(), payload);
+            Some(Self(payload.as_ref()))
+        }
     }
 
     /// The first bytes in it; `None` if it is shorter.
@@ -130,12 +144,8 @@ impl<'a> Attribute<'a> {
 }
 
 /// Attributes by number, as the kernel's parser leaves them.
-///
-/// # Invariants
-///
-/// Each is null, or at an attribute of a message that stays for `'a`.
 pub(crate) struct Table<'a> {
-    attributes: &'a [*const bindings::nlattr],
+    attributes: &'a [Option<Pointer<'a>>],
 }
 
 impl<'a> Table<'a> {
@@ -146,32 +156,24 @@ impl<'a> Table<'a> {
     /// It must be an array that goes up to the number `last`, of attributes of a message that stays
     /// for `'a`, or null pointers.
     pub(crate) unsafe fn from_raw(attributes: *mut *mut bindings::nlattr, last: usize) -> Self {
-        // SAFETY: The caller vouches for the array.
+        // SAFETY: The caller vouches for the array, and for what is in it.
         let attributes = unsafe { core::slice::from_raw_parts(attributes.cast(), last + 1) };
-        // INVARIANT: So it does for what is in it.
         Self { attributes }
     }
 
     /// The attribute with a number.
     pub(crate) fn get(&self, number: u16) -> Option<Attribute<'a>> {
-        let attribute = *self.attributes.get(usize::from(number))?;
-        // SAFETY: By the type invariant.
-        unsafe { Attribute::from_raw(attribute) }
+        Attribute::at((*self.attributes.get(usize::from(number))?)?)
     }
 }
 
 /// As many attributes by number, as the kernel's parser leaves them.
-///
-/// # Invariants
-///
-/// As those of a [`Table`], of a message that stays as long as this is borrowed.
 #[repr(transparent)]
-pub(crate) struct Parsed<const N: usize>([*const bindings::nlattr; N]);
+pub(crate) struct Parsed<'a, const N: usize>([Option<Pointer<'a>>; N]);
 
-impl<const N: usize> Parsed<N> {
+impl<const N: usize> Parsed<'_, N> {
     /// The attributes.
     pub(crate) fn table(&self) -> Table<'_> {
-        // INVARIANT: By the type invariant.
         Table {
             attributes: &self.0,
         }

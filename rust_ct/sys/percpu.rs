@@ -89,6 +89,5 @@ pub(crate) fn cpus() -> u32 {
 
 /// Returns whether there may ever be a CPU of this number.
 pub(crate) fn possible(cpu: u32) -> bool {
-    // SAFETY: The number is below the size of the mask.
-    cpu < cpus() && unsafe { bindings::rct_cpu_possible(cpu) }
+    call::rct_cpu_possible(cpu)
 }

@@ -15,10 +15,7 @@ use crate::{
         net::Net, //
     },
 };
-use core::{
-    mem::MaybeUninit,
-    ptr, //
-};
+use core::mem::MaybeUninit;
 use kernel::{
     ffi::c_int,
     types::NotThreadSafe, //
@@ -40,6 +37,9 @@ unsafe extern "C" {
     /// The device of a packet lives while the packet is on its way, and with it the namespace.
     safe fn rct_skb_dev_net(skb: &Skb) -> Option<&Net>;
     safe fn skb_ensure_writable(skb: &mut Skb, len: u32) -> c_int;
+    safe fn rct_skb_set_nfct(skb: &mut Skb, nfct: usize);
+    /// The network header was checked by the IP layer before any hook ran.
+    safe fn nf_checksum(skb: &Skb, hook: u32, dataoff: u32, proto: u8, family: u16) -> u16;
 }
 
 /// A packet on its way, the kernel's `struct sk_buff`.
@@ -98,11 +98,6 @@ impl Skb {
         rct_skb_is_loopback(self)
     }
 
-    /// The kernel's pointer.
-    pub(super) fn as_ptr(&self) -> *const bindings::sk_buff {
-        self.0.get()
-    }
-
     /// The kernel's pointer, for a callee that borrows the packet in turn.
     pub(crate) fn as_mut_ptr(&mut self) -> *mut bindings::sk_buff {
         self.0.get()
@@ -135,26 +130,18 @@ impl Skb {
         let (data, linear) = self.linear();
         // CAST: `N` is the size of a header.
         let end = offset.checked_add(N as u32)?;
-        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
-
         if end <= linear {
-            // SAFETY: The linear part holds these bytes, and `bytes` has room for them; they do not
-            // overlap.
-            unsafe {
-                ptr::copy_nonoverlapping(data.add(offset as usize), bytes.as_mut_ptr().cast(), N);
-            }
-        } else {
-            let from = i32::try_from(offset).ok()?;
-            // SAFETY: `bytes` is valid for `N` bytes, and `skb_copy_bits` checks the rest.
-            let err = unsafe {
-                bindings::skb_copy_bits(skb, from, bytes.as_mut_ptr().cast(), N as c_int)
-            };
-            if err != 0 {
-                return None;
-            }
+            // SAFETY: The linear part holds these bytes.
+            return Some(unsafe { data.add(offset as usize).cast::<[u8; N]>().read() });
         }
-        // SAFETY: Both ways initialised all bytes, and every pattern is a valid byte.
-        Some(unsafe { bytes.assume_init() })
+        let from = i32::try_from(offset).ok()?;
+        let mut bytes = MaybeUninit::<[u8; N]>::uninit();
+        // SAFETY: `bytes` is valid for `N` bytes, and `skb_copy_bits` checks the rest. It fills them
+        // all, or fails.
+        unsafe {
+            let err = bindings::skb_copy_bits(skb, from, bytes.as_mut_ptr().cast(), N as c_int);
+            (err == 0).then(|| bytes.assume_init())
+        }
     }
 
     /// Returns whether the transport checksum is right, pseudo header included.
@@ -162,11 +149,7 @@ impl Skb {
     /// `dataoff` is the offset of the transport header in bytes. Source: net/netfilter/utils.c,
     /// nf_checksum().
     pub(crate) fn checksum_ok(&self, hook: u8, dataoff: u32, proto: u8, nfproto: u16) -> bool {
-        // SAFETY: By the type invariant, the buffer is valid and ours, and its network header was
-        // checked by the IP layer before any hook ran.
-        let sum =
-            unsafe { bindings::nf_checksum(self.0.get(), hook.into(), dataoff, proto, nfproto) };
-        sum == 0
+        nf_checksum(self, hook.into(), dataoff, proto, nfproto) == 0
     }
 
     /// Returns whether the CRC32c of an SCTP packet is right, whose header is at `dataoff`; if it
@@ -231,8 +214,7 @@ impl Skb {
     /// now on.
     #[inline]
     pub(crate) unsafe fn set_nfct(&mut self, nfct: usize) {
-        // SAFETY: By the type invariant, the buffer is valid and ours.
-        unsafe { bindings::rct_skb_set_nfct(self.0.get(), nfct) };
+        rct_skb_set_nfct(self, nfct);
     }
 
     /// Empties the slot `_nfct`, and gives what it held to the caller.

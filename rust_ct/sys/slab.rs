@@ -4,7 +4,16 @@
 //!
 //! C header: [`include/linux/slab.h`](srctree/include/linux/slab.h)
 
-use crate::bindings;
+use crate::{
+    bindings,
+    sys::{
+        call,
+        field::{
+            Field,
+            Memory, //
+        },
+    },
+};
 use core::{
     marker::PhantomData,
     ptr::{
@@ -15,20 +24,14 @@ use core::{
 use kernel::{
     ffi::c_uint,
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        rcu, //
-    },
+    sync::rcu, //
 };
 
 /// A cache of `T`s in memory that stays a `T`'s until a grace period after it was freed
 /// (`SLAB_TYPESAFE_BY_RCU`): a reader under RCU may meet a `T` that was freed and given out anew.
 pub(crate) struct Cache<T> {
     /// Null until [`Cache::create`], and again when its result is dropped.
-    cache: Atomic<*mut bindings::kmem_cache>,
+    cache: Field<Option<&'static Memory<bindings::kmem_cache>>>,
     _objects: PhantomData<fn() -> T>,
 }
 
@@ -36,7 +39,7 @@ impl<T> Cache<T> {
     /// A cache that does not exist yet, for a `static`.
     pub(crate) const fn new() -> Self {
         Self {
-            cache: Atomic::new(ptr::null_mut()),
+            cache: Field::new(None),
             _objects: PhantomData,
         }
     }
@@ -46,44 +49,22 @@ impl<T> Cache<T> {
     /// `freeptr` is the offset of a pointer in a `T` that no reader looks at without owning the
     /// object: the allocator keeps its own there while the object is free.
     pub(crate) fn create(&'static self, name: &CStr, freeptr: usize) -> Result<Created<T>> {
-        let mut args = bindings::kmem_cache_args {
-            align: align_of::<T>() as c_uint,
-            freeptr_offset: freeptr as c_uint,
-            use_freeptr_offset: true,
-            ..Default::default()
-        };
-        // SAFETY: The name is copied or outlives the call, and the arguments are complete.
-        let cache = unsafe {
-            bindings::__kmem_cache_create_args(
-                name.as_char_ptr(),
-                size_of::<T>() as c_uint,
-                &mut args,
-                bindings::RUST_CT_CONST_SLAB_FLAGS,
-            )
-        };
-        if cache.is_null() {
-            return Err(ENOMEM);
-        }
-        self.cache.store(cache, Relaxed);
+        let (size, align) = (size_of::<T>() as c_uint, align_of::<T>() as c_uint);
+        let cache = call::rct_cache_create(name.into(), size, align, freeptr as c_uint);
+        self.cache.store(Some(cache.ok_or(ENOMEM)?));
         Ok(Created { cache: self })
     }
 
+    /// The cache, or null. It is written before the cache is used, and after.
     fn raw(&self) -> *mut bindings::kmem_cache {
-        // SAFETY: The field is valid. A volatile read is enough: it is written before the cache is
-        // used, and after.
-        unsafe { self.cache.as_ptr().read_volatile() }
+        self.cache.load().map_or(ptr::null_mut(), Memory::get)
     }
 
     /// Allocates memory for a `T`, from any context: uninitialised, or as its last owner left it.
     #[inline]
     pub(crate) fn alloc(&self) -> Option<NonNull<T>> {
-        let cache = self.raw();
-        if cache.is_null() {
-            return None;
-        }
-        // SAFETY: The cache exists.
-        let object = unsafe { bindings::kmem_cache_alloc_noprof(cache, bindings::GFP_ATOMIC) };
-        NonNull::new(object.cast())
+        let object = call::kmem_cache_alloc_noprof(self.cache.load()?, bindings::GFP_ATOMIC);
+        object.map(NonNull::cast)
     }
 
     /// Frees an object, from any context.
@@ -108,7 +89,8 @@ impl<T> Drop for Created<T> {
     fn drop(&mut self) {
         // Objects are freed after a grace period, through call_rcu().
         rcu::rcu_barrier();
-        let cache = self.cache.cache.xchg(ptr::null_mut(), Relaxed);
+        let cache = self.cache.raw();
+        self.cache.cache.store(None);
         // SAFETY: The cache was created by `create`, and has no objects.
         unsafe { bindings::kmem_cache_destroy(cache) };
     }

@@ -2,7 +2,10 @@
 
 //! Time in jiffies.
 
-use crate::bindings;
+use crate::{
+    bindings,
+    sys::call, //
+};
 use kernel::sync::atomic::{
     Atomic,
     Relaxed, //
@@ -14,9 +17,7 @@ pub(crate) const HZ: u32 = bindings::RUST_CT_CONST_HZ;
 /// Now, in jiffies; wraps around.
 #[inline]
 pub(crate) fn jiffies() -> usize {
-    // SAFETY: `jiffies` is valid throughout, and the kernel means it to be read with a volatile
-    // access while the timer interrupt writes it.
-    unsafe { (&raw const bindings::jiffies).read_volatile() }
+    call::jiffies.load()
 }
 
 /// Now, in jiffies, as connections keep it; wraps around.
@@ -63,8 +64,7 @@ impl Throttle {
 
 /// Now, in nanoseconds since 1970. Any context.
 pub(crate) fn real_ns() -> i64 {
-    // SAFETY: May be called anywhere.
-    unsafe { bindings::ktime_get_with_offset(bindings::tk_offsets_TK_OFFS_REAL) }
+    call::ktime_get_with_offset(call::Clock::Real)
 }
 
 /// So many jiffies in nanoseconds.

@@ -145,7 +145,7 @@ fn wanted<const N: usize>(
 /// Sets the ports of a tuple that are wanted.
 #[no_mangle]
 extern "C" fn rust_ct_parse_ports(
-    attributes: &Parsed<COUNT>,
+    attributes: &Parsed<'_, COUNT>,
     tuple: &mut Tuple,
     flags: u32,
 ) -> c_int {
@@ -214,7 +214,7 @@ fn parse_icmp(family: Family, table: &Table<'_>, tuple: &mut Tuple, flags: u32) 
 /// [`parse_icmp`] of ICMP.
 #[no_mangle]
 extern "C" fn rust_ct_parse_icmp(
-    attributes: &Parsed<COUNT>,
+    attributes: &Parsed<'_, COUNT>,
     tuple: &mut Tuple,
     flags: u32,
 ) -> c_int {
@@ -224,7 +224,7 @@ extern "C" fn rust_ct_parse_icmp(
 /// [`parse_icmp`] of ICMPv6.
 #[no_mangle]
 extern "C" fn rust_ct_parse_icmpv6(
-    attributes: &Parsed<COUNT>,
+    attributes: &Parsed<'_, COUNT>,
     tuple: &mut Tuple,
     flags: u32,
 ) -> c_int {
@@ -308,7 +308,7 @@ const PROTOCOLS: usize = bindings::ctattr_protoinfo___CTA_PROTOINFO_MAX as usize
 
 /// Changes the state of a TCP connection as a message says.
 #[no_mangle]
-extern "C" fn rust_ct_parse_tcp(attributes: &Parsed<PROTOCOLS>, conn: &Conn) -> c_int {
+extern "C" fn rust_ct_parse_tcp(attributes: &Parsed<'_, PROTOCOLS>, conn: &Conn) -> c_int {
     let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_TCP as u16;
     let Some(nest) = attributes.table().get(number) else {
         return 0;
@@ -373,7 +373,7 @@ extern "C" fn rust_ct_tell_sctp(message: &mut Message, conn: &Conn, over: bool) 
 
 /// Sets the state of an SCTP association as a message says, which must say all of it.
 #[no_mangle]
-extern "C" fn rust_ct_parse_sctp(attributes: &Parsed<PROTOCOLS>, conn: &Conn) -> c_int {
+extern "C" fn rust_ct_parse_sctp(attributes: &Parsed<'_, PROTOCOLS>, conn: &Conn) -> c_int {
     let number = bindings::ctattr_protoinfo_CTA_PROTOINFO_SCTP as u16;
     let Some(nest) = attributes.table().get(number) else {
         return 0;
