@@ -174,7 +174,7 @@ enum rct_step {
 
 /* A file's lines: one step of a walk, and the size of what an open file keeps. */
 struct rct_lines {
-	bool (*step)(void *open, struct net *net, struct seq_file *m, enum rct_step step);
+	bool (*step)(void *open, struct net *net, struct seq_file *m, unsigned int step);
 	unsigned int size;
 };
 
@@ -184,10 +184,13 @@ struct proc_dir_entry *rct_proc_create(struct net *net, bool stat, const char *n
 /* memory */
 unsigned long rct_total_ram(void);
 struct kmem_cache *rct_cache_create(const char *name, unsigned int size, unsigned int align,
-				     unsigned int freeptr);
+				    unsigned int freeptr);
 void *rct_krealloc(void *memory, size_t size, gfp_t gfp);
 
-/* callbacks: struct pernet_operations, proc_handler, struct nf_ct_hook, struct nf_conntrack_l4proto */
+/*
+ * callbacks: struct pernet_operations, proc_handler, struct nf_ct_hook,
+ * struct nf_conntrack_l4proto
+ */
 int rct_net_init(struct net *net);
 void rct_net_pre_exit(struct net *net);
 void rct_net_exit(struct net *net);

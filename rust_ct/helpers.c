@@ -147,7 +147,7 @@ void rct_free_helper(struct nf_conntrack_helper *helper)
 }
 
 struct kmem_cache *rct_cache_create(const char *name, unsigned int size, unsigned int align,
-				     unsigned int freeptr)
+				    unsigned int freeptr)
 {
 	struct kmem_cache_args args = {
 		.align = align,
@@ -302,7 +302,7 @@ void rct_requeue_work(struct delayed_work *work)
 static int convert(proc_handler *handler, struct rct_text *text, void *value, int size,
 		   void *min, void *max)
 {
-	struct ctl_table entry = {
+	const struct ctl_table entry = {
 		.data = value,
 		.maxlen = size,
 		.mode = 0644,

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Functions and variables of the kernel, and of `helpers.c`, that ask for nothing but what the
-//! types of their arguments promise. [`super::skb`], [`super::net`] and [`super::lock`] have those
-//! that are about their types.
+//! types of their arguments promise. Those that are about the types of another file of `sys` are
+//! declared there.
 
 #![allow(
     clashing_extern_declarations,

@@ -78,7 +78,8 @@ impl<T: Copy> Fixed<T> {
     /// Nobody else may look at it.
     #[inline(always)]
     pub(crate) unsafe fn store(&self, value: T) {
-        self.0.store(value);
+        // SAFETY: The memory is borrowed, and made to be written while it is.
+        unsafe { self.0.as_ptr().write(value) };
     }
 }
 
@@ -153,7 +154,7 @@ unsafe impl<T> Mirrors<T> for Memory<T> {}
 // SAFETY: As above; one is an array of one.
 unsafe impl<T> Mirrors<T> for Memory<[T; 1]> {}
 
-// SAFETY: The type has the layout of the number or pointer, and C reads and writes it by one access.
+// SAFETY: The type has the layout of its value, and C reads and writes it by one access.
 unsafe impl<T: AtomicType> Mirrors<T> for Atomic<T> {}
 
 /// The field of an object at `place`, for [`field`].

@@ -39,8 +39,8 @@ use kernel::{
     },
 };
 
-// Safe, because that is all that they ask for: the state of a hook that runs, and its packet. Everybody reads and
-// writes the variable with marked accesses.
+// Safe, because that is all that they ask for: the state of a hook that runs, and its packet.
+// Everybody reads and writes the variable with marked accesses.
 #[allow(
     clashing_extern_declarations,
     improper_ctypes,

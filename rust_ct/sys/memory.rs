@@ -46,8 +46,8 @@ pub(crate) unsafe fn enlarge(memory: *mut u8, bytes: usize, gfp: Gfp) -> Option<
     NonNull::new(memory.cast())
 }
 
-/// A place for a value, in memory that begins as zeroes: nothing is in it then. What is in it is not
-/// dropped with it.
+/// A place for a value, in memory that begins as zeroes: nothing is in it then. What is in it is
+/// not dropped with it.
 ///
 /// # Invariants
 ///

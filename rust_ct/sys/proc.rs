@@ -98,8 +98,8 @@ pub(crate) trait Walk: Copy + 'static {
 }
 
 /// What an open file keeps: the network core's part first, then ours. The kernel zeroes it at open,
-/// runs one step at a time, and frees it at release. An item is there between the start and the stop
-/// of a read only.
+/// runs one step at a time, and frees it at release. An item is there between the start and the
+/// stop of a read only.
 #[repr(C)]
 struct Open<W: Walk> {
     net: bindings::seq_net_private,
@@ -132,7 +132,7 @@ unsafe extern "C" fn step<W: Walk>(
     open: *mut c_void,
     net: *mut bindings::net,
     m: *mut bindings::seq_file,
-    step: bindings::rct_step,
+    step: c_uint,
 ) -> bool {
     // SAFETY: The kernel allocated what is kept with the size of an `Open<W>`, and runs one
     // operation on the file at a time. It holds the namespace as long as the file is open.

@@ -136,8 +136,8 @@ impl Skb {
         }
         let from = i32::try_from(offset).ok()?;
         let mut bytes = MaybeUninit::<[u8; N]>::uninit();
-        // SAFETY: `bytes` is valid for `N` bytes, and `skb_copy_bits` checks the rest. It fills them
-        // all, or fails.
+        // SAFETY: `bytes` is valid for `N` bytes, and `skb_copy_bits` checks the rest. It fills
+        // them all, or fails.
         unsafe {
             let err = bindings::skb_copy_bits(skb, from, bytes.as_mut_ptr().cast(), N as c_int);
             (err == 0).then(|| bytes.assume_init())
