@@ -9,6 +9,7 @@
 #include <linux/netfilter.h>
 #include <linux/netfilter_ipv4.h>
 #include <linux/proc_fs.h>
+#include <linux/rtnetlink.h>
 #include <linux/seq_file_net.h>
 #include <linux/sysctl.h>
 #include <linux/uidgid.h>
@@ -112,6 +113,16 @@ static void run_work(struct work_struct *work)
 void rct_init_work(struct delayed_work *work)
 {
 	INIT_DELAYED_WORK(work, run_work);
+}
+
+void rct_walk_nets(void *each)
+{
+	struct net *net;
+
+	down_read(&net_rwsem);
+	for_each_net(net)
+		rust_ct_each_net(net, each);
+	up_read(&net_rwsem);
 }
 
 int rct_net_init(struct net *net)

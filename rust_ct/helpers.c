@@ -11,7 +11,6 @@
 #include <linux/nsproxy.h>
 #include <linux/percpu.h>
 #include <linux/refcount.h>
-#include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <linux/seq_file.h>
@@ -262,16 +261,6 @@ void *rct_net_generic(const struct net *net, unsigned int id)
 struct net *rct_current_net(void)
 {
 	return current->nsproxy->net_ns;
-}
-
-void rct_walk_nets(void *each)
-{
-	struct net *net;
-
-	down_read(&net_rwsem);
-	for_each_net(net)
-		rust_ct_each_net(net, each);
-	up_read(&net_rwsem);
 }
 
 void rct_this_cpu_add(u32 __percpu *counter, u32 value)

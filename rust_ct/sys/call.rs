@@ -30,7 +30,7 @@ use kernel::{
     sync::atomic::Atomic, //
 };
 
-/// A clock that goes by the one since the start and what is between.
+/// A clock, `enum tk_offsets`.
 #[repr(u32)]
 pub(super) enum Clock {
     /// Since 1970.
