@@ -129,7 +129,6 @@ void rct_nla_nest_end(struct sk_buff *skb, struct nlattr *start);
 /* logs: a line about a packet, the number of its protocol, a name and a text */
 void rct_log_packet(const struct nf_hook_state *state, const struct sk_buff *skb, u8 proto,
 		    struct rct_bytes name, struct rct_bytes text);
-bool rct_has_logger(void);
 
 /* modules */
 int rct_request_module(const char *prefix, const char *name);

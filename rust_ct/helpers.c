@@ -200,14 +200,6 @@ void rct_log_packet(const struct nf_hook_state *state, const struct sk_buff *skb
 		      (const char *)name.at, (int)text.len, (const char *)text.at);
 }
 
-bool rct_has_logger(void)
-{
-	for (u8 family = 0; family < NFPROTO_NUMPROTO; family++)
-		if (nf_log_is_registered(family))
-			return true;
-	return false;
-}
-
 int rct_request_module(const char *prefix, const char *name)
 {
 	return request_module("%s%s", prefix, name);

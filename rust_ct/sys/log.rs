@@ -4,14 +4,17 @@
 //!
 //! C header: [`include/net/netfilter/nf_log.h`](srctree/include/net/netfilter/nf_log.h)
 
-use crate::sys::{
-    call,
-    hook::{
-        self,
-        State, //
+use crate::{
+    bindings,
+    sys::{
+        call,
+        hook::{
+            self,
+            State, //
+        },
+        module,
+        skb::Skb, //
     },
-    module,
-    skb::Skb, //
 };
 
 /// Writes a line about a packet: the number of its protocol, `name` and `text`. Any context; the
@@ -31,8 +34,10 @@ pub(crate) fn packet(skb: &Skb, state: &State, proto: u8, name: &str, text: &str
 ///
 /// Source: net/netfilter/nf_conntrack_standalone.c, nf_conntrack_log_invalid_sysctl().
 pub(crate) fn load_logger() {
-    if call::rct_has_logger() {
-        return;
+    for family in 0..bindings::NFPROTO_NUMPROTO as u8 {
+        if call::nf_log_is_registered(family) {
+            return;
+        }
     }
     // Without it, nothing is logged, as before.
     let _: bool = module::request(c"", c"nf_log_syslog");
