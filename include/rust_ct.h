@@ -24,12 +24,14 @@ struct nf_conntrack_expect;
 struct nf_conntrack_helper;
 struct nf_conntrack_l4proto;
 struct nf_conntrack_nat_helper;
+struct nf_ct_bridge_info;
 struct nf_ct_event_notifier;
 struct nf_ct_helper_expectfn;
 struct nf_ct_timeout;
 struct nlattr;
 struct proc_dir_entry;
 struct seq_file;
+struct va_format;
 
 /* What exports.c hands on in one piece. */
 struct rct_array {
@@ -64,6 +66,22 @@ u32 rct_skb_mark(const struct sk_buff *skb);
 struct net *rct_skb_dev_net(const struct sk_buff *skb);
 bool rct_skb_is_loopback(const struct sk_buff *skb);
 bool rct_leaves_l3_master(const struct nf_hook_state *state);
+int rct_skb_trim(struct sk_buff *skb, unsigned int len);
+unsigned int rct_skb_ipv4_len(const struct sk_buff *skb);
+unsigned int rct_skb_ipv6_payload_len(const struct sk_buff *skb);
+void rct_skb_free(struct sk_buff *skb);
+void rct_skb_is_whole(struct sk_buff *skb);
+void rct_ipcb_clear(struct sk_buff *skb);
+u16 rct_ipcb_max_size(const struct sk_buff *skb);
+void rct_ip6cb_clear(struct sk_buff *skb);
+u16 rct_ip6cb_max_size(const struct sk_buff *skb);
+u8 rct_ipv6_next_header(const struct sk_buff *skb);
+
+/* hooks of bridges */
+bool rct_bridge_module_get(const struct nf_ct_bridge_info *info);
+void rct_bridge_module_put(const struct nf_ct_bridge_info *info);
+int rct_bridge_register(struct net *net, const struct nf_ct_bridge_info *info);
+void rct_bridge_unregister(struct net *net, const struct nf_ct_bridge_info *info);
 
 /* struct nf_conntrack: references */
 bool rct_conntrack_tryget(struct nf_conntrack *nfct);
@@ -129,6 +147,8 @@ void rct_nla_nest_end(struct sk_buff *skb, struct nlattr *start);
 /* logs: a line about a packet, the number of its protocol, a name and a text */
 void rct_log_packet(const struct nf_hook_state *state, const struct sk_buff *skb, u8 proto,
 		    struct rct_bytes name, struct rct_bytes text);
+void rct_log_formatted(const struct nf_hook_state *state, const struct sk_buff *skb, u8 proto,
+		       struct va_format *text);
 
 /* modules */
 int rct_request_module(const char *prefix, const char *name);
@@ -240,6 +260,30 @@ int rust_ct_parse_sctp(struct nlattr *tb[], struct nf_conn *ct);
 /* Rust behind exports.c */
 int rust_ct_netns_get(struct net *net, u8 nfproto);
 void rust_ct_netns_put(struct net *net, u8 nfproto);
+void rust_ct_bridge_register(struct nf_ct_bridge_info *info);
+void rust_ct_bridge_unregister(struct nf_ct_bridge_info *info);
+
+unsigned int rust_ct_in(struct sk_buff *skb, const struct nf_hook_state *state);
+unsigned int rust_ct_leave(struct sk_buff *skb, const struct nf_hook_state *state);
+void rust_ct_deliver_cached_events(struct nf_conn *ct);
+bool rust_ct_get_tuplepr(const struct sk_buff *skb, unsigned int nhoff, u16 l3num, struct net *net,
+			 struct nf_conntrack_tuple *tuple);
+int rust_ct_helper(struct sk_buff *skb, struct nf_conn *ct, enum ip_conntrack_info ctinfo,
+		   u16 proto);
+int rust_ct_add_helper(struct nf_conn *ct, const char *name, u8 family, u8 proto, bool nat,
+		       struct nf_conntrack_helper **hp);
+int rust_ct_seq_adjust(struct sk_buff *skb, struct nf_conn *ct, enum ip_conntrack_info ctinfo,
+		       unsigned int protoff);
+s32 rust_ct_seq_offset(const struct nf_conn *ct, enum ip_conntrack_dir dir, u32 seq);
+int rust_ct_skb_network_trim(struct sk_buff *skb, int family);
+int rust_ct_handle_fragments(struct net *net, struct sk_buff *skb, u16 zone, u8 family, u8 *proto,
+			     u16 *mru);
+unsigned int rust_ct_size_of_ports(void);
+void rust_ct_log_invalid(const struct sk_buff *skb, const struct nf_hook_state *state, u8 proto,
+			 struct va_format *text);
+void rust_ct_conn_log_invalid(const struct sk_buff *skb, const struct nf_conn *ct,
+			      const struct nf_hook_state *state, struct va_format *text);
+void rust_ct_print_tuple(struct seq_file *s, const struct nf_conntrack_tuple *tuple, u8 proto);
 
 void rust_ct_destroy(struct nf_conntrack *nfct);
 struct nf_conn *rust_ct_tmpl_alloc(struct net *net, const struct nf_conntrack_zone *zone,

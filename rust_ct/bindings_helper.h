@@ -18,12 +18,15 @@
 #include <linux/siphash.h>
 #include <linux/slab.h>
 #include <linux/sysctl.h>
+#include <net/ip.h>
+#include <net/ipv6_frag.h>
 #include <net/net_namespace.h>
 #include <net/netlink.h>
 #include <net/netfilter/ipv4/nf_defrag_ipv4.h>
 #include <net/netfilter/ipv6/nf_defrag_ipv6.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_acct.h>
+#include <net/netfilter/nf_conntrack_bridge.h>
 #include <net/netfilter/nf_conntrack_act_ct.h>
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_ecache.h>

@@ -8,8 +8,10 @@
 #include <linux/export.h>
 #include <linux/netfilter/nf_conntrack_pptp.h>
 #include <linux/netfilter/nf_conntrack_proto_gre.h>
+#include <linux/netfilter/nfnetlink_conntrack.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_acct.h>
+#include <net/netfilter/nf_conntrack_bridge.h>
 #include <net/netfilter/nf_conntrack_core.h>
 #include <net/netfilter/nf_conntrack_ecache.h>
 #include <net/netfilter/nf_conntrack_expect.h>
@@ -20,6 +22,7 @@
 #include <net/netfilter/nf_conntrack_seqadj.h>
 #include <net/netfilter/nf_conntrack_timeout.h>
 #include <net/netfilter/nf_log.h>
+#include <net/netlink.h>
 
 #include "rust_ct.h"
 
@@ -34,6 +37,159 @@ void nf_ct_netns_put(struct net *net, u8 nfproto)
 	rust_ct_netns_put(net, nfproto);
 }
 EXPORT_SYMBOL_GPL(nf_ct_netns_put);
+
+void nf_ct_bridge_register(struct nf_ct_bridge_info *info)
+{
+	rust_ct_bridge_register(info);
+}
+EXPORT_SYMBOL_GPL(nf_ct_bridge_register);
+
+void nf_ct_bridge_unregister(struct nf_ct_bridge_info *info)
+{
+	rust_ct_bridge_unregister(info);
+}
+EXPORT_SYMBOL_GPL(nf_ct_bridge_unregister);
+
+/* For those who lead packets past our hooks. */
+
+unsigned int nf_conntrack_in(struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	return rust_ct_in(skb, state);
+}
+EXPORT_SYMBOL_GPL(nf_conntrack_in);
+
+int __nf_conntrack_confirm(struct sk_buff *skb)
+{
+	return rust_ct_confirm(skb);
+}
+EXPORT_SYMBOL_GPL(__nf_conntrack_confirm);
+
+unsigned int nf_confirm(void *priv, struct sk_buff *skb, const struct nf_hook_state *state)
+{
+	return rust_ct_leave(skb, state);
+}
+EXPORT_SYMBOL_GPL(nf_confirm);
+
+#ifdef CONFIG_NF_CONNTRACK_EVENTS
+void nf_ct_deliver_cached_events(struct nf_conn *ct)
+{
+	rust_ct_deliver_cached_events(ct);
+}
+EXPORT_SYMBOL_GPL(nf_ct_deliver_cached_events);
+#endif
+
+bool nf_ct_get_tuplepr(const struct sk_buff *skb, unsigned int nhoff, u_int16_t l3num,
+		       struct net *net, struct nf_conntrack_tuple *tuple)
+{
+	return rust_ct_get_tuplepr(skb, nhoff, l3num, net, tuple);
+}
+EXPORT_SYMBOL_GPL(nf_ct_get_tuplepr);
+
+#if IS_ENABLED(CONFIG_NF_CONNTRACK_OVS)
+int nf_ct_helper(struct sk_buff *skb, struct nf_conn *ct, enum ip_conntrack_info ctinfo, u16 proto)
+{
+	return rust_ct_helper(skb, ct, ctinfo, proto);
+}
+EXPORT_SYMBOL_GPL(nf_ct_helper);
+
+int nf_ct_add_helper(struct nf_conn *ct, const char *name, u8 family, u8 proto, bool nat,
+		     struct nf_conntrack_helper **hp)
+{
+	return rust_ct_add_helper(ct, name, family, proto, nat, hp);
+}
+EXPORT_SYMBOL_GPL(nf_ct_add_helper);
+
+int nf_ct_skb_network_trim(struct sk_buff *skb, int family)
+{
+	return rust_ct_skb_network_trim(skb, family);
+}
+EXPORT_SYMBOL_GPL(nf_ct_skb_network_trim);
+
+int nf_ct_handle_fragments(struct net *net, struct sk_buff *skb, u16 zone, u8 family, u8 *proto,
+			   u16 *mru)
+{
+	return rust_ct_handle_fragments(net, skb, zone, family, proto, mru);
+}
+EXPORT_SYMBOL_GPL(nf_ct_handle_fragments);
+#endif
+
+int nf_ct_seq_adjust(struct sk_buff *skb, struct nf_conn *ct, enum ip_conntrack_info ctinfo,
+		     unsigned int protoff)
+{
+	return rust_ct_seq_adjust(skb, ct, ctinfo, protoff);
+}
+EXPORT_SYMBOL_GPL(nf_ct_seq_adjust);
+
+s32 nf_ct_seq_offset(const struct nf_conn *ct, enum ip_conntrack_dir dir, u32 seq)
+{
+	return rust_ct_seq_offset(ct, dir, seq);
+}
+EXPORT_SYMBOL_GPL(nf_ct_seq_offset);
+
+#ifdef CONFIG_SYSCTL
+void nf_l4proto_log_invalid(const struct sk_buff *skb, const struct nf_hook_state *state,
+			    u8 protonum, const char *fmt, ...)
+{
+	struct va_format vaf;
+	va_list args;
+
+	va_start(args, fmt);
+	vaf.fmt = fmt;
+	vaf.va = &args;
+	rust_ct_log_invalid(skb, state, protonum, &vaf);
+	va_end(args);
+}
+EXPORT_SYMBOL_GPL(nf_l4proto_log_invalid);
+
+void nf_ct_l4proto_log_invalid(const struct sk_buff *skb, const struct nf_conn *ct,
+			       const struct nf_hook_state *state, const char *fmt, ...)
+{
+	struct va_format vaf;
+	va_list args;
+
+	va_start(args, fmt);
+	vaf.fmt = fmt;
+	vaf.va = &args;
+	rust_ct_conn_log_invalid(skb, ct, state, &vaf);
+	va_end(args);
+}
+EXPORT_SYMBOL_GPL(nf_ct_l4proto_log_invalid);
+#endif
+
+#ifdef CONFIG_NF_CONNTRACK_PROCFS
+void print_tuple(struct seq_file *s, const struct nf_conntrack_tuple *tuple,
+		 const struct nf_conntrack_l4proto *l4proto)
+{
+	rust_ct_print_tuple(s, tuple, l4proto->l4proto);
+}
+EXPORT_SYMBOL_GPL(print_tuple);
+#endif
+
+#if IS_ENABLED(CONFIG_NF_CT_NETLINK)
+const struct nla_policy nf_ct_port_nla_policy[CTA_PROTO_MAX + 1] = {
+	[CTA_PROTO_SRC_PORT] = { .type = NLA_U16 },
+	[CTA_PROTO_DST_PORT] = { .type = NLA_U16 },
+};
+EXPORT_SYMBOL_GPL(nf_ct_port_nla_policy);
+
+int nf_ct_port_tuple_to_nlattr(struct sk_buff *skb, const struct nf_conntrack_tuple *tuple)
+{
+	return rust_ct_tell_ports(skb, tuple);
+}
+EXPORT_SYMBOL_GPL(nf_ct_port_tuple_to_nlattr);
+
+int nf_ct_port_nlattr_to_tuple(struct nlattr *tb[], struct nf_conntrack_tuple *t, u_int32_t flags)
+{
+	return rust_ct_parse_ports(tb, t, flags);
+}
+EXPORT_SYMBOL_GPL(nf_ct_port_nlattr_to_tuple);
+
+unsigned int nf_ct_port_nlattr_tuple_size(void)
+{
+	return rust_ct_size_of_ports();
+}
+EXPORT_SYMBOL_GPL(nf_ct_port_nlattr_tuple_size);
+#endif
 
 #ifdef CONFIG_NF_CT_PROTO_GRE
 bool nf_ct_gre_keymap_add(struct nf_conn *ct, const struct nf_conntrack_tuple *orig,

@@ -17,7 +17,9 @@
 #include <linux/spinlock.h>
 #include <linux/sysctl.h>
 #include <linux/workqueue.h>
+#include <net/ip.h>
 #include <net/ipv6.h>
+#include <net/netfilter/nf_conntrack_bridge.h>
 #include <net/netfilter/nf_conntrack_expect.h>
 #include <net/netfilter/nf_conntrack_helper.h>
 #include <net/netfilter/nf_conntrack_timeout.h>
@@ -70,6 +72,79 @@ bool rct_skb_is_loopback(const struct sk_buff *skb)
 bool rct_leaves_l3_master(const struct nf_hook_state *state)
 {
 	return state->out && netif_is_l3_master(state->out);
+}
+
+int rct_skb_trim(struct sk_buff *skb, unsigned int len)
+{
+	return pskb_trim_rcsum(skb, len);
+}
+
+unsigned int rct_skb_ipv4_len(const struct sk_buff *skb)
+{
+	return skb_ip_totlen(skb);
+}
+
+unsigned int rct_skb_ipv6_payload_len(const struct sk_buff *skb)
+{
+	return skb_ipv6_payload_len(skb);
+}
+
+void rct_skb_free(struct sk_buff *skb)
+{
+	kfree_skb(skb);
+}
+
+void rct_skb_is_whole(struct sk_buff *skb)
+{
+	skb_clear_hash(skb);
+	skb->ignore_df = 1;
+}
+
+void rct_ipcb_clear(struct sk_buff *skb)
+{
+	memset(IPCB(skb), 0, sizeof(*IPCB(skb)));
+}
+
+u16 rct_ipcb_max_size(const struct sk_buff *skb)
+{
+	return IPCB(skb)->frag_max_size;
+}
+
+#if IS_ENABLED(CONFIG_IPV6)
+void rct_ip6cb_clear(struct sk_buff *skb)
+{
+	memset(IP6CB(skb), 0, sizeof(*IP6CB(skb)));
+}
+
+u16 rct_ip6cb_max_size(const struct sk_buff *skb)
+{
+	return IP6CB(skb)->frag_max_size;
+}
+
+u8 rct_ipv6_next_header(const struct sk_buff *skb)
+{
+	return ipv6_hdr(skb)->nexthdr;
+}
+#endif
+
+bool rct_bridge_module_get(const struct nf_ct_bridge_info *info)
+{
+	return try_module_get(info->me);
+}
+
+void rct_bridge_module_put(const struct nf_ct_bridge_info *info)
+{
+	module_put(info->me);
+}
+
+int rct_bridge_register(struct net *net, const struct nf_ct_bridge_info *info)
+{
+	return nf_register_net_hooks(net, info->ops, info->ops_size);
+}
+
+void rct_bridge_unregister(struct net *net, const struct nf_ct_bridge_info *info)
+{
+	nf_unregister_net_hooks(net, info->ops, info->ops_size);
 }
 
 bool rct_conntrack_tryget(struct nf_conntrack *nfct)
@@ -198,6 +273,13 @@ void rct_log_packet(const struct nf_hook_state *state, const struct sk_buff *skb
 	nf_log_packet(state->net, state->pf, 0, skb, state->in, state->out, NULL,
 		      "nf_ct_proto_%u: %.*s: %.*s ", proto, (int)name.len,
 		      (const char *)name.at, (int)text.len, (const char *)text.at);
+}
+
+void rct_log_formatted(const struct nf_hook_state *state, const struct sk_buff *skb, u8 proto,
+		       struct va_format *text)
+{
+	nf_log_packet(state->net, state->pf, 0, skb, state->in, state->out, NULL,
+		      "nf_ct_proto_%d: %pV ", proto, text);
 }
 
 int rct_request_module(const char *prefix, const char *name)

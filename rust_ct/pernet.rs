@@ -68,7 +68,8 @@ impl PerNet for Netns {
         hooks::unhooked(net, which);
     }
 
-    fn stop(&self, _net: &Net) {
+    fn stop(&self, net: &Net) {
+        self.hooks_bridge.shut(net);
         // Waits for readers to leave.
         let files = self.files.lock().take();
         let settings = mem::take(&mut *self.settings.lock());

@@ -7,6 +7,7 @@
 
 pub(crate) mod abi;
 pub(crate) mod bits;
+pub(crate) mod bridge;
 pub(crate) mod call;
 pub(crate) mod defrag;
 pub(crate) mod field;

@@ -89,8 +89,9 @@ pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
 ///
 /// A packet that is no longer a whole segment, a fragment, passes as it is.
 fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &State) -> Verdict {
-    let l4 = Family::from_nfproto(state.nfproto().into())
-        .and_then(|family| Bytes::of(skb, state).l4(family));
+    // A bridge has no family, the connection has.
+    let family = conn.tuple(Direction::Original).family();
+    let l4 = family.and_then(|family| Bytes::of(skb, state).l4(family));
     let Some(l4) = l4 else {
         return Verdict::ACCEPT;
     };
@@ -109,6 +110,39 @@ fn adjust(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, l4: &L4) -> V
     let adjusted = conn.status().contains(Status::SEQ_ADJUST) && !skb.is_loopback();
     if adjusted && seqadj::adjust(conn, info.direction(), skb, l4).is_none() {
         netns.stats.count(Stat::Drop);
+        return Verdict::DROP;
+    }
+    Verdict::ACCEPT
+}
+
+/// Lets the helper of a packet's connection read the packet, for somebody who confirms it in a way
+/// of his own. RCU is held.
+///
+/// Source: net/netfilter/nf_conntrack_ovs.c, nf_ct_helper().
+pub(crate) fn help(
+    conn: &Conn,
+    info: CtInfo,
+    skb: &mut Skb,
+    family: Family,
+    rcu: ReadSide<'_>,
+) -> Verdict {
+    // An ICMP error holds no segment of its own.
+    if info == CtInfo::RelatedReply {
+        return Verdict::ACCEPT;
+    }
+    let l4 = Bytes::at(skb, hook::Place::PostRouting).l4(family);
+    let (Some(helper), Some(l4)) = (conn.helper(rcu), l4) else {
+        return Verdict::ACCEPT;
+    };
+    if !helper.reads(family.nfproto(), l4.proto) {
+        return Verdict::ACCEPT;
+    }
+    match helper.help(skb, &l4, conn, info) {
+        Verdict::ACCEPT => (),
+        verdict => return verdict,
+    }
+    let shifted = conn.status().contains(Status::SEQ_ADJUST);
+    if shifted && seqadj::adjust(conn, info.direction(), skb, &l4).is_none() {
         return Verdict::DROP;
     }
     Verdict::ACCEPT

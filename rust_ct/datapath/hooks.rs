@@ -47,7 +47,7 @@ use crate::{
 use kernel::prelude::*;
 
 /// Netfilter's family that stands for IPv4 and IPv6 at once (`NFPROTO_INET`).
-const NFPROTO_INET: u8 = 1;
+pub(crate) const NFPROTO_INET: u8 = 1;
 
 /// Priority of tracking: behind reassembly and the raw table, before everything that asks for a
 /// state (`NF_IP_PRI_CONNTRACK`).

@@ -145,7 +145,18 @@ pub(crate) fn is_ipv4_fragment(skb: &Skb, state: &State) -> bool {
 
 /// The tuple of a packet; `None` if it cannot be tracked. Any context.
 pub(crate) fn tuple(skb: &Skb, family: Family) -> Option<Tuple> {
-    let nhoff = u32::try_from(skb.network_offset()).ok()?;
+    tuple_at(skb, u32::try_from(skb.network_offset()).ok()?, family)
+}
+
+/// The tuple of the packet whose network header is at an offset, with all that its namespace knows
+/// of it; `None` if it cannot be tracked. Any context.
+///
+/// Source: net/netfilter/nf_conntrack_core.c, nf_ct_get_tuplepr().
+pub(crate) fn whole_tuple(netns: &Netns, skb: &Skb, nhoff: u32, family: Family) -> Option<Tuple> {
+    tuple_at(skb, nhoff, family).map(|tuple| with_call(netns, tuple))
+}
+
+fn tuple_at(skb: &Skb, nhoff: u32, family: Family) -> Option<Tuple> {
     let bytes = Bytes::at(skb, Place::PostRouting);
     let l4 = wire::l4(&bytes, nhoff, family).ok()?;
     Tuple::from_packet(&bytes, nhoff, family, &l4).ok()

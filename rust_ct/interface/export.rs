@@ -9,6 +9,7 @@
 //! Each turns pointers into what they stand for, and calls safe code.
 
 mod attributes;
+mod bridge;
 mod ctnetlink;
 mod expect;
 mod expectfn;
@@ -23,6 +24,7 @@ mod slots;
 mod table;
 #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
 mod timeout;
+mod tracker;
 
 use crate::{
     bindings,
@@ -177,7 +179,8 @@ extern "C" fn rust_ct_set_closing(conn: &Conn) {
     }
 }
 
-/// Confirms the connection of a packet that reaches a socket past our hooks, through a bridge.
+/// __nf_conntrack_confirm(): confirms the connection of a packet that goes past our hooks, as
+/// through a bridge to a socket.
 #[no_mangle]
 extern "C" fn rust_ct_confirm(skb: &mut Skb) -> c_int {
     let netns = match conn::attached(skb) {
@@ -197,7 +200,13 @@ extern "C" fn rust_ct_confirm(skb: &mut Skb) -> c_int {
 /// Process context.
 #[no_mangle]
 extern "C" fn rust_ct_netns_get(net: &Net, nfproto: u8) -> c_int {
-    from_result(|| hooks::get(net, nfproto).map(|()| 0))
+    from_result(|| {
+        match nfproto {
+            bridge::NFPROTO => bridge::get(net),
+            _ => hooks::get(net, nfproto),
+        }
+        .map(|()| 0)
+    })
 }
 
 /// nf_ct_netns_put(): see [`hooks::put`].
@@ -205,7 +214,10 @@ extern "C" fn rust_ct_netns_get(net: &Net, nfproto: u8) -> c_int {
 /// Process context.
 #[no_mangle]
 extern "C" fn rust_ct_netns_put(net: &Net, nfproto: u8) {
-    hooks::put(net, nfproto);
+    match nfproto {
+        bridge::NFPROTO => bridge::put(net),
+        _ => hooks::put(net, nfproto),
+    }
 }
 
 /// nf_ct_gre_keymap_add(): see [`crate::object::keymap::Keymap::add`].

@@ -42,7 +42,10 @@ use core::ptr::{
 };
 use kernel::{
     ffi::c_char,
-    sync::atomic::Atomic, //
+    sync::{
+        aref::ARef,
+        atomic::Atomic, //
+    },
 };
 
 /// How many classes of expectations a helper may have (`NF_CT_MAX_EXPECT_CLASSES`).
@@ -89,6 +92,13 @@ pub(crate) struct RegisteredHelper(NonNull<Helper>);
 /// Its module is kept from being unloaded.
 #[repr(transparent)]
 pub(crate) struct KeptHelper(Given<Helper>);
+
+impl KeptHelper {
+    /// The kernel's pointer, by which C gives it back.
+    pub(crate) fn into_raw(self) -> *mut bindings::nf_conntrack_helper {
+        ARef::into_raw(self.0.take()).as_ptr().cast()
+    }
+}
 
 /// How much of a class a connection may expect, and for how long.
 #[derive(Clone, Copy, Debug)]
@@ -164,9 +174,13 @@ impl Helper {
     }
 
     fn is_for(&self, name: &[u8], l3num: u16, proto: u8) -> bool {
+        text(&self.name()) == name && self.reads(l3num, proto)
+    }
+
+    /// Returns whether the helper reads packets of a family, `NFPROTO_*`, and protocol.
+    pub(crate) fn reads(&self, l3num: u16, proto: u8) -> bool {
         let family = field!(self.0, nfproto).load();
-        text(&self.name()) == name
-            && field!(self.0, l4proto).load() == proto
+        field!(self.0, l4proto).load() == proto
             && (family == ANY_FAMILY || u16::from(family) == l3num)
     }
 

@@ -14,6 +14,7 @@ use crate::{
         stat::COUNT, //
     },
     sys::{
+        bridge,
         hook::Set,
         net::Net,
         pernet::{
@@ -83,6 +84,9 @@ pub(crate) struct Netns {
     /// The hooks of IPv6.
     #[pin]
     pub(crate) hooks_ipv6: Set,
+    /// The hooks of bridges.
+    #[pin]
+    pub(crate) hooks_bridge: bridge::Hooks,
     /// The files in /proc/net.
     #[pin]
     pub(crate) files: Mutex<Option<[proc::File; 4]>>,
@@ -105,6 +109,7 @@ impl Netns {
             keymap <- Keymap::new(),
             hooks_ipv4 <- Set::new(),
             hooks_ipv6 <- Set::new(),
+            hooks_bridge <- bridge::Hooks::new(),
             files <- kernel::new_mutex!(None, "rust_ct_files"),
             settings <- kernel::new_mutex!([None, None], "rust_ct_settings"),
         })

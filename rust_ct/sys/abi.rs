@@ -85,6 +85,13 @@ impl<T: AlwaysRefCounted> Given<T> {
     }
 }
 
+impl<T: AlwaysRefCounted> From<ARef<T>> for Given<T> {
+    fn from(reference: ARef<T>) -> Self {
+        // INVARIANT: The reference goes over.
+        Self(ARef::into_raw(reference))
+    }
+}
+
 /// Gives a reference to C; null, if there is none.
 pub(crate) fn given<T: AlwaysRefCounted>(reference: Option<ARef<T>>) -> *mut T {
     reference.map_or(ptr::null_mut(), |reference| {

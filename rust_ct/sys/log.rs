@@ -8,6 +8,7 @@ use crate::{
     bindings,
     sys::{
         call,
+        field::Memory,
         hook::{
             self,
             State, //
@@ -16,6 +17,23 @@ use crate::{
         skb::Skb, //
     },
 };
+
+#[allow(
+    clashing_extern_declarations,
+    improper_ctypes,
+    reason = "the bindings have pointers where these have references"
+)]
+unsafe extern "C" {
+    safe fn rct_log_formatted(state: &State, skb: &Skb, proto: u8, text: &Formatted);
+}
+
+/// A format of C's with its arguments, `struct va_format`.
+///
+/// # Invariants
+///
+/// The arguments are those of the format, and nobody has read them.
+#[repr(transparent)]
+pub(crate) struct Formatted(Memory<bindings::va_format>);
 
 /// Writes a line about a packet: the number of its protocol, `name` and `text`. Any context; the
 /// caller holds no lock that a listener takes to look at the packet's connection.
@@ -27,6 +45,11 @@ pub(crate) fn packet(skb: &Skb, state: &State, proto: u8, name: &str, text: &str
         name.as_bytes().into(),
         text.as_bytes().into(),
     );
+}
+
+/// Writes a line about a packet: the number of its protocol, and a text of C's. As [`packet`].
+pub(crate) fn formatted(skb: &Skb, state: &State, proto: u8, text: &Formatted) {
+    rct_log_formatted(state, skb, proto, text);
 }
 
 /// Loads the module that writes to the kernel's log, unless somebody listens already. Process

@@ -28,6 +28,8 @@ pub(crate) type Gfp = bindings::gfp_t;
 
 /// In any context.
 pub(crate) const ATOMIC: Gfp = bindings::GFP_ATOMIC;
+/// In process context, where the caller may sleep.
+pub(crate) const KERNEL: Gfp = bindings::GFP_KERNEL;
 
 /// So many bytes of zeroes, to be freed by kfree().
 pub(crate) fn zeroed(bytes: usize, gfp: Gfp) -> Option<NonNull<u8>> {

@@ -17,7 +17,12 @@ use crate::{
 };
 use core::mem::MaybeUninit;
 use kernel::{
-    ffi::c_int,
+    error::to_result,
+    ffi::{
+        c_int,
+        c_uint, //
+    },
+    prelude::*,
     types::NotThreadSafe, //
 };
 
@@ -37,6 +42,11 @@ unsafe extern "C" {
     /// The device of a packet lives while the packet is on its way, and with it the namespace.
     safe fn rct_skb_dev_net(skb: &Skb) -> Option<&Net>;
     safe fn skb_ensure_writable(skb: &mut Skb, len: u32) -> c_int;
+    safe fn rct_skb_trim(skb: &mut Skb, len: c_uint) -> c_int;
+    safe fn rct_skb_ipv4_len(skb: &Skb) -> c_uint;
+    safe fn rct_skb_ipv6_payload_len(skb: &Skb) -> c_uint;
+    /// Checks the header for every hop, and reads a jumbogram's length from it.
+    safe fn nf_ip6_check_hbh_len(skb: &mut Skb, len: &mut u32) -> c_int;
     safe fn rct_skb_set_nfct(skb: &mut Skb, nfct: usize);
     /// The network header was checked by the IP layer before any hook ran.
     safe fn nf_checksum(skb: &Skb, hook: u32, dataoff: u32, proto: u8, family: u16) -> u16;
@@ -91,6 +101,32 @@ impl Skb {
             );
         }
         Some(())
+    }
+
+    /// Cuts off what is behind so many bytes. The Internet checksum of the whole follows.
+    pub(crate) fn trim(&mut self, len: u32) -> Result {
+        to_result(rct_skb_trim(self, len))
+    }
+
+    /// How long the packet is by its header of IPv4, which is in the linear part.
+    pub(crate) fn ipv4_len(&self) -> u32 {
+        rct_skb_ipv4_len(self)
+    }
+
+    /// How long the packet is by its header of IPv6, which is in the linear part, and by that for
+    /// every hop.
+    pub(crate) fn ipv6_len(&mut self) -> Result<u32> {
+        /// What the header counts not: itself.
+        const HEADER: u32 = 40;
+        const NEXT_HEADER: u32 = 6;
+        const HOP_BY_HOP: u8 = 0;
+
+        let mut len = rct_skb_ipv6_payload_len(self);
+        let at = u32::try_from(self.network_offset()).map_err(|_| EINVAL)?;
+        if self.read(at.wrapping_add(NEXT_HEADER)) == Some([HOP_BY_HOP]) {
+            to_result(nf_ip6_check_hbh_len(self, &mut len))?;
+        }
+        Ok(len.saturating_add(HEADER))
     }
 
     /// Returns whether the packet goes from this machine to itself.

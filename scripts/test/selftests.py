@@ -28,7 +28,6 @@ LEFT_OUT = {
     "nft_concat_range_perf": "a measurement, which skips itself on slow machines",
     "nf_conntrack_packetdrill": "needs packetdrill, which Debian lacks",
     "nft_offload": "needs CONFIG_FAIL_FUNCTION, which Debian's kernel lacks",
-    "ipvs": "needs ipvsadm, which is not in the root",
 }
 # Higher is better. An xfail is a pass to kselftest, too.
 GRADES = {"pass": 2, "xfail": 2, "skip": 1}

@@ -266,8 +266,9 @@ class Entry:
         self.line = line.rstrip("\n")
         words = self.line.split()
         self.l3, self.l3num, self.l4, self.proto = words[0], int(words[1]), words[2], int(words[3])
-        self.seconds = int(words[4])
-        rest = words[5:]
+        rest = words[4:]
+        # One that a flow table has taken over shows none.
+        self.seconds = int(rest.pop(0)) if rest[0].isdigit() else None
         self.state = rest.pop(0) if rest[0].isupper() else None
         self.orig, self.reply, self.flags, self.tail = {}, {}, set(), {}
         side = self.orig

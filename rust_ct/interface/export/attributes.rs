@@ -109,7 +109,8 @@ extern "C" fn rust_ct_tell_ports(message: &mut Message, tuple: &Fixed<Tuple>) ->
 }
 
 /// What [`rust_ct_tell_ports`] adds, in bytes.
-extern "C" fn size_of_ports() -> c_uint {
+#[no_mangle]
+extern "C" fn rust_ct_size_of_ports() -> c_uint {
     // CAST: A few bytes.
     2 * netlink::size(2) as c_uint
 }
@@ -445,7 +446,7 @@ pub(super) const fn describe<P: L4Proto>(new: &mut bindings::nf_conntrack_l4prot
 /// Fills in how tuples with ports are told of.
 const fn describe_ports(new: &mut bindings::nf_conntrack_l4proto) {
     new.tuple_to_nlattr = Some(bindings::rct_tell_ports);
-    new.nlattr_tuple_size = Some(size_of_ports);
+    new.nlattr_tuple_size = Some(rust_ct_size_of_ports);
     new.nlattr_to_tuple = Some(bindings::rct_parse_ports);
     new.nla_policy = POLICY.as_ptr().cast();
 }

@@ -34,7 +34,6 @@ use crate::{
     },
     sys::{
         abi::{
-            given,
             Array,
             Given,
             Text, //
@@ -189,8 +188,8 @@ extern "C" fn rust_ct_helper_find(name: Text<'_>, l3num: u16, proto: u8) -> *mut
 ///
 /// Process context.
 #[no_mangle]
-extern "C" fn rust_ct_helper_get(name: Text<'_>, l3num: u16, proto: u8) -> *mut Helper {
-    given(registry::get(name.get(), l3num, proto))
+extern "C" fn rust_ct_helper_get(name: Text<'_>, l3num: u16, proto: u8) -> Option<KeptHelper> {
+    registry::get(name.get(), l3num, proto)
 }
 
 /// nf_conntrack_helper_put(): see [`registry::put`].

@@ -74,20 +74,26 @@ fn keep(name: &Name) -> bool {
 /// Process context.
 #[no_mangle]
 extern "C" fn rust_ct_nat_helper_get(name: Text<'_>, l3num: u16, proto: u8) -> c_int {
-    from_result(|| {
-        let guard = rcu::read_lock();
-        let name = name.get().to_bytes();
-        let found = registry::find(name, l3num, proto, ReadSide::of(&guard));
-        let module = found.map(Helper::nat_module);
-        drop(guard);
-        let module = module.ok_or(ENOENT)?;
-        if keep(&module) {
-            return Ok(0);
-        }
-        let wanted = CStr::from_bytes_until_nul(&module).map_err(|_| ENOENT)?;
-        module::request(c"", wanted);
-        keep(&module).then_some(0).ok_or(ENOENT)
-    })
+    from_result(|| get(name.get(), l3num, proto).map(|()| 0))
+}
+
+/// Keeps the NAT module of a helper, which is loaded if need be. Process context, sleeps.
+///
+/// # Errors
+///
+/// `ENOENT` if there is none.
+pub(super) fn get(name: &CStr, l3num: u16, proto: u8) -> Result {
+    let guard = rcu::read_lock();
+    let found = registry::find(name.to_bytes(), l3num, proto, ReadSide::of(&guard));
+    let module = found.map(Helper::nat_module);
+    drop(guard);
+    let module = module.ok_or(ENOENT)?;
+    if keep(&module) {
+        return Ok(());
+    }
+    let wanted = CStr::from_bytes_until_nul(&module).map_err(|_| ENOENT)?;
+    module::request(c"", wanted);
+    keep(&module).then_some(()).ok_or(ENOENT)
 }
 
 /// nf_nat_helper_put(): gives back one [`rust_ct_nat_helper_get`].

@@ -21,6 +21,7 @@ use crate::{
         },
         helper::{
             Helper,
+            KeptHelper,
             Slot,
             CLASSES, //
         },
@@ -41,7 +42,8 @@ use kernel::sync::{
     aref::ARef,
     atomic::{
         Atomic,
-        Full, //
+        Full,
+        Release, //
     },
     rcu, //
 };
@@ -89,6 +91,14 @@ impl Help {
             // The reference is the extension's now.
             let _ = ARef::into_raw(helper);
         }
+    }
+
+    /// Sets the helper of a template, for a rule that gives it back when the template is gone.
+    /// Returns it for the rule.
+    pub(crate) fn lend_helper(&self, kept: KeptHelper) -> *mut bindings::nf_conntrack_helper {
+        let helper = kept.into_raw();
+        field!(self.0, helper as Atomic<_>).store(helper, Release);
+        helper
     }
 
     /// What the connection expects.

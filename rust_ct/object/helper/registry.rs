@@ -118,7 +118,7 @@ pub(crate) fn find<'a>(
 /// module where that is needed. Process context, sleeps. Given back by [`put`].
 ///
 /// Source: nf_conntrack_helper_try_module_get().
-pub(crate) fn get(name: &CStr, l3num: u16, proto: u8) -> Option<ARef<Helper>> {
+pub(crate) fn get(name: &CStr, l3num: u16, proto: u8) -> Option<KeptHelper> {
     let known = || {
         let guard = rcu::read_lock();
         find(name.to_bytes(), l3num, proto, ReadSide::of(&guard)).is_some()
@@ -131,7 +131,8 @@ pub(crate) fn get(name: &CStr, l3num: u16, proto: u8) -> Option<ARef<Helper>> {
     // SAFETY: The module is there while its helper is registered, and for a grace period longer.
     let kept = unsafe { module::get(field!(helper.0, me).load()) };
     drop(guard);
-    kept.then_some(helper)
+    // INVARIANT: The module was just kept.
+    kept.then(|| KeptHelper(helper.into()))
 }
 
 /// Gives back one [`get`].

@@ -8,6 +8,7 @@ use crate::{
             Kind,
             Part, //
         },
+        Conn,
         Locked, //
     },
     pure::{
@@ -24,6 +25,20 @@ pub(super) struct Shifts(UnsafeCell<[SeqAdj; 2]>);
 // SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
 unsafe impl Part for Shifts {
     const KIND: Kind = Kind::SeqAdj;
+}
+
+impl Conn {
+    /// By how much the number of a segment of a direction is shifted; a writer may be at it. Any
+    /// context, with or without the lock.
+    ///
+    /// Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seq_offset().
+    pub(crate) fn seq_offset(&self, dir: Direction, seq: u32) -> u32 {
+        self.part::<Shifts>().map_or(0, |shifts| {
+            // SAFETY: Any bytes are shifts: those of different moments are as good as either.
+            let shifts = unsafe { shifts.0.get().read_volatile() };
+            shifts[dir.index()].offset(seq)
+        })
+    }
 }
 
 impl Locked<'_> {

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Rules that count connections (nft `ct count`, xt_connlimit): what is over the limit is refused, what ends makes room."""
+
+# limit: 240
+
+import contextlib
+import errno
+import socket
+
+from policy import (
+    CLIENT,
+    ENDS,
+    ROUTER,
+    SERVER,
+    Nft,
+    Xtables,
+    missing,
+    set_up_stacks,
+)
+
+from lib import (
+    check,
+    equal,
+    find,
+    ip_batch,
+    main,
+    make_socket,
+    poll,
+    run,
+    skip,
+    some,
+)
+
+LIMIT = 3
+PORT = 80
+# Another address of the client's.
+SECOND = {"IPv4": "10.1.0.3", "IPv6": "fd01::3"}
+
+NFT_ALL = f"""
+    chain forward {{
+        type filter hook forward priority filter;
+        tcp dport {PORT} ct state new ct count over {LIMIT} counter reject with tcp reset comment "over"
+    }}
+"""
+NFT_EACH = f"""
+    set each4 {{ type ipv4_addr; flags dynamic; }}
+    set each6 {{ type ipv6_addr; flags dynamic; }}
+    chain forward {{
+        type filter hook forward priority filter;
+        tcp dport {PORT} ct state new add @each4 {{ ip saddr ct count over {LIMIT} }} counter reject with tcp reset comment "over"
+        tcp dport {PORT} ct state new add @each6 {{ ip6 saddr ct count over {LIMIT} }} counter reject with tcp reset comment "over"
+    }}
+"""
+
+
+def xt_rules(mask4, mask6):
+    """The same by xt_connlimit, for all together or for each address."""
+    rule = (
+        f"-A FORWARD -p tcp --dport {PORT} -m conntrack --ctstate NEW -m connlimit --connlimit-above {LIMIT} "
+        "--connlimit-mask {} --connlimit-saddr -m comment --comment over -j REJECT --reject-with tcp-reset"
+    )
+    return Xtables(ROUTER, {"filter": {4: [rule.format(mask4)], 6: [rule.format(mask6)]}})
+
+
+class Callers:
+    """Connections of the client's to the server, which stay open."""
+
+    def __init__(self, kind, source=None):
+        self.source, self.target = source or ENDS[kind][0], ENDS[kind][1]
+        self.open = []
+
+    def call(self):
+        """One more; returns 0, or why it was refused."""
+        stream = make_socket(CLIENT, self.source, 0, socket.SOCK_STREAM)
+        error = stream.connect_ex((self.target, PORT))
+        if error:
+            stream.close()
+        else:
+            self.open.append(stream)
+        return error
+
+    def hang_up(self):
+        """Resets the oldest one, and waits until the router knows."""
+        stream = self.open.pop(0)
+        port = stream.getsockname()[1]
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        stream.close()
+        return poll(lambda: [one.state for one in find(ROUTER, sport=port)] in (["CLOSE"], []), 10)
+
+    def port(self):
+        """The oldest one's port."""
+        return self.open[0].getsockname()[1]
+
+    def close(self):
+        while self.open:
+            self.hang_up()
+
+
+def deleted(port):
+    """Deletes a connection's entry by ctnetlink; returns whether it is gone."""
+    run("conntrack", "-D", "-p", "tcp", "--sport", str(port), ns=ROUTER, must=False)
+    return not find(ROUTER, sport=port)
+
+
+def limited(what, kind, rules, each):
+    """The limit holds; who ends makes room, and so does an entry that is deleted."""
+    callers, others = Callers(kind), Callers(kind, SECOND[kind])
+    what = f"{kind}, {what}"
+    before = rules.packets().get("over", 0)
+    equal([callers.call() for _ in range(LIMIT)], [0] * LIMIT, f"{what}: {LIMIT} connections are let in")
+    equal(callers.call(), errno.ECONNREFUSED, f"{what}: one more is refused")
+    check(rules.packets().get("over", 0) > before, f"{what}: the rule has counted it", rules.packets())
+    want = 0 if each else errno.ECONNREFUSED
+    equal(others.call(), want, f"{what}: {'another address is let in' if each else 'so is one of another address'}")
+    check(callers.hang_up(), f"{what}: one ends")
+    equal(callers.call(), 0, f"{what}: and makes room for one")
+    equal(callers.call(), errno.ECONNREFUSED, f"{what}: for no more than one")
+    check(deleted(callers.port()), f"{what}: an entry is deleted")
+    equal(callers.call(), 0, f"{what}: and makes room, too")
+    equal(callers.call(), errno.ECONNREFUSED, f"{what}: for no more than one")
+    callers.close()
+    others.close()
+
+
+def scenario():
+    lacking = missing("nft_connlimit", "xt_connlimit", "nft_reject_inet", "ipt_REJECT", "ip6t_REJECT", "nft_ct")
+    set_up_stacks()
+    ip_batch(CLIENT, *(f"addr add {address}/{64 if ':' in address else 24} dev {ROUTER}" + (" nodad" if ":" in address else "") for address in SECOND.values()))
+    with contextlib.ExitStack() as stack:
+        for _, far in ENDS.values():
+            listener = stack.enter_context(make_socket(SERVER, far, PORT, socket.SOCK_STREAM))
+            listener.listen(100)
+        ways = [
+            ("nft, all together", "nft_connlimit", lambda: Nft(ROUTER, NFT_ALL), False),
+            ("nft, each address", "nft_connlimit", lambda: Nft(ROUTER, NFT_EACH), True),
+            ("xt_connlimit, all together", "xt_connlimit", lambda: xt_rules(0, 0), False),
+            ("xt_connlimit, each address", "xt_connlimit", lambda: xt_rules(32, 128), True),
+        ]
+        for what, module, make, each in some(ways):
+            if module in lacking:
+                skip(f"{what}: the limit holds", f"this kernel does not have {module}")
+                continue
+            rules = make()
+            for kind in ENDS:
+                limited(what, kind, rules, each)
+            rules.delete() if isinstance(rules, Nft) else rules.flush()
+            run("conntrack", "-F", ns=ROUTER)
+
+
+main(scenario)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: GPL-2.0
+"""IPVS on the tracker: a virtual service in NAT mode whose connections are tracked, and direct routing."""
+
+# limit: 240
+
+import contextlib
+import shutil
+import socket
+
+from policy import (
+    CLIENT,
+    ENDS,
+    ROUTER,
+    SERVER,
+    missing,
+    set_up_stacks,
+)
+
+from lib import (
+    SLOW,
+    check,
+    equal,
+    find,
+    ip_batch,
+    main,
+    make_socket,
+    poll,
+    run,
+    shown,
+    skip,
+    write,
+)
+
+# The virtual address, the router's own towards the client, and a service that is nobody's but IPVS'.
+VIRTUAL = {"IPv4": "10.1.0.1", "IPv6": "fd01::1"}
+NAT_PORT, DIRECT_PORT = 8080, 80
+
+
+def at(address, port):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def service(kind, port, real_port, mode):
+    """One virtual service with one real server."""
+    virtual, real = VIRTUAL[kind], ENDS[kind][1]
+    run("ipvsadm", "-A", "-t", at(virtual, port), "-s", "rr", ns=ROUTER)
+    run("ipvsadm", "-a", "-t", at(virtual, port), "-r", at(real, real_port), mode, ns=ROUTER)
+
+
+def page(kind, port, listener):
+    """Asks the virtual service; returns what came back, and the client's port."""
+    with make_socket(CLIENT, ENDS[kind][0], 0, socket.SOCK_STREAM) as caller:
+        caller.connect((VIRTUAL[kind], port))
+        with listener.accept()[0] as served:
+            served.settimeout(10 * SLOW)
+            caller.sendall(b"GET")
+            served.recv(3)
+            served.sendall(b"page" * 5000)
+            got = b""
+            while len(got) < 20000:
+                got += caller.recv(65536)
+            return got, caller.getsockname()[1]
+
+
+def nat(kind):
+    """NAT: the entry has the virtual address on one side and the server on the other."""
+    service(kind, NAT_PORT, DIRECT_PORT, "-m")
+    with make_socket(SERVER, ENDS[kind][1], DIRECT_PORT, socket.SOCK_STREAM) as listener:
+        listener.listen()
+        got, port = page(kind, NAT_PORT, listener)
+    equal(got, b"page" * 5000, f"{kind}, NAT: the virtual service answers")
+    found = find(ROUTER, l4="tcp", sport=port)
+    seen = [(one.orig["dst"], one.orig["dport"], one.reply["src"], one.reply["sport"]) for one in found]
+    want = (shown(VIRTUAL[kind]), str(NAT_PORT), shown(ENDS[kind][1]), str(DIRECT_PORT))
+    equal(seen, [want], f"{kind}, NAT: one entry, with the virtual address and the server's")
+    check("ASSURED" in found[0].flags, f"{kind}, NAT: it is ASSURED", found[0].line)
+
+
+def direct(kind):
+    """Direct routing: the server has the virtual address, too, and what it is sent is not changed."""
+    real, virtual = ENDS[kind][1], VIRTUAL[kind]
+    ip_batch(SERVER, f"addr add {virtual}/{128 if ':' in virtual else 32} dev lo" + (" nodad" if ":" in virtual else ""))
+    service(kind, DIRECT_PORT, DIRECT_PORT, "-g")
+    with make_socket(SERVER, virtual, DIRECT_PORT, socket.SOCK_STREAM) as listener:
+        listener.listen()
+        # The answers go through the router, whose address theirs is: it takes them for its own, or for a forgery.
+        with make_socket(CLIENT, ENDS[kind][0], 0, socket.SOCK_STREAM) as caller:
+            caller.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                caller.connect((virtual, DIRECT_PORT))
+            port = caller.getsockname()[1]
+            found = poll(lambda: find(ROUTER, l4="tcp", sport=port), 5)
+            equal([one.orig["dst"] for one in found], [shown(virtual)], f"{kind}, direct routing: an entry to the virtual address")
+            arrived = run("ss", "-Htn", "state", "syn-recv", "state", "established", ns=SERVER)[1]
+            check(poll(lambda: str(port) in run("ss", "-Hatn", ns=SERVER)[1], 5), f"{kind}, direct routing: the server has it ({real})", arrived)
+
+
+def scenario():
+    if not shutil.which("ipvsadm"):
+        skip("IPVS' connections are tracked", "this machine does not have ipvsadm")
+        return
+    lacking = missing("ip_vs", "ip_vs_rr", "nf_nat")
+    if lacking:
+        skip("IPVS' connections are tracked", f"this kernel does not have {' '.join(lacking)}")
+        return
+    set_up_stacks()
+    missing("ip_vs")  # the tracker was loaded anew, and its users were not
+    write("/proc/sys/net/ipv4/vs/conntrack", 1, ROUTER)
+    for kind in ENDS:
+        nat(kind)
+        direct(kind)
+    run("ipvsadm", "-C", ns=ROUTER)
+
+
+main(scenario)
