@@ -17,6 +17,10 @@ KDIR ?= /lib/modules/$(shell uname -r)/build
 # Where the objects go; beside the sources if not said.
 MO ?=
 
+# The module's name: rust_ct, or nf_conntrack to stand in its place.
+NAME ?= rust_ct
+export RUST_CT_NAME = $(NAME)
+
 # Kbuild knows the kernel's Kconfig only, so our options come from here.
 export CONFIG_RUST_CT ?= m
 export CONFIG_RUST_CT_KUNIT_TEST ?=
@@ -33,7 +37,9 @@ kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags)
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
 	test-stock compare count selftests fuzz uml lint distclean
 
-modules: ## build rust_ct.ko for the kernel tree KDIR= (default: the running kernel's)
+modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
+	@test "$(NAME)" = rust_ct -o "$(NAME)" = nf_conntrack || { \
+		echo "error: NAME=$(NAME): the module can be rust_ct or nf_conntrack" >&2; exit 1; }
 	@test -f $(KDIR)/include/config/auto.conf || { \
 		echo "error: KDIR=$(KDIR) is no prepared kernel tree (no include/config/auto.conf);" >&2; \
 		echo "give one by KDIR=..., or let 'make demo' make its own" >&2; exit 1; }

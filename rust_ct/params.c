@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Module parameters that can be read and written in /sys/module/rust_ct. The
+ * Module parameters that can be read and written in /sys/module. The
  * kernel crate's parameters are neither, and what a value means is decided in
  * param.rs. The kernel calls through pointers, so each has a function of C's
  * types.
  */
 
+#include <linux/module.h>
 #include <linux/moduleparam.h>
 
 #include "rust_ct.h"
@@ -69,9 +70,19 @@ bool rct_param_tstamp;
 module_param_named(tstamp, rct_param_tstamp, bool, 0644);
 MODULE_PARM_DESC(tstamp, "keep when connections begin and end, in namespaces to come");
 
-bool rct_param_enable_hooks = true;
+/* In the place of nf_conntrack, what that has. */
+#ifdef RUST_CT_IN_PLACE
+#define HOOKS_BY_DEFAULT false
+MODULE_ALIAS("ip_conntrack");
+MODULE_ALIAS("nf_conntrack-2");
+MODULE_ALIAS("nf_conntrack-10");
+#else
+#define HOOKS_BY_DEFAULT true
+#endif
+
+bool rct_param_enable_hooks = HOOKS_BY_DEFAULT;
 module_param_named(enable_hooks, rct_param_enable_hooks, bool, 0444);
-MODULE_PARM_DESC(enable_hooks, "track in every network namespace (1, the default) or only where a rule asks (0)");
+MODULE_PARM_DESC(enable_hooks, "track in every network namespace (1) or only where a rule asks (0); default: 1 as rust_ct, 0 as nf_conntrack");
 
 static int helpers_set(const char *val, const struct kernel_param *kp)
 {

@@ -3,7 +3,9 @@
 #
 # build.sh stock|debug|uml [VARIABLE=VALUE]...: builds rust_ct.ko of this clone for that
 # kernel, and for the debug kernel the KUnit module too. They end in /out/KIND of
-# the build root, which is the directory work-*/KIND of the cache.
+# the build root, which is the directory work-*/KIND of the cache. With
+# NAME=nf_conntrack in the environment, the module has that name, and ends in
+# /out/KIND-nf_conntrack.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -12,9 +14,10 @@ kind=$1
 shift
 [ "$kind" != debug ] || set -- CONFIG_RUST_CT_KUNIT_TEST=m "$@"
 "$TOP/scripts/setup/setup.sh" "$kind"
-mkdir -p "$WORK/$kind"
-exec {lock}>"$WORK/$kind.lock"
+out=$kind${NAME:+-$NAME}
+mkdir -p "$WORK/$out"
+exec {lock}>"$WORK/$out.lock"
 flock "$lock"
-run_step "modules for the $kind kernel" "$LOGS/build-$kind.log" \
-	in_root make -C /src -j"$JOBS" KDIR="/build/$kind" MO="/out/$kind" modules "$@"
-grep -E '^(WARNING|warning)|: warning:' "$LOGS/build-$kind.log" || true
+run_step "modules for the $kind kernel${NAME:+, named $NAME}" "$LOGS/build-$out.log" \
+	in_root make -C /src -j"$JOBS" KDIR="/build/$kind" MO="/out/$out" ${NAME:+NAME="$NAME"} modules "$@"
+grep -E '^(WARNING|warning)|: warning:' "$LOGS/build-$out.log" || true

@@ -80,11 +80,16 @@ layer_kunit() {
 # scenarios KIND SLOWNESS FULL TIMEOUT: FULL=1 asks for every repetition; SLOWNESS
 # multiplies the time limits, as a kernel may be built beside.
 scenarios() {
-	local kind=$1 status=0 log=$LOGS/scenarios-$1.log
+	local kind=$1 status=0 log=$LOGS/scenarios-$1.log in_place=
 	rm -f "$log"
 	scripts/setup/build.sh "$kind"
+	if [ "$kind" = stock ]; then
+		NAME=nf_conntrack scripts/setup/build.sh "$kind"
+		in_place=/out/$kind-nf_conntrack/rust_ct/nf_conntrack.ko
+	fi
 	scripts/guest/guest.sh --name scenarios --timeout "$4" --cached "$kind" \
-		env CT=rust_ct RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" SLOW="$2" FULL="$3" \
+		env CT=rust_ct RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" \
+		IN_PLACE_KO="$in_place" SLOW="$2" FULL="$3" \
 		python3 -B tests/scenarios/run.py || status=$?
 	if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$log"; then
 		# The guest itself is what failed.
