@@ -24,7 +24,10 @@ use crate::{
             NewConn, //
         },
         netns::{
-            Limit as Above,
+            limit::{
+                self,
+                Room, //
+            },
             Netns,
             NETNS, //
         },
@@ -74,7 +77,7 @@ use kernel::{
     },
 };
 
-/// How many buckets are searched for somebody who can go.
+/// How many buckets are searched at least for somebody who can go.
 const RANGE: usize = 8;
 
 /// Another limit, until this is dropped.
@@ -181,8 +184,8 @@ mod tests {
         })
     }
 
-    /// At the limit, one who is not assured has to go, from the first of eight buckets that has
-    /// any; nobody does who is assured.
+    /// At the limit, one who is not assured has to go, from the first bucket that has any, however
+    /// many are empty before it; nobody does who is assured.
     #[test]
     fn the_unassured_make_room() -> Result {
         // In which bucket behind the newcomer's somebody is, whether assured, and what becomes of
@@ -191,7 +194,9 @@ mod tests {
             (0, false, PASSES),
             (3, false, PASSES),
             (RANGE - 1, false, PASSES),
-            (RANGE, false, REFUSED),
+            (RANGE, false, PASSES),
+            (300, false, PASSES),
+            (300, true, REFUSED),
             (0, true, REFUSED),
             (3, true, REFUSED),
         ];
@@ -257,8 +262,8 @@ mod tests {
         })
     }
 
-    /// Where a namespace is at its own limit, nobody elsewhere makes room for its newcomer; where
-    /// the machine is at its limit, anybody does.
+    /// Where a namespace is at its limit, nobody elsewhere makes room for its newcomer. Where the
+    /// sum of all is, somebody above his share does, and who is within it has it anyway.
     #[test]
     fn who_makes_room() -> Result {
         case(|home| {
@@ -287,13 +292,25 @@ mod tests {
             let refused = newcomer().is_none();
             let kept = !ours.status().contains(Status::DYING);
             away.max.store(0, Relaxed);
-            let limit = Limit::set(2);
+            limit::TOTAL.store(2, Relaxed);
+            limit::SHARE.store(2, Relaxed);
             let second = newcomer();
-            let gone = ours.status().contains(Status::DYING);
-            drop(limit);
+            let stays = !ours.status().contains(Status::DYING);
+            drop(second);
+            let more = at_bucket(ipproto::UDP, bucket, bucket, 6000)?;
+            limit::SHARE.store(1, Relaxed);
+            drop(first);
+            let third = newcomer();
+            let gone =
+                ours.status().contains(Status::DYING) || more.status().contains(Status::DYING);
+            let fourth = newcomer();
+            limit::TOTAL.store(0, Relaxed);
+            limit::SHARE.store(0, Relaxed);
             check!(refused && kept, "the namespace's own limit");
-            check!(second.is_some() && gone, "the machine's limit");
-            drop((first, second, ours));
+            check!(stays, "nobody is above his share");
+            check!(third.is_some() && gone, "who is above his share makes room");
+            check!(fourth.is_none(), "above its own share");
+            drop((third, fourth, ours, more));
             check_eq!((home.connections(), away.connections()), (0, 0));
             Ok(())
         })
@@ -324,7 +341,7 @@ mod tests {
     fn the_worker_makes_room() -> Result {
         case(|netns| {
             while Expiry::run() == Some(1) {}
-            let (port, bucket) = newcomer()?;
+            let (_, bucket) = newcomer()?;
             let far = (bucket + 100) % BUCKETS as usize;
             let is = |state: State, assured: bool, from: u32| {
                 let conn = at_bucket(ipproto::TCP, far, bucket, from)?;
@@ -346,7 +363,6 @@ mod tests {
             while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4);
 
-            check_eq!(send(port)?, REFUSED);
             machine_max().store(400, Relaxed);
             crate::datapath::expire::request_early_drop();
             while Expiry::run() == Some(1) {}
@@ -382,30 +398,40 @@ mod tests {
         })
     }
 
-    /// The initial namespace's limit binds the sum of all, and a namespace may have one of its own
-    /// beside it; who is above which is told by name.
+    /// The initial namespace's limit holds for each, and a lower one of its own; the sum of all is
+    /// bound beside it, if at all, and who has to make room depends on the share.
     #[test]
     fn whose_limit() -> Result {
         case(|home| {
             let other = OtherNet::get()?;
             let away = NETNS.get(other.net()).ok_or(ENOENT)?;
-            let limit = Limit::set(4);
-            // (who, the namespace's own limit, what is told)
+            let limit = Limit::set(8);
+            // (who, the namespace's own limit, the sum's, the share, who has to make room)
             let rows = [
-                (home, 0, None),
-                (away, 0, None),
-                (away, 2, None),
-                (away, 2, Some(Above::Namespace)),
-                (away, 0, Some(Above::Machine)),
-                (home, 0, Some(Above::Machine)),
-                (away, 4, Some(Above::Namespace)),
-                (away, 6, Some(Above::Machine)),
+                (home, 0, 0, 0, None),
+                (away, 0, 0, 0, None),
+                (away, 2, 0, 0, None),
+                (away, 2, 0, 0, Some(Room::Own)),
+                (away, 0, 0, 0, None),
+                (home, 0, 0, 0, None),
+                (away, 3, 0, 0, Some(Room::Own)),
+                (home, 0, 0, 0, None),
+                (home, 0, 9, 0, None),
+                (away, 0, 9, 6, Some(Room::Others)),
+                (home, 0, 9, 4, Some(Room::Own)),
+                (away, 99, 9, 6, Some(Room::Own)),
+                (away, 99, 0, 0, None),
+                (away, 99, 0, 0, Some(Room::Own)),
             ];
-            let mut told = [None; 8];
-            for ((who, max, _), told) in rows.iter().zip(&mut told) {
+            let mut told = [None; 14];
+            for ((who, max, total, share, _), told) in rows.iter().zip(&mut told) {
                 away.max.store(*max, Relaxed);
+                limit::TOTAL.store(*total, Relaxed);
+                limit::SHARE.store(*share, Relaxed);
                 *told = who.count();
             }
+            limit::TOTAL.store(0, Relaxed);
+            limit::SHARE.store(0, Relaxed);
             for (who, ..) in &rows {
                 who.uncount();
             }
@@ -417,8 +443,8 @@ mod tests {
         })
     }
 
-    /// What is read as a namespace's limit is its own, or the machine's as long as it has none; the
-    /// initial namespace's is the machine's.
+    /// What is read as a namespace's limit is its own, or that which holds for each as long as it
+    /// has none; that is the initial namespace's.
     #[test]
     fn limits_are_read_and_written() -> Result {
         case(|_| {
@@ -427,11 +453,11 @@ mod tests {
             let limit_of = |net| NETNS.get(net).map_or(0, |netns| netns.limit());
             let limit = Limit::set(1000);
             let before = (limit_of(home), limit_of(away));
-            NETNS.get(away).ok_or(ENOENT)?.set_limit(10);
+            NETNS.get(away).ok_or(ENOENT)?.set_limit(10)?;
             let own = (limit_of(home), limit_of(away), param::max());
-            NETNS.get(home).ok_or(ENOENT)?.set_limit(77);
+            NETNS.get(home).ok_or(ENOENT)?.set_limit(77)?;
             let both = (limit_of(home), limit_of(away), param::max());
-            NETNS.get(away).ok_or(ENOENT)?.set_limit(0);
+            NETNS.get(away).ok_or(ENOENT)?.set_limit(0)?;
             let none = limit_of(away);
             drop(limit);
             check_eq!(before, (1000, 1000));

@@ -3,6 +3,7 @@
  * What bindgen reads. The kernel crate's bindings are reused for every type
  * that they have; bindgen_parameters lists what is added here.
  */
+#include <linux/capability.h>
 #include <linux/crc32.h>
 #include <linux/kernel.h>
 #include <linux/kmod.h>

@@ -43,7 +43,58 @@ static const struct kernel_param_ops max_ops = {
 	.get = max_get,
 };
 module_param_cb(max, &max_ops, NULL, 0600);
-MODULE_PARM_DESC(max, "connections that all network namespaces may hold together (default: hashsize, or 8 times that where it is given)");
+MODULE_PARM_DESC(max, "connections that each network namespace may hold (default: hashsize, or 8 times that where it is given)");
+
+static int total_set(const char *val, const struct kernel_param *kp)
+{
+	return rust_ct_param_set_total(val);
+}
+
+static int total_get(char *buffer, const struct kernel_param *kp)
+{
+	return rust_ct_param_get_total(buffer);
+}
+
+static const struct kernel_param_ops total_ops = {
+	.set = total_set,
+	.get = total_get,
+};
+module_param_cb(total, &total_ops, NULL, 0600);
+MODULE_PARM_DESC(total, "connections that all network namespaces may hold together (default: 0, no bound)");
+
+static int share_set(const char *val, const struct kernel_param *kp)
+{
+	return rust_ct_param_set_share(val);
+}
+
+static int share_get(char *buffer, const struct kernel_param *kp)
+{
+	return rust_ct_param_get_share(buffer);
+}
+
+static const struct kernel_param_ops share_ops = {
+	.set = share_set,
+	.get = share_get,
+};
+module_param_cb(share, &share_ops, NULL, 0600);
+MODULE_PARM_DESC(share, "connections of the total that each network namespace is sure of (default: 0, a 64th of it)");
+
+static int netns_max_set(const char *val, const struct kernel_param *kp)
+{
+	return rust_ct_param_set_netns_max(val);
+}
+
+static int netns_max_get(char *buffer, const struct kernel_param *kp)
+{
+	return rust_ct_param_get_netns_max(buffer);
+}
+
+static const struct kernel_param_ops netns_max_ops = {
+	.set = netns_max_set,
+	.get = netns_max_get,
+};
+module_param_cb(netns_max, &netns_max_ops, NULL, 0600);
+MODULE_PARM_DESC(netns_max, "connections that each network namespace to come may hold, but for the initial one (default: 0, as max)");
 
 static int expect_hashsize_set(const char *val, const struct kernel_param *kp)
 {

@@ -9,6 +9,7 @@ pub(crate) mod abi;
 pub(crate) mod bits;
 pub(crate) mod bridge;
 pub(crate) mod call;
+pub(crate) mod capability;
 pub(crate) mod defrag;
 pub(crate) mod field;
 pub(crate) mod hlist;

@@ -17,6 +17,7 @@ use crate::{
                 Kind,
                 Plan, //
             },
+            Candidate,
             Conn,
             NewConn,
             UniqueConn, //
@@ -26,7 +27,10 @@ use crate::{
             Expect, //
         },
         netns::{
-            Limit,
+            limit::{
+                self,
+                Room, //
+            },
             Netns, //
         },
         setting,
@@ -54,11 +58,19 @@ use kernel::{
     },
 };
 
-/// How many buckets are searched for a connection that can be removed to make room. It bounds what
-/// a packet costs while the table is full, which is when most of them come.
+/// How many buckets are searched at least for somebody who can go.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, NF_CT_EVICTION_RANGE.
-const EVICTION_RANGE: usize = 8;
+const EVICTION_RANGE: u32 = 8;
+
+/// The search goes on until so many connections were met: each may cost a cache miss, so this
+/// bounds what a refused packet costs.
+const EVICTION_ENTRIES: u32 = 64;
+
+/// The search goes on through empty buckets, up to so many, which are a few pages. In a table of
+/// 65,536 buckets that is sure to meet somebody where there are a few hundred connections; the
+/// kernel, which looks at no more than eight, refuses most newcomers of a flood there.
+const EVICTION_BUCKETS: u32 = 1024;
 
 /// There is no room, or no memory, for a connection.
 pub(crate) struct Refused;
@@ -66,8 +78,9 @@ pub(crate) struct Refused;
 /// Makes a connection without extensions, which counts from now on, and has no reference yet. Any
 /// context.
 ///
-/// Where the namespace is full, one of its connections that is not assured has to make room for it;
-/// where the machine is, one of anybody's.
+/// Where the namespace is full, one of its connections that is not assured has to make room for it,
+/// or one that waits for its DESTROY event. Where all namespaces together are, one of somebody who
+/// is above his share; the namespace has its share even if there is none.
 /// Source: net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc().
 pub(crate) fn allocate(
     netns: &Netns,
@@ -75,9 +88,8 @@ pub(crate) fn allocate(
     new_conn: &NewConn<'_>,
     rcu: ReadSide<'_>,
 ) -> Result<UniqueConn, Refused> {
-    if let Some(limit) = netns.count() {
-        let whose = (limit == Limit::Namespace).then_some(net);
-        if !early_drop(netns, whose, new_conn.hash, rcu) {
+    if let Some(room) = netns.count() {
+        if !make_room(netns, net, room, new_conn.hash, rcu) {
             netns.uncount();
             netns.stats.count(Stat::Full);
             warn_full(netns, net);
@@ -201,28 +213,44 @@ fn extensions(net: &Net, template: Option<&Conn>, masks: Option<EventMasks>) -> 
     plan
 }
 
-/// Removes connections that are not assured, of a namespace or of all, from the buckets around a
-/// hash: those of the first one that has any. Returns whether it did.
+/// Makes room for a connection of a namespace. Returns whether it may be made.
+fn make_room(netns: &Netns, net: &Net, room: Room, hash: u32, rcu: ReadSide<'_>) -> bool {
+    match room {
+        Room::Own => early_drop(netns, Some(net), hash, rcu) || evict_dying(netns),
+        Room::Others => {
+            early_drop(netns, None, hash, rcu);
+            true
+        }
+    }
+}
+
+/// Forgets a connection that is over but for its DESTROY event. Returns whether there was one.
+fn evict_dying(netns: &Netns) -> bool {
+    let evicted = netns.dying.evict();
+    if evicted {
+        netns.stats.count(Stat::EventLost);
+    }
+    evicted
+}
+
+/// Removes connections that are not assured, of a namespace, or of those that are above their
+/// share, from the buckets around a hash: those of the first one that has any. Returns whether it
+/// did.
 ///
 /// A connection that becomes assured just now may be removed: there is no room, so one has to go.
 /// Source: net/netfilter/nf_conntrack_core.c, early_drop().
 fn early_drop(netns: &Netns, whose: Option<&Net>, hash: u32, rcu: ReadSide<'_>) -> bool {
     let mut index = TABLE.index(hash, rcu);
-    for _ in 0..EVICTION_RANGE {
+    let mut met = 0u32;
+    for visited in 0..EVICTION_BUCKETS.min(TABLE.size()) {
+        if visited >= EVICTION_RANGE && met >= EVICTION_ENTRIES {
+            break;
+        }
         let mut dropped = 0u32;
         let visit = TABLE.visit(index, rcu, |candidate| {
-            if candidate.is_expired() {
-                end::overdue(candidate);
-            } else if candidate.is_of_any(whose) && may_go(candidate.status()) {
-                // What was seen without a reference is looked at again with one.
-                if let Some(conn) = candidate.get() {
-                    let going = candidate.is_of_any(whose)
-                        && may_go(conn.status())
-                        && conn.status().contains(Status::CONFIRMED);
-                    if going && end::kill(&conn) {
-                        dropped = dropped.saturating_add(1);
-                    }
-                }
+            met = met.saturating_add(1);
+            if make_go(candidate, whose) {
+                dropped = dropped.saturating_add(1);
             }
             ControlFlow::Continue(())
         });
@@ -240,6 +268,27 @@ fn early_drop(netns: &Netns, whose: Option<&Net>, hash: u32, rcu: ReadSide<'_>) 
     false
 }
 
+/// Ends a connection that was met without a reference, if it may go. Returns whether it did, and
+/// its memory with it.
+fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> bool {
+    if candidate.is_expired() {
+        end::overdue(candidate);
+        return false;
+    }
+    if !candidate.is_of_any(whose) || !may_go(candidate.status()) {
+        return false;
+    }
+    // What was seen without a reference is looked at again with one.
+    let Some(conn) = candidate.get() else {
+        return false;
+    };
+    candidate.is_of_any(whose)
+        && (whose.is_some() || conn.netns().is_some_and(Netns::is_above_share))
+        && may_go(conn.status())
+        && conn.status().contains(Status::CONFIRMED)
+        && end::kill(&conn)
+}
+
 fn may_go(status: Status) -> bool {
     !status.contains(Status::ASSURED) && !status.contains(Status::DYING)
 }
@@ -249,7 +298,15 @@ fn warn_full(netns: &Netns, net: &Net) {
         return;
     }
     let max = netns.limit();
-    if net.is_init() {
+    if netns.connections() < max {
+        pr_warn!(
+            "table full in netns {}: it has more than its share of {}, and all namespaces together \
+             more than {}, dropping packet; see the parameters share and total\n",
+            net.inum(),
+            limit::share(),
+            limit::TOTAL.load(Relaxed)
+        );
+    } else if net.is_init() {
         pr_warn!(
             "table full ({} connections), dropping packet; see net.netfilter.nf_conntrack_max\n",
             max

@@ -12,7 +12,11 @@ use crate::{
         PORTS, //
     },
     object::{
-        netns::EXPECT_MAX,
+        netns::{
+            limit,
+            EXPECT_MAX,
+            NETNS_MAX, //
+        },
         table::{
             self,
             TABLE, //
@@ -135,7 +139,35 @@ pub(crate) fn set_max(text: &CStr) -> Result {
     Ok(())
 }
 
-/// The value of `max`: how many connections the machine may hold.
+/// Takes a new value of `total`; zero is no bound. Any value may come before the module begins.
+///
+/// # Errors
+///
+/// `EINVAL` if it is no number or out of range.
+pub(crate) fn set_total(text: &CStr) -> Result {
+    set_limit("total", text, &limit::TOTAL)
+}
+
+/// Takes a new value of `share`, as [`set_total`].
+pub(crate) fn set_share(text: &CStr) -> Result {
+    set_limit("share", text, &limit::SHARE)
+}
+
+/// Takes a new value of `netns_max`, as [`set_total`].
+pub(crate) fn set_netns_max(text: &CStr) -> Result {
+    set_limit("netns_max", text, &NETNS_MAX)
+}
+
+/// Takes a new value of a limit, which may be none.
+fn set_limit(name: &str, text: &CStr, limit: &Atomic<u32>) -> Result {
+    limit.store(
+        in_range(name, text, "connections", 0..=i32::MAX as u32)?,
+        Relaxed,
+    );
+    Ok(())
+}
+
+/// The value of `max`: how many connections each namespace may hold that has no limit of its own.
 pub(crate) fn max() -> u32 {
     machine_max().load(Relaxed)
 }

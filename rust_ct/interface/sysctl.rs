@@ -37,17 +37,14 @@ use kernel::{
     sync::atomic::Relaxed, //
 };
 
-/// How many connections there may be: on the machine, or in a namespace that has a limit of its
-/// own. A namespace may bind itself, which no other tracker lets it.
+/// How many connections a namespace may hold. That of the initial one holds for each; root may give
+/// a lower one to a namespace, and its owner may lower that.
 pub(crate) const MAX: Setting = Setting {
     name: c"nf_conntrack_max",
     mode: Mode::Writable,
     format: Format::Number(1, i32::MAX),
     get: |net| NETNS.get(net).map_or(0, |netns| netns.limit()),
-    set: Setter::Try(|net, value| {
-        NETNS.get(net).ok_or(ENOENT)?.set_limit(value);
-        Ok(())
-    }),
+    set: Setter::Try(|net, value| NETNS.get(net).ok_or(ENOENT)?.set_limit(value)),
 };
 
 /// How many connections the namespace has.

@@ -139,6 +139,30 @@ impl DyingList {
         drop(guard);
     }
 
+    /// Forgets one connection without its event, because there is no room; returns whether there
+    /// was one. Any context, with none of the table's locks held.
+    pub(crate) fn evict(&self) -> bool {
+        let guard = self.lock();
+        let first = self.head().first();
+        let evicted = self.remove(first, &guard);
+        // The last reference may go with it, under no lock.
+        drop(guard);
+        evicted.is_some()
+    }
+
+    /// Removes a connection from the list, and gives the list's reference.
+    fn remove(&self, link: Link, _guard: &RawGuard<'_>) -> Option<ARef<Conn>> {
+        let Link::Node(node) = link else {
+            return None;
+        };
+        // SAFETY: By the type invariant, the link is that of a connection in the list, whose lock
+        // is held, and which gives its reference up.
+        Some(unsafe {
+            Node::remove(node);
+            ARef::from_raw(NonNull::from(Candidate::new(node).held()))
+        })
+    }
+
     /// Delivers the ends of those in the list, unless nobody has room for one, or they are too many
     /// for one go. Returns whether all are delivered. Process context.
     pub(crate) fn deliver(&self) -> bool {
@@ -157,7 +181,8 @@ impl DyingList {
     /// may be looking at it.
     fn deliver_one(&self) -> Option<bool> {
         let guard = self.lock();
-        let Link::Node(node) = self.head().first() else {
+        let link = self.head().first();
+        let Link::Node(node) = link else {
             return None;
         };
         // SAFETY: By the type invariant, and the lock is held; the list has a reference.
@@ -168,11 +193,7 @@ impl DyingList {
         {
             return Some(false);
         }
-        // SAFETY: The link is in the list, whose lock is held, and which gives its reference up.
-        let conn = unsafe {
-            Node::remove(node);
-            ARef::from_raw(NonNull::from(conn))
-        };
+        let conn = self.remove(link, &guard);
         // The last reference may go with it, under no lock.
         drop(guard);
         drop(conn);

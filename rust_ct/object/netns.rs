@@ -2,6 +2,8 @@
 
 //! What the tracker keeps for each network namespace.
 
+pub(crate) mod limit;
+
 use crate::{
     object::{
         conn::Conn,
@@ -22,7 +24,6 @@ use crate::{
             Slot, //
         },
         proc,
-        shared::machine_max,
         sysctl,
         time::Throttle, //
     },
@@ -32,7 +33,6 @@ use kernel::{
     sync::{
         atomic::{
             Atomic,
-            Full,
             Relaxed, //
         },
         Mutex, //
@@ -45,17 +45,9 @@ pub(crate) static NETNS: Slot<Netns> = Slot::new();
 /// How many connections may be expected, `nf_conntrack_expect_max`.
 pub(crate) static EXPECT_MAX: Atomic<u32> = Atomic::new(0);
 
-/// Connections of all namespaces but the initial one, which does without it as long as it is alone.
-static ELSEWHERE: Atomic<i32> = Atomic::new(0);
-
-/// Which limit there are too many connections for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Limit {
-    /// The namespace's own.
-    Namespace,
-    /// The machine's.
-    Machine,
-}
+/// The limit of namespaces to come, but for the initial one; zero if that one's holds for them. The
+/// parameter `netns_max`.
+pub(crate) static NETNS_MAX: Atomic<u32> = Atomic::new(0);
 
 /// The state of one namespace.
 #[pin_data]
@@ -66,6 +58,8 @@ pub(crate) struct Netns {
     initial: bool,
     /// How many connections the namespace may hold; zero if it has no limit of its own.
     pub(crate) max: Atomic<u32>,
+    /// The highest limit that its owner may set; zero if root has set none.
+    ceiling: Atomic<u32>,
     /// What became of packets.
     pub(crate) stats: Published<COUNT>,
     /// The line about a full table.
@@ -98,10 +92,13 @@ pub(crate) struct Netns {
 impl Netns {
     /// The state of a namespace without connections. Process context.
     pub(crate) fn new(here: Here<'_>) -> impl PinInit<Self, Error> + '_ {
+        let initial = here.net().is_init();
+        let begins_with = if initial { 0 } else { NETNS_MAX.load(Relaxed) };
         try_pin_init!(Self {
             count: Atomic::new(0),
-            initial: here.net().is_init(),
-            max: Atomic::new(0),
+            initial,
+            max: Atomic::new(begins_with),
+            ceiling: Atomic::new(begins_with),
             stats: Published::new(here)?,
             warning: Throttle::new(),
             expects: Atomic::new(0),
@@ -113,76 +110,6 @@ impl Netns {
             files <- kernel::new_mutex!(None, "rust_ct_files"),
             settings <- kernel::new_mutex!([None, None], "rust_ct_settings"),
         })
-    }
-
-    /// Counts a connection that is about to be made; names the limit that it is above, if any. The
-    /// caller makes it, or calls [`Netns::uncount`]. Any context.
-    pub(crate) fn count(&self) -> Option<Limit> {
-        let own = positive(self.count.fetch_add(1, Full).wrapping_add(1));
-        if !self.initial {
-            ELSEWHERE.fetch_add(1, Relaxed);
-        }
-        let max = self.max.load(Relaxed);
-        if max > 0 && own > max {
-            return Some(Limit::Namespace);
-        }
-        (self.machine(own) > machine_max().load(Relaxed)).then_some(Limit::Machine)
-    }
-
-    /// Counts a connection whose memory was given back. Any context.
-    pub(crate) fn uncount(&self) {
-        if !self.initial {
-            ELSEWHERE.fetch_sub(1, Relaxed);
-        }
-        self.count.fetch_sub(1, Full);
-    }
-
-    /// How many connections the machine has, where the namespace has `own`.
-    fn machine(&self, own: u32) -> u32 {
-        let elsewhere = positive(ELSEWHERE.load(Relaxed));
-        let here = if self.initial {
-            own
-        } else {
-            NETNS.get(Net::init()).map_or(0, Self::connections)
-        };
-        here.saturating_add(elsewhere)
-    }
-
-    /// Returns whether so many connections are there that some have to be removed early: within a
-    /// twentieth of a limit. Any context.
-    ///
-    /// Source: net/netfilter/nf_conntrack_core.c, gc_worker(), which rounds as here.
-    pub(crate) fn is_crowded(&self) -> bool {
-        let own = self.connections();
-        // A limit below a hundred is so small that making room for each newcomer is enough.
-        let near = |count: u32, max: u32| max >= 100 && count >= max / 100 * 95;
-        near(own, self.max.load(Relaxed)) || near(self.machine(own), machine_max().load(Relaxed))
-    }
-
-    /// How many connections there are, confirmed or not.
-    pub(crate) fn connections(&self) -> u32 {
-        positive(self.count.load(Relaxed))
-    }
-}
-
-impl Netns {
-    /// How many connections the namespace may hold: its own limit, or the machine's if it has none.
-    pub(crate) fn limit(&self) -> u32 {
-        let own = self.max.load(Relaxed);
-        if own > 0 {
-            own
-        } else {
-            machine_max().load(Relaxed)
-        }
-    }
-
-    /// Sets the limit of the namespace; that of the initial one is the machine's.
-    pub(crate) fn set_limit(&self, max: u32) {
-        if self.initial {
-            machine_max().store(max, Relaxed);
-        } else {
-            self.max.store(max, Relaxed);
-        }
     }
 }
 

@@ -45,11 +45,14 @@ pub(crate) enum Stat {
     /// A new connection was refused because the namespace had too many. Not in the kernel's
     /// structure.
     Full,
+    /// A connection was forgotten whose DESTROY event could not be delivered, to make room. Not in
+    /// the kernel's structure.
+    EventLost,
 }
 
 impl Stat {
     /// All of them with the names that /proc/rust_ct_stat uses.
-    pub(crate) const ALL: [(Self, &'static str); 14] = [
+    pub(crate) const ALL: [(Self, &'static str); 15] = [
         (Self::Found, "found"),
         (Self::Invalid, "invalid"),
         (Self::Insert, "insert"),
@@ -64,6 +67,7 @@ impl Stat {
         (Self::SearchRestart, "search_restart"),
         (Self::ChainTooLong, "chain_too_long"),
         (Self::Full, "table_full"),
+        (Self::EventLost, "event_lost"),
     ];
 }
 

@@ -73,6 +73,8 @@ unsafe extern "C" {
     pub(super) safe fn rct_clear_bit(bit: c_uint, word: &Atomic<usize>);
     pub(super) safe fn rct_cpu_possible(cpu: c_uint) -> bool;
     pub(super) safe fn ktime_get_with_offset(clock: Clock) -> i64;
+    /// Process context.
+    pub(super) safe fn capable(capability: c_int) -> bool;
     /// Any number of a family will do.
     pub(super) safe fn nf_log_is_registered(family: u8) -> bool;
     /// Process context, with no lock held.

@@ -113,6 +113,11 @@ def later():
         for value in ("0", "-1", "x", "4294967295", ""):
             refused_later("max", value, LIMITS)
         set_later("max", "77", "77", "a good limit is taken later", "and reads back")
+        for name in some(["total", "share", "netns_max"]):
+            for value in ("-1", "x", "4294967295", ""):
+                refused_later(name, value, "number of connections from 0 to 2147483647")
+            set_later(name, "99", "99", f"a good {name} is taken later", "and reads back")
+            set_later(name, "0", "0", "so is none", "and reads back")
 
 
 def from_another_namespace():

@@ -5,7 +5,13 @@
 use crate::{
     bindings,
     interface::param,
-    object::expect,
+    object::{
+        expect,
+        netns::{
+            limit,
+            NETNS_MAX, //
+        },
+    },
     sys::{
         abi::Text,
         field::Field, //
@@ -16,7 +22,8 @@ use kernel::{
     error::from_result,
     ffi::c_int,
     page::PAGE_SIZE,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::Relaxed, //
 };
 
 /// Where the value of a parameter is shown.
@@ -57,6 +64,42 @@ extern "C" fn rust_ct_param_set_max(value: Option<Text<'_>>) -> c_int {
 #[no_mangle]
 extern "C" fn rust_ct_param_get_max(buffer: &Page) -> c_int {
     get_param(buffer, param::max())
+}
+
+/// Sets `total`.
+#[no_mangle]
+extern "C" fn rust_ct_param_set_total(value: Option<Text<'_>>) -> c_int {
+    set_param(value, param::set_total)
+}
+
+/// Shows `total`.
+#[no_mangle]
+extern "C" fn rust_ct_param_get_total(buffer: &Page) -> c_int {
+    get_param(buffer, limit::TOTAL.load(Relaxed))
+}
+
+/// Sets `share`.
+#[no_mangle]
+extern "C" fn rust_ct_param_set_share(value: Option<Text<'_>>) -> c_int {
+    set_param(value, param::set_share)
+}
+
+/// Shows `share`.
+#[no_mangle]
+extern "C" fn rust_ct_param_get_share(buffer: &Page) -> c_int {
+    get_param(buffer, limit::SHARE.load(Relaxed))
+}
+
+/// Sets `netns_max`.
+#[no_mangle]
+extern "C" fn rust_ct_param_set_netns_max(value: Option<Text<'_>>) -> c_int {
+    set_param(value, param::set_netns_max)
+}
+
+/// Shows `netns_max`.
+#[no_mangle]
+extern "C" fn rust_ct_param_get_netns_max(buffer: &Page) -> c_int {
+    get_param(buffer, NETNS_MAX.load(Relaxed))
 }
 
 /// Sets `expect_hashsize`.

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! How many connections there may be: in a namespace, and in all of them together.
+//!
+//! A namespace is bound by its own count, as with nf_conntrack: what another one holds takes
+//! nothing from it. The sum of all is bound if root asks for that (`total`), and then a namespace
+//! is sure of a share of it (`share`).
+
+use super::{
+    positive,
+    Netns,
+    NETNS, //
+};
+use crate::sys::{
+    capability,
+    net::Net,
+    shared::machine_max, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Full,
+        Relaxed, //
+    },
+};
+
+/// How many connections all namespaces may hold together; zero if nothing binds their sum. The
+/// parameter `total`.
+pub(crate) static TOTAL: Atomic<u32> = Atomic::new(0);
+
+/// How many of them a namespace is sure of, zero for [`PARTS`] of the sum. The parameter `share`.
+pub(crate) static SHARE: Atomic<u32> = Atomic::new(0);
+
+/// Which part of the sum a namespace is sure of if nobody says: so many may be full at once.
+const PARTS: u32 = 64;
+
+/// Connections of all namespaces but the initial one, which does without it as long as it is alone.
+static ELSEWHERE: Atomic<i32> = Atomic::new(0);
+
+/// Who has to make room for a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// The namespace itself, which is at its limit, or above its share.
+    Own,
+    /// Somebody who is above his share.
+    Others,
+}
+
+/// How many connections a namespace is sure of, where there is a sum.
+pub(crate) fn share() -> u32 {
+    match SHARE.load(Relaxed) {
+        0 => TOTAL.load(Relaxed) / PARTS,
+        share => share,
+    }
+}
+
+impl Netns {
+    /// Counts a connection that is about to be made; returns who has to make room for it, if
+    /// anybody. The caller makes it, or calls [`Netns::uncount`]. Any context.
+    pub(crate) fn count(&self) -> Option<Room> {
+        let own = positive(self.count.fetch_add(1, Full).wrapping_add(1));
+        if !self.initial {
+            ELSEWHERE.fetch_add(1, Relaxed);
+        }
+        if own > self.limit() {
+            return Some(Room::Own);
+        }
+        if !self.is_over_total(own) {
+            return None;
+        }
+        Some(if own > share() {
+            Room::Own
+        } else {
+            Room::Others
+        })
+    }
+
+    /// Counts a connection whose memory was given back. Any context.
+    pub(crate) fn uncount(&self) {
+        if !self.initial {
+            ELSEWHERE.fetch_sub(1, Relaxed);
+        }
+        self.count.fetch_sub(1, Full);
+    }
+
+    /// How many connections there are, confirmed or not.
+    pub(crate) fn connections(&self) -> u32 {
+        positive(self.count.load(Relaxed))
+    }
+
+    /// Returns whether all namespaces together are above their limit, where this one has `own`.
+    fn is_over_total(&self, own: u32) -> bool {
+        let total = TOTAL.load(Relaxed);
+        total > 0 && self.sum(own) > total
+    }
+
+    /// How many connections all namespaces have, where this one has `own`.
+    fn sum(&self, own: u32) -> u32 {
+        let elsewhere = positive(ELSEWHERE.load(Relaxed));
+        let here = if self.initial {
+            own
+        } else {
+            NETNS.get(Net::init()).map_or(0, Self::connections)
+        };
+        here.saturating_add(elsewhere)
+    }
+
+    /// Returns whether the namespace has more connections than it is sure of. Any context.
+    pub(crate) fn is_above_share(&self) -> bool {
+        self.connections() > share()
+    }
+
+    /// Returns whether the namespace has so many connections that some have to be removed early:
+    /// within a twentieth of its limit, or of the sum, unless that is its share. Any context.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, gc_worker(), which rounds as here.
+    pub(crate) fn is_crowded(&self) -> bool {
+        let own = self.connections();
+        // A limit below a hundred is so small that making room for each newcomer is enough.
+        let near = |count: u32, max: u32| max >= 100 && count >= max / 100 * 95;
+        near(own, self.limit()) || own > share() && near(self.sum(own), TOTAL.load(Relaxed))
+    }
+
+    /// How many connections the namespace may hold: as the initial one's `nf_conntrack_max` says,
+    /// or less, by a limit of its own.
+    pub(crate) fn limit(&self) -> u32 {
+        let each = machine_max().load(Relaxed);
+        match self.max.load(Relaxed) {
+            0 => each,
+            own => own.min(each),
+        }
+    }
+
+    /// Sets the limit of the namespace; that of the initial one holds for each, and one above it is
+    /// of no effect. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `EPERM` if the caller is not root on the machine, and the limit is above the one that root
+    /// has set.
+    pub(crate) fn set_limit(&self, max: u32) -> Result {
+        if self.initial {
+            machine_max().store(max, Relaxed);
+            return Ok(());
+        }
+        let ceiling = self.ceiling.load(Relaxed);
+        if capability::is_network_admin() {
+            self.ceiling.store(max, Relaxed);
+        } else if ceiling > 0 && max > ceiling {
+            return Err(EPERM);
+        }
+        self.max.store(max, Relaxed);
+        Ok(())
+    }
+}

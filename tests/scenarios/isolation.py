@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What one namespace holds takes nothing from another one: full tables, deaf listeners, limits that root has set."""
+
+# limit: 600
+
+import contextlib
+import random
+import socket
+import struct
+import subprocess
+import time
+
+from lib import (
+    PARAMETERS,
+    RUST,
+    SLOW,
+    SYSCTL,
+    Router,
+    check,
+    count,
+    diag,
+    equal,
+    find,
+    hosts,
+    inside,
+    ip_batch,
+    load,
+    main,
+    make_socket,
+    named_counters,
+    poll,
+    read,
+    run,
+    skip,
+    statistics,
+    tcp,
+    write,
+)
+
+LIMIT, CALLS = 2000, 40
+GREEDY, HONEST, PEER = "rct-g", "rct-h", "rct-p"
+# The owner of the greedy namespace is nobody on the machine.
+NOBODY = 65534
+
+
+def addresses(number, first):
+    """So many addresses of lo."""
+    return [f"127.{1 + (at >> 16)}.{at >> 8 & 255}.{at & 255}" for at in range(first, first + number)]
+
+
+def fill(number=LIMIT, first=1):
+    """Flows over lo in the greedy namespace that are assured: answered, and still there after two seconds."""
+    with inside(GREEDY), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as near:
+        near.bind(("127.0.0.1", 0))
+        for turn in range(2):
+            if turn:
+                time.sleep(2.1)
+            for there in addresses(number, first):
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far, contextlib.suppress(OSError):
+                    far.bind((there, 9000))
+                    near.sendto(b"there", (there, 9000))
+                    far.sendto(b"back", near.getsockname())
+
+
+def flood(number, first):
+    """Flows of one packet, which nobody answers."""
+    with inside(GREEDY), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as near:
+        for there in addresses(number, first):
+            with contextlib.suppress(OSError):
+                near.sendto(b"x", (there, 9))
+
+
+def honest(what):
+    """New connections of another namespace, and pings of the initial one."""
+    done = 0
+    with make_socket(PEER, "10.1.0.2", 80, socket.SOCK_STREAM) as listener:
+        listener.listen(CALLS)
+        for _ in range(CALLS):
+            with make_socket(HONEST, "10.1.0.1", 0, socket.SOCK_STREAM) as caller:
+                caller.settimeout(1 * SLOW)
+                with contextlib.suppress(OSError):
+                    caller.connect(("10.1.0.2", 80))
+                    done += 1
+    equal(done, CALLS, f"{what}: all of {CALLS} new TCP connections of another namespace succeed")
+    text = run("ping", "-c", "5", "-i", "0.2", "-W", "2", "127.0.0.1", must=False)[1]
+    check(" 5 received" in text, f"{what}: all pings of the initial namespace are answered", text)
+
+
+@contextlib.contextmanager
+def deaf():
+    """A listener of DESTROY events in the greedy namespace who never reads."""
+    with inside(GREEDY):
+        ears = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)  # NETLINK_NETFILTER
+    ears.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    # NETLINK_BROADCAST_ERROR: the sender is told, and so keeps what it could not deliver.
+    ears.setsockopt(270, 4, 1)
+    ears.bind((0, 1 << 2))  # NF_NETLINK_CONNTRACK_DESTROY
+    with ears:
+        yield
+
+
+def full():
+    """A namespace that is full, and goes on."""
+    fill()
+    check(poll(lambda: count(GREEDY) >= LIMIT * 9 // 10, 5), f"a namespace holds {LIMIT} assured flows", count(GREEDY))
+    fill(number=200, first=LIMIT + 1)
+    check(count(GREEDY) <= LIMIT, "and not more", count(GREEDY))
+    honest("a namespace is full")
+
+
+def waiting():
+    """A namespace is full of connections whose DESTROY event nobody reads."""
+    what = "nobody reads the events"
+    run("conntrack", "-F", ns=GREEDY, must=False)
+    with deaf():
+        for turn in range(3):
+            flood(LIMIT, 10000 * (turn + 1))
+            run("conntrack", "-F", ns=GREEDY, must=False)
+        check(count(GREEDY) > LIMIT // 2, f"{what}: the namespace holds what waits for them", count(GREEDY))
+        check(count(GREEDY) <= LIMIT, f"{what}: but not more than it may", count(GREEDY))
+        honest(what)
+        if RUST:
+            before = named_counters(GREEDY)["event_lost"]
+            flood(LIMIT, 50000)
+            lost = named_counters(GREEDY)["event_lost"] - before
+            check(lost > 0, f"{what}: what waits makes room for what is new, and is counted", lost)
+    check(poll(lambda: count(GREEDY) <= LIMIT, 5), f"{what}: when the listener is gone, they are told of")
+
+
+def as_owner(value):
+    """The greedy namespace's owner writes its limit; returns whether he may."""
+    text = f"echo {value} >{SYSCTL}/nf_conntrack_max"
+    owner = subprocess.run(["nsenter", f"--net=/run/netns/{GREEDY}", f"--user={user_namespace()}", "sh", "-c", text], check=False, stderr=subprocess.DEVNULL)
+    return owner.returncode == 0
+
+
+def user_namespace():
+    return f"/proc/{make_greedy.process.pid}/ns/user"
+
+
+def make_greedy():
+    """A namespace of an ordinary user's, as `unshare -Urn` makes it."""
+    # A process that was chrooted cannot make one: it goes to where the first process is.
+    make_greedy.process = subprocess.Popen(
+        ["nsenter", "--target", "1", "--mount", "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "unshare", "-Urn", "sh", "-c", "echo ready; sleep 10000"],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    equal(make_greedy.process.stdout.readline().strip(), "ready", "an ordinary user makes a namespace")
+    run("ip", "netns", "attach", GREEDY, str(make_greedy.process.pid))
+    ip_batch(GREEDY, "link set lo up")
+    for name in ("udp_timeout", "udp_timeout_stream"):
+        write(f"{SYSCTL}/nf_conntrack_{name}", 600, GREEDY)
+
+
+def by_root():
+    """Root gives a namespace a limit: its owner may lower it, and no more."""
+    if not RUST:
+        skip("a namespace has a limit of its own", "nf_conntrack has none")
+        return
+    run("conntrack", "-F", ns=GREEDY, must=False)
+    write(f"{SYSCTL}/nf_conntrack_max", 300, GREEDY)
+    check(not as_owner(LIMIT), "root sets a limit of 300: the namespace's owner cannot raise it")
+    equal(read(f"{SYSCTL}/nf_conntrack_max", GREEDY).strip(), "300", "it stays what it is")
+    check(as_owner(200) and as_owner(300), "he may lower it, and take that back")
+    fill(number=600, first=20000)
+    check(count(GREEDY) <= 300, "it holds", count(GREEDY))
+    write(f"{SYSCTL}/nf_conntrack_max", LIMIT, GREEDY)
+
+
+def total():
+    """The sum of all is bound: each namespace is sure of its share."""
+    if not RUST:
+        skip("the sum of all namespaces is bound", "nf_conntrack bounds each by itself")
+        return
+    run("conntrack", "-F", ns=GREEDY, must=False)
+    write(f"{PARAMETERS}/share", 200)
+    write(f"{PARAMETERS}/total", 600)
+    fill(number=LIMIT, first=30000)
+    check(200 < count(GREEDY) <= 600, "a sum of 600: one namespace takes what nobody else needs", count(GREEDY))
+    honest("the sum is reached")
+    fill(number=600, first=40000)
+    held = {ns: count(ns) for ns in (GREEDY, HONEST, PEER, None)}
+    check(sum(held.values()) <= 600, "and who is above his share gets no more than is left", held)
+    write(f"{PARAMETERS}/total", 0)
+    write(f"{PARAMETERS}/share", 0)
+    status, text = run("sh", "-c", f"echo many >{PARAMETERS}/total", must=False)
+    check(status, "a sum that is no number is refused", text)
+
+
+def beginning():
+    """Namespaces to come have a limit, if root says so."""
+    if not RUST:
+        skip("namespaces to come have a limit", "nf_conntrack has none for them")
+        return
+    write(f"{PARAMETERS}/netns_max", 123)
+    ip_batch(None, "netns add rct-n")
+    equal(read(f"{SYSCTL}/nf_conntrack_max", "rct-n").strip(), "123", "a new namespace has the limit of new ones")
+    equal(read(f"{SYSCTL}/nf_conntrack_max").strip(), str(LIMIT), "the initial one does not")
+    write(f"{PARAMETERS}/netns_max", 0)
+
+
+ESTABLISHED, BUCKETS = LIMIT // 2, 65536
+
+
+def source(number):
+    return f"10.1.{number // 250 + 1}.{number % 250 + 1}"
+
+
+def handshake(net, src, sport):
+    """Three segments through the router; returns whether the first two came out on the other side."""
+    dst = net.B4
+    is_it = lambda packet: packet[9] == 6 and packet[20:24] in (ends, ends[2:] + ends[:2])  # noqa: E731
+    ends = struct.pack("!HH", sport, 80)
+    net.b.drain()
+    net.a.send(tcp(src, dst, sport, 80, "S", seq=1))
+    if not net.b.received(0.3, 1, is_it):
+        return False
+    net.a.drain()
+    net.b.send(tcp(dst, src, 80, sport, "SA", seq=1, ack=2))
+    if not net.a.received(0.3, 1, is_it):
+        return False
+    net.a.send(tcp(src, dst, sport, 80, "A", seq=2, ack=2))
+    return True
+
+
+def syn_flood():
+    """A flood of SYNs fills a sparse table: who is established stays, and who comes honestly gets in."""
+    load(f"hashsize={BUCKETS}", *([f"max={LIMIT}"] if RUST else []))
+    if not RUST:
+        write(f"{SYSCTL}/nf_conntrack_max", LIMIT)
+    net = Router("rct-r")
+    for number in range(ESTABLISHED):
+        handshake(net, source(number), 1000)
+    assured = lambda: sum("ASSURED" in one.flags for one in find(net.ns, l4="tcp", sport=1000))  # noqa: E731
+    check(poll(lambda: assured() == ESTABLISHED, 10), f"{ESTABLISHED} TCP connections are established", assured())
+    seed = random.randrange(1 << 32)
+    diag(f"seed {seed}")
+    rng = random.Random(seed)
+    answered = {"during": 0, "after": 0}
+    for when in answered:
+        for call in range(CALLS):
+            if when == "during":
+                flood = [tcp(source(rng.randrange(5000, 50000)), net.B4, rng.randrange(1024, 65536), 80, "S", seq=1) for _ in range(100)]
+                net.a.send(*flood)
+            answered[when] += handshake(net, net.A4, 2000 + call + (CALLS if when == "after" else 0))
+    diag(f"{answered} of {CALLS} handshakes, {statistics(net.ns)}")
+    equal(assured() >= ESTABLISHED, True, "a flood of SYNs: each of them stays")
+    if RUST:
+        for when, number in answered.items():
+            equal(number, CALLS, f"a flood of SYNs: all honest connections get in, {when} it")
+    else:
+        skip("all honest connections get in", f"nf_conntrack lets {answered} of {CALLS} in")
+
+
+def scenario():
+    load(*([f"max={LIMIT}"] if RUST else []))
+    if not RUST:
+        write(f"{SYSCTL}/nf_conntrack_max", LIMIT)
+    hosts(HONEST, PEER)
+    make_greedy()
+    try:
+        full()
+        waiting()
+        by_root()
+        total()
+        beginning()
+    finally:
+        make_greedy.process.kill()
+        make_greedy.process.wait()
+    syn_flood()
+
+
+main(scenario)
