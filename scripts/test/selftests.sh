@@ -26,6 +26,8 @@ collect() {
 }
 
 "$TOP/scripts/setup/setup.sh" stock
+exec {lock}>"$work.lock"
+flock -n "$lock" || die "selftests of this clone are running already: wait for them, or end them"
 rm -rf "$work"
 mkdir -p "$work"
 run_step "the scripts' helpers" "$LOGS/build-selftests.log" \

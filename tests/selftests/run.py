@@ -6,8 +6,7 @@ tracker, and prints for each
     selftest begin NAME
     selftest end NAME VERDICT SECONDS [WHY]
 
-VERDICT is pass, xfail (the race that the script is after did not come up), skip, fail, or not-yet: a module that the
-script asked for wants symbols that the tracker lacks.
+VERDICT is pass, xfail (the race that the script is after did not come up), skip or fail.
 
     run.py DIRECTORY NAME...
 
@@ -113,7 +112,7 @@ def judge(name, status, log, left, tainted):
         verdict, why = "fail", f"leaves something behind: {left.splitlines()[-1]}"
     elif missing:
         # What it came to without them is no verdict.
-        verdict, why = "not-yet", " ".join(missing)
+        verdict, why = "fail", f"unknown symbols: {' '.join(missing)}"
     with log.open("a", encoding="utf-8") as file:
         file.write(f"---- exit status {status}\n---- clean_up: {left}\n---- the kernel's log:\n{kernel}")
     return verdict, why
