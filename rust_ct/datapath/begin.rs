@@ -233,9 +233,8 @@ fn evict_dying(netns: &Netns) -> bool {
     evicted
 }
 
-/// Removes connections that are not assured, of a namespace, or of those that are above their
-/// share, from the buckets around a hash: those of the first one that has any. Returns whether it
-/// did.
+/// Removes a connection that is not assured, of a namespace, or of those that are above their share:
+/// the first one that is met in the buckets from that of a hash on. Returns whether it did.
 ///
 /// A connection that becomes assured just now may be removed: there is no room, so one has to go.
 /// Source: net/netfilter/nf_conntrack_core.c, early_drop().
@@ -246,17 +245,19 @@ fn early_drop(netns: &Netns, whose: Option<&Net>, hash: u32, rcu: ReadSide<'_>) 
         if visited >= EVICTION_RANGE && met >= EVICTION_ENTRIES {
             break;
         }
-        let mut dropped = 0u32;
+        let mut ended = None;
         let visit = TABLE.visit(index, rcu, |candidate| {
             met = met.saturating_add(1);
-            if make_go(candidate, whose) {
-                dropped = dropped.saturating_add(1);
+            ended = make_go(candidate, whose);
+            match ended {
+                Some(_) => ControlFlow::Break(()),
+                None => ControlFlow::Continue(()),
             }
-            ControlFlow::Continue(())
         });
-        if dropped > 0 {
-            netns.stats.add(Stat::EarlyDrop as usize, dropped);
-            return true;
+        // Where nobody could be told of the end, nobody could be told of another one either.
+        if let Some(gone) = ended {
+            netns.stats.add(Stat::EarlyDrop as usize, gone.into());
+            return gone;
         }
         // Behind the last bucket comes the first.
         index = if visit == Visit::End {
@@ -268,25 +269,23 @@ fn early_drop(netns: &Netns, whose: Option<&Net>, hash: u32, rcu: ReadSide<'_>) 
     false
 }
 
-/// Ends a connection that was met without a reference, if it may go. Returns whether it did, and
-/// its memory with it.
-fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> bool {
+/// Ends a connection that was met without a reference; `None` if it may not go. Returns whether its
+/// memory went, too: it waits where its DESTROY event could not be delivered.
+fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<bool> {
     if candidate.is_expired() {
         end::overdue(candidate);
-        return false;
+        return None;
     }
     if !candidate.is_of_any(whose) || !may_go(candidate.status()) {
-        return false;
+        return None;
     }
     // What was seen without a reference is looked at again with one.
-    let Some(conn) = candidate.get() else {
-        return false;
-    };
-    candidate.is_of_any(whose)
+    let conn = candidate.get()?;
+    let goes = candidate.is_of_any(whose)
         && (whose.is_some() || conn.netns().is_some_and(Netns::is_above_share))
         && may_go(conn.status())
-        && conn.status().contains(Status::CONFIRMED)
-        && end::kill(&conn)
+        && conn.status().contains(Status::CONFIRMED);
+    goes.then(|| end::kill(&conn))
 }
 
 fn may_go(status: Status) -> bool {

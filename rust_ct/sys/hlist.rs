@@ -117,7 +117,7 @@ impl<K: Listed> Head<K> {
         new.next.store(first);
         new.pprev.store(ptr::from_ref(&self.0).cast_mut());
         // Readers follow the link at once: what was written to the object before is there.
-        self.0.publish(ptr::from_ref(new).cast_mut());
+        self.0.publish(link::<K>(object).cast_mut());
         if let Some(old) = old {
             old.pprev.store(ptr::from_ref(&new.next).cast_mut());
         }

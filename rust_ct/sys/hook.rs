@@ -109,6 +109,16 @@ impl State {
         unsafe { &*state.cast() }
     }
 
+    /// The same without devices and socket, for a caller that may not have filled them in.
+    pub(crate) fn bare(&self) -> Self {
+        Self(bindings::nf_hook_state {
+            hook: self.0.hook,
+            pf: self.0.pf,
+            net: self.0.net,
+            ..Default::default()
+        })
+    }
+
     /// Evidence that RCU is held, as it is while a hook runs.
     #[inline]
     pub(crate) fn rcu(&self) -> ReadSide<'_> {

@@ -72,11 +72,15 @@ use kernel::{
 };
 
 /// nf_conntrack_in(): finds the connection of a packet; see [`packet::track`].
+///
+/// Traffic control (net/sched/act_ct.c, tcf_ct_act()) fills in hook, family and namespace of the
+/// state, and nothing else.
 #[no_mangle]
 extern "C" fn rust_ct_in(skb: &mut Skb, state: &State) -> c_uint {
+    let state = state.bare();
     NETNS
         .get(state.net())
-        .map_or(Verdict::ACCEPT, |netns| packet::track(netns, skb, state))
+        .map_or(Verdict::ACCEPT, |netns| packet::track(netns, skb, &state))
         .raw()
 }
 

@@ -93,6 +93,11 @@ impl Help {
         }
     }
 
+    /// Has no helper any more, at the end of the connection's life: its reference is the caller's.
+    pub(super) fn forget_helper(&self) {
+        field!(self.0, helper).store(ptr::null_mut());
+    }
+
     /// Sets the helper of a template, for a rule that gives it back when the template is gone.
     /// Returns it for the rule.
     pub(crate) fn lend_helper(&self, kept: KeptHelper) -> *mut bindings::nf_conntrack_helper {

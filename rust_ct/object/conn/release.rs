@@ -98,7 +98,8 @@ impl Last {
         let guard = rcu::read_lock();
         self.drop_session(ReadSide::of(&guard));
         if let Some(helper) = help.helper(ReadSide::of(&guard)) {
-            // SAFETY: By the invariant of `Help`, the connection has a reference, which it gives
+            help.forget_helper();
+            // SAFETY: By the invariant of `Help`, the connection had a reference, which it gives
             // up.
             drop(unsafe { ARef::from_raw(NonNull::from(helper)) });
         }

@@ -35,7 +35,11 @@ fn place_of<'a>(conn: &'a Conn, rcu: ReadSide<'_>) -> Option<&'a Field<*mut Sess
 impl Last {
     /// Frees what our FTP helper remembers of the connection.
     pub(super) fn drop_session(&self, rcu: ReadSide<'_>) {
-        let session = place_of(self.conn(), rcu).map_or(ptr::null_mut(), Field::load);
+        let Some(place) = place_of(self.conn(), rcu) else {
+            return;
+        };
+        let session = place.load();
+        place.store(ptr::null_mut());
         if !session.is_null() {
             // SAFETY: The pointer is from `KBox::into_raw`, and nobody else is left.
             drop(unsafe { KBox::from_raw(session) });

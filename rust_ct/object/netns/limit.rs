@@ -4,7 +4,7 @@
 //!
 //! A namespace is bound by its own count, as with nf_conntrack: what another one holds takes
 //! nothing from it. The sum of all is bound if root asks for that (`total`), and then a namespace
-//! is sure of a share of it (`share`).
+//! is sure of a share of it (`share`), and the initial one of all that it may have.
 
 use super::{
     positive,
@@ -69,7 +69,7 @@ impl Netns {
         if !self.is_over_total(own) {
             return None;
         }
-        Some(if own > share() {
+        Some(if self.exceeds_share(own) {
             Room::Own
         } else {
             Room::Others
@@ -106,9 +106,14 @@ impl Netns {
         here.saturating_add(elsewhere)
     }
 
+    /// Returns whether so many connections are more than the namespace is sure of.
+    fn exceeds_share(&self, own: u32) -> bool {
+        !self.initial && own > share()
+    }
+
     /// Returns whether the namespace has more connections than it is sure of. Any context.
     pub(crate) fn is_above_share(&self) -> bool {
-        self.connections() > share()
+        self.exceeds_share(self.connections())
     }
 
     /// Returns whether the namespace has so many connections that some have to be removed early:
@@ -119,17 +124,19 @@ impl Netns {
         let own = self.connections();
         // A limit below a hundred is so small that making room for each newcomer is enough.
         let near = |count: u32, max: u32| max >= 100 && count >= max / 100 * 95;
-        near(own, self.limit()) || own > share() && near(self.sum(own), TOTAL.load(Relaxed))
+        near(own, self.limit())
+            || self.exceeds_share(own) && near(self.sum(own), TOTAL.load(Relaxed))
     }
 
     /// How many connections the namespace may hold: as the initial one's `nf_conntrack_max` says,
     /// or less, by a limit of its own.
     pub(crate) fn limit(&self) -> u32 {
-        let each = machine_max().load(Relaxed);
-        match self.max.load(Relaxed) {
-            0 => each,
-            own => own.min(each),
-        }
+        // The owner may write his own just when root does: the lower one counts.
+        [&self.max, &self.ceiling]
+            .map(|limit| limit.load(Relaxed))
+            .into_iter()
+            .filter(|&limit| limit > 0)
+            .fold(machine_max().load(Relaxed), u32::min)
     }
 
     /// Sets the limit of the namespace; that of the initial one holds for each, and one above it is

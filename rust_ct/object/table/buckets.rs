@@ -109,14 +109,15 @@ impl<'a> Bucket<'a> {
         loop {
             match link {
                 Link::Node(node) => {
+                    // The next link is read first: `f` may end the connection, whose link then
+                    // may lead into the dying list.
                     // SAFETY: Everything in the list is a connection's link, and RCU keeps the
                     // memory that of a connection.
-                    let candidate = unsafe { Candidate::new(node) };
+                    let (next, candidate) = unsafe { (Node::next(node), Candidate::new(node)) };
                     if let ControlFlow::Break(found) = f(candidate) {
                         return Some(ControlFlow::Break(found));
                     }
-                    // SAFETY: As above.
-                    link = unsafe { Node::next(node) };
+                    link = next;
                 }
                 Link::End(index) if index == self.index => return Some(ControlFlow::Continue(())),
                 Link::End(_) => return None,

@@ -269,7 +269,8 @@ impl Admission<'_> {
         };
         let mut length = 0u32;
         let walked = bucket.walk(self.rcu, |candidate| {
-            length = length.saturating_add(1);
+            // What another namespace has in the bucket is not held against this one.
+            length = length.saturating_add(candidate.is_of(key.net).into());
             if candidate.matches(key) {
                 ControlFlow::Break(Place::Taken(candidate))
             } else if length > limit {
