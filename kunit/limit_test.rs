@@ -263,8 +263,8 @@ mod tests {
     }
 
     /// Where a namespace is at its limit, nobody elsewhere makes room for its newcomer. Where the
-    /// sum of all is, who is within his share is let in, and who is above it makes room himself. The
-    /// initial namespace's stay.
+    /// sum of all is, who is within his share is let in, and who is above it makes room himself.
+    /// What the initial namespace has stays.
     #[test]
     fn who_makes_room() -> Result {
         case(|home| {

@@ -233,8 +233,8 @@ fn evict_dying(netns: &Netns) -> bool {
     evicted
 }
 
-/// Removes a connection that is not assured, of a namespace, or of those that are above their share:
-/// the first one that is met in the buckets from that of a hash on. Returns whether it did.
+/// Removes a connection that is not assured, of a namespace, or of those that are above their
+/// share: the first one that is met in the buckets from that of a hash on. Returns whether it did.
 ///
 /// A connection that becomes assured just now may be removed: there is no room, so one has to go.
 /// Source: net/netfilter/nf_conntrack_core.c, early_drop().
