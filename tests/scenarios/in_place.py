@@ -4,8 +4,10 @@
 # limit: 180
 
 import contextlib
+import glob
 import os
 import shutil
+import tempfile
 
 from policy import (
     CLIENT,
@@ -36,6 +38,8 @@ from lib import (
 
 NAME = "nf_conntrack"
 PLACE = f"/lib/modules/{os.uname().release}/updates"
+INDICES = f"{os.path.dirname(PLACE)}/modules.*"
+KEPT = tempfile.mkdtemp(prefix="modules-")
 OPTIONS = "/etc/modprobe.d/in_place.conf"
 PARAMETERS = f"/sys/module/{NAME}/parameters"
 # Rounded up to a page of buckets.
@@ -56,7 +60,9 @@ def lsmod():
 
 
 def install(file):
-    """Where depmod prefers it to the kernel's own, as a package would."""
+    """Where depmod prefers it to the kernel's own, as a package would; what depmod knew is kept."""
+    for index in glob.glob(INDICES):
+        shutil.copy(index, KEPT)
     os.makedirs(PLACE, exist_ok=True)
     shutil.copy(file, f"{PLACE}/{NAME}.ko")
     write(OPTIONS, f"options {NAME} hashsize={BUCKETS}\n")
@@ -67,7 +73,9 @@ def uninstall():
     for file in (f"{PLACE}/{NAME}.ko", OPTIONS):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(file)
-    run("depmod", "-a")
+    # As depmod would make them again, which takes it a minute here.
+    for index in os.listdir(KEPT):
+        shutil.copy(f"{KEPT}/{index}", os.path.dirname(PLACE))
 
 
 def exchange():
