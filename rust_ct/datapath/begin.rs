@@ -296,14 +296,15 @@ fn warn_full(netns: &Netns, net: &Net) {
     if !netns.warning.is_due() {
         return;
     }
-    let max = netns.limit();
-    if netns.connections() < max {
+    let (max, total) = (netns.limit(), limit::TOTAL.load(Relaxed));
+    // Without a sum, connections may just have gone.
+    if total > 0 && netns.connections() < max {
         pr_warn!(
             "table full in netns {}: it has more than its share of {}, and all namespaces together \
              more than {}, dropping packet; see the parameters share and total\n",
             net.inum(),
             limit::share(),
-            limit::TOTAL.load(Relaxed)
+            total
         );
     } else if net.is_init() {
         pr_warn!(
