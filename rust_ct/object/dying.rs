@@ -143,16 +143,16 @@ impl DyingList {
     /// was one. Any context, with none of the table's locks held.
     pub(crate) fn evict(&self) -> bool {
         let guard = self.lock();
-        let first = self.head().first();
-        let evicted = self.remove(first, &guard);
+        let evicted = self.remove_first(&guard);
         // The last reference may go with it, under no lock.
         drop(guard);
         evicted.is_some()
     }
 
-    /// Removes a connection from the list, and gives the list's reference.
-    fn remove(&self, link: Link, _guard: &RawGuard<'_>) -> Option<ARef<Conn>> {
-        let Link::Node(node) = link else {
+    /// Removes the first connection, if there is one, and gives the list's reference. The guard is
+    /// that of the list.
+    fn remove_first(&self, _guard: &RawGuard<'_>) -> Option<ARef<Conn>> {
+        let Link::Node(node) = self.head().first() else {
             return None;
         };
         // SAFETY: By the type invariant, the link is that of a connection in the list, whose lock
@@ -181,8 +181,7 @@ impl DyingList {
     /// may be looking at it.
     fn deliver_one(&self) -> Option<bool> {
         let guard = self.lock();
-        let link = self.head().first();
-        let Link::Node(node) = link else {
+        let Link::Node(node) = self.head().first() else {
             return None;
         };
         // SAFETY: By the type invariant, and the lock is held; the list has a reference.
@@ -193,7 +192,7 @@ impl DyingList {
         {
             return Some(false);
         }
-        let conn = self.remove(link, &guard);
+        let conn = self.remove_first(&guard);
         // The last reference may go with it, under no lock.
         drop(guard);
         drop(conn);
