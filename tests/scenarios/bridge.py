@@ -14,6 +14,7 @@ from policy import (
     ROUTER,
     SERVER,
     Nft,
+    error_of,
     missing,
 )
 
@@ -130,11 +131,7 @@ def errors(kind, rules):
     with make_socket(CLIENT, home, 5454) as client:
         client.connect((away, 54))
         client.send(b"nobody is there")
-        refused = None
-        try:
-            client.recv(1)
-        except OSError as error:
-            refused = error.errno
+        refused = error_of(client)
     equal(refused, errno.ECONNREFUSED, f"{kind}: the ICMP error about a closed port comes over the bridge")
     equal(grown(before, rules.packets()), {"new": 1, "related": 1}, f"{kind}: it is RELATED")
 

@@ -157,6 +157,15 @@ def check_expected(ns, want, what, seconds=None, of=None):
     return good
 
 
+def error_of(asks):
+    """What a socket is told instead of an answer, or None."""
+    try:
+        asks.recv(100)
+    except OSError as error:
+        return error.errno
+    return None
+
+
 # --------------------------------------------------------------------------------- crafted sessions
 
 
@@ -314,11 +323,7 @@ class Firewall:
         with make_socket(CLIENT, self.home, self.port) as client:
             client.connect((self.away, 9))
             client.send(b"nobody is there")
-            refused = None
-            try:
-                client.recv(1)
-            except OSError as error:
-                refused = error.errno
+            refused = error_of(client)
         equal(refused, errno.ECONNREFUSED, f"{self.what}: the ICMP error about a closed port comes in")
         self.counted({"related": 1}, {"outgoing": 1, "related": 1}, "it is counted as RELATED")
 
