@@ -33,7 +33,7 @@ struct proc_dir_entry;
 struct seq_file;
 struct va_format;
 
-/* What exports.c hands on in one piece. */
+/* What is handed on in one piece. */
 struct rct_array {
 	const void *at;
 	size_t len;
@@ -133,20 +133,14 @@ int rct_text_number(struct rct_text *text, int *value, int min, int max);
 int rct_text_byte(struct rct_text *text, u8 *value, unsigned int min, unsigned int max);
 int rct_text_seconds(struct rct_text *text, int *jiffies);
 
-/* bytes, from Rust */
-struct rct_bytes {
-	const void *at;
-	size_t len;
-};
-
 /* netlink */
-int rct_nla_put(struct sk_buff *skb, int type, struct rct_bytes bytes);
+int rct_nla_put(struct sk_buff *skb, int type, struct rct_array bytes);
 struct nlattr *rct_nla_nest_start(struct sk_buff *skb, int type);
 void rct_nla_nest_end(struct sk_buff *skb, struct nlattr *start);
 
 /* logs: a line about a packet, the number of its protocol, a name and a text */
 void rct_log_packet(const struct nf_hook_state *state, const struct sk_buff *skb, u8 proto,
-		    struct rct_bytes name, struct rct_bytes text);
+		    struct rct_array name, struct rct_array text);
 void rct_log_formatted(const struct nf_hook_state *state, const struct sk_buff *skb, u8 proto,
 		       struct va_format *text);
 
@@ -181,7 +175,7 @@ void rct_queue_work(struct delayed_work *work, unsigned long delay);
 void rct_requeue_work(struct delayed_work *work);
 
 /* proc */
-void rct_seq_write(struct seq_file *m, struct rct_bytes bytes);
+void rct_seq_write(struct seq_file *m, struct rct_array bytes);
 
 enum rct_step {
 	RCT_BEGIN,

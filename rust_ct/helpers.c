@@ -247,12 +247,12 @@ u32 rct_scope_id(const u8 addr[16], int device)
 }
 #endif
 
-void rct_seq_write(struct seq_file *m, struct rct_bytes bytes)
+void rct_seq_write(struct seq_file *m, struct rct_array bytes)
 {
 	seq_write(m, bytes.at, bytes.len);
 }
 
-int rct_nla_put(struct sk_buff *skb, int type, struct rct_bytes bytes)
+int rct_nla_put(struct sk_buff *skb, int type, struct rct_array bytes)
 {
 	return nla_put(skb, type, bytes.len, bytes.at);
 }
@@ -268,7 +268,7 @@ void rct_nla_nest_end(struct sk_buff *skb, struct nlattr *start)
 }
 
 void rct_log_packet(const struct nf_hook_state *state, const struct sk_buff *skb, u8 proto,
-		    struct rct_bytes name, struct rct_bytes text)
+		    struct rct_array name, struct rct_array text)
 {
 	nf_log_packet(state->net, state->pf, 0, skb, state->in, state->out, NULL,
 		      "nf_ct_proto_%u: %.*s: %.*s ", proto, (int)name.len,

@@ -44,30 +44,6 @@ impl<'a> From<&'a CStr> for Text<'a> {
     }
 }
 
-/// So many bytes, `struct rct_bytes`.
-///
-/// # Invariants
-///
-/// They are there, and do not change, for `'a`.
-#[derive(Clone, Copy)]
-#[repr(C)]
-pub(crate) struct Bytes<'a> {
-    at: *const u8,
-    len: usize,
-    _bytes: PhantomData<&'a [u8]>,
-}
-
-impl<'a> From<&'a [u8]> for Bytes<'a> {
-    fn from(bytes: &'a [u8]) -> Self {
-        // INVARIANT: That is what a slice is.
-        Self {
-            at: bytes.as_ptr(),
-            len: bytes.len(),
-            _bytes: PhantomData,
-        }
-    }
-}
-
 /// A reference that C gives up.
 ///
 /// # Invariants
@@ -109,6 +85,20 @@ pub(crate) struct Array<'a, T> {
     at: Option<NonNull<T>>,
     len: usize,
     _elements: PhantomData<&'a [T]>,
+}
+
+/// So many bytes.
+pub(crate) type Bytes<'a> = Array<'a, u8>;
+
+impl<'a, T> From<&'a [T]> for Array<'a, T> {
+    fn from(elements: &'a [T]) -> Self {
+        // INVARIANT: That is what a slice is.
+        Self {
+            at: Some(NonNull::from(elements).cast()),
+            len: elements.len(),
+            _elements: PhantomData,
+        }
+    }
 }
 
 impl<'a, T> Array<'a, T> {

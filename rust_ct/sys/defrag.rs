@@ -37,18 +37,13 @@ unsafe extern "C" {
     safe fn rct_skb_free(skb: NonNull<bindings::sk_buff>);
     #[link_name = "ip_defrag"]
     safe fn ip_gather(net: &Net, skb: NonNull<bindings::sk_buff>, user: u32) -> c_int;
-}
-#[cfg(CONFIG_IPV6)]
-// Safe in this file, as above.
-#[allow(
-    clashing_extern_declarations,
-    improper_ctypes,
-    reason = "the bindings have pointers where these have references"
-)]
-unsafe extern "C" {
+    #[cfg(CONFIG_IPV6)]
     safe fn rct_ip6cb_clear(skb: NonNull<bindings::sk_buff>);
+    #[cfg(CONFIG_IPV6)]
     safe fn rct_ip6cb_max_size(skb: NonNull<bindings::sk_buff>) -> u16;
+    #[cfg(CONFIG_IPV6)]
     safe fn rct_ipv6_next_header(skb: NonNull<bindings::sk_buff>) -> u8;
+    #[cfg(CONFIG_IPV6)]
     #[link_name = "nf_ct_frag6_gather"]
     safe fn ip6_gather(net: &Net, skb: NonNull<bindings::sk_buff>, user: u32) -> c_int;
 }

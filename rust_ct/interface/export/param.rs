@@ -42,76 +42,37 @@ fn get_param(buffer: &Page, value: u32) -> c_int {
     unsafe { bindings::scnprintf(buffer, 16, c"%u\n".as_char_ptr(), value) }
 }
 
-/// Sets `hashsize`.
-#[no_mangle]
-extern "C" fn rust_ct_param_set_hashsize(value: Option<Text<'_>>) -> c_int {
-    set_param(value, param::set_hashsize)
+/// The functions of the parameters that are numbers: those that set and show each, and what they
+/// do.
+macro_rules! numbers {
+    ($($set:ident, $get:ident: $take:path, $value:expr;)*) => {
+        $(
+            #[no_mangle]
+            extern "C" fn $set(value: Option<Text<'_>>) -> c_int {
+                set_param(value, $take)
+            }
+
+            #[no_mangle]
+            extern "C" fn $get(buffer: &Page) -> c_int {
+                get_param(buffer, $value)
+            }
+        )*
+    };
 }
 
-/// Shows `hashsize`.
-#[no_mangle]
-extern "C" fn rust_ct_param_get_hashsize(buffer: &Page) -> c_int {
-    get_param(buffer, param::hashsize())
-}
-
-/// Sets `max`.
-#[no_mangle]
-extern "C" fn rust_ct_param_set_max(value: Option<Text<'_>>) -> c_int {
-    set_param(value, param::set_max)
-}
-
-/// Shows `max`.
-#[no_mangle]
-extern "C" fn rust_ct_param_get_max(buffer: &Page) -> c_int {
-    get_param(buffer, param::max())
-}
-
-/// Sets `total`.
-#[no_mangle]
-extern "C" fn rust_ct_param_set_total(value: Option<Text<'_>>) -> c_int {
-    set_param(value, param::set_total)
-}
-
-/// Shows `total`.
-#[no_mangle]
-extern "C" fn rust_ct_param_get_total(buffer: &Page) -> c_int {
-    get_param(buffer, limit::TOTAL.load(Relaxed))
-}
-
-/// Sets `share`.
-#[no_mangle]
-extern "C" fn rust_ct_param_set_share(value: Option<Text<'_>>) -> c_int {
-    set_param(value, param::set_share)
-}
-
-/// Shows `share`.
-#[no_mangle]
-extern "C" fn rust_ct_param_get_share(buffer: &Page) -> c_int {
-    get_param(buffer, limit::SHARE.load(Relaxed))
-}
-
-/// Sets `netns_max`.
-#[no_mangle]
-extern "C" fn rust_ct_param_set_netns_max(value: Option<Text<'_>>) -> c_int {
-    set_param(value, param::set_netns_max)
-}
-
-/// Shows `netns_max`.
-#[no_mangle]
-extern "C" fn rust_ct_param_get_netns_max(buffer: &Page) -> c_int {
-    get_param(buffer, NETNS_MAX.load(Relaxed))
-}
-
-/// Sets `expect_hashsize`.
-#[no_mangle]
-extern "C" fn rust_ct_param_set_expect_hashsize(value: Option<Text<'_>>) -> c_int {
-    set_param(value, param::set_expect_hashsize)
-}
-
-/// Shows `expect_hashsize`.
-#[no_mangle]
-extern "C" fn rust_ct_param_get_expect_hashsize(buffer: &Page) -> c_int {
-    get_param(buffer, expect::lists())
+numbers! {
+    rust_ct_param_set_hashsize, rust_ct_param_get_hashsize:
+        param::set_hashsize, param::hashsize();
+    rust_ct_param_set_max, rust_ct_param_get_max:
+        param::set_max, param::max();
+    rust_ct_param_set_total, rust_ct_param_get_total:
+        param::set_total, limit::TOTAL.load(Relaxed);
+    rust_ct_param_set_share, rust_ct_param_get_share:
+        param::set_share, limit::SHARE.load(Relaxed);
+    rust_ct_param_set_netns_max, rust_ct_param_get_netns_max:
+        param::set_netns_max, NETNS_MAX.load(Relaxed);
+    rust_ct_param_set_expect_hashsize, rust_ct_param_get_expect_hashsize:
+        param::set_expect_hashsize, expect::lists();
 }
 
 /// Sets `helpers`.
