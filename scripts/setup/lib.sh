@@ -90,7 +90,7 @@ hash_of() {
 }
 
 # The build root: made from the package list and the recipe.
-root_dir() {
+base_root_dir() {
 	local key
 	key=$({
 		"$TOP/scripts/setup/list_packages.sh"
@@ -100,12 +100,26 @@ root_dir() {
 	printf '%s/root-%s\n' "$CACHE" "$key"
 }
 
+# Packages that a command of its own needs, and that are too many for every root, stand in
+# scripts/setup/layers/NAME.txt. With LAYER=NAME in the environment, a copy of the build root
+# that has them is the root of everything here.
+root_dir() {
+	local base key
+	base=$(base_root_dir)
+	[ -n "${LAYER:-}" ] || { printf '%s\n' "$base"; return; }
+	key=$({
+		echo "$base"
+		cat "$TOP/scripts/setup/layers/$LAYER.txt"
+	} | hash_of)
+	printf '%s/layer-%s-%s\n' "$CACHE" "$LAYER" "$key"
+}
+
 # tree_dir KIND: a kernel tree, made from the versions of kernel source and
 # toolchain in the root, the configuration and the recipe.
 tree_dir() {
 	local key
 	key=$({
-		cat "$(root_dir)/build/versions" "$TOP/scripts/setup/make_kernel.sh"
+		cat "$(base_root_dir)/build/versions" "$TOP/scripts/setup/make_kernel.sh"
 		[ "$1" = stock ] || cat "$TOP/scripts/setup/common.config" "$TOP/scripts/setup/$1.config"
 	} | hash_of)
 	printf '%s/%s-%s\n' "$CACHE" "$1" "$key"

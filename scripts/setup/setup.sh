@@ -57,13 +57,24 @@ make_root() {
 	bash "$TOP/scripts/setup/make_root.sh" "$1" "$LOGS"
 }
 
+# make_layer ROOT: a copy of the build root with the packages of the layer.
+make_layer() {
+	local packages
+	packages=$(sed 's/#.*//' "$TOP/scripts/setup/layers/$LAYER.txt")
+	run_step "layer $LAYER: copy of the build root" "$LOGS/layer-$LAYER-copy.log" \
+		cp -a --reflink=auto "$(base_root_dir)/." "$1"
+	# shellcheck disable=SC2086
+	run_step "layer $LAYER: packages" "$LOGS/layer-$LAYER.log" \
+		enter_root "$1" -- apt-get install -y --no-install-recommends $packages
+}
+
 # make_kernel KIND TREE
 make_kernel() {
 	local kind=$1 tree=$2 configs=()
 	[ "$kind" = stock ] ||
 		configs=(/src/scripts/setup/common.config "/src/scripts/setup/$kind.config")
 	run_step "$kind kernel tree" "$LOGS/kernel-$kind.log" \
-		enter_root "$(root_dir)" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
+		enter_root "$(base_root_dir)" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
 		env JOBS="$JOBS" nice bash /src/scripts/setup/make_kernel.sh "$kind" \
 		"${configs[@]}"
 }
@@ -74,8 +85,9 @@ touch "$WORK"
 install_tools
 find "$CACHE" -maxdepth 1 -name 'work-*' -mtime +7 -exec rm -rf {} +
 for thing in "${@:-root}"; do
-	make_once root "$(root_dir)" 8 make_root
-	touch -c "$(root_dir)"
+	make_once root "$(base_root_dir)" 8 make_root
+	[ -z "${LAYER:-}" ] || make_once "layer-$LAYER" "$(root_dir)" 6 make_layer
+	touch -c "$(base_root_dir)" "$(root_dir)"
 	case $thing in
 	root) ;;
 	stock) make_once stock "$(tree_dir stock)" 1 make_kernel stock ;;
