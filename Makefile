@@ -35,7 +35,7 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags)
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock compare count selftests fuzz uml lint distclean
+	test-stock test-unfit compare count selftests fuzz uml lint distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
 	@test "$(NAME)" = rust_ct -o "$(NAME)" = nf_conntrack || { \
@@ -74,6 +74,9 @@ test-debug: ## scenarios in the debug kernel
 
 test-stock: ## scenarios in the stock Debian kernel
 	scripts/test/test.sh stock
+
+test-unfit: ## a module for another configuration of the kernel is refused
+	scripts/test/unfit.sh
 
 compare: ## compare with nf_conntrack packet by packet (PACKETS= FAMILY= SEED= PCAP= KERNEL=)
 	scripts/test/compare.sh

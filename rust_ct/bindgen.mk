@@ -4,6 +4,8 @@
 # kbuild directory that includes this file. The result lies in that directory's
 # object folder, which the crate finds through RUST_CT_OBJ.
 
+# The Makefile that includes this says which objects the module is made of, in crate-objs.
+
 # Where rust_ct's own sources are; the Makefile that includes this may say so.
 rust_ct-src ?= $(src)
 
@@ -51,6 +53,10 @@ $(obj)/bindings_generated.rs: $(rust_ct-src)/bindings_helper.h \
 		$(rust_ct-src)/bindgen_parameters \
 		$(rust_ct-src)/../include/rust_ct.h FORCE
 	$(call if_changed_dep,rust_ct_bindgen)
+
+# Out of the kernel's tree, kbuild looks for include/config/* in the wrong directory, and does not
+# notice that the configuration has changed; so everything here depends on all of it.
+$(addprefix $(obj)/, bindings_generated.rs $(crate-objs)): $(objtree)/include/config/auto.conf
 
 targets += bindings_generated.rs
 clean-files += bindings_generated.rs

@@ -49,4 +49,10 @@
 
 /* Macros that bindgen cannot evaluate. */
 const unsigned int RUST_CT_CONST_HZ = HZ;
+const size_t RUST_CT_CONST_NET_USER_NS = offsetof(struct net, user_ns);
+const size_t RUST_CT_CONST_NET_LOOPBACK_DEV = offsetof(struct net, loopback_dev);
+const size_t RUST_CT_CONST_NET_CT = offsetof(struct net, ct);
+const size_t RUST_CT_CONST_NET_GEN = offsetof(struct net, gen);
+const size_t RUST_CT_CONST_SKB_NFCT = offsetof(struct sk_buff, _nfct);
+const size_t RUST_CT_CONST_SKB_USERS = offsetof(struct sk_buff, users);
 const size_t RUST_CT_CONST_KMALLOC_MINALIGN = ARCH_KMALLOC_MINALIGN;

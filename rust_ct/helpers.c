@@ -89,6 +89,21 @@ unsigned int rct_skb_ipv6_payload_len(const struct sk_buff *skb)
 	return skb_ipv6_payload_len(skb);
 }
 
+struct sk_buff *rct_skb_alloc(void)
+{
+	return alloc_skb(0, GFP_KERNEL);
+}
+
+bool rct_skb_has_mac_header(const struct sk_buff *skb)
+{
+	return skb_mac_header_was_set(skb);
+}
+
+bool rct_skb_has_transport_header(const struct sk_buff *skb)
+{
+	return skb_transport_header_was_set(skb);
+}
+
 void rct_skb_free(struct sk_buff *skb)
 {
 	kfree_skb(skb);

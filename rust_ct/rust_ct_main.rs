@@ -60,6 +60,13 @@ struct RustCt {
 
 impl kernel::Module for RustCt {
     fn init(module: &'static ThisModule) -> Result<Self> {
+        if let Some(place) = sys::layout::misfit() {
+            pr_err!(
+                "this kernel was configured otherwise than the one that this module was built for \
+                 ({place} differs): build it for this kernel\n"
+            );
+            return Err(ENOEXEC);
+        }
         conn::HASH_KEY.draw();
         export::ID_KEY.draw();
         let (size, expect_lists) = param::settle();

@@ -14,6 +14,7 @@ pub(crate) mod defrag;
 pub(crate) mod field;
 pub(crate) mod hlist;
 pub(crate) mod hook;
+pub(crate) mod layout;
 pub(crate) mod lock;
 pub(crate) mod log;
 pub(crate) mod memory;

@@ -103,6 +103,11 @@ impl Net {
         self.0.get()
     }
 
+    /// The namespace's structure.
+    pub(super) fn memory(&self) -> &Memory<bindings::net> {
+        &self.0
+    }
+
     /// The timeouts and settings of protocols: numbers, any of which will do.
     #[inline]
     pub(crate) fn protocols(&self) -> &Memory<bindings::nf_ip_net> {

@@ -34,9 +34,10 @@ layer_lint() {
 }
 
 layer_scripts() {
-	local status=0
-	python3 -B -m unittest discover --verbose scripts/guest 2>&1 | tee "$LOGS/scripts.log" || status=$?
-	echo "$(grep -c ' \.\.\. ok$' "$LOGS/scripts.log" || true) passed, $((status != 0)) failed"
+	local status=0 log=$LOGS/scripts.log
+	python3 -B -m unittest discover --verbose scripts/guest 2>&1 | tee "$log" || status=$?
+	scripts/test/rebuild.sh | tee -a "$log" || status=$?
+	echo "$(grep -c ' \.\.\. ok$' "$log" || true) passed, $((status != 0)) failed"
 }
 
 layer_host() {
