@@ -63,6 +63,7 @@ use crate::{
         net::Net,
         rcu::ReadSide,
         shared::machine_max,
+        time::HZ,
         work::Job, //
     },
     BUCKETS, //
@@ -396,6 +397,75 @@ mod tests {
             }
             check!(!late.status().contains(Status::DYING), "asked no more");
             check_eq!((in_table(), netns.connections()), (2, 5));
+            Ok(())
+        })
+    }
+
+    /// Timeouts shrink where the namespace is nearly full, if they are to, and only of who is not
+    /// settled: not of the assured, unless they are closing.
+    #[test]
+    fn timeouts_shrink() -> Result {
+        // (start, end, assured, seconds that a datagram renews its connection by, whether that is
+        // counted) in a namespace with 9 connections of 10.
+        let rows = [
+            (0, 120, false, 30, 0),
+            (95, 120, false, 30, 0),
+            (60, 120, false, 15, 1),
+            (60, 90, false, 1, 1),
+            (60, 90, true, 30, 0),
+        ];
+        case(|netns| {
+            let (port, _) = newcomer()?;
+            for _ in 0..8 {
+                netns.count();
+            }
+            let limit = Limit::set(10);
+            let body = skbs::udp(Direction::Original, port, b"");
+            let bytes = ip(Family::Ipv4, Direction::Original, ipproto::UDP, body.get());
+            let mut found = [(0, 0); 5];
+            for ((start, end, assured, ..), found) in rows.iter().zip(&mut found) {
+                let before = netns.stats.total(Stat::TimeoutShrunk);
+                let mut buffer = Buffer::new(bytes.get())?;
+                buffer.track(Place::LocalOut, Family::Ipv4)?;
+                buffer.leave(Family::Ipv4)?;
+                let conn = ARef::from(buffer.conn().ok_or(ENOENT)?);
+                if *assured {
+                    conn.set_status(Flag::Assured);
+                }
+                limit::ADAPTIVE_START.store(*start, Relaxed);
+                limit::ADAPTIVE_END.store(*end, Relaxed);
+                let mut buffer = Buffer::new(bytes.get())?;
+                buffer.track(Place::LocalOut, Family::Ipv4)?;
+                limit::ADAPTIVE_START.store(0, Relaxed);
+                limit::ADAPTIVE_END.store(120, Relaxed);
+                let seconds = conn.remaining().div_ceil(HZ);
+                *found = (seconds, netns.stats.total(Stat::TimeoutShrunk) - before);
+                drop(buffer);
+                end::kill(&conn);
+            }
+            drop(limit);
+            for _ in 0..8 {
+                netns.uncount();
+            }
+            check_eq!(found, rows.map(|(.., seconds, counted)| (seconds, counted)));
+            Ok(())
+        })
+    }
+
+    /// Who is closing has a shorter timeout, too, although he is assured.
+    #[test]
+    fn who_is_closing_is_not_settled() -> Result {
+        case(|_| {
+            for (state, closing) in [
+                (State::Established, false),
+                (State::FinWait, true),
+                (State::TimeWait, true),
+            ] {
+                let conn = entered(&tuple(ipproto::TCP, state as u32))?;
+                conn.lock()
+                    .change(|proto: &mut Proto| proto.state = state as u8);
+                check_eq!(conn.is_closing(), closing, "{:?}", state);
+            }
             Ok(())
         })
     }

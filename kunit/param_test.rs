@@ -6,7 +6,10 @@ use crate::{
     interface::param,
     maker::case,
     object::{
-        netns::EXPECT_MAX,
+        netns::{
+            limit,
+            EXPECT_MAX, //
+        },
         table::{
             self,
             TABLE, //
@@ -119,6 +122,36 @@ mod tests {
             }
             Ok(())
         })
+    }
+
+    /// Timeouts shrink from a hundredth of the limit to another one, which may be beyond it.
+    #[test]
+    fn adaptive_timeouts() -> Result {
+        let start =
+            |text| param::set_adaptive_start(text).map(|()| limit::ADAPTIVE_START.load(Relaxed));
+        let end = |text| param::set_adaptive_end(text).map(|()| limit::ADAPTIVE_END.load(Relaxed));
+        let found = [
+            start(c"101"),
+            start(c"100"),
+            start(c"0"),
+            end(c"0"),
+            end(c"1001"),
+            end(c"1000"),
+            end(c"120\n"),
+        ];
+        check_eq!(
+            found,
+            [
+                Err(EINVAL),
+                Ok(100),
+                Ok(0),
+                Err(EINVAL),
+                Err(EINVAL),
+                Ok(1000),
+                Ok(120)
+            ]
+        );
+        Ok(())
     }
 
     /// What is written before the module runs is kept for it: the largest size is right, and the

@@ -96,6 +96,40 @@ static const struct kernel_param_ops netns_max_ops = {
 module_param_cb(netns_max, &netns_max_ops, NULL, 0600);
 MODULE_PARM_DESC(netns_max, "connections that each network namespace to come may hold, but for the initial one (default: 0, as max)");
 
+static int adaptive_start_set(const char *val, const struct kernel_param *kp)
+{
+	return rust_ct_param_set_adaptive_start(val);
+}
+
+static int adaptive_start_get(char *buffer, const struct kernel_param *kp)
+{
+	return rust_ct_param_get_adaptive_start(buffer);
+}
+
+static const struct kernel_param_ops adaptive_start_ops = {
+	.set = adaptive_start_set,
+	.get = adaptive_start_get,
+};
+module_param_cb(adaptive_start, &adaptive_start_ops, NULL, 0600);
+MODULE_PARM_DESC(adaptive_start, "hundredths of its limit from which on a network namespace's timeouts shrink, but for established connections (default: 0, never)");
+
+static int adaptive_end_set(const char *val, const struct kernel_param *kp)
+{
+	return rust_ct_param_set_adaptive_end(val);
+}
+
+static int adaptive_end_get(char *buffer, const struct kernel_param *kp)
+{
+	return rust_ct_param_get_adaptive_end(buffer);
+}
+
+static const struct kernel_param_ops adaptive_end_ops = {
+	.set = adaptive_end_set,
+	.get = adaptive_end_get,
+};
+module_param_cb(adaptive_end, &adaptive_end_ops, NULL, 0600);
+MODULE_PARM_DESC(adaptive_end, "hundredths of its limit at which nothing is left of them (default: 120)");
+
 static int expect_hashsize_set(const char *val, const struct kernel_param *kp)
 {
 	return rust_ct_param_set_expect_hashsize(val);

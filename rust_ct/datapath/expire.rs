@@ -22,10 +22,7 @@ use crate::{
             TABLE, //
         },
     },
-    pure::{
-        l4proto,
-        state::Status, //
-    },
+    pure::state::Status,
     sys::{
         rcu::ReadSide,
         time::{
@@ -243,8 +240,7 @@ fn remove_early(candidate: Candidate<'_>) {
     if conn.netns().is_some_and(Netns::is_crowded)
         && status.contains(Status::CONFIRMED)
         && !status.contains(Status::DYING)
-        && (!status.contains(Status::ASSURED)
-            || l4proto::can_early_drop(conn.proto(), conn.lock().state()))
+        && (!status.contains(Status::ASSURED) || conn.is_closing())
     {
         end::kill(&conn);
     }

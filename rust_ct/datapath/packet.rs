@@ -24,7 +24,10 @@ use crate::{
             NewConn, //
         },
         l4proto::Storage,
-        netns::Netns,
+        netns::{
+            limit,
+            Netns, //
+        },
         setting,
         stat::Stat, //
     },
@@ -256,8 +259,9 @@ fn find(
 
     for _ in 0..REUSE_LIMIT {
         let (conn, dir) = arrival.resolve(netns, &tuple, zone, template)?;
-        let info = info(&conn, dir);
-        match arrival.judge(netns, &conn, info)? {
+        let status = conn.status();
+        let info = info(status, dir);
+        match arrival.judge(netns, &conn, status, info)? {
             Judged::Passes => return Ok(Found::Conn(conn, info)),
             Judged::Begins => (),
         }
@@ -275,9 +279,9 @@ fn with_call(netns: &Netns, tuple: Tuple) -> Tuple {
     }
 }
 
-/// What a packet is to the connection it was found by, in the direction in which it was found.
-fn info(conn: &Conn, dir: Direction) -> CtInfo {
-    let status = conn.status();
+/// What a packet is to the connection with a status that it was found by, in the direction in which
+/// it was found.
+fn info(status: Status, dir: Direction) -> CtInfo {
     match dir {
         Direction::Reply => CtInfo::EstablishedReply,
         Direction::Original if status.contains(Status::SEEN_REPLY) => CtInfo::Established,
@@ -374,18 +378,28 @@ impl Arrival<'_> {
         Ok((conn, Direction::Original))
     }
 
-    /// Lets the protocol's tracker judge the packet, and carries out what it decides.
+    /// Lets the protocol's tracker judge the packet of a connection that has just had a status, and
+    /// carries out what it decides.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_in() after resolve_normal_ct().
-    fn judge(&self, netns: &Netns, conn: &Conn, info: CtInfo) -> Result<Judged, Refusal> {
+    fn judge(
+        &self,
+        netns: &Netns,
+        conn: &Conn,
+        status: Status,
+        info: CtInfo,
+    ) -> Result<Judged, Refusal> {
+        let now = time::jiffies();
+        // CAST: Connections keep the lower half.
+        let moment = now as u32;
         let input = Input {
-            status: conn.status(),
+            status,
             ctinfo: info,
-            now: time::jiffies(),
-            remaining: conn.remaining(),
+            now,
+            remaining: conn.remaining_at(moment),
             hz: time::HZ,
         };
-        let outcome = self.outcome(conn, &input).map_err(Refusal::Invalid)?;
+        let mut outcome = self.outcome(conn, &input).map_err(Refusal::Invalid)?;
 
         if let Some(jiffies) = outcome.lower_timeout {
             conn.refresh(jiffies);
@@ -393,12 +407,9 @@ impl Arrival<'_> {
         if let Some(reason) = outcome.log {
             remark(netns, self.skb, self.state, reason);
         }
-        // One chunk of a packet may have done this, also if a later one makes it INVALID.
-        if outcome.protoinfo_changed {
-            conn.cache_event(Event::ProtoInfo);
-        }
-        if outcome.assured && !input.assured() && conn.set_status(Flag::Assured) {
-            conn.cache_event(Event::Assured);
+        // Most packets are of a connection that is settled, and change nothing in it.
+        if outcome.protoinfo_changed || !input.assured() {
+            change(netns, conn, &input, &mut outcome);
         }
         match outcome.action {
             Action::Invalid(reason) => return Err(Refusal::Invalid(reason)),
@@ -411,7 +422,7 @@ impl Arrival<'_> {
             }
             Action::Accept => (),
             Action::Refresh(jiffies) => {
-                conn.refresh(jiffies);
+                conn.refresh_at(moment, jiffies);
                 conn.account(input.dir(), self.skb.len());
             }
         }
@@ -449,6 +460,36 @@ impl Arrival<'_> {
         }
         Ok(outcome)
     }
+}
+
+/// Carries out what happens to a connection only until it is settled, or when its state changes.
+fn change(netns: &Netns, conn: &Conn, input: &Input, outcome: &mut Outcome) {
+    // One chunk of a packet may have done this, also if a later one makes it INVALID.
+    if outcome.protoinfo_changed {
+        conn.cache_event(Event::ProtoInfo);
+    }
+    if outcome.assured && !input.assured() && conn.set_status(Flag::Assured) {
+        conn.cache_event(Event::Assured);
+    }
+    if limit::is_adaptive() {
+        if let Action::Refresh(jiffies) = &mut outcome.action {
+            *jiffies = adapt(netns, conn, *jiffies);
+        }
+    }
+}
+
+/// For how long a packet renews its connection where timeouts shrink: they do if the connection is
+/// not assured, or is closing.
+#[cold]
+fn adapt(netns: &Netns, conn: &Conn, jiffies: u32) -> u32 {
+    if conn.status().contains(Status::ASSURED) && !conn.is_closing() {
+        return jiffies;
+    }
+    let shrunk = netns.shrink(jiffies);
+    if shrunk < jiffies {
+        netns.stats.count(Stat::TimeoutShrunk);
+    }
+    shrunk
 }
 
 /// What is around a packet that a tracker judges.

@@ -160,10 +160,35 @@ pub(crate) fn set_netns_max(text: &CStr) -> Result {
 
 /// Takes a new value of a limit, which may be none.
 fn set_limit(name: &str, text: &CStr, limit: &Atomic<u32>) -> Result {
-    limit.store(
-        in_range(name, text, "connections", 0..=i32::MAX as u32)?,
-        Relaxed,
-    );
+    set_number(name, text, "connections", 0..=i32::MAX as u32, limit)
+}
+
+/// Takes a new value of `adaptive_start`; zero is never. Any value may come before the module
+/// begins.
+///
+/// # Errors
+///
+/// `EINVAL` if it is no number or out of range.
+pub(crate) fn set_adaptive_start(text: &CStr) -> Result {
+    let place = &limit::ADAPTIVE_START;
+    set_number("adaptive_start", text, "hundredths", 0..=100, place)
+}
+
+/// Takes a new value of `adaptive_end`, as [`set_adaptive_start`].
+pub(crate) fn set_adaptive_end(text: &CStr) -> Result {
+    let place = &limit::ADAPTIVE_END;
+    set_number("adaptive_end", text, "hundredths", 1..=1000, place)
+}
+
+/// Takes a new value of a number.
+fn set_number(
+    name: &str,
+    text: &CStr,
+    of: &str,
+    range: RangeInclusive<u32>,
+    place: &Atomic<u32>,
+) -> Result {
+    place.store(in_range(name, text, of, range)?, Relaxed);
     Ok(())
 }
 

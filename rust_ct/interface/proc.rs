@@ -254,6 +254,9 @@ impl Walk for CpuCounters {
     }
 }
 
+/// How many lines of [`Counters`] say what is so now.
+const NOW: usize = 2;
+
 /// /proc/net/stat/rust_ct: the same for people, a name and a sum over all CPUs in each line, and
 /// one line for each reason for which a packet was INVALID.
 #[derive(Clone, Copy)]
@@ -267,8 +270,8 @@ impl Walk for Counters {
     }
 
     fn current(&mut self, _net: &Net) -> Option<usize> {
-        // The number of connections, then all that is counted.
-        (self.0 < 1 + COUNT).then_some(self.0)
+        // What is so now, then all that is counted.
+        (self.0 < NOW + COUNT).then_some(self.0)
     }
 
     fn advance(&mut self, net: &Net) -> Option<usize> {
@@ -280,8 +283,11 @@ impl Walk for Counters {
         let Some(netns) = NETNS.get(net) else {
             return;
         };
-        let Some(line) = line.checked_sub(1) else {
-            let _ = writeln!(out, "entries {}", netns.connections());
+        let Some(line) = line.checked_sub(NOW) else {
+            let _ = match line {
+                0 => writeln!(out, "entries {}", netns.connections()),
+                _ => writeln!(out, "timeout_percent {}", netns.timeout_percent()),
+            };
             return;
         };
         if let Some(&(stat, name)) = Stat::ALL.get(line) {

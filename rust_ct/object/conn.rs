@@ -58,6 +58,7 @@ use crate::{
     bindings,
     pure::{
         l4proto::{
+            self,
             dispatch,
             L4Proto, //
         },
@@ -231,12 +232,18 @@ impl Conn {
     /// Source: net/netfilter/nf_conntrack_core.c, __nf_ct_refresh_acct().
     #[inline]
     pub(crate) fn refresh(&self, jiffies: u32) {
+        self.refresh_at(time::now(), jiffies);
+    }
+
+    /// As [`Conn::refresh`], for a caller that knows what time it is.
+    #[inline]
+    pub(crate) fn refresh_at(&self, now: u32, jiffies: u32) {
         let status = self.status();
         if status.contains(Status::FIXED_TIMEOUT) {
             return;
         }
         let timeout = if status.contains(Status::CONFIRMED) {
-            jiffies.wrapping_add(time::now())
+            jiffies.wrapping_add(now)
         } else {
             jiffies
         };
@@ -255,7 +262,13 @@ impl Conn {
     /// Jiffies until the connection expires; zero if it has.
     #[inline]
     pub(crate) fn remaining(&self) -> u32 {
-        time::until(self.timeout()).max(0).unsigned_abs()
+        self.remaining_at(time::now())
+    }
+
+    /// As [`Conn::remaining`], for a caller that knows what time it is.
+    #[inline]
+    pub(crate) fn remaining_at(&self, now: u32) -> u32 {
+        time::between(now, self.timeout()).max(0).unsigned_abs()
     }
 
     /// Returns whether the connection has expired and is to be removed by whoever notices.
@@ -330,6 +343,12 @@ impl Conn {
             conn: self,
             _guard: field!(self.ct, lock as Lock).lock(),
         }
+    }
+
+    /// Returns whether the connection may be removed early although it is assured, because it is
+    /// closing.
+    pub(crate) fn is_closing(&self) -> bool {
+        l4proto::can_early_drop(self.proto(), self.lock().state())
     }
 
     /// The connection that has announced this one.

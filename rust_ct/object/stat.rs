@@ -48,11 +48,14 @@ pub(crate) enum Stat {
     /// A connection was forgotten whose DESTROY event could not be delivered, to make room. Not in
     /// the kernel's structure.
     EventLost,
+    /// A packet renewed a timeout by less than it is otherwise, because the namespace is nearly
+    /// full. Not in the kernel's structure.
+    TimeoutShrunk,
 }
 
 impl Stat {
     /// All of them with the names that /proc/rust_ct_stat uses.
-    pub(crate) const ALL: [(Self, &'static str); 15] = [
+    pub(crate) const ALL: [(Self, &'static str); 16] = [
         (Self::Found, "found"),
         (Self::Invalid, "invalid"),
         (Self::Insert, "insert"),
@@ -68,6 +71,7 @@ impl Stat {
         (Self::ChainTooLong, "chain_too_long"),
         (Self::Full, "table_full"),
         (Self::EventLost, "event_lost"),
+        (Self::TimeoutShrunk, "timeout_shrunk"),
     ];
 }
 

@@ -84,6 +84,43 @@ impl<const N: usize> Jiffies for [u32; N] {
     }
 }
 
+/// How timeouts shrink in a table that fills: from `start` hundredths of the limit on, down to
+/// nothing at `end`, on a line between them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Adaptive {
+    /// Zero if they never do.
+    pub(crate) start: u32,
+    /// If it is not behind the start, nothing is left of them from there on.
+    pub(crate) end: u32,
+}
+
+impl Adaptive {
+    /// As long as timeouts are what they are otherwise.
+    pub(crate) const WHOLE: u32 = 100;
+
+    /// What is left of a timeout where there are `count` connections of `limit`, in hundredths.
+    pub(crate) fn percent(self, count: u32, limit: u32) -> u32 {
+        let share = |percent: u32| u64::from(limit).saturating_mul(percent.into());
+        let (start, end) = (share(self.start), share(self.end));
+        let at = u64::from(count).saturating_mul(100);
+        if self.start == 0 || at <= start {
+            return Self::WHOLE;
+        }
+        let left = end.saturating_sub(at).saturating_mul(Self::WHOLE.into());
+        let percent = left.checked_div(end.saturating_sub(start)).unwrap_or(0);
+        // CAST: Not more than the whole.
+        percent as u32
+    }
+}
+
+/// So many hundredths of a timeout, but not less than `least`, unless it is shorter itself.
+pub(crate) fn part(timeout: u32, percent: u32, least: u32) -> u32 {
+    let part = u64::from(timeout).saturating_mul(percent.into()) / 100;
+    // What is beyond the range is beyond the timeout.
+    let part = u32::try_from(part).unwrap_or(u32::MAX);
+    part.max(least).min(timeout)
+}
+
 /// The timeout at `index` in jiffies; zero, so that the connection expires at once, if there is
 /// none.
 pub(crate) fn slot<const N: usize>(timeouts: &[u32; N], index: usize) -> u32 {

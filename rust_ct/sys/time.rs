@@ -32,8 +32,14 @@ pub(crate) fn now() -> u32 {
 /// Jiffies from now until `deadline`; negative if it has passed.
 #[inline]
 pub(crate) fn until(deadline: u32) -> i32 {
+    between(now(), deadline)
+}
+
+/// Jiffies from a moment until `deadline`; negative if it came before.
+#[inline]
+pub(crate) fn between(moment: u32, deadline: u32) -> i32 {
     // CAST: The difference of two wrapping counters is a signed distance.
-    deadline.wrapping_sub(now()) as i32
+    deadline.wrapping_sub(moment) as i32
 }
 
 /// Lets a line be logged at most once in five seconds.

@@ -201,6 +201,31 @@ def beginning():
     write(f"{PARAMETERS}/netns_max", 0)
 
 
+def adaptive():
+    """Timeouts of who is not answered shrink in a namespace that is nearly full."""
+    if not RUST:
+        skip("timeouts shrink in a namespace that is nearly full", "nf_conntrack's do not")
+        return
+    what = "a namespace at nine tenths of its limit"
+    run("conntrack", "-F", ns=GREEDY, must=False)
+    fill(number=LIMIT * 9 // 10, first=50000)
+    seconds = lambda: [one.seconds for one in find(GREEDY, l4="udp", dport=9)]  # noqa: E731
+    flood(10, 60000)
+    check(min(seconds()) > 500, f"{what}: timeouts are what they are, by default", seconds())
+    equal(named_counters(GREEDY)["timeout_percent"], 100, f"{what}: all of them is left, by default")
+    write(f"{PARAMETERS}/adaptive_start", 60)
+    run("conntrack", "-D", "-p", "udp", "--dport", "9", ns=GREEDY, must=False)
+    flood(10, 60000)
+    left = named_counters(GREEDY)["timeout_percent"]
+    check(40 <= left <= 55, f"{what}: half of them is left, where they shrink from 60 percent to 120", left)
+    check(all(240 <= one <= 330 for one in seconds()), f"{what}: half of the ten minutes", seconds())
+    check(named_counters(GREEDY)["timeout_shrunk"] >= 10, f"{what}: they are counted", named_counters(GREEDY))
+    assured = [one.seconds for one in find(GREEDY, l4="udp", dport=9000)]
+    check(min(assured, default=0) > 400, f"{what}: who is assured keeps his", min(assured, default=0))
+    write(f"{PARAMETERS}/adaptive_start", 0)
+    run("conntrack", "-F", ns=GREEDY, must=False)
+
+
 ESTABLISHED, BUCKETS = LIMIT // 2, 65536
 
 
@@ -266,6 +291,7 @@ def scenario():
         by_root()
         total()
         beginning()
+        adaptive()
     finally:
         make_greedy.process.kill()
         make_greedy.process.wait()

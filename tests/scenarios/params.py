@@ -118,6 +118,11 @@ def later():
                 refused_later(name, value, "number of connections from 0 to 2147483647")
             set_later(name, "99", "99", f"a good {name} is taken later", "and reads back")
             set_later(name, "0", "0", "so is none", "and reads back")
+        for name, least, most in (("adaptive_start", 0, 100), ("adaptive_end", 1, 1000)):
+            for value in ("-1", str(most + 1), "x", ""):
+                refused_later(name, value, f"number of hundredths from {least} to {most}")
+            for value in (most, least):
+                set_later(name, str(value), str(value), f"{name} may be {value}", "and reads back")
 
 
 def from_another_namespace():

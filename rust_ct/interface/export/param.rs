@@ -71,6 +71,10 @@ numbers! {
         param::set_share, limit::SHARE.load(Relaxed);
     rust_ct_param_set_netns_max, rust_ct_param_get_netns_max:
         param::set_netns_max, NETNS_MAX.load(Relaxed);
+    rust_ct_param_set_adaptive_start, rust_ct_param_get_adaptive_start:
+        param::set_adaptive_start, limit::ADAPTIVE_START.load(Relaxed);
+    rust_ct_param_set_adaptive_end, rust_ct_param_get_adaptive_end:
+        param::set_adaptive_end, limit::ADAPTIVE_END.load(Relaxed);
     rust_ct_param_set_expect_hashsize, rust_ct_param_get_expect_hashsize:
         param::set_expect_hashsize, expect::lists();
 }

@@ -11,10 +11,17 @@ use super::{
     Netns,
     NETNS, //
 };
-use crate::sys::{
-    capability,
-    net::Net,
-    shared::machine_max, //
+use crate::{
+    pure::timeout::{
+        self,
+        Adaptive, //
+    },
+    sys::{
+        capability,
+        net::Net,
+        shared::machine_max,
+        time::HZ, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -35,6 +42,16 @@ pub(crate) static SHARE: Atomic<u32> = Atomic::new(0);
 /// Which part of the sum a namespace is sure of if nobody says: so many may be full at once.
 const PARTS: u32 = 64;
 
+/// From which part of a namespace's limit on, in hundredths, the timeouts of connections shrink
+/// that are not settled; zero if they never do. The parameter `adaptive_start`.
+pub(crate) static ADAPTIVE_START: Atomic<u32> = Atomic::new(0);
+
+/// At which part nothing is left of them, as with pf(4). The parameter `adaptive_end`.
+pub(crate) static ADAPTIVE_END: Atomic<u32> = Atomic::new(120);
+
+/// What a timeout does not shrink below, in jiffies: what is begun can still be answered.
+const LEAST: u32 = HZ;
+
 /// Connections of all namespaces but the initial one, which does without it as long as it is alone.
 static ELSEWHERE: Atomic<i32> = Atomic::new(0);
 
@@ -45,6 +62,12 @@ pub(crate) enum Room {
     Own,
     /// Somebody who is above his share.
     Others,
+}
+
+/// Returns whether timeouts shrink where a namespace is nearly full.
+#[inline]
+pub(crate) fn is_adaptive() -> bool {
+    ADAPTIVE_START.load(Relaxed) != 0
 }
 
 /// How many connections a namespace is sure of, where there is a sum.
@@ -126,6 +149,27 @@ impl Netns {
         let near = |count: u32, max: u32| max >= 100 && count >= max / 100 * 95;
         near(own, self.limit())
             || self.exceeds_share(own) && near(self.sum(own), TOTAL.load(Relaxed))
+    }
+
+    /// What is left of the timeouts of connections that are not settled, in hundredths: by the
+    /// namespace's limit, and by that of the sum, unless it is within its share. Any context.
+    pub(crate) fn timeout_percent(&self) -> u32 {
+        let adaptive = Adaptive {
+            start: ADAPTIVE_START.load(Relaxed),
+            end: ADAPTIVE_END.load(Relaxed),
+        };
+        let (own, total) = (self.connections(), TOTAL.load(Relaxed));
+        let percent = adaptive.percent(own, self.limit());
+        if total > 0 && self.exceeds_share(own) {
+            percent.min(adaptive.percent(self.sum(own), total))
+        } else {
+            percent
+        }
+    }
+
+    /// What is left of a timeout of a connection that is not settled, in jiffies. Any context.
+    pub(crate) fn shrink(&self, jiffies: u32) -> u32 {
+        timeout::part(jiffies, self.timeout_percent(), LEAST)
     }
 
     /// How many connections the namespace may hold: as the initial one's `nf_conntrack_max` says,

@@ -10,10 +10,15 @@ use crate::{
             tcp,
             L4Proto, //
         },
-        timeout::slot, //
+        timeout::{
+            part,
+            slot,
+            Adaptive, //
+        },
     },
     timeouts::Timeouts, //
 };
+use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 /// Documentation/networking/nf_conntrack-sysctl.rst, in seconds.
@@ -76,5 +81,69 @@ fn jiffies_are_scaled() {
         assert_eq!(slot(&timeouts.udp, 1), 120 * hz);
         assert_eq!(slot(&timeouts.generic, 0), 600 * hz);
         assert_eq!(slot(&timeouts.udp, 2), 0);
+    }
+}
+
+/// In a table that fills, timeouts are whole up to the start, and go down to nothing at the end.
+#[test]
+fn timeouts_shrink_from_start_to_end() {
+    let rows = [
+        // (start, end, connections of 1,000, what is left in hundredths)
+        (0, 0, 1000, 100),
+        (0, 120, 2000, 100),
+        (60, 120, 0, 100),
+        (60, 120, 600, 100),
+        (60, 120, 601, 99),
+        (60, 120, 900, 50),
+        (60, 120, 1000, 33),
+        (60, 120, 1199, 0),
+        (60, 120, 1200, 0),
+        (60, 120, 5000, 0),
+        (60, 100, 800, 50),
+        (60, 100, 1000, 0),
+        // What does not end behind its start is over at once.
+        (60, 60, 600, 100),
+        (60, 60, 601, 0),
+        (60, 10, 601, 0),
+    ];
+    for (start, end, count, left) in rows {
+        let found = Adaptive { start, end }.percent(count, 1000);
+        assert_eq!(found, left, "{start} to {end}, {count} connections");
+    }
+    for (timeout, percent, least, left) in [
+        (12_000, 100, 100, 12_000),
+        (12_000, 50, 100, 6000),
+        (12_000, 0, 100, 100),
+        (50, 0, 100, 50),
+        (50, 100, 100, 50),
+        (0, 100, 100, 0),
+        (u32::MAX, 100, 100, u32::MAX),
+        (u32::MAX, 50, 100, u32::MAX / 2),
+    ] {
+        assert_eq!(
+            part(timeout, percent, least),
+            left,
+            "{percent} of {timeout}"
+        );
+    }
+}
+
+proptest! {
+    /// A fuller table never makes a timeout longer, nor anything one longer than it is.
+    #[test]
+    fn timeouts_only_shrink(
+        start in 0u32..=100,
+        end in 1u32..=1000,
+        limit in any::<u32>(),
+        counts in any::<[u32; 2]>(),
+        timeout in any::<u32>(),
+        least in 0u32..1000,
+    ) {
+        let adaptive = Adaptive { start, end };
+        let [few, many] = [counts[0].min(counts[1]), counts[0].max(counts[1])];
+        let left = |count| part(timeout, adaptive.percent(count, limit), least);
+        prop_assert!(left(many) <= left(few) && left(few) <= timeout);
+        prop_assert!(left(many) >= least.min(timeout));
+        prop_assert!(adaptive.percent(many, limit) <= 100);
     }
 }
