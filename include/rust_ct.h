@@ -175,7 +175,7 @@ void rct_this_cpu_add(u32 __percpu *counter, u32 value);
 /* work */
 void rct_init_work(struct delayed_work *work);
 void rct_queue_work(struct delayed_work *work, unsigned long delay);
-void rct_requeue_work(struct delayed_work *work);
+void rct_requeue_work(struct delayed_work *work, unsigned long delay);
 
 /* proc */
 void rct_seq_write(struct seq_file *m, struct rct_array bytes);

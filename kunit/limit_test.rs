@@ -6,7 +6,10 @@ use crate::{
     datapath::{
         begin::begin,
         end,
-        expire::Expiry, //
+        expire::{
+            self,
+            Expiry, //
+        },
     },
     interface::param,
     maker::{
@@ -367,13 +370,13 @@ mod tests {
             check_eq!(in_table(), 4);
 
             machine_max().store(400, Relaxed);
-            crate::datapath::expire::request_early_drop();
+            expire::request_early_drop();
             while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4, "there is room");
 
             // The limit counts in hundredths: what is below one is never nearly full.
             machine_max().store(99, Relaxed);
-            crate::datapath::expire::request_early_drop();
+            expire::request_early_drop();
             while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4, "below a hundred");
 
@@ -382,7 +385,7 @@ mod tests {
                 netns.count();
             }
             machine_max().store(100, Relaxed);
-            crate::datapath::expire::request_early_drop();
+            expire::request_early_drop();
             while Expiry::run() == Some(1) {}
             // Who comes later stays: the worker was asked once.
             let late = entered(&tuple(ipproto::UDP, 1));
@@ -434,10 +437,12 @@ mod tests {
                 }
                 limit::ADAPTIVE_START.store(*start, Relaxed);
                 limit::ADAPTIVE_END.store(*end, Relaxed);
+                expire::watch();
                 let mut buffer = Buffer::new(bytes.get())?;
                 buffer.track(Place::LocalOut, Family::Ipv4)?;
                 limit::ADAPTIVE_START.store(0, Relaxed);
                 limit::ADAPTIVE_END.store(120, Relaxed);
+                expire::watch();
                 let seconds = conn.remaining().div_ceil(HZ);
                 *found = (seconds, netns.stats.total(Stat::TimeoutShrunk) - before);
                 drop(buffer);

@@ -372,9 +372,9 @@ void rct_queue_work(struct delayed_work *work, unsigned long delay)
 	queue_delayed_work(system_power_efficient_wq, work, delay);
 }
 
-void rct_requeue_work(struct delayed_work *work)
+void rct_requeue_work(struct delayed_work *work, unsigned long delay)
 {
-	mod_delayed_work(system_power_efficient_wq, work, 0);
+	mod_delayed_work(system_power_efficient_wq, work, delay);
 }
 
 static int convert(proc_handler *handler, struct rct_text *text, void *value, int size,

@@ -4,9 +4,13 @@
 //!
 //! A lookup removes what it meets that has expired, so nothing is found that should be gone. This
 //! worker is for what no lookup meets. It goes round the table; one step looks at no more than
-//! [`STEP`] connections or [`STEP_BUCKETS`] buckets, whatever the size of the table, and how soon
-//! the next round begins depends on how long the connections still have, as in
-//! net/netfilter/nf_conntrack_core.c, gc_worker().
+//! [`STEP`] connections or [`STEP_BUCKETS`] buckets, for no longer than [`STEP_TIME`], whatever the
+//! size of the table. Between two buckets nothing is held, and others may run.
+//!
+//! How soon the next round begins depends on how long the connections still have: on their average,
+//! as in net/netfilter/nf_conntrack_core.c, gc_worker(), and on who is the first to expire, of those
+//! that were met and those that came since. So nobody is there for much longer than he may be, and
+//! a machine in which nothing expires is left alone.
 
 use crate::{
     datapath::end,
@@ -16,7 +20,10 @@ use crate::{
             Conn, //
         },
         expect,
-        netns::Netns,
+        netns::{
+            limit,
+            Netns, //
+        },
         table::{
             Visit,
             TABLE, //
@@ -24,6 +31,7 @@ use crate::{
     },
     pure::state::Status,
     sys::{
+        call,
         rcu::ReadSide,
         time::{
             self,
@@ -49,11 +57,9 @@ use kernel::sync::{
 };
 
 /// How many connections one step looks at.
-///
-/// The kernel breaks off after ten milliseconds (GC_SCAN_MAX_DURATION), or a few hundred removals.
-/// A count does as well: looking at a connection is a cache miss or two, and ending one is in the
-/// order of a microsecond, so a step stays within that time even if all have expired.
 const STEP: u32 = 4096;
+/// For how many jiffies one step goes on: ten milliseconds, as the kernel's (GC_SCAN_MAX_DURATION).
+const STEP_TIME: u32 = HZ / 100;
 /// How many buckets one step looks at: most are empty in a table that is not, and cost next to
 /// nothing.
 const STEP_BUCKETS: usize = 16384;
@@ -65,12 +71,23 @@ const STEP_BUCKETS: usize = 16384;
 const INTERVAL_MIN: u32 = HZ;
 /// ... and at least this often.
 const INTERVAL_MAX: u32 = 60 * HZ;
+/// It begins no sooner for the sake of a single connection than this, in jiffies: which so is gone
+/// that long after it has expired.
+const SOON: u32 = 5 * HZ;
 /// A connection that has longer than this counts as if it had this long, in jiffies: a few TCP
 /// connections with days left must not hide those that have seconds.
 const REMAINING_MAX: u32 = 300 * HZ;
 /// An average begins with so many connections at the longest interval, so that a few short-lived
 /// ones do not keep the machine awake.
 const INITIAL_COUNT: u32 = 100;
+
+/// A packet that renews its connection by less than this, in jiffies, calls [`hasten`]: the next
+/// round comes later. All of them do where timeouts shrink.
+static WATCH: Atomic<u32> = Atomic::new(0);
+/// What lives for so many jiffies from now on is met in time.
+static MET_IN_TIME: Atomic<u32> = Atomic::new(INTERVAL_MAX);
+/// When the next round is due, in jiffies.
+static DUE: Atomic<u32> = Atomic::new(0);
 
 /// The worker, which [`crate::RustCt`] starts.
 pub(crate) static WORKER: Worker = Worker::new::<Expiry>();
@@ -84,12 +101,55 @@ static NEXT_BUCKET: Atomic<u32> = Atomic::new(0);
 static AVERAGE: Atomic<u32> = Atomic::new(INTERVAL_MAX);
 static COUNT: Atomic<u32> = Atomic::new(INITIAL_COUNT);
 static STARTED: Atomic<u32> = Atomic::new(0);
+static FIRST: Atomic<u32> = Atomic::new(INTERVAL_MAX);
 
 /// Lets the worker remove connections early in namespaces that are nearly full. Any context.
 pub(crate) fn request_early_drop() {
     if !EARLY_DROP.load(Relaxed) {
         EARLY_DROP.store(true, Relaxed);
     }
+}
+
+/// Returns whether somebody is to be told that a connection lives for so many jiffies only. Any
+/// context.
+#[inline]
+pub(crate) fn is_brief(jiffies: u32) -> bool {
+    jiffies < WATCH.load(Relaxed)
+}
+
+/// A connection lives for so many jiffies from now on: has the next round begin by then, or soon.
+/// Any context.
+///
+/// Callers that race with each other or with the worker may have it begin later than one of them
+/// wants, but never later than it would by itself.
+pub(crate) fn hasten(jiffies: u32) {
+    let jiffies = jiffies.max(SOON);
+    if jiffies >= MET_IN_TIME.load(Relaxed) {
+        return;
+    }
+    MET_IN_TIME.store(jiffies, Relaxed);
+    watch();
+    // CAST: At most a minute.
+    if due() > jiffies as i32 {
+        DUE.store(time::now().wrapping_add(jiffies), Relaxed);
+        WORKER.reset(jiffies);
+    }
+}
+
+/// In how many jiffies the next round is due; negative if it has begun.
+pub(crate) fn due() -> i32 {
+    time::until(DUE.load(Relaxed))
+}
+
+/// Settles which packets call [`hasten`]. Any context.
+pub(crate) fn watch() {
+    let watch = match MET_IN_TIME.load(Relaxed) {
+        _ if limit::is_adaptive() => u32::MAX,
+        // Nobody has it begin sooner.
+        jiffies if jiffies <= SOON => 0,
+        jiffies => jiffies,
+    };
+    WATCH.store(watch, Relaxed);
 }
 
 /// What the worker does: one step of a round.
@@ -107,10 +167,25 @@ impl Job for Expiry {
                 EARLY_DROP.store(false, Relaxed);
                 let delay = round.delay();
                 Round::new().store();
+                wait(delay);
                 delay
             }
         })
     }
+}
+
+/// A round begins: who comes from now on may be behind it.
+fn begin() {
+    DUE.store(time::now(), Relaxed);
+    MET_IN_TIME.store(INTERVAL_MAX, Relaxed);
+    watch();
+}
+
+/// The next round begins in so many jiffies.
+fn wait(jiffies: u32) {
+    DUE.store(time::now().wrapping_add(jiffies), Relaxed);
+    MET_IN_TIME.store(jiffies, Relaxed);
+    watch();
 }
 
 /// A round in the middle.
@@ -122,6 +197,8 @@ struct Round {
     count: u32,
     /// When the round began, in jiffies.
     started: u32,
+    /// How many jiffies who expires first still had.
+    first: u32,
     /// Whether connections are removed early from namespaces that are nearly full.
     early_drop: bool,
 }
@@ -133,6 +210,7 @@ impl Round {
             average: INTERVAL_MAX,
             count: INITIAL_COUNT,
             started: time::now(),
+            first: INTERVAL_MAX,
             early_drop: false,
         }
     }
@@ -140,7 +218,10 @@ impl Round {
     fn load() -> Self {
         let next_bucket = NEXT_BUCKET.load(Relaxed);
         let started = match next_bucket {
-            0 => time::now(),
+            0 => {
+                begin();
+                time::now()
+            }
             _ => STARTED.load(Relaxed),
         };
         Self {
@@ -148,6 +229,7 @@ impl Round {
             average: AVERAGE.load(Relaxed),
             count: COUNT.load(Relaxed),
             started,
+            first: FIRST.load(Relaxed),
             early_drop: EARLY_DROP.load(Relaxed),
         }
     }
@@ -157,11 +239,13 @@ impl Round {
         AVERAGE.store(self.average, Relaxed);
         COUNT.store(self.count, Relaxed);
         STARTED.store(self.started, Relaxed);
+        FIRST.store(self.first, Relaxed);
     }
 
     /// Goes on for one step; returns whether there is more.
     fn step(&mut self) -> bool {
         let mut left = STEP;
+        let began = time::now();
         for _ in 0..STEP_BUCKETS {
             let guard = rcu::read_lock();
             let rcu = ReadSide::of(&guard);
@@ -175,9 +259,10 @@ impl Round {
                 return false;
             }
             self.next_bucket = self.next_bucket.saturating_add(1);
-            if left == 0 {
+            if left == 0 || time::now().wrapping_sub(began) > STEP_TIME {
                 break;
             }
+            call::rct_cond_resched();
         }
         true
     }
@@ -187,7 +272,9 @@ impl Round {
             end::overdue(candidate);
             return;
         }
-        self.weigh(candidate.remaining());
+        let remaining = candidate.remaining();
+        self.weigh(remaining);
+        self.first = self.first.min(remaining);
         if candidate.status().contains(Status::HELPER) {
             if let Some(conn) = candidate.get().filter(|conn| has_settled_help(conn)) {
                 expect::remove_expired(&conn);
@@ -210,7 +297,8 @@ impl Round {
 
     /// In how many jiffies the next round is to begin.
     fn delay(&self) -> u32 {
-        let interval = self.average.clamp(INTERVAL_MIN, INTERVAL_MAX);
+        let first = self.first.min(MET_IN_TIME.load(Relaxed)).max(SOON);
+        let interval = self.average.clamp(INTERVAL_MIN, INTERVAL_MAX).min(first);
         interval
             .saturating_sub(time::now().wrapping_sub(self.started))
             .max(1)

@@ -10,6 +10,7 @@ use crate::{
         begin,
         bytes::Bytes,
         end,
+        expire,
         lookup, //
     },
     object::{
@@ -471,16 +472,27 @@ fn change(netns: &Netns, conn: &Conn, input: &Input, outcome: &mut Outcome) {
     if outcome.assured && !input.assured() && conn.set_status(Flag::Assured) {
         conn.cache_event(Event::Assured);
     }
-    if limit::is_adaptive() {
-        if let Action::Refresh(jiffies) = &mut outcome.action {
-            *jiffies = adapt(netns, conn, *jiffies);
+    if let Action::Refresh(jiffies) = &mut outcome.action {
+        if expire::is_brief(*jiffies) {
+            *jiffies = renew_briefly(netns, conn, *jiffies);
         }
     }
 }
 
+/// For how long a packet renews its connection, if that is not for long, or timeouts shrink.
+#[cold]
+fn renew_briefly(netns: &Netns, conn: &Conn, jiffies: u32) -> u32 {
+    let jiffies = if limit::is_adaptive() {
+        adapt(netns, conn, jiffies)
+    } else {
+        jiffies
+    };
+    expire::hasten(jiffies);
+    jiffies
+}
+
 /// For how long a packet renews its connection where timeouts shrink: they do if the connection is
 /// not assured, or is closing.
-#[cold]
 fn adapt(netns: &Netns, conn: &Conn, jiffies: u32) -> u32 {
     if conn.status().contains(Status::ASSURED) && !conn.is_closing() {
         return jiffies;

@@ -6,10 +6,13 @@
 //! the first two also whenever root writes to /sys/module/rust_ct/parameters.
 
 use crate::{
-    datapath::helper::builtin::{
-        self,
-        Names,
-        PORTS, //
+    datapath::{
+        expire,
+        helper::builtin::{
+            self,
+            Names,
+            PORTS, //
+        },
     },
     object::{
         netns::{
@@ -171,7 +174,9 @@ fn set_limit(name: &str, text: &CStr, limit: &Atomic<u32>) -> Result {
 /// `EINVAL` if it is no number or out of range.
 pub(crate) fn set_adaptive_start(text: &CStr) -> Result {
     let place = &limit::ADAPTIVE_START;
-    set_number("adaptive_start", text, "hundredths", 0..=100, place)
+    set_number("adaptive_start", text, "hundredths", 0..=100, place)?;
+    expire::watch();
+    Ok(())
 }
 
 /// Takes a new value of `adaptive_end`, as [`set_adaptive_start`].

@@ -33,8 +33,8 @@ unsafe extern "C" {
     safe fn rct_init_work(work: Claimed);
     /// Unless it is queued.
     safe fn rct_queue_work(work: Ready, delay: c_ulong);
-    /// At once, also where it is queued.
-    safe fn rct_requeue_work(work: Ready);
+    /// Also where it is queued.
+    safe fn rct_requeue_work(work: Ready, delay: c_ulong);
     /// Sleeps.
     safe fn disable_delayed_work_sync(work: Ready) -> bool;
 }
@@ -109,7 +109,16 @@ impl Worker {
         if delay > 0 {
             rct_queue_work(work, delay as c_ulong);
         } else {
-            rct_requeue_work(work);
+            rct_requeue_work(work, 0);
+        }
+    }
+
+    /// Has the job done in `delay` jiffies, whenever it was due. Any context. Nothing happens while
+    /// the worker does not run.
+    pub(crate) fn reset(&'static self, delay: u32) {
+        if self.ready.load(Acquire) {
+            // INVARIANT: By that of the worker, which is ready.
+            rct_requeue_work(Ready(self), delay as c_ulong);
         }
     }
 }
