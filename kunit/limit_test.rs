@@ -44,6 +44,7 @@ use crate::{
         },
         state::Status,
         tuple::{
+            Addr,
             Direction,
             Tuple, //
         },
@@ -121,8 +122,8 @@ fn newcomer() -> Result<(u16, usize)> {
         let original = Tuple::new(
             Family::Ipv4,
             ipproto::UDP,
-            crate::pure::tuple::Addr::v4(skbs::CLIENT),
-            crate::pure::tuple::Addr::v4(skbs::SERVER),
+            Addr::v4(skbs::CLIENT),
+            Addr::v4(skbs::SERVER),
         )
         .with_ports(port, 53);
         let [bucket, _] = buckets(&original)?;
@@ -140,6 +141,23 @@ fn at_bucket(proto: u8, bucket: usize, away: usize, from: u32) -> Result<ARef<Co
         let original = tuple(proto, n);
         let [o, r] = buckets(&original)?;
         if o == bucket && !(away..away + RANGE + 1).contains(&r) {
+            return entered(&original);
+        }
+    }
+    Err(ENOENT)
+}
+
+/// A TCP connection in the table from an address that ends so, with its first packet in a bucket
+/// and the answers far from there. It has a number of `from` or above.
+fn of_source(bucket: usize, last: u8, from: u32) -> Result<ARef<Conn>> {
+    let (src, dst) = (Addr::v4([10, 9, 0, last]), Addr::v4([192, 0, 2, 1]));
+    for n in from..from + 1_000_000 {
+        let [a, b, c, d] = n.to_be_bytes();
+        let ports = [u16::from_be_bytes([c, d]), u16::from_be_bytes([a, b])];
+        let original =
+            Tuple::new(Family::Ipv4, ipproto::TCP, src, dst).with_ports(ports[0], ports[1]);
+        let [o, r] = buckets(&original)?;
+        if o == bucket && !(bucket.saturating_sub(20)..bucket + 20).contains(&r) {
             return entered(&original);
         }
     }
@@ -238,6 +256,149 @@ mod tests {
         })
     }
 
+    /// Of those that are met, one goes that nobody has answered, then one that is closing, then one
+    /// that is answered; of equals, one of the source that has most of them.
+    #[test]
+    fn who_is_missed_least_makes_room() -> Result {
+        const SYN: (State, bool, bool) = (State::SynSent, false, false);
+        const ANSWERED: (State, bool, bool) = (State::SynRecv, true, false);
+        const ESTABLISHED: (State, bool, bool) = (State::Established, true, true);
+        const CLOSING: (State, bool, bool) = (State::TimeWait, true, true);
+        // (state, answered, assured) and source of each in the table, and which of them goes.
+        let rows = [
+            (
+                [(ESTABLISHED, 1), (CLOSING, 2), (ANSWERED, 3), (SYN, 4)],
+                Some(3),
+            ),
+            (
+                [(SYN, 1), (CLOSING, 2), (ANSWERED, 3), (ANSWERED, 3)],
+                Some(0),
+            ),
+            (
+                [(ANSWERED, 1), (ANSWERED, 1), (CLOSING, 2), (ESTABLISHED, 3)],
+                Some(2),
+            ),
+            (
+                [
+                    (ANSWERED, 1),
+                    (ESTABLISHED, 2),
+                    (ESTABLISHED, 2),
+                    (ESTABLISHED, 2),
+                ],
+                Some(0),
+            ),
+            (
+                [
+                    (ESTABLISHED, 1),
+                    (ESTABLISHED, 1),
+                    (ESTABLISHED, 1),
+                    (ESTABLISHED, 1),
+                ],
+                None,
+            ),
+            (
+                [(SYN, 1), (ANSWERED, 2), (ANSWERED, 2), (CLOSING, 3)],
+                Some(0),
+            ),
+        ];
+        // The same of equals: the sources, and whose goes.
+        let greedy = [
+            ([1, 2, 3, 2], 2),
+            ([1, 1, 2, 3], 1),
+            ([3, 2, 1, 1], 1),
+            ([2, 1, 2, 2], 2),
+        ];
+        case(|_| {
+            let (port, bucket) = newcomer()?;
+            let fill = |(state, answered, assured): (State, bool, bool), source: u32, n: u32| {
+                let from = source * 10_000_000 + n * 1_000_000;
+                let conn = of_source(bucket + 1 + n as usize, source as u8, from)?;
+                conn.lock()
+                    .change(|proto: &mut Proto| proto.state = state as u8);
+                if answered {
+                    conn.set_status(Flag::SeenReply);
+                }
+                if assured {
+                    conn.set_status(Flag::Assured);
+                }
+                Ok::<_, Error>(conn)
+            };
+            for (row, (table, expected)) in rows.iter().enumerate() {
+                let mut conns = KVec::new();
+                for (n, (what, source)) in (0..).zip(table) {
+                    conns.push(fill(*what, *source, n)?, GFP_KERNEL)?;
+                }
+                let limit = Limit::set(4);
+                let found = send(port)?;
+                drop(limit);
+                let wanted = if expected.is_some() { PASSES } else { REFUSED };
+                check_eq!(found, wanted, "row {}", row);
+                for (n, conn) in conns.iter().enumerate() {
+                    let gone = conn.status().contains(Status::DYING);
+                    check_eq!(gone, *expected == Some(n), "row {}, {}", row, n);
+                }
+                drop(conns);
+                end::kill_all(None);
+            }
+            for (sources, expected) in greedy {
+                let mut conns = KVec::new();
+                for (n, source) in (0..).zip(sources) {
+                    conns.push((source, fill(SYN, source, n)?), GFP_KERNEL)?;
+                }
+                let limit = Limit::set(4);
+                let found = send(port)?;
+                drop(limit);
+                check_eq!(found, PASSES, "{:?}", sources);
+                let gone = conns
+                    .iter()
+                    .find(|(_, conn)| conn.status().contains(Status::DYING));
+                check_eq!(
+                    gone.map(|(source, _)| *source),
+                    Some(expected),
+                    "{:?}",
+                    sources
+                );
+                drop(conns);
+                end::kill_all(None);
+            }
+            Ok(())
+        })
+    }
+
+    /// Of IPv6 the first half of the address is the source, of IPv4 all of it.
+    #[test]
+    fn sources() -> Result {
+        case(|_| {
+            let of = |family, src| {
+                let original = Tuple::new(family, ipproto::UDP, src, src).with_ports(1000, 53);
+                let conn = entered(&original)?;
+                let mut source = None;
+                let guard = rcu::read_lock();
+                let rcu = ReadSide::of(&guard);
+                let [bucket, _] = buckets(&original)?;
+                TABLE.visit(bucket, rcu, |candidate| {
+                    if candidate.is(&conn) {
+                        source = Some(candidate.source());
+                    }
+                    core::ops::ControlFlow::Continue(())
+                });
+                drop(guard);
+                end::kill(&conn);
+                source.ok_or(ENOENT)
+            };
+            let v4 = |last| of(Family::Ipv4, Addr::v4([10, 0, 0, last]));
+            let v6 = |third: u8, last: u8| {
+                let mut bytes = [0x20; 16];
+                [bytes[7], bytes[15]] = [third, last];
+                of(Family::Ipv6, Addr::v6(bytes))
+            };
+            check!(v4(1)? != v4(2)?);
+            check!(v6(1, 1)? == v6(1, 2)?);
+            check!(v6(1, 1)? != v6(2, 1)?);
+            Ok(())
+        })
+    }
+
     /// The search goes on from the last bucket to the first.
     #[test]
     fn the_search_goes_round() -> Result {
@@ -248,8 +409,8 @@ mod tests {
                 let original = Tuple::new(
                     Family::Ipv4,
                     ipproto::UDP,
-                    crate::pure::tuple::Addr::v4(skbs::CLIENT),
-                    crate::pure::tuple::Addr::v4(skbs::SERVER),
+                    Addr::v4(skbs::CLIENT),
+                    Addr::v4(skbs::SERVER),
                 )
                 .with_ports(port, 53);
                 if buckets(&original)?[0] == last {

@@ -41,6 +41,11 @@ use crate::{
         },
     },
     pure::{
+        evict::{
+            Choice,
+            Rank, //
+        },
+        l4proto,
         state::Status,
         tuple::Tuple, //
     },
@@ -72,15 +77,18 @@ const EVICTION_ENTRIES: u32 = 64;
 /// kernel, which looks at no more than eight, refuses most newcomers of a flood there.
 const EVICTION_BUCKETS: u32 = 1024;
 
+/// How often somebody is chosen who is gone before he can be made to go.
+const EVICTION_TRIES: u32 = 3;
+
 /// There is no room, or no memory, for a connection.
 pub(crate) struct Refused;
 
 /// Makes a connection without extensions, which counts from now on, and has no reference yet. Any
 /// context.
 ///
-/// Where the namespace is full, one of its connections that is not assured has to make room for it,
-/// or one that waits for its DESTROY event. Where all namespaces together are, one of somebody who
-/// is above his share; the namespace has its share even if there is none.
+/// Where the namespace is full, one of its connections that is not assured, or is closing, has to
+/// make room for it, or one that waits for its DESTROY event. Where all namespaces together are, one
+/// of somebody who is above his share; the namespace has its share even if there is none.
 /// Source: net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc().
 pub(crate) fn allocate(
     netns: &Netns,
@@ -233,63 +241,84 @@ fn evict_dying(netns: &Netns) -> bool {
     evicted
 }
 
-/// Removes a connection that is not assured, of a namespace, or of those that are above their
-/// share: the first one that is met in the buckets from that of a hash on. Returns whether it did.
+/// Removes a connection that is not assured, or is closing, of a namespace, or of those that are
+/// above their share. Returns whether it did.
 ///
 /// A connection that becomes assured just now may be removed: there is no room, so one has to go.
 /// Source: net/netfilter/nf_conntrack_core.c, early_drop().
 fn early_drop(netns: &Netns, whose: Option<&Net>, hash: u32, rcu: ReadSide<'_>) -> bool {
+    // Another CPU may have chosen the same one.
+    for _ in 0..EVICTION_TRIES {
+        let Some(candidate) = choose(whose, hash, rcu) else {
+            return false;
+        };
+        // Where nobody could be told of the end, nobody could be told of another one either.
+        if let Some(gone) = make_go(candidate, whose) {
+            netns.stats.add(Stat::EarlyDrop as usize, gone.into());
+            return gone;
+        }
+    }
+    false
+}
+
+/// Who goes first of those that are met in the buckets from that of a hash on, see [`Choice`].
+fn choose<'a>(whose: Option<&Net>, hash: u32, rcu: ReadSide<'a>) -> Option<Candidate<'a>> {
+    let mut choice = Choice::new();
     let mut index = TABLE.index(hash, rcu);
     let mut met = 0u32;
     for visited in 0..EVICTION_BUCKETS.min(TABLE.size()) {
         if visited >= EVICTION_RANGE && met >= EVICTION_ENTRIES {
             break;
         }
-        let mut ended = None;
         let visit = TABLE.visit(index, rcu, |candidate| {
             met = met.saturating_add(1);
-            ended = make_go(candidate, whose);
-            match ended {
-                Some(_) => ControlFlow::Break(()),
+            if candidate.is_expired() {
+                end::overdue(candidate);
+                return ControlFlow::Continue(());
+            }
+            match rank(candidate, whose) {
+                Some(rank) => choice.offer(candidate, rank, candidate.source()),
                 None => ControlFlow::Continue(()),
             }
         });
-        // Where nobody could be told of the end, nobody could be told of another one either.
-        if let Some(gone) = ended {
-            netns.stats.add(Stat::EarlyDrop as usize, gone.into());
-            return gone;
+        match visit {
+            Visit::Broken => break,
+            Visit::Whole => index = index.wrapping_add(1),
+            // Behind the last bucket comes the first.
+            Visit::End => index = 0,
         }
-        // Behind the last bucket comes the first.
-        index = if visit == Visit::End {
-            0
-        } else {
-            index.wrapping_add(1)
-        };
     }
-    false
+    choice.chosen()
 }
 
-/// Ends a connection that was met without a reference; `None` if it may not go. Returns whether its
-/// memory went, too: it waits where its DESTROY event could not be delivered.
+/// What is lost with a connection; `None` if it may not go.
+fn rank(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<Rank> {
+    let closing = || {
+        let (proto, state) = candidate.state();
+        l4proto::can_early_drop(proto, state)
+    };
+    let is_theirs = match whose {
+        Some(net) => candidate.is_of(net),
+        // A namespace can be asked as long as it has the connection.
+        None => candidate.get().is_some_and(|conn| is_above_share(&conn)),
+    };
+    is_theirs.then(|| Rank::of(candidate.status(), closing))?
+}
+
+fn is_above_share(conn: &Conn) -> bool {
+    conn.netns().is_some_and(Netns::is_above_share)
+}
+
+/// Ends a connection that was met without a reference; `None` if it may not go after all. Returns
+/// whether its memory went, too: it waits where its DESTROY event could not be delivered.
 fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<bool> {
-    if candidate.is_expired() {
-        end::overdue(candidate);
-        return None;
-    }
-    if !candidate.is_of_any(whose) || !may_go(candidate.status()) {
-        return None;
-    }
-    // What was seen without a reference is looked at again with one.
     let conn = candidate.get()?;
+    // What was seen without a reference is looked at again with one.
     let goes = candidate.is_of_any(whose)
-        && (whose.is_some() || conn.netns().is_some_and(Netns::is_above_share))
-        && may_go(conn.status())
+        && (whose.is_some() || is_above_share(&conn))
+        && Rank::of(conn.status(), || conn.is_closing()).is_some()
         && conn.status().contains(Status::CONFIRMED);
     goes.then(|| end::kill(&conn))
-}
-
-fn may_go(status: Status) -> bool {
-    !status.contains(Status::ASSURED) && !status.contains(Status::DYING)
 }
 
 fn warn_full(netns: &Netns, net: &Net) {

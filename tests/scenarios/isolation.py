@@ -256,6 +256,8 @@ def syn_flood():
     if not RUST:
         write(f"{SYSCTL}/nf_conntrack_max", LIMIT)
     net = Router("rct-r")
+    who_goes(net)
+    run("conntrack", "-F", ns=net.ns, must=False)
     for number in range(ESTABLISHED):
         handshake(net, source(number), 1000)
     assured = lambda: sum("ASSURED" in one.flags for one in find(net.ns, l4="tcp", sport=1000))  # noqa: E731
@@ -277,6 +279,51 @@ def syn_flood():
             equal(number, CALLS, f"a flood of SYNs: all honest connections get in, {when} it")
     else:
         skip("all honest connections get in", f"nf_conntrack lets {answered} of {CALLS} in")
+
+
+def from_one(src, net, first):
+    """A hundred SYNs of a source, which the router has time for."""
+    dst = net.B6 if ":" in src else net.B4
+    net.a.send(*[tcp(src, dst, 1024 + at, 80, "S", seq=1) for at in range(first, first + 100)])
+    net.settle()
+
+
+def who_goes(net):
+    """A table that is full makes room at the cost of who is greedy, not of who is answered or modest."""
+    modest, held = 20, lambda sport: len(find(net.ns, l4="tcp", sport=sport))
+    for what, source, greedy in (
+        ("one address", lambda n: f"10.1.77.{n}", lambda n: "10.1.78.1"),
+        ("one IPv6 network of 64 bits", lambda n: f"fd01:0:0:{n + 100}::1", lambda n: f"fd01::{n % 50 + 10:x}:1"),
+    ):
+        run("conntrack", "-F", ns=net.ns, must=False)
+        for number in range(1, modest + 1):
+            src = source(number)
+            net.a.send(tcp(src, net.B6 if ":" in src else net.B4, 999, 80, "S", seq=1))
+        net.settle()
+        equal(held(999), modest, f"{modest} sources begin a connection each, which nobody has answered yet")
+        for number in range(30):
+            from_one(greedy(number), net, 100 * number)
+        kept = held(999)
+        diag(f"{what}: {kept} of {modest} stay, {statistics(net.ns)['early_drop']} dropped early")
+        if RUST:
+            equal(kept, modest, f"{what} begins 3,000: each of them stays")
+        else:
+            skip(f"{what} begins 3,000: each of them stays", f"{kept} of {modest} do with nf_conntrack")
+    run("conntrack", "-F", ns=net.ns, must=False)
+    sources = [f"10.1.77.{number}" for number in range(1, modest + 1)]
+    net.a.send(*[tcp(src, net.B4, 998, 80, "S", seq=1) for src in sources])
+    net.settle()
+    net.b.send(*[tcp(net.B4, src, 80, 998, "SA", seq=1, ack=2) for src in sources])
+    net.settle()
+    half = lambda: sum(entry.state == "SYN_RECV" for entry in find(net.ns, l4="tcp", sport=998))  # noqa: E731
+    equal(half(), modest, f"{modest} connections are answered, but not established")
+    for number in range(30):
+        from_one(f"10.1.{80 + number}.1", net, 100 * number)
+    what = "3,000 of many sources that nobody answers: each of them stays"
+    if RUST:
+        equal(half(), modest, what)
+    else:
+        skip(what, f"{half()} of {modest} do with nf_conntrack")
 
 
 def scenario():

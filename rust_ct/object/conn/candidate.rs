@@ -9,6 +9,10 @@ use crate::{
         Key, //
     },
     pure::{
+        l4proto::{
+            dispatch,
+            L4Proto, //
+        },
         state::Status,
         tuple::{
             Direction,
@@ -134,6 +138,20 @@ impl<'a> Candidate<'a> {
     /// The status bits now.
     pub(crate) fn status(&self) -> Status {
         self.conn.status()
+    }
+
+    /// The protocol, and the number of the state that its tracker keeps.
+    pub(crate) fn state(&self) -> (u8, u8) {
+        let conn = self.conn;
+        let proto = conn.proto();
+        // One unit is what is compared, so that it is of one moment; the lock is another's.
+        (proto, dispatch!(proto, P => P::state(&conn.private())))
+    }
+
+    /// Where the connection was begun from: an IPv4 address, or the first half of an IPv6 one.
+    pub(crate) fn source(&self) -> u64 {
+        let [source, ..] = self.conn.tuple_words(Direction::Original);
+        source.load()
     }
 
     /// The hash of the key of packets in this direction.

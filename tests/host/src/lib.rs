@@ -27,6 +27,7 @@ use rust_ct::pure;
 #[cfg(test)]
 mod tests {
     mod build;
+    mod evict;
     mod ftp;
     mod ftp_check;
     mod ftp_stream;

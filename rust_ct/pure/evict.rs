@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who makes room: which one goes of those that were met.
+
+use crate::pure::state::Status;
+use core::ops::ControlFlow;
+
+/// What is lost with a connection: the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Rank {
+    /// Nobody has answered, as with most of a flood.
+    Unanswered,
+    /// It is over but for the last packets.
+    Closing,
+    /// It is answered, but not assured.
+    Answered,
+}
+
+impl Rank {
+    /// That of a connection with a status; `None` if it may not go. Whether it is closing is asked
+    /// where that makes a difference.
+    pub(crate) fn of(status: Status, is_closing: impl FnOnce() -> bool) -> Option<Self> {
+        let is_assured = status.contains(Status::ASSURED);
+        if status.contains(Status::DYING) {
+            None
+        } else if !is_assured && !status.contains(Status::SEEN_REPLY) {
+            Some(Self::Unanswered)
+        } else if is_closing() {
+            Some(Self::Closing)
+        } else {
+            (!is_assured).then_some(Self::Answered)
+        }
+    }
+}
+
+/// So many of the lowest rank are enough to choose from, and of so many sources it is known how
+/// many they have.
+pub(crate) const ENOUGH: usize = 16;
+
+/// The choice among those that are met: one of the lowest rank, of the source that has most of
+/// them.
+pub(crate) struct Choice<T> {
+    /// The one so far, and how many of its rank and source there were.
+    best: Option<(T, Rank, u32)>,
+    /// The sources of that rank, and how many each has.
+    sources: [(u64, u32); ENOUGH],
+    /// How many sources there are.
+    known: usize,
+    /// How many of that rank there were.
+    equals: usize,
+}
+
+impl<T> Choice<T> {
+    /// Nobody was met yet.
+    pub(crate) const fn new() -> Self {
+        Self {
+            best: None,
+            sources: [(0, 0); ENOUGH],
+            known: 0,
+            equals: 0,
+        }
+    }
+
+    /// One is met. Breaks when there are enough.
+    pub(crate) fn offer(&mut self, one: T, rank: Rank, source: u64) -> ControlFlow<()> {
+        let (best, most) = match &self.best {
+            Some((_, best, most)) if rank >= *best => (*best, *most),
+            _ => {
+                // Who costs more was met in vain.
+                (self.known, self.equals) = (0, 0);
+                (rank, 0)
+            }
+        };
+        if rank > best {
+            return ControlFlow::Continue(());
+        }
+        self.equals = self.equals.saturating_add(1);
+        let count = self.count(source);
+        if count > most {
+            self.best = Some((one, rank, count));
+        }
+        if rank == Rank::Unanswered && self.equals >= ENOUGH {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+
+    /// Counts one of a source; returns how many it has. That of one source too many has one.
+    fn count(&mut self, source: u64) -> u32 {
+        let known = self.sources.iter_mut().take(self.known);
+        for (of, count) in known {
+            if *of == source {
+                *count = count.saturating_add(1);
+                return *count;
+            }
+        }
+        if let Some(next) = self.sources.get_mut(self.known) {
+            *next = (source, 1);
+            self.known = self.known.saturating_add(1);
+        }
+        1
+    }
+
+    /// The one that goes.
+    pub(crate) fn chosen(self) -> Option<T> {
+        self.best.map(|(one, ..)| one)
+    }
+}

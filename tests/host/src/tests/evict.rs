@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Who makes room: the one that is missed least, of the source that has most of them.
+
+use crate::pure::{
+    evict::{
+        Choice,
+        Rank,
+        ENOUGH, //
+    },
+    state::Status,
+};
+use proptest::prelude::*;
+use std::collections::HashMap;
+
+const RANKS: [Rank; 3] = [Rank::Unanswered, Rank::Closing, Rank::Answered];
+
+#[test]
+fn ranks() {
+    let (seen, assured, dying) = (Status::SEEN_REPLY, Status::ASSURED, Status::DYING);
+    let none = Status::CONFIRMED;
+    let rows = [
+        ("a SYN", none, false, Some(Rank::Unanswered)),
+        ("answered", none.with(seen), false, Some(Rank::Answered)),
+        ("reset at once", none.with(seen), true, Some(Rank::Closing)),
+        ("established", none.with(seen).with(assured), false, None),
+        (
+            "closing",
+            none.with(seen).with(assured),
+            true,
+            Some(Rank::Closing),
+        ),
+        ("picked up", none.with(assured), false, None),
+        ("gone", none.with(dying), false, None),
+        ("gone, closing", none.with(seen).with(dying), true, None),
+    ];
+    for (what, status, closing, expected) in rows {
+        assert_eq!(Rank::of(status, || closing), expected, "{what}");
+    }
+}
+
+/// Offers all of them until there are enough; returns how many were, and who was chosen.
+fn choose(met: &[(usize, u64)]) -> (usize, Option<usize>) {
+    let mut choice = Choice::new();
+    for (number, &(rank, source)) in met.iter().enumerate() {
+        if choice.offer(number, RANKS[rank], source).is_break() {
+            return (number + 1, choice.chosen());
+        }
+    }
+    (met.len(), choice.chosen())
+}
+
+#[test]
+fn choices() {
+    let rows: [(&str, &[(usize, u64)], Option<usize>); 8] = [
+        ("nobody", &[], None),
+        ("one", &[(2, 1)], Some(0)),
+        (
+            "the unanswered",
+            &[(2, 1), (1, 2), (0, 3), (1, 2), (2, 1)],
+            Some(2),
+        ),
+        (
+            "then the closing",
+            &[(2, 1), (2, 1), (1, 2), (2, 1)],
+            Some(2),
+        ),
+        (
+            "the greedy source",
+            &[(0, 1), (0, 2), (0, 3), (0, 2)],
+            Some(3),
+        ),
+        (
+            "of equals only",
+            &[(2, 1), (2, 1), (0, 1), (0, 2), (0, 2)],
+            Some(4),
+        ),
+        (
+            "who costs more does not count",
+            &[(0, 2), (1, 1), (1, 1), (0, 1)],
+            Some(0),
+        ),
+        ("the first of many", &[(0, 1), (0, 2), (0, 3)], Some(0)),
+    ];
+    for (what, met, expected) in rows {
+        assert_eq!(choose(met).1, expected, "{what}");
+    }
+    // Sixteen without an answer are enough.
+    let many: Vec<_> = (0..100).map(|source| (0, source)).collect();
+    assert_eq!(choose(&many), (ENOUGH, Some(0)));
+}
+
+proptest! {
+    /// Who is chosen is of the lowest rank that was met, and of one of the sources that have most
+    /// of that rank, as long as those are not too many.
+    #[test]
+    fn the_cheapest_of_the_greediest(
+        met in prop::collection::vec((0usize..3, 0u64..ENOUGH as u64), 1..80),
+    ) {
+        let (seen, chosen) = choose(&met);
+        let (rank, source) = met[chosen.expect("somebody was met")];
+        let met = &met[..seen];
+        let lowest = met.iter().map(|(rank, _)| *rank).min();
+        prop_assert_eq!(Some(rank), lowest);
+        let mut counts = HashMap::new();
+        for (_, source) in met.iter().filter(|(of, _)| *of == rank) {
+            *counts.entry(*source).or_insert(0) += 1;
+        }
+        prop_assert_eq!(counts.get(&source), counts.values().max());
+    }
+
+    /// However many sources there are, somebody is chosen, of the lowest rank.
+    #[test]
+    fn any_sources(met in prop::collection::vec((0usize..3, any::<u64>()), 1..80)) {
+        let (seen, chosen) = choose(&met);
+        let (rank, _) = met[chosen.expect("somebody was met")];
+        prop_assert_eq!(Some(rank), met[..seen].iter().map(|(rank, _)| *rank).min());
+    }
+}
