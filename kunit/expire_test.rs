@@ -40,6 +40,7 @@ use crate::{
         Buffer, //
     },
     sys::{
+        call,
         hook::Place,
         net::Net,
         time::{
@@ -169,6 +170,51 @@ mod tests {
             );
             round()?;
             check_eq!((netns.connections(), in_table()), (0, 0));
+            Ok(())
+        })
+    }
+
+    /// While somebody listens, a step ends a few connections and no more, unless there is need of
+    /// room; what is left over is not forgotten.
+    #[test]
+    fn a_listener_is_given_time() -> Result {
+        const MANY: u32 = 300;
+        const BURST: u32 = 64;
+        case(|netns| {
+            for (listens, room_is_needed) in [(0, false), (1, false), (1, true)] {
+                round()?;
+                for n in 0..MANY {
+                    aged(n)?;
+                }
+                call::nf_ctnetlink_has_listener.store(listens);
+                if room_is_needed {
+                    expire::request_early_drop();
+                }
+                let began = now();
+                let delay = Expiry::run();
+                let took = now().wrapping_sub(began);
+                let removed = MANY - netns.connections();
+                let mut steps = 1;
+                while netns.connections() > 0 && steps < 1000 {
+                    Expiry::run();
+                    steps += 1;
+                }
+                call::nf_ctnetlink_has_listener.store(0);
+                let row = (listens, room_is_needed, delay, removed, steps, took);
+                // A step may also be over because the time is.
+                let is_late = took > STEP_TIME;
+                check!(removed > 0, "{:?}", row);
+                if listens == 1 && !room_is_needed {
+                    check!(removed < BURST + BUCKET, "{:?}", row);
+                    check!(removed >= BURST || is_late, "{:?}", row);
+                    check!(delay.is_some_and(|delay| delay <= HZ / 4), "{:?}", row);
+                    check!(steps > MANY / (BURST + BUCKET), "{:?}", row);
+                } else {
+                    check!(removed > BURST + BUCKET || is_late, "{:?}", row);
+                }
+                check_eq!(in_table(), 0);
+                while Expiry::run() == Some(1) {}
+            }
             Ok(())
         })
     }

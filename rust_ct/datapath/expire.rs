@@ -8,14 +8,18 @@
 //! size of the table. Between two buckets nothing is held, and others may run.
 //!
 //! How soon the next round begins depends on how long the connections still have: on their average,
-//! as in net/netfilter/nf_conntrack_core.c, gc_worker(), and on who is the first to expire, of those
-//! that were met and those that came since. So nobody is there for much longer than he may be, and
-//! a machine in which nothing expires is left alone.
+//! as in net/netfilter/nf_conntrack_core.c, gc_worker(), and on who is the first to expire, of
+//! those that were met and those that came since. So nobody is there for much longer than he may
+//! be, and a machine in which nothing expires is left alone.
+//!
+//! While somebody listens to DESTROY events, a step is over after [`BURST`] of them, and the next
+//! one comes a while later: most listeners lose what does not fit into their buffer.
 
 use crate::{
     datapath::end,
     object::{
         conn::{
+            event,
             Candidate,
             Conn, //
         },
@@ -64,6 +68,14 @@ const STEP_TIME: u32 = HZ / 100;
 /// nothing.
 const STEP_BUCKETS: usize = 16384;
 
+/// How many ends of connections one step tells a listener of.
+const BURST: u32 = 64;
+/// How much longer than for such a step the worker then waits: a listener takes longer to read of
+/// an end than it takes to end a connection and tell of it.
+const REST: i64 = 10;
+/// How long it waits at the most, in jiffies.
+const REST_MAX: u32 = HZ / 4;
+
 /// A round begins at most this often, in jiffies ...
 ///
 /// These four are the kernel's: GC_SCAN_INTERVAL_MIN, _MAX, _CLAMP and GC_SCAN_INITIAL_COUNT, so
@@ -71,8 +83,8 @@ const STEP_BUCKETS: usize = 16384;
 const INTERVAL_MIN: u32 = HZ;
 /// ... and at least this often.
 const INTERVAL_MAX: u32 = 60 * HZ;
-/// It begins no sooner for the sake of a single connection than this, in jiffies: which so is gone
-/// that long after it has expired.
+/// It begins no sooner than this for the sake of who expires first, in jiffies: who has expired is
+/// gone so long afterwards at the latest.
 const SOON: u32 = 5 * HZ;
 /// A connection that has longer than this counts as if it had this long, in jiffies: a few TCP
 /// connections with days left must not hide those that have seconds.
@@ -158,10 +170,11 @@ pub(crate) struct Expiry;
 impl Job for Expiry {
     fn run() -> Option<u32> {
         let mut round = Round::load();
+        let began = time::boot_ns();
         Some(match round.step() {
             true => {
                 round.store();
-                1
+                round.rest(time::boot_ns().wrapping_sub(began))
             }
             false => {
                 EARLY_DROP.store(false, Relaxed);
@@ -199,6 +212,8 @@ struct Round {
     started: u32,
     /// How many jiffies who expires first still had.
     first: u32,
+    /// How many connections this step has ended that a listener may want to be told of.
+    told: u32,
     /// Whether connections are removed early from namespaces that are nearly full.
     early_drop: bool,
 }
@@ -211,6 +226,7 @@ impl Round {
             count: INITIAL_COUNT,
             started: time::now(),
             first: INTERVAL_MAX,
+            told: 0,
             early_drop: false,
         }
     }
@@ -230,6 +246,7 @@ impl Round {
             count: COUNT.load(Relaxed),
             started,
             first: FIRST.load(Relaxed),
+            told: 0,
             early_drop: EARLY_DROP.load(Relaxed),
         }
     }
@@ -259,7 +276,8 @@ impl Round {
                 return false;
             }
             self.next_bucket = self.next_bucket.saturating_add(1);
-            if left == 0 || time::now().wrapping_sub(began) > STEP_TIME {
+            let is_over = left == 0 || self.told >= BURST;
+            if is_over || time::now().wrapping_sub(began) > STEP_TIME {
                 break;
             }
             call::rct_cond_resched();
@@ -270,6 +288,7 @@ impl Round {
     fn look_at(&mut self, candidate: Candidate<'_>) {
         if candidate.is_expired() {
             end::overdue(candidate);
+            self.told = self.told.saturating_add(self.is_paced().into());
             return;
         }
         let remaining = candidate.remaining();
@@ -282,6 +301,21 @@ impl Round {
         }
         if self.early_drop {
             remove_early(candidate);
+        }
+    }
+
+    /// Returns whether a listener is given time to read: not where room is needed, nor by a round
+    /// that takes too long already.
+    fn is_paced(&self) -> bool {
+        let age = time::now().wrapping_sub(self.started);
+        event::has_listener() && !self.early_drop && age < INTERVAL_MAX
+    }
+
+    /// In how many jiffies the next step is due, after one that took so many nanoseconds.
+    fn rest(&self, ns: i64) -> u32 {
+        match self.told {
+            0 => 1,
+            _ => time::from_ns(ns.saturating_mul(REST)).clamp(1, REST_MAX),
         }
     }
 

@@ -35,6 +35,8 @@ use kernel::{
 pub(super) enum Clock {
     /// Since 1970.
     Real = bindings::tk_offsets_TK_OFFS_REAL,
+    /// Since the machine was started.
+    Boot = bindings::tk_offsets_TK_OFFS_BOOT,
 }
 
 // Safe, because that is all that they ask for: a reference is a pointer to what its type is around,

@@ -73,8 +73,19 @@ pub(crate) fn real_ns() -> i64 {
     call::ktime_get_with_offset(call::Clock::Real)
 }
 
+/// Now, in nanoseconds since the machine was started. Any context.
+pub(crate) fn boot_ns() -> i64 {
+    call::ktime_get_with_offset(call::Clock::Boot)
+}
+
+const NS_PER_JIFFY: i64 = 1_000_000_000 / HZ as i64;
+
 /// So many jiffies in nanoseconds.
 pub(crate) fn to_ns(jiffies: u32) -> i64 {
-    const NS_PER_JIFFY: i64 = 1_000_000_000 / HZ as i64;
     i64::from(jiffies).wrapping_mul(NS_PER_JIFFY)
+}
+
+/// So many nanoseconds in jiffies, rounded down; zero if they are negative.
+pub(crate) fn from_ns(ns: i64) -> u32 {
+    u32::try_from(ns / NS_PER_JIFFY).unwrap_or(if ns < 0 { 0 } else { u32::MAX })
 }

@@ -326,6 +326,39 @@ def who_goes(net):
         skip(what, f"{half()} of {modest} do with nf_conntrack")
 
 
+ENDS = 1500
+
+
+def told():
+    """A listener that reads, and has a buffer of the usual size, is told of each of many that expire at once."""
+    run("conntrack", "-F", ns=GREEDY, must=False)
+    with inside(GREEDY):
+        ears = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)  # NETLINK_NETFILTER
+    ears.bind((0, 1 << 2))  # NF_NETLINK_CONNTRACK_DESTROY
+    ears.settimeout(1)
+    heard = lost = 0
+    with ears:
+        write(f"{SYSCTL}/nf_conntrack_udp_timeout", 3, GREEDY)
+        flood(ENDS, 70000)
+        held = count(GREEDY)
+        end = time.monotonic() + 80 * SLOW
+        while time.monotonic() < end and (count(GREEDY) or heard + lost == 0):
+            try:
+                while ears.recv(1 << 16):
+                    heard += 1
+            except TimeoutError:
+                pass
+            except OSError:  # ENOBUFS
+                lost += 1
+    write(f"{SYSCTL}/nf_conntrack_udp_timeout", 600, GREEDY)
+    diag(f"{heard} events of {held}, {lost} times the buffer was full")
+    what = f"{ENDS} expire at once: a listener is told of each"
+    if RUST:
+        check(heard >= ENDS and not lost, what, (heard, lost))
+    else:
+        skip(what, f"nf_conntrack: {heard} events, {lost} times the buffer was full")
+
+
 def scenario():
     load(*([f"max={LIMIT}"] if RUST else []))
     if not RUST:
@@ -339,6 +372,7 @@ def scenario():
         total()
         beginning()
         adaptive()
+        told()
     finally:
         make_greedy.process.kill()
         make_greedy.process.wait()

@@ -15,7 +15,10 @@ use crate::object::conn::Conn;
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 use crate::{
     bindings,
-    object::conn::ext::events::Events,
+    object::{
+        conn::ext::events::Events,
+        netns_ct, //
+    },
     pure::state::Status,
     sys::rcu::ReadSide, //
 };
@@ -85,6 +88,18 @@ impl Requester {
         portid: 0,
         report: 0,
     };
+}
+
+/// Returns whether somebody in user space listens to events of connections, anywhere.
+#[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
+pub(crate) fn has_listener() -> bool {
+    netns_ct::events_have_listener()
+}
+
+/// Nobody can be told of events.
+#[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
+pub(crate) fn has_listener() -> bool {
+    false
 }
 
 /// The listener has no room for an event.
