@@ -400,7 +400,7 @@ impl Arrival<'_> {
             remaining: conn.remaining_at(moment),
             hz: time::HZ,
         };
-        let mut outcome = self.outcome(conn, &input).map_err(Refusal::Invalid)?;
+        let outcome = self.outcome(conn, &input).map_err(Refusal::Invalid)?;
 
         if let Some(jiffies) = outcome.lower_timeout {
             conn.refresh(jiffies);
@@ -408,9 +408,12 @@ impl Arrival<'_> {
         if let Some(reason) = outcome.log {
             remark(netns, self.skb, self.state, reason);
         }
-        // Most packets are of a connection that is settled, and change nothing in it.
-        if outcome.protoinfo_changed || !input.assured() {
-            change(netns, conn, &input, &mut outcome);
+        // One chunk of a packet may have done this, also if a later one makes it INVALID.
+        if outcome.protoinfo_changed {
+            conn.cache_event(Event::ProtoInfo);
+        }
+        if outcome.assured && !input.assured() && conn.set_status(Flag::Assured) {
+            conn.cache_event(Event::Assured);
         }
         match outcome.action {
             Action::Invalid(reason) => return Err(Refusal::Invalid(reason)),
@@ -422,7 +425,11 @@ impl Arrival<'_> {
                 end::kill(conn);
             }
             Action::Accept => (),
-            Action::Refresh(jiffies) => {
+            Action::Refresh(mut jiffies) => {
+                if expire::is_brief(jiffies) {
+                    let is_settled = input.assured() && !outcome.protoinfo_changed;
+                    jiffies = renew_briefly(netns, conn, jiffies, is_settled);
+                }
                 conn.refresh_at(moment, jiffies);
                 conn.account(input.dir(), self.skb.len());
             }
@@ -463,26 +470,12 @@ impl Arrival<'_> {
     }
 }
 
-/// Carries out what happens to a connection only until it is settled, or when its state changes.
-fn change(netns: &Netns, conn: &Conn, input: &Input, outcome: &mut Outcome) {
-    // One chunk of a packet may have done this, also if a later one makes it INVALID.
-    if outcome.protoinfo_changed {
-        conn.cache_event(Event::ProtoInfo);
-    }
-    if outcome.assured && !input.assured() && conn.set_status(Flag::Assured) {
-        conn.cache_event(Event::Assured);
-    }
-    if let Action::Refresh(jiffies) = &mut outcome.action {
-        if expire::is_brief(*jiffies) {
-            *jiffies = renew_briefly(netns, conn, *jiffies);
-        }
-    }
-}
-
-/// For how long a packet renews its connection, if that is not for long, or timeouts shrink.
+/// For how long a packet renews its connection, if that is not for long, or timeouts shrink. They do
+/// not for a packet of an assured connection that changes no state.
 #[cold]
-fn renew_briefly(netns: &Netns, conn: &Conn, jiffies: u32) -> u32 {
-    let jiffies = if limit::is_adaptive() {
+#[inline(never)]
+fn renew_briefly(netns: &Netns, conn: &Conn, jiffies: u32, is_settled: bool) -> u32 {
+    let jiffies = if limit::is_adaptive() && !is_settled {
         adapt(netns, conn, jiffies)
     } else {
         jiffies
