@@ -18,6 +18,19 @@ from h323 import (
     registration_request,
     tpkt,
 )
+from messages import (
+    amanda_answer,
+    amanda_request,
+    dcc_send,
+    gre,
+    out_call_reply,
+    out_call_request,
+    sdp,
+    sip_message,
+    start_reply,
+    start_request,
+    tftp_read,
+)
 from policy import (
     Nft,
     Stream,
@@ -36,11 +49,9 @@ from lib import (
     check,
     equal,
     inside,
-    ip,
     ip_batch,
     load,
     main,
-    packed,
     remove,
     run,
     skip,
@@ -148,7 +159,7 @@ def ftp(net, v6):
 
 def tftp(net, v6):
     watched = Watched(net, "tftp", "udp", 69, v6)
-    delivered(net, "a", udp(*watched.pair, 3000, 69, b"\0\1file\0octet\0"))
+    delivered(net, "a", udp(*watched.pair, 3000, 69, tftp_read()))
     watched.expects([expected(17, watched.dst, watched.src, 3000, "tftp")], "the answer is expected from any port", 300)
     delivered(net, "b", udp(watched.dst, watched.src, 4000, 3000, b"\0\3\0\1data"))
     watched.related(1, "and RELATED")
@@ -158,10 +169,9 @@ def tftp(net, v6):
 def irc(net, v6):
     watched = Watched(net, "irc", "tcp", 6667)
     stream = Stream(net, watched.pair, 2000, 6667)
-    number = int.from_bytes(packed(watched.src))
-    stream.say("c", f"PRIVMSG bob :\1DCC SEND file {number + 1} 5005 1000\1\r\n")
+    stream.say("c", dcc_send(watched.src[:-1] + "3", 5005))
     watched.expects([], "a file from somebody else's address is not expected")
-    stream.say("c", f"PRIVMSG bob :\1DCC SEND file {number} 5005 1000\1\r\n")
+    stream.say("c", dcc_send(watched.src, 5005))
     watched.expects([expected(6, None, watched.src, 5005, "irc")], "who fetches the file is expected", 300)
     delivered(net, "b", tcp(net.B4, watched.src, 777, 5005, "S"))
     watched.related(1, "and RELATED, wherever it comes from")
@@ -183,34 +193,14 @@ def sane(net, v6):
 
 def amanda(net, v6):
     watched = Watched(net, "amanda", "udp", 10080, v6)
-    delivered(net, "a", udp(*watched.pair, 900, 10080, b"Amanda 2.4 REQ HANDLE 1 SEQ 1\n"))
-    answer = b"Amanda 2.4 REP HANDLE 1 SEQ 1\nCONNECT DATA 5010 MESG 5011 INDEX 5012\nOPTIONS ;\n"
-    delivered(net, "b", udp(watched.dst, watched.src, 10080, 900, answer))
+    delivered(net, "a", udp(*watched.pair, 900, 10080, amanda_request()))
+    delivered(net, "b", udp(watched.dst, watched.src, 10080, 900, amanda_answer(5010, 5011, 5012)))
     want = [expected(6, *watched.pair, port, "amanda") for port in (5010, 5011, 5012)]
     watched.expects(want, "the three connections of the answer are expected", 180)
     for port in (5010, 5011, 5012):
         Stream(net, watched.pair, 2000 + port, port, begun=False).segment("c", "S")
     watched.related(3, "and RELATED")
     return watched
-
-
-def sip_message(watched, l4, first, method, body=""):
-    """A SIP message of the phone behind port a."""
-    host = f"[{watched.src}]" if ":" in watched.src else watched.src
-    lines = [
-        first,
-        f"Via: SIP/2.0/{l4.upper()} {host}:5060;branch=z9hG4bK776asdhds",
-        "From: <sip:phone@example.org>;tag=1",
-        "To: <sip:phone@example.org>",
-        "Call-ID: 1234",
-        f"CSeq: 1 {method}",
-        f"Contact: <sip:phone@{host}:5060>",
-        "Expires: 3600",
-        f"Content-Length: {len(body)}",
-        "",
-        body,
-    ]
-    return "\r\n".join(lines).encode()
 
 
 class SipUdp:
@@ -244,15 +234,13 @@ def sip_over(net, v6, l4, proto, talk):
     watched = Watched(net, "sip", l4, 5060, v6)
     src, dst = watched.pair
     phone = talk(net, watched.pair)
-    message = lambda *said: sip_message(watched, l4, *said)  # noqa: E731
+    message = lambda *said: sip_message(src, l4, *said)  # noqa: E731
     phone.say("c", message("REGISTER sip:example.org SIP/2.0", "REGISTER"))
     calls = lambda flags: expected(proto, dst, src, 5060, "sip/signalling", flags)  # noqa: E731
     watched.expects([calls("PERMANENT,INACTIVE")], "calls to who registers are expected, once it is done", 180)
     phone.say("s", message("SIP/2.0 200 OK", "REGISTER"))
     watched.expects([calls("PERMANENT")], "calls are expected for as long as it is registered", 3600)
-    l3, host = ("IP6", src) if v6 else ("IP4", src)
-    sdp = f"v=0\r\no=- 1 1 IN {l3} {host}\r\ns=-\r\nc=IN {l3} {host}\r\nt=0 0\r\nm=audio 7000 RTP/AVP 0\r\n"
-    phone.say("c", message("INVITE sip:other@example.org SIP/2.0", "INVITE", sdp))
+    phone.say("c", message("INVITE sip:other@example.org SIP/2.0", "INVITE", sdp(src, 7000)))
     media = [expected(17, dst, src, port, "sip/audio") for port in (7000, 7001)]
     watched.expects([calls("PERMANENT"), *media], "RTP and RTCP of a call are expected")
     delivered(net, "b", udp(dst, src, 9000, 7000, b"rtp"), udp(dst, src, 9001, 7001, b"rtcp"))
@@ -269,25 +257,14 @@ def sip(net, v6):
     return sip_over(net, v6, "tcp", 6, SipTcp)
 
 
-def pptp_message(kind, form, *fields):
-    """A PPTP control message."""
-    body = struct.pack(f"!HH{form}", kind, 0, *fields)
-    return struct.pack("!HHI", 8 + len(body), 1, 0x1A2B3C4D) + body
-
-
-def gre(src, dst, call, number):
-    """A GRE packet of version 1, as PPTP sends it."""
-    return ip(src, dst, 47, struct.pack("!HHHHI", 0x3001, 0x880B, 4, call, number) + b"ppp!")
-
-
 def pptp(net, v6):
     watched = Watched(net, "pptp", "tcp", 1723)
     src, dst = watched.pair
     stream = Stream(net, watched.pair, 2000, 1723)
-    stream.say("c", pptp_message(1, "HHIIHH64s64s", 256, 0, 1, 1, 1, 1, b"client", b""))
-    stream.say("s", pptp_message(2, "HBBIIHH64s64s", 256, 1, 0, 1, 1, 1, 1, b"server", b""))
-    stream.say("c", pptp_message(7, "HHIIIIHHHH64s64s", 0x1111, 1, 1, 1, 1, 1, 64, 0, 0, 0, b"", b""))
-    stream.say("s", pptp_message(8, "HHBBHIHHI", 0x2222, 0x1111, 1, 0, 0, 64000, 64, 0, 0))
+    stream.say("c", start_request())
+    stream.say("s", start_reply())
+    stream.say("c", out_call_request(0x1111))
+    stream.say("s", out_call_reply(0x2222, 0x1111))
 
     def call(one, other, source, key):
         return {"l3": "2", "proto": "47", "src": one, "dst": other, "srckey": source, "dstkey": key, "helper": "pptp"}
