@@ -178,12 +178,15 @@ def pair(v6):
 pair.last = 0
 
 
-def delivered(net, side, *packets):
-    """Sends packets into port a or b of a Router; returns those that came out of the other.
+def delivered(net, side, *packets, back=False):
+    """Sends packets into port a or b of a Router; returns those that came out of the other, or came `back`.
 
     A marked packet is sent behind them, so nothing is waited for that does not come (see one_cpu).
     """
-    into, out, src, dst = (net.a, net.b, net.A4, net.B4) if side == "a" else (net.b, net.a, net.B4, net.A4)
+    ends = [(net.a, net.A4), (net.b, net.B4)]
+    (into, src), (out, dst) = ends if side == "a" else ends[::-1]
+    if back:
+        out, dst = into, src
     marker = ip(src, dst, 254, os.urandom(8))
     out.drain()
     into.send(*packets, marker)
