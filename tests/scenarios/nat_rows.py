@@ -284,7 +284,6 @@ class One:
     def __init__(self, net, what, row, place):
         self.net, self.what, self.row, self.place = net, f"{what}: {row.what}", row, place
         self.asked = asked_of(row, place)
-        self.talk = None
 
     def fits(self, ends):
         """Whether what came out has one end as the row gives it, and the other as it was."""
@@ -296,17 +295,15 @@ class One:
     def exchange(self, l4):
         """A question and its answer."""
         talk = Talk(self.net, l4, (self.place.client, 1000), None, asked=(self.asked, 80))
-        if l4 == "tcp":
-            talk.send("c", b"question")
-        else:
+        if l4 == "udp":
             talk.say("c", b"question")
             talk.say("s", b"answer")
         outside = (talk.sees.get("s"), talk.own.get("s"))
         good = not talk.wrong and self.fits(outside)
         check(good, f"{self.what}: {l4.upper()} goes out as it says, and the answer comes back", (outside, talk.wrong))
-        return talk, outside
+        return outside
 
-    def errors(self, talk, outside):
+    def errors(self, outside):
         """ICMP errors about what was sent, from somebody on the way, and about what was answered, from the client."""
         place, net = self.place, self.net
         hop = net.B6 if place.v6 else net.B4
@@ -343,12 +340,13 @@ class One:
         there, back = (lambda *ends: ip(*ends, 253, b"there")), (lambda *ends: ip(*ends, 253, b"back"))
         self.other("a protocol without ports", there, back)
 
-    def all(self):
-        talk, outside = self.exchange("udp")
-        if None not in outside:
-            self.errors(talk, outside)
+    def all(self, way):
+        """Errors and other protocols only by nft: what is done with them does not depend on who has asked for it."""
+        outside = self.exchange("udp")
         self.exchange("tcp")
-        if not self.row.ports:
+        if way == "nft" and None not in outside:
+            self.errors(outside)
+        if way == "nft" and not self.row.ports:
             self.rest()
 
 
@@ -403,7 +401,7 @@ def rows(net, lacking):
         for do, row, place in made:
             what = f"{'IPv6' if place.v6 else 'IPv4'}, {way}"
             if do is One:
-                One(net, what, row, place).all()
+                One(net, what, row, place).all(way)
             else:
                 do(net, what, row, place)
         rules.delete()
