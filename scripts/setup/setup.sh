@@ -63,6 +63,9 @@ make_layer() {
 	packages=$(sed 's/#.*//' "$TOP/scripts/setup/layers/$LAYER.txt")
 	run_step "layer $LAYER: copy of the build root" "$LOGS/layer-$LAYER-copy.log" \
 		cp -a --reflink=auto "$(base_root_dir)/." "$1"
+	# No package is to start its service in here.
+	printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
+	chmod +x "$1/usr/sbin/policy-rc.d"
 	# shellcheck disable=SC2086
 	run_step "layer $LAYER: packages" "$LOGS/layer-$LAYER.log" \
 		enter_root "$1" -- apt-get install -y --no-install-recommends $packages
