@@ -3,12 +3,14 @@
 
 # limit: 180
 
-import contextlib
-import glob
 import os
-import shutil
-import tempfile
 
+from place import (
+    NAME,
+    PLACE,
+    install,
+    uninstall,
+)
 from policy import (
     CLIENT,
     ENDS,
@@ -36,11 +38,6 @@ from lib import (
     write,
 )
 
-NAME = "nf_conntrack"
-PLACE = f"/lib/modules/{os.uname().release}/updates"
-INDICES = f"{os.path.dirname(PLACE)}/modules.*"
-KEPT = tempfile.mkdtemp(prefix="modules-")
-OPTIONS = "/etc/modprobe.d/in_place.conf"
 PARAMETERS = f"/sys/module/{NAME}/parameters"
 # Rounded up to a page of buckets.
 BUCKETS = 8192
@@ -57,25 +54,6 @@ RULES = """
 def lsmod():
     """name -> who uses it."""
     return {row.split()[0]: row.split()[3].rstrip(",").split(",") for row in read("/proc/modules").splitlines()}
-
-
-def install(file):
-    """Where depmod prefers it to the kernel's own, as a package would; what depmod knew is kept."""
-    for index in glob.glob(INDICES):
-        shutil.copy(index, KEPT)
-    os.makedirs(PLACE, exist_ok=True)
-    shutil.copy(file, f"{PLACE}/{NAME}.ko")
-    write(OPTIONS, f"options {NAME} hashsize={BUCKETS}\n")
-    run("depmod", "-a")
-
-
-def uninstall():
-    for file in (f"{PLACE}/{NAME}.ko", OPTIONS):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(file)
-    # As depmod would make them again, which takes it a minute here.
-    for index in os.listdir(KEPT):
-        shutil.copy(f"{KEPT}/{index}", os.path.dirname(PLACE))
 
 
 def exchange():
@@ -127,7 +105,7 @@ def scenario():
         return
     unload()
     try:
-        install(file)
+        install(file, f"options {NAME} hashsize={BUCKETS}")
         stands()
         tracks()
         status, text = remove(NAME, must=False)

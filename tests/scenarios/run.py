@@ -63,6 +63,11 @@ def limit_of(file):
     return int(found[1]) * SLOW if found else None
 
 
+def uptime():
+    """Seconds that the machine has been up."""
+    return float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+
+
 def clean_up():
     """Takes away what a scenario left; returns what went wrong."""
     try:
@@ -82,7 +87,8 @@ def kernel_complaints(mark):
 
 def run_one(tap, file):
     name, limit, mark = file.stem, limit_of(file), log_mark(f"scenario {file.stem} starts")
-    print(f"# {name}: at most {limit} s, started at {Path('/proc/uptime').read_text().split()[0]}", flush=True)
+    started = uptime()
+    print(f"# {name}: at most {limit} s, started at {started}", flush=True)
     # The end is a line, not the end of the pipe, which servers of the scenario may still hold.
     command = ["sh", "-c", '"$@"; echo; echo "$0 $?"', mark, "timeout", "-k", "10", str(limit), sys.executable, "-B", str(file)]
     ended, status, last = False, "none", None
@@ -102,6 +108,7 @@ def run_one(tap, file):
         tap.line(name, f"not ok - over within {limit} s")
     elif status != "0" or not ended:
         tap.line(name, f"not ok - ran to its end (status {status})")
+    print(f"# {name}: took {uptime() - started:.0f} s", flush=True)
     for what, found in (
         ("leaves nothing behind", clean_up()),
         ("the kernel does not complain", "\n".join(kernel_complaints(mark))),
@@ -111,8 +118,10 @@ def run_one(tap, file):
             diag(found)
 
 
-def main(names):
-    files = [file for file in sorted(HERE.glob("*.py")) if limit_of(file)]
+def main(names, here=HERE):
+    """Runs those scenarios of a directory, or all of them; returns whether any failed."""
+    os.environ["PYTHONPATH"] = str(HERE)
+    files = [file for file in sorted(here.glob("*.py")) if limit_of(file)]
     if names == ["--list"]:
         print(*[file.stem for file in files], sep="\n")
         return 0
@@ -127,7 +136,7 @@ def main(names):
     all_marks()
     clean_up()
     tap = Tap()
-    for file in [HERE / f"{name}.py" for name in names] or files:
+    for file in [here / f"{name}.py" for name in names] or files:
         before = tap.failed
         run_one(tap, file)
         if os.environ.get("KEEP_GOING") == "0" and tap.failed > before:
@@ -136,4 +145,5 @@ def main(names):
     return tap.failed != 0
 
 
-sys.exit(main(sys.argv[1:]))
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: GPL-2.0
+"""dockerd: published ports, masquerading, a network with names, a restart under an established connection."""
+
+# limit: 400
+
+import os
+
+from apps import (
+    daemon,
+    dial,
+    echoed,
+    entries,
+    fetch,
+    main,
+    neighbours,
+    reaches,
+)
+from containers import (
+    DATAGRAMS,
+    ECHO,
+    PAGE,
+    SERVES,
+    WEB,
+    Engine,
+    image,
+    mounts,
+    unmount,
+)
+
+from lib import (
+    check,
+    equal,
+    poll,
+    run,
+)
+
+STATE = ("/var/lib/docker", "/var/lib/containerd")
+DOCKER = Engine("docker", "docker")
+COMMAND = ("dockerd", "--live-restore", "--exec-opt", "native.cgroupdriver=cgroupfs", "--storage-driver", "overlay2")
+
+
+def up():
+    return os.path.exists("/var/run/docker.sock") and "Server Version" in run("docker", "info", must=False)[1]
+
+
+def address(name, network):
+    return DOCKER("inspect", "-f", f"{{{{.NetworkSettings.Networks.{network}.IPAddress}}}}", name).strip()
+
+
+def dockerd():
+    return daemon(*COMMAND, ready=up, seconds=120)
+
+
+def first_run():
+    """Containers on the default network and on one of their own; returns the web container's address."""
+    DOCKER("import", image(), "box")
+    published = ["-p", f"{WEB}:80", "-p", f"{ECHO}:90", "-p", f"{DATAGRAMS}:53/udp"]
+    DOCKER("run", "-d", "--name", "web", *published, "box", "/bin/sh", "-c", SERVES)
+    web = address("web", "bridge")
+    DOCKER.published(web)
+    DOCKER.leaves("web")
+    DOCKER("network", "create", "own")
+    for name in ("one", "two"):
+        DOCKER("run", "-d", "--name", name, "--network", "own", "box", "/bin/sh", "-c", SERVES)
+    DOCKER.names("one", "two", "a network of its own")
+    output = DOCKER("exec", "one", "/bin/wget", "-T", "3", "-q", "-O", "-", f"http://{web}/", must=False)
+    check(PAGE not in output, "docker: a container of one network does not reach another network's", output)
+    return web
+
+
+def scenario():
+    neighbours("rct-out")
+    mounts(*STATE)
+    try:
+        with dockerd():
+            web = first_run()
+            long = dial("rct-out", "10.1.0.1", ECHO)
+            check(long and echoed(long), "docker: a connection to another published port stands")
+        with long:
+            check(echoed(long), "docker: it goes on while the daemon is down")
+            with dockerd():
+                check(echoed(long), "docker: and after the daemon has started again")
+                check(PAGE in fetch("rct-out", "10.1.0.1", WEB), "docker: new ones come in, too")
+                DOCKER.datagrams(DOCKER("inspect", "-f", "{{.State.Pid}}", "web").strip())
+                DOCKER("stop", "-t", "0", "web")
+                check(not reaches("rct-out", "10.1.0.1", WEB), "docker: a stopped container's port is closed")
+                found = poll(lambda: not entries("udp", f"dport={DATAGRAMS}"), 10)
+                check(found, "docker: and its UDP connections are deleted", entries("udp"))
+                DOCKER("start", "web")
+                equal(address("web", "bridge"), web, "docker: started again, it has its address")
+                check(poll(lambda: PAGE in fetch("rct-out", "10.1.0.1", WEB), 30, 0.5), "docker: and is reached")
+                DOCKER("rm", "-f", "web", "one", "two")
+                DOCKER("network", "rm", "own")
+    finally:
+        run("pkill", "-f", "containerd-shim", must=False)
+        unmount(*STATE)
+
+
+main(scenario, "docker.io", "docker-cli", "containerd", "runc")
