@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0
+"""iptstate: the connections that it shows, by state, address and totals, and one that it is told to leave out."""
+
+# limit: 200
+
+from apps import (
+    dial,
+    listen,
+    main,
+    neighbours,
+)
+
+from lib import (
+    check,
+    equal,
+    run,
+)
+
+RULES = "table inet t {\nchain input {\ntype filter hook input priority filter\nct state established counter\n}\n}\n"
+
+
+def shown(*words):
+    """What one look says."""
+    return run("timeout", "60", "env", "TERM=vt100", "iptstate", "--single", *words)[1]
+
+
+def scenario():
+    neighbours("rct-out")
+    run("nft", "-f", "-", text=RULES)
+    with listen(None, "10.1.0.1", 80), dial("rct-out", "10.1.0.1", 80):
+        text = shown()
+        rows = [row.split() for row in text.splitlines() if "10.1.0.2:" in row]
+        check(rows and rows[0][1] == "10.1.0.1:80" and "ESTABLISHED" in rows[0], "iptstate: it shows an established connection", text)
+        run("conntrack", "-I", "-p", "udp", "-s", "192.0.2.1", "-d", "192.0.2.2", "--sport", "1", "--dport", "2", "-t", "600")
+        text = shown("-t")
+        check("192.0.2.1:1" in text, "iptstate: and one of UDP", text)
+        check("Total" in text or "TOTAL" in text.upper(), "iptstate: it counts them", text)
+        text = shown("-d", "192.0.2.2")
+        equal(["10.1.0.1:80" in text, "192.0.2.2:2" in text], [False, True], "iptstate: by an address it shows those of it alone")
+
+
+main(scenario, "iptstate")
