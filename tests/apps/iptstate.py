@@ -20,8 +20,9 @@ RULES = "table inet t {\nchain input {\ntype filter hook input priority filter\n
 
 
 def shown(*words):
-    """What one look says."""
-    return run("timeout", "60", "env", "TERM=vt100", "iptstate", "--single", *words)[1]
+    """What one look says, on a terminal, whose width it wants to know."""
+    command = " ".join(("stty cols 120 rows 50; TERM=vt100 iptstate --single", *words))
+    return run("script", "-q", "-c", command, "/dev/null")[1]
 
 
 def scenario():
