@@ -35,7 +35,7 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags)
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock test-unfit compare count selftests fuzz uml lint distclean
+	test-stock test-unfit compare count selftests apps fuzz uml lint distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
 	@test "$(NAME)" = rust_ct -o "$(NAME)" = nf_conntrack || { \
@@ -83,6 +83,9 @@ compare: ## compare with nf_conntrack packet by packet (PACKETS= FAMILY= SEED= P
 
 selftests: ## run the kernel's own netfilter scripts on both trackers (SELFTESTS="name name")
 	scripts/test/selftests.sh
+
+apps: ## run programs of Debian's archive on both trackers (APPS="docker ufw" TRACKERS=rust_ct)
+	scripts/test/apps.sh
 
 count: ## count the instructions of a packet, beside nf_conntrack (KO= another rust_ct.ko)
 	scripts/test/count.sh

@@ -54,7 +54,10 @@ def main(program, *packages):
 def tracked_by_us():
     """What the program brought along is the module of that name which is installed."""
     if loaded("nf_conntrack"):
-        check(os.path.exists("/proc/rust_ct") == OURS, "what tracked its connections is the nf_conntrack that is installed")
+        check(
+            os.path.exists("/proc/rust_ct") == OURS,
+            "what tracked its connections is the nf_conntrack that is installed",
+        )
     else:
         diag("the tracker is built into this kernel")
 
@@ -96,7 +99,7 @@ def neighbours(*names, ns=None):
 
 @contextlib.contextmanager
 def daemon(*command, ready, seconds=60, ns=None, env=None):
-    """A daemon that runs until the block ends, which begins as soon as ready() is true; what it said is shown if not."""
+    """A daemon that runs until the block ends, which begins when ready() is true; shows what it said if not."""
     process = start(*command, ns=ns, env=env)
     try:
         if not poll(lambda: ready() or process.poll() is not None, seconds, 0.3) or process.poll() is not None:
@@ -183,7 +186,7 @@ def seen_from(caller, server, address, port):
 
 
 def passes(one, other, data=None):
-    """Whether data, new if none is given, goes from one end of a connection to the other and back, behind what was under way."""
+    """Whether data, new if none is given, goes to a connection's other end and back, behind what was under way."""
     data = data or os.urandom(20)
     try:
         for source, sink in ((one, other), (other, one)):
@@ -229,4 +232,6 @@ def fetch(ns, address, port, path="/"):
 
 def entries(*words, ns=None):
     """The lines of this machine's listing that have all of these words."""
-    return [line for line in read("/proc/net/nf_conntrack", ns).splitlines() if all(word in line.split() for word in words)]
+    return [
+        line for line in read("/proc/net/nf_conntrack", ns).splitlines() if all(word in line.split() for word in words)
+    ]

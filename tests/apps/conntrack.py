@@ -41,6 +41,17 @@ table inet t {
     }
 }
 """
+HELPED = """
+table inet f {
+    ct helper ftp {
+        type "ftp" protocol tcp
+    }
+    chain in {
+        type filter hook input priority -1
+        tcp dport 21 ct helper set "ftp"
+    }
+}
+"""
 
 
 def ct(*words, must=True):
@@ -62,18 +73,68 @@ def entries():
     """Create, add, get, update, list by everything, delete."""
     ct("-I", *FLOW, "--state", "ESTABLISHED", "-u", "ASSURED", "-t", "300", "-m", "5")
     text = ct("-G", *FLOW)
-    check(LINE in text and "[ASSURED] mark=5" in text and "ESTABLISHED" in text, "conntrack: -I makes an entry, -G shows it", text)
-    check(run("conntrack", "-I", *FLOW, "--state", "ESTABLISHED", "-t", "300", must=False)[0], "conntrack: a second -I of it fails")
-    check(not run("conntrack", "-A", *FLOW, "--state", "ESTABLISHED", "-t", "300", must=False)[0], "conntrack: -A of it does not")
+    check(LINE in text and "[ASSURED] mark=5" in text and "ESTABLISHED" in text, "-I makes an entry, -G shows it", text)
+    check(
+        run("conntrack", "-I", *FLOW, "--state", "ESTABLISHED", "-t", "300", must=False)[0], "a second -I of it fails"
+    )
+    check(not run("conntrack", "-A", *FLOW, "--state", "ESTABLISHED", "-t", "300", must=False)[0], "-A of it does not")
     ct("-U", *FLOW, "-m", "9", "-t", "1000")
     seconds = int(re.search(r"tcp +6 (\d+)", ct("-G", *FLOW))[1])
-    check("mark=9" in ct("-G", *FLOW) and 900 < seconds <= 1000, "conntrack: -U sets its mark and its time", ct("-G", *FLOW))
-    ct("-I", "-p", "udp", "-s", "192.0.2.1", "-d", "198.51.100.1", "--sport", "7", "--dport", "8", "-t", "99", "--dst-nat", "10.3.0.9:99")
-    check("src=10.3.0.9 dst=192.0.2.1 sport=99 dport=7" in known("-p", "udp"), "conntrack: -I with --dst-nat", known("-p", "udp"))
+    check("mark=9" in ct("-G", *FLOW) and 900 < seconds <= 1000, "-U sets its mark and its time", ct("-G", *FLOW))
+    ct(
+        "-I",
+        "-p",
+        "udp",
+        "-s",
+        "192.0.2.1",
+        "-d",
+        "198.51.100.1",
+        "--sport",
+        "7",
+        "--dport",
+        "8",
+        "-t",
+        "99",
+        "--dst-nat",
+        "10.3.0.9:99",
+    )
+    check("src=10.3.0.9 dst=192.0.2.1 sport=99 dport=7" in known("-p", "udp"), "-I with --dst-nat", known("-p", "udp"))
     six = ("-p", "udp", "-s", "2001:db8::1", "-d", "2001:db8::2", "--sport", "7", "--dport", "8")
     ct("-I", *six, "-t", "99")
-    ct("-I", "-p", "icmp", "-s", "192.0.2.3", "-d", "198.51.100.1", "--icmp-type", "8", "--icmp-code", "0", "--icmp-id", "77", "-t", "99")
-    ct("-I", "-p", "udp", "-s", "192.0.2.1", "-d", "198.51.100.1", "--sport", "7", "--dport", "8", "-t", "99", "-w", "3")
+    ct(
+        "-I",
+        "-p",
+        "icmp",
+        "-s",
+        "192.0.2.3",
+        "-d",
+        "198.51.100.1",
+        "--icmp-type",
+        "8",
+        "--icmp-code",
+        "0",
+        "--icmp-id",
+        "77",
+        "-t",
+        "99",
+    )
+    ct(
+        "-I",
+        "-p",
+        "udp",
+        "-s",
+        "192.0.2.1",
+        "-d",
+        "198.51.100.1",
+        "--sport",
+        "7",
+        "--dport",
+        "8",
+        "-t",
+        "99",
+        "-w",
+        "3",
+    )
     for what, words, want in (
         ("protocol", ("-p", "icmp"), 1),
         ("source", ("-s", "192.0.2.1"), 3),
@@ -88,24 +149,30 @@ def entries():
         ("the answers' source", ("-r", "10.3.0.9"), 1),
         ("family", ("-f", "ipv6"), 1),
     ):
-        equal(len(known(*words).splitlines()), want, f"conntrack: -L by {what}")
-    for form, want in (("xml", "<flow>"), ("extended", "ipv4     2 tcp"), ("id", "id="), ("save", "-A "), ("ktimestamp", "mark=")):
-        check(want in known("-o", form), f"conntrack: -L -o {form}", known("-o", form))
+        equal(len(known(*words).splitlines()), want, f"-L by {what}")
+    for form, want in (
+        ("xml", "<flow>"),
+        ("extended", "ipv4     2 tcp"),
+        ("id", "id="),
+        ("save", "-A "),
+        ("ktimestamp", "mark="),
+    ):
+        check(want in known("-o", form), f"-L -o {form}", known("-o", form))
     saved = f"{PLACE}/saved"
     with open(saved, "w", encoding="ascii") as file:
         file.write(known("-o", "save"))
     before = unmarked()
-    equal(int(ct("-C")), 5, "conntrack: -C counts them")
+    equal(int(ct("-C")), 5, "-C counts them")
     ct("-D", *FLOW)
-    check(run("conntrack", "-G", *FLOW, must=False)[0], "conntrack: -D deletes one")
+    check(run("conntrack", "-G", *FLOW, must=False)[0], "-D deletes one")
     ct("-D", "-s", "192.0.2.0/24")
-    equal(known("-f", "ipv4"), "", "conntrack: -D deletes all of a net")
+    equal(known("-f", "ipv4"), "", "-D deletes all of a net")
     ct("-F")
     ct("-R", saved)
     after = unmarked()
-    equal(sorted(set(after) ^ set(before)), [], "conntrack: -R brings back what -L -o save wrote")
+    equal(sorted(set(after) ^ set(before)), [], "-R brings back what -L -o save wrote")
     ct("-F")
-    equal(int(ct("-C")), 0, "conntrack: -F deletes all")
+    equal(int(ct("-C")), 0, "-F deletes all")
 
 
 def again():
@@ -118,7 +185,12 @@ def again():
 def tells(*words):
     """`conntrack -E`, when it listens."""
     told = start("conntrack", "-E", *words)
-    poll(lambda: any(row.split()[1] == "12" and int(row.split()[3], 16) for row in read("/proc/net/netlink").splitlines()[1:]), 10)
+    poll(
+        lambda: any(
+            row.split()[1] == "12" and int(row.split()[3], 16) for row in read("/proc/net/netlink").splitlines()[1:]
+        ),
+        10,
+    )
     return told
 
 
@@ -128,41 +200,66 @@ def events():
     ct("-I", *FLOW, "--state", "ESTABLISHED", "-u", "ASSURED", "-t", "300")
     ct("-U", *FLOW, "-m", "3")
     ct("-D", *FLOW)
-    check(poll(lambda: all(word in said(told) for word in ("[NEW]", "[UPDATE]", "[DESTROY]", "mark=3")), 10), "conntrack: -E tells new, update and destroy", said(told))
+    check(
+        poll(lambda: all(word in said(told) for word in ("[NEW]", "[UPDATE]", "[DESTROY]", "mark=3")), 10),
+        "-E tells new, update and destroy",
+        said(told),
+    )
     stop(told)
     only = tells("-e", "DESTROY", "-o", "xml")
     again()
     poll(lambda: "destroy" in said(only), 10, 0.2)
     stop(only)
-    check('type="destroy"' in said(only) and 'type="new"' not in said(only), "conntrack: -E -e DESTROY tells that alone", said(only))
+    check(
+        'type="destroy"' in said(only) and 'type="new"' not in said(only), "-E -e DESTROY tells that alone", said(only)
+    )
 
 
 def expectations():
     """The table of expectations, through a connection with a helper."""
     if not module("nf_conntrack_ftp"):
         return
-    rule = "table inet f {\nct helper ftp {\ntype \"ftp\" protocol tcp\n}\nchain in {\ntype filter hook input priority -1\ntcp dport 21 ct helper set \"ftp\"\n}\n}\n"
-    run("nft", "-f", "-", text=rule)
+    run("nft", "-f", "-", text=HELPED)
     # Before the connection is made, as one that nobody listens to has no events.
     told = tells("expect")
     with listen(None, "10.1.0.1", 21) as server, dial("rct-out", "10.1.0.1", 21) as client, server.accept()[0] as made:
-        check("helper=ftp" in known("-p", "tcp", "--dport", "21"), "conntrack: a helper is shown", known("-p", "tcp"))
+        check("helper=ftp" in known("-p", "tcp", "--dport", "21"), "a helper is shown", known("-p", "tcp"))
         # It says nothing before the first event.
         poll(lambda: (ct("-F", "expect"), announce(client, made)) and "dport=40000" in said(told), 10, 0.2)
         stop(told)
-        check("dport=40000" in said(told), "conntrack: -E expect tells of one", said(told))
-        check("dport=40000" in ct("-L", "expect"), "conntrack: -L expect", ct("-L", "expect"))
-        equal(int(ct("-C", "expect")), 1, "conntrack: -C expect")
+        check("dport=40000" in said(told), "-E expect tells of one", said(told))
+        check("dport=40000" in ct("-L", "expect"), "-L expect", ct("-L", "expect"))
+        equal(int(ct("-C", "expect")), 1, "-C expect")
         ct("-F", "expect")
-        equal(int(ct("-C", "expect")), 0, "conntrack: -F expect")
+        equal(int(ct("-C", "expect")), 0, "-F expect")
         # Its -G and -D of this table refuse every option that could name an expectation.
-        one = ("-p", "tcp", "--orig-src", "10.1.0.2", "--orig-dst", "10.1.0.1", "--tuple-src", "10.1.0.2", "--tuple-dst", "10.1.0.1")
+        one = (
+            "-p",
+            "tcp",
+            "--orig-src",
+            "10.1.0.2",
+            "--orig-dst",
+            "10.1.0.1",
+            "--tuple-src",
+            "10.1.0.2",
+            "--tuple-dst",
+            "10.1.0.1",
+        )
         one += ("--mask-src", "255.255.255.255", "--mask-dst", "255.255.255.255")
         one += ("--orig-port-src", str(client.getsockname()[1]), "--orig-port-dst", "21")
-        one += ("--tuple-port-src", "0", "--tuple-port-dst", "40001", "--mask-port-src", "0", "--mask-port-dst", "65535")
+        one += (
+            "--tuple-port-src",
+            "0",
+            "--tuple-port-dst",
+            "40001",
+            "--mask-port-src",
+            "0",
+            "--mask-port-dst",
+            "65535",
+        )
         ct("-I", "expect", "-t", "99", *one)
         text = ct("-L", "expect")
-        check("master-src=10.1.0.2" in text and "helper=ftp" in text, "conntrack: -I expect", text)
+        check("master-src=10.1.0.2" in text and "helper=ftp" in text, "-I expect", text)
         ct("-F", "expect")
     stop(told)
 
@@ -180,10 +277,17 @@ def announce(client, made):
 
 def statistic():
     text = ct("-S")
-    equal(len(re.findall("^cpu=", text, re.MULTILINE)), len(read("/proc/net/stat/nf_conntrack").splitlines()) - 1, "conntrack: -S has a line for each processor")
-    got = {name: sum(map(int, re.findall(rf"\b{name}=(\d+)", text))) for name in ("found", "invalid", "insert_failed", "drop", "early_drop")}
+    equal(
+        len(re.findall("^cpu=", text, re.MULTILINE)),
+        len(read("/proc/net/stat/nf_conntrack").splitlines()) - 1,
+        "-S has a line for each processor",
+    )
+    got = {
+        name: sum(map(int, re.findall(rf"\b{name}=(\d+)", text)))
+        for name in ("found", "invalid", "insert_failed", "drop", "early_drop")
+    }
     total = statistics()
-    equal(got, {name: total[name] for name in got}, "conntrack: and the sums are those of /proc")
+    equal(got, {name: total[name] for name in got}, "and the sums are those of /proc")
 
 
 def many():
@@ -194,20 +298,35 @@ def many():
     with open(lines, "w", encoding="ascii") as file:
         for n in range(MANY):
             net, host, port = n % 2, n // 250 % 200, n % 250 + 1
-            file.write(f"-A -p udp -s 192.0.{net}.{host + 1} -d 198.51.100.{n // 50000 + 1} --sport {port} --dport {n % 60000 + 1} -t 3000 -u SEEN_REPLY\n")
+            file.write(
+                f"-A -p udp -s 192.0.{net}.{host + 1} -d 198.51.100.{n // 50000 + 1} --sport {port}"
+                f" --dport {n % 60000 + 1} -t 3000 -u SEEN_REPLY\n"
+            )
     for what, command, holds in (
         ("-R loads them", ("-R", lines), lambda text: True),
         ("-C counts them", ("-C",), lambda text: int(text) >= MANY),
-        ("-L lists each once", ("-L", "-p", "udp"), lambda text: len(set(map(tuple_of, text.splitlines()))) == len(text.splitlines()) == MANY),
-        ("-L -s finds half of them", ("-L", "-p", "udp", "-s", "192.0.0.0/24"), lambda text: len(text.splitlines()) == MANY // 2),
-        ("-D -s deletes that half", ("-D", "-p", "udp", "-s", "192.0.0.0/24"), lambda text: len(text.splitlines()) == MANY // 2),
+        (
+            "-L lists each once",
+            ("-L", "-p", "udp"),
+            lambda text: len(set(map(tuple_of, text.splitlines()))) == len(text.splitlines()) == MANY,
+        ),
+        (
+            "-L -s finds half of them",
+            ("-L", "-p", "udp", "-s", "192.0.0.0/24"),
+            lambda text: len(text.splitlines()) == MANY // 2,
+        ),
+        (
+            "-D -s deletes that half",
+            ("-D", "-p", "udp", "-s", "192.0.0.0/24"),
+            lambda text: len(text.splitlines()) == MANY // 2,
+        ),
         ("-L has the rest", ("-L", "-p", "udp"), lambda text: len(text.splitlines()) == MANY // 2),
         ("-F deletes them", ("-F",), lambda text: int(ct("-C")) < 10),
     ):
         begun = time.monotonic()
         text = ct(*command)
         diag(f"{what}: {time.monotonic() - begun:.1f} s")
-        check(holds(text), f"conntrack, a hundred thousand: {what}", text[:300])
+        check(holds(text), f"a hundred thousand: {what}", text[:300])
 
 
 def tuple_of(line):
@@ -223,7 +342,7 @@ def scenario():
     events()
     statistic()
     for table in ("dying", "unconfirmed"):
-        equal(known(table), "", f"conntrack: -L {table}")
+        equal(known(table), "", f"-L {table}")
     run("nft", "-f", "-", text=RULES)
     expectations()
     run("nft", "flush", "ruleset")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""conntrackd in FTFW mode between two gateways that keepalived makes one: NATed transfers outlive a failover, and the way back."""
+"""conntrackd in FTFW between two gateways that keepalived makes one: NATed transfers outlive a failover, and back."""
 
 # limit: 300
 
@@ -174,10 +174,25 @@ def start_gateway(stack, n):
     conf = place(f"conntrackd-{n}.conf", DAEMON, n=n, other=3 - n)
     stack.enter_context(daemon("conntrackd", "-C", conf, ns=ns, ready=lambda: ask(n, "-s")[0] == 0))
     place(f"turn-{n}", TURNS, n=n)
-    text = VRRP + "".join(INSTANCE.replace("{device}", device).replace("{number}", str(number)) for number, device in ((1, "lan"), (2, "wan")))
+    text = VRRP + "".join(
+        INSTANCE.replace("{device}", device).replace("{number}", str(number))
+        for number, device in ((1, "lan"), (2, "wan"))
+    )
     conf = place(f"keepalived-{n}.conf", text, n=n, priority=200 - 50 * n)
     files = [f"{option}{PLACE}/keepalived-{n}{option[1:]}" for option in ("-p", "-r", "-c")]
-    stack.enter_context(daemon("keepalived", "-n", "-l", "-P", "-f", conf, *files, ns=ns, ready=lambda: os.path.exists(f"{PLACE}/turns-{n}")))
+    stack.enter_context(
+        daemon(
+            "keepalived",
+            "-n",
+            "-l",
+            "-P",
+            "-f",
+            conf,
+            *files,
+            ns=ns,
+            ready=lambda: os.path.exists(f"{PLACE}/turns-{n}"),
+        )
+    )
 
 
 def is_primary(n):
@@ -189,7 +204,9 @@ def is_primary(n):
 
 def lines(n, port):
     """What the kernel of gateway n has of connections to a port."""
-    return [line for line in read("/proc/net/nf_conntrack", GATEWAYS[n - 1]).splitlines() if f"dport={port} src=" in line]
+    return [
+        line for line in read("/proc/net/nf_conntrack", GATEWAYS[n - 1]).splitlines() if f"dport={port} src=" in line
+    ]
 
 
 def transfer(one, other):
@@ -203,8 +220,12 @@ def fails_over(down, up, ends, what):
         run("ip", "-n", GATEWAYS[down - 1], "link", "set", "dev", device, "down")
     check(poll(lambda: is_primary(up), 30, 0.2), f"keepalived: {what}", run("ip", "-n", GATEWAYS[up - 1], "addr")[1])
     found = poll(lambda: lines(up, 443), 10)
-    check(found and "dst=10.2.0.1" in found[0] and "[ASSURED]" in found[0], "conntrackd: it has committed the connection, with its NAT", found)
-    check(transfer(*ends), "conntrackd: the transfer goes on through it", read("/proc/net/nf_conntrack", GATEWAYS[up - 1]))
+    check(
+        found and "dst=10.2.0.1" in found[0] and "[ASSURED]" in found[0],
+        "it has committed the connection, with its NAT",
+        found,
+    )
+    check(transfer(*ends), "the transfer goes on through it", read("/proc/net/nf_conntrack", GATEWAYS[up - 1]))
 
 
 def scenario():
@@ -221,7 +242,7 @@ def scenario():
         equal(peer[0], "10.2.0.1", "a transfer is NATed to the address that both gateways share")
         check(transfer(client, made) and passes(other, lost), "it goes through the first gateway")
         cached = poll(lambda: ask(2, "-e")[1].count("dport=443"), 15)
-        check(cached, "conntrackd: the second gateway's external cache has it", ask(2, "-e")[1])
+        check(cached, "the second gateway's external cache has it", ask(2, "-e")[1])
         equal(lines(2, 443), [], "and its kernel does not")
 
         fails_over(1, 2, (client, made), "when the first gateway's lines are cut, the second takes its addresses")
@@ -234,7 +255,7 @@ def scenario():
         for device in ("lan", "wan"):
             run("ip", "-n", FIRST, "link", "set", "dev", device, "up")
         check(poll(lambda: is_primary(1), 40, 0.2), "keepalived: the first gateway is back", read(f"{PLACE}/turns-1"))
-        check(transfer(client, made), "conntrackd: the transfer goes on through it again", read("/proc/net/nf_conntrack", FIRST))
+        check(transfer(client, made), "the transfer goes on through it again", read("/proc/net/nf_conntrack", FIRST))
         diag(ask(1, "-s")[1])
 
 

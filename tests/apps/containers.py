@@ -65,8 +65,8 @@ def unmount(*directories):
 class Engine:
     """An engine's command line, and the checks of what it has started."""
 
-    def __init__(self, name, *command):
-        self.name, self.command = name, command
+    def __init__(self, *command):
+        self.command = command
 
     def __call__(self, *words, must=True):
         return run(*self.command, *words, must=must)[1]
@@ -74,10 +74,12 @@ class Engine:
     def published(self, address):
         """The published ports, from another host and from loopback."""
         poll(lambda: PAGE in fetch("rct-out", "10.1.0.1", WEB), 30, 0.5)
-        check(PAGE in fetch("rct-out", "10.1.0.1", WEB), f"{self.name}: another host fetches a page from the published port")
+        check(PAGE in fetch("rct-out", "10.1.0.1", WEB), "another host fetches a page from the published port")
         found = entries(f"dport={WEB}", "src=10.1.0.2", f"src={address}", "sport=80", "[ASSURED]")
-        check(found, "its connection is listed with the container's address in its reply", read("/proc/net/nf_conntrack"))
-        check(PAGE in fetch(None, "127.0.0.1", WEB), f"{self.name}: the machine itself fetches it from loopback")
+        check(
+            found, "its connection is listed with the container's address in its reply", read("/proc/net/nf_conntrack")
+        )
+        check(PAGE in fetch(None, "127.0.0.1", WEB), "the machine itself fetches it from loopback")
 
     def leaves(self, container, port=7777):
         """A container calls another host, which sees this machine's address."""
@@ -86,7 +88,7 @@ class Engine:
             server.settimeout(30 * SLOW)
             made, peer = server.accept()
             with made:
-                equal(peer[0], "10.1.0.1", f"{self.name}: what a container calls sees this machine's address")
+                equal(peer[0], "10.1.0.1", "what a container calls sees this machine's address")
                 check(echoed(made), "and data goes both ways")
                 found = entries(f"dport={port}", "dst=10.1.0.1", "[ASSURED]")
                 check(found, "the connection is listed with its masquerade", read("/proc/net/nf_conntrack"))
@@ -97,7 +99,7 @@ class Engine:
         with make_socket("rct-in", "0.0.0.0", 53) as server, make_socket("rct-out", "10.1.0.2", 5300) as client:
             client.sendto(b"question", ("10.1.0.1", DATAGRAMS))
             server.sendto(b"answer", server.recvfrom(100)[1])
-            equal(client.recv(100), b"answer", f"{self.name}: UDP to a published port is answered")
+            equal(client.recv(100), b"answer", "UDP to a published port is answered")
         check(entries("udp", f"dport={DATAGRAMS}"), "and listed")
         run("ip", "netns", "delete", "rct-in")
 
@@ -110,4 +112,4 @@ class Engine:
             output = self("exec", one, "/bin/wget", "-q", "-O", "-", f"http://{other}/", must=False)
             return PAGE in output
 
-        check(poll(asked, 30, 1), f"{self.name}: a container of {network} fetches a page from another by its name", output)
+        check(poll(asked, 30, 1), f"a container of {network} fetches a page from another by its name", output)

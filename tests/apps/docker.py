@@ -35,7 +35,7 @@ from lib import (
 )
 
 STATE = ("/var/lib/docker", "/var/lib/containerd")
-DOCKER = Engine("docker", "docker")
+DOCKER = Engine("docker")
 COMMAND = ("dockerd", "--live-restore", "--exec-opt", "native.cgroupdriver=cgroupfs", "--storage-driver", "overlay2")
 
 
@@ -64,7 +64,7 @@ def first_run():
         DOCKER("run", "-d", "--name", name, "--network", "own", "box", "/bin/sh", "-c", SERVES)
     DOCKER.names("one", "two", "a network of its own")
     output = DOCKER("exec", "one", "/bin/wget", "-T", "3", "-q", "-O", "-", f"http://{web}/", must=False)
-    check(PAGE not in output, "docker: a container of one network does not reach another network's", output)
+    check(PAGE not in output, "a container of one network does not reach another network's", output)
     return web
 
 
@@ -75,20 +75,20 @@ def scenario():
         with dockerd():
             web = first_run()
             long = dial("rct-out", "10.1.0.1", ECHO)
-            check(long and echoed(long), "docker: a connection to another published port stands")
+            check(long and echoed(long), "a connection to another published port stands")
         with long:
-            check(echoed(long), "docker: it goes on while the daemon is down")
+            check(echoed(long), "it goes on while the daemon is down")
             with dockerd():
-                check(echoed(long), "docker: and after the daemon has started again")
-                check(PAGE in fetch("rct-out", "10.1.0.1", WEB), "docker: new ones come in, too")
+                check(echoed(long), "and after the daemon has started again")
+                check(PAGE in fetch("rct-out", "10.1.0.1", WEB), "new ones come in, too")
                 DOCKER.datagrams(DOCKER("inspect", "-f", "{{.State.Pid}}", "web").strip())
                 DOCKER("stop", "-t", "0", "web")
-                check(not reaches("rct-out", "10.1.0.1", WEB), "docker: a stopped container's port is closed")
+                check(not reaches("rct-out", "10.1.0.1", WEB), "a stopped container's port is closed")
                 found = poll(lambda: not entries("udp", f"dport={DATAGRAMS}"), 10)
-                check(found, "docker: and its UDP connections are deleted", entries("udp"))
+                check(found, "and its UDP connections are deleted", entries("udp"))
                 DOCKER("start", "web")
-                equal(address("web", "bridge"), web, "docker: started again, it has its address")
-                check(poll(lambda: PAGE in fetch("rct-out", "10.1.0.1", WEB), 30, 0.5), "docker: and is reached")
+                equal(address("web", "bridge"), web, "started again, it has its address")
+                check(poll(lambda: PAGE in fetch("rct-out", "10.1.0.1", WEB), 30, 0.5), "and is reached")
                 DOCKER("rm", "-f", "web", "one", "two")
                 DOCKER("network", "rm", "own")
     finally:

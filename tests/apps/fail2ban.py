@@ -98,22 +98,26 @@ def scenario():
         with first, made:
             for end in (first, made):
                 end.settimeout(3 * SLOW)
-            check(passes(first, made), "fail2ban: a connection stands")
-            check(misbehaves("soft"), "fail2ban: three lines in a log ban their address", client("status", "soft")[1])
-            check(not reaches(BANNED, "10.1.0.1", PORT), "fail2ban: the banned one opens no connection")
-            check(reaches(OTHER, "10.2.0.1", PORT), "fail2ban: another one does")
-            check(not passes(first, made), "fail2ban: nor does what stood go on")
+            check(passes(first, made), "a connection stands")
+            check(misbehaves("soft"), "three lines in a log ban their address", client("status", "soft")[1])
+            check(not reaches(BANNED, "10.1.0.1", PORT), "the banned one opens no connection")
+            check(reaches(OTHER, "10.2.0.1", PORT), "another one does")
+            check(not passes(first, made), "nor does what stood go on")
             client("set", "soft", "unbanip", ADDRESS, must=True)
             for end in (first, made):
                 end.settimeout(30 * SLOW)
-            check(passes(first, made), "fail2ban: unbanned, it goes on")
-            check(misbehaves("hard"), "fail2ban: another jail deletes the entries, too", client("status", "hard")[1])
-            check(poll(lambda: not entries(f"src={ADDRESS}", "ESTABLISHED"), 10), "fail2ban: no entry of the address is left", entries("tcp"))
+            check(passes(first, made), "unbanned, it goes on")
+            check(misbehaves("hard"), "another jail deletes the entries, too", client("status", "hard")[1])
+            check(
+                poll(lambda: not entries(f"src={ADDRESS}", "ESTABLISHED"), 10),
+                "no entry of the address is left",
+                entries("tcp"),
+            )
             client("set", "hard", "unbanip", ADDRESS, must=True)
-            check(poll(lambda: reaches(BANNED, "10.1.0.1", PORT), 10), "fail2ban: unbanned, it opens connections")
+            check(poll(lambda: reaches(BANNED, "10.1.0.1", PORT), 10), "unbanned, it opens connections")
             for end in (first, made):
                 end.settimeout(3 * SLOW)
-            check(not passes(first, made), "fail2ban: but what stood is over")
+            check(not passes(first, made), "but what stood is over")
         write(f"{SYSCTL}/nf_conntrack_tcp_loose", 1)
 
 

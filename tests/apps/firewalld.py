@@ -56,18 +56,18 @@ def configure():
 def zones():
     """Who may call whom."""
     with listen(None, "10.2.0.1", 80) as web, listen(None, "10.2.0.1", 8080), listen(INSIDE, "10.1.0.2", 80):
-        equal(seen_from(OUTSIDE, web, "10.2.0.1", 80), "10.2.0.2", "firewalld: a service of the external zone is reached")
-        check(not reaches(OUTSIDE, "10.2.0.1", 8080), "firewalld: another port is not")
-        check(not reaches(OUTSIDE, "10.1.0.2", 80), "firewalld: nor is a host of the internal zone")
+        equal(seen_from(OUTSIDE, web, "10.2.0.1", 80), "10.2.0.2", "a service of the external zone is reached")
+        check(not reaches(OUTSIDE, "10.2.0.1", 8080), "another port is not")
+        check(not reaches(OUTSIDE, "10.1.0.2", 80), "nor is a host of the internal zone")
 
 
 def masquerade():
     """Out with this machine's address, in by a forwarded port."""
     with listen(OUTSIDE, "10.2.0.2", 80) as web:
-        equal(seen_from(INSIDE, web, "10.2.0.2", 80), "10.2.0.1", "firewalld: who goes out is masqueraded")
+        equal(seen_from(INSIDE, web, "10.2.0.2", 80), "10.2.0.1", "who goes out is masqueraded")
         check(entries("src=10.1.0.2", "dst=10.2.0.1", "dport=80"), "and listed so", read("/proc/net/nf_conntrack"))
     with listen(INSIDE, "10.1.0.2", 22) as shell:
-        check(seen_from(OUTSIDE, shell, "10.2.0.1", 8022), "firewalld: a forwarded port leads to the host inside")
+        check(seen_from(OUTSIDE, shell, "10.2.0.1", 8022), "a forwarded port leads to the host inside")
         check(entries("dport=8022", "src=10.1.0.2", "sport=22"), "and is listed so", read("/proc/net/nf_conntrack"))
 
 
@@ -75,11 +75,15 @@ def helper():
     """The zone's FTP service gives connections the helper, and what it announces comes in."""
     if not module("nf_conntrack_ftp"):
         return
-    with listen(None, "10.1.0.1", 21) as server, listen(None, "10.1.0.1", 40000) as data, listen(None, "10.1.0.1", 40001):
+    with (
+        listen(None, "10.1.0.1", 21) as server,
+        listen(None, "10.1.0.1", 40000) as data,
+        listen(None, "10.1.0.1", 40001),
+    ):
         client = dial(INSIDE, "10.1.0.1", 21)
         made = server.accept()[0]
         with client, made:
-            check(not reaches(INSIDE, "10.1.0.1", 40000), "firewalld: before FTP announces a port it is closed")
+            check(not reaches(INSIDE, "10.1.0.1", 40000), "before FTP announces a port it is closed")
             # A line is looked at if the end of the one before was seen.
             for source, sink, line in (
                 (made, client, b"220 ready"),
@@ -89,25 +93,33 @@ def helper():
                 source.sendall(line + b"\r\n")
                 sink.recv(100)
             status, text = run("conntrack", "-L", "expect")
-            check(not status and "dport=40000" in text, "firewalld: its answer to PASV is an expectation", text)
-            check(seen_from(INSIDE, data, "10.1.0.1", 40000), "firewalld: the announced port is open")
-            check(not reaches(INSIDE, "10.1.0.1", 40001), "firewalld: and no other")
+            check(not status and "dport=40000" in text, "its answer to PASV is an expectation", text)
+            check(seen_from(INSIDE, data, "10.1.0.1", 40000), "the announced port is open")
+            check(not reaches(INSIDE, "10.1.0.1", 40001), "and no other")
 
 
 def reloads():
     """An established, masqueraded connection outlives reloads, which data crosses all the time."""
-    with listen(OUTSIDE, "10.2.0.2", 443) as server, dial(INSIDE, "10.2.0.2", 443) as client, server.accept()[0] as made:
-        check(passes(client, made), "firewalld: a masqueraded connection stands")
+    with (
+        listen(OUTSIDE, "10.2.0.2", 443) as server,
+        dial(INSIDE, "10.2.0.2", 443) as client,
+        server.accept()[0] as made,
+    ):
+        check(passes(client, made), "a masqueraded connection stands")
         for turn in range(2):
             reload = start("firewall-cmd", "-q", "--reload")
             turns = good = 0
             while reload.poll() is None:
                 good += passes(client, made)
                 turns += 1
-            check(turns and good == turns and not reload.returncode, f"firewalld: data crosses reload {turn + 1}", f"{good} of {turns} exchanges")
-        check(passes(client, made), "firewalld: it goes on afterwards")
+            check(
+                turns and good == turns and not reload.returncode,
+                f"data crosses reload {turn + 1}",
+                f"{good} of {turns} exchanges",
+            )
+        check(passes(client, made), "it goes on afterwards")
         with listen(None, "10.2.0.1", 8080):
-            check(not reaches(OUTSIDE, "10.2.0.1", 8080), "firewalld: what was closed is closed again")
+            check(not reaches(OUTSIDE, "10.2.0.1", 8080), "what was closed is closed again")
 
 
 def scenario():

@@ -31,13 +31,32 @@ def scenario():
     with listen(None, "10.1.0.1", 80), dial("rct-out", "10.1.0.1", 80):
         text = shown()
         rows = [row.split() for row in text.splitlines() if "10.1.0.2:" in row]
-        check(rows and rows[0][1] == "10.1.0.1:80" and "ESTABLISHED" in rows[0], "iptstate: it shows an established connection", text)
-        run("conntrack", "-I", "-p", "udp", "-s", "192.0.2.1", "-d", "192.0.2.2", "--sport", "1", "--dport", "2", "-t", "600")
+        check(
+            rows and rows[0][1] == "10.1.0.1:80" and "ESTABLISHED" in rows[0],
+            "it shows an established connection",
+            text,
+        )
+        run(
+            "conntrack",
+            "-I",
+            "-p",
+            "udp",
+            "-s",
+            "192.0.2.1",
+            "-d",
+            "192.0.2.2",
+            "--sport",
+            "1",
+            "--dport",
+            "2",
+            "-t",
+            "600",
+        )
         text = shown("-t")
-        check("192.0.2.1:1" in text, "iptstate: and one of UDP", text)
-        check("Total" in text or "TOTAL" in text.upper(), "iptstate: it counts them", text)
+        check("192.0.2.1:1" in text, "and one of UDP", text)
+        check("Total" in text or "TOTAL" in text.upper(), "it counts them", text)
         text = shown("-d", "192.0.2.2")
-        equal(["10.1.0.1:80" in text, "192.0.2.2:2" in text], [False, True], "iptstate: by an address it shows those of it alone")
+        equal(["10.1.0.1:80" in text, "192.0.2.2:2" in text], [False, True], "by an address it shows those of it alone")
 
 
 main(scenario, "iptstate")

@@ -52,16 +52,20 @@ def settings():
     most = 4 * 32768
     for name, value in SETTINGS.items():
         write(f"{SYSCTL}/{name}", value)
-    equal({name: int(read(f"{SYSCTL}/{name}")) for name in SETTINGS}, SETTINGS, "kube-proxy: its timeouts hold")
+    equal({name: int(read(f"{SYSCTL}/{name}")) for name in SETTINGS}, SETTINGS, "its timeouts hold")
     if not loaded("nf_conntrack"):
-        skip("kube-proxy: hashsize", "the tracker is built into this kernel")
+        skip("hashsize", "the tracker is built into this kernel")
         return
     write(f"{SYSCTL}/nf_conntrack_max", most)
-    equal(int(read(f"{SYSCTL}/nf_conntrack_max")), most, "kube-proxy: nf_conntrack_max holds")
+    equal(int(read(f"{SYSCTL}/nf_conntrack_max")), most, "nf_conntrack_max holds")
     with listen(OLD, "10.2.0.2", 443) as server, dial(CLIENT, "10.2.0.2", 443) as client, server.accept()[0] as made:
         for size in (most // 8, most // 4):
             write(HASHSIZE, size)
-            equal([int(read(HASHSIZE)), int(read(f"{SYSCTL}/nf_conntrack_buckets"))], [size] * 2, f"kube-proxy: hashsize is {size} when it is written")
+            equal(
+                [int(read(HASHSIZE)), int(read(f"{SYSCTL}/nf_conntrack_buckets"))],
+                [size] * 2,
+                f"hashsize is {size} when it is written",
+            )
             check(passes(client, made), "and a connection goes on")
 
 
@@ -77,8 +81,12 @@ def serves(endpoint, number):
 def services(number):
     """An endpoint goes, another one comes: what was with the first goes to the second when its entry is deleted."""
     service, near, old, new = SERVICES[number]
-    what = f"kube-proxy, IPv{number}"
-    with make_socket(CLIENT, near, 5300) as client, make_socket(OLD, old, 5353) as first, make_socket(NEW, new, 5353) as second:
+    what = f"IPv{number}"
+    with (
+        make_socket(CLIENT, near, 5300) as client,
+        make_socket(OLD, old, 5353) as first,
+        make_socket(NEW, new, 5353) as second,
+    ):
         for end in (first, second):
             end.settimeout(2 * SLOW)
 
@@ -100,7 +108,11 @@ def services(number):
         check(re.search(rf"udp.*dst={service} .*src={old} ", text), f"{what}: ConntrackTableList has the flow", text)
         serves(new, number)
         equal(asks(), "old", f"{what}: with another endpoint the flow stays where it is")
-        equal(kube("stale", str(number), service, "53", old), "1\n", f"{what}: ConntrackDeleteFilters deletes what is stale")
+        equal(
+            kube("stale", str(number), service, "53", old),
+            "1\n",
+            f"{what}: ConntrackDeleteFilters deletes what is stale",
+        )
         equal(asks(), "new", f"{what}: and the flow goes to the new endpoint")
         equal(kube("port", str(number), "53"), "1\n", f"{what}: ConntrackDeleteFilters deletes by port")
         equal(asks(), "new", f"{what}: the next one is a new flow")
@@ -119,9 +131,9 @@ def scenario():
         kube("create", str(number))
         near = {4: "192.0.2.1", 6: "2001:db8::1"}[number]
         text = kube("list", str(number))
-        check(re.search(rf"src={near} .*mark=0x9", text), f"kube-proxy, IPv{number}: ConntrackCreate and ConntrackUpdate", text)
+        check(re.search(rf"src={near} .*mark=0x9", text), f"IPv{number}: ConntrackCreate and ConntrackUpdate", text)
     kube("flush")
-    equal(kube("list", "4") + kube("list", "6"), "", "kube-proxy: ConntrackTableFlush deletes all")
+    equal(kube("list", "4") + kube("list", "6"), "", "ConntrackTableFlush deletes all")
 
 
 main(scenario, "golang-github-vishvananda-netlink-dev", "golang-go")

@@ -39,7 +39,9 @@ def libvirtd():
     conf = f"{PLACE}/libvirtd.conf"
     with open(conf, "w", encoding="ascii") as file:
         file.write('auth_unix_rw = "none"\nauth_unix_ro = "none"\n')
-    return daemon("libvirtd", "--config", conf, ready=lambda: run("virsh", "-c", "network:///system", "uri", must=False)[0] == 0)
+    return daemon(
+        "libvirtd", "--config", conf, ready=lambda: run("virsh", "-c", "network:///system", "uri", must=False)[0] == 0
+    )
 
 
 def lease():
@@ -53,31 +55,35 @@ def lease():
     os.chmod(script, 0o755)
     command = ("busybox", "udhcpc", "-i", "eth0", "-n", "-q", "-t", "10", "-x", "hostname:vm", "-s", script)
     status, text = run(*command, ns=GUEST, must=False)
-    check(not status, "libvirt: the guest gets an address by DHCP", text)
+    check(not status, "the guest gets an address by DHCP", text)
     return read(f"{PLACE}/lease").split()
 
 
 def traffic(guest, machine):
     text = run("busybox", "nslookup", "vm", machine, ns=GUEST, must=False)[1]
-    check(f"Address: {guest}" in text, "libvirt: its name is known to the network's DNS", text)
+    check(f"Address: {guest}" in text, "its name is known to the network's DNS", text)
     with listen("rct-out", "10.1.0.2", 80) as web, listen(GUEST, guest, 22):
-        equal(seen_from(GUEST, web, "10.1.0.2", 80), "10.1.0.1", "libvirt: who goes out is masqueraded")
+        equal(seen_from(GUEST, web, "10.1.0.2", 80), "10.1.0.1", "who goes out is masqueraded")
         check(entries(f"src={guest}", "dst=10.1.0.1", "dport=80"), "and listed so", read("/proc/net/nf_conntrack"))
-        check(not reaches("rct-out", guest, 22), "libvirt: nobody outside calls the guest")
-        check(reaches(None, guest, 22), "libvirt: the machine itself does")
+        check(not reaches("rct-out", guest, 22), "nobody outside calls the guest")
+        check(reaches(None, guest, 22), "the machine itself does")
 
 
 def restarts(guest):
     """An established connection of the guest outlives the daemon, and the rules that the next one makes anew."""
-    with listen("rct-out", "10.1.0.2", 443) as server, dial(GUEST, "10.1.0.2", 443, 10) as client, server.accept()[0] as made:
-        check(passes(client, made), "libvirt: a connection of the guest goes on while the daemon is down")
+    with (
+        listen("rct-out", "10.1.0.2", 443) as server,
+        dial(GUEST, "10.1.0.2", 443, 10) as client,
+        server.accept()[0] as made,
+    ):
+        check(passes(client, made), "a connection of the guest goes on while the daemon is down")
         with libvirtd():
-            check(poll(lambda: "active" in virsh("net-list"), 10), "libvirt: started again, it finds the network")
-            check(passes(client, made), "libvirt: and the connection goes on")
+            check(poll(lambda: "active" in virsh("net-list"), 10), "started again, it finds the network")
+            check(passes(client, made), "and the connection goes on")
             with listen(GUEST, guest, 22):
-                check(not reaches("rct-out", guest, 22), "libvirt: nobody outside calls the guest then, either")
+                check(not reaches("rct-out", guest, 22), "nobody outside calls the guest then, either")
             virsh("net-destroy", "default")
-            check(not os.path.exists("/sys/class/net/virbr0"), "libvirt: taken away, the network is gone")
+            check(not os.path.exists("/sys/class/net/virbr0"), "taken away, the network is gone")
 
 
 def scenario():

@@ -39,7 +39,12 @@ COUNTERS = {
     "search_restart": "search_restart",
 }
 RULES = "table inet t {\nchain input {\ntype filter hook input priority filter\nct state invalid counter\n}\n}\n"
-COMMAND = ("prometheus-node-exporter", "--collector.disable-defaults", "--collector.conntrack", "--web.listen-address=127.0.0.1:9100")
+COMMAND = (
+    "prometheus-node-exporter",
+    "--collector.disable-defaults",
+    "--collector.conntrack",
+    "--web.listen-address=127.0.0.1:9100",
+)
 
 
 def metrics():
@@ -57,21 +62,38 @@ def scenario():
     run("nft", "-f", "-", text=RULES)
     with daemon(*COMMAND, ready=metrics), listen(None, "10.1.0.1", 80):
         reaches("rct-out", "10.1.0.1", 80)
-        equal(metrics().get("entries_limit"), float(read(f"{SYSCTL}/nf_conntrack_max")), "node_exporter: the limit is nf_conntrack_max")
+        equal(
+            metrics().get("entries_limit"), float(read(f"{SYSCTL}/nf_conntrack_max")), "the limit is nf_conntrack_max"
+        )
         # Its own questions are connections, too.
         low, got, high = entries_now(), metrics().get("entries"), entries_now()
-        check(low <= got <= high, "node_exporter: it counts as many connections as there are", (low, got, high))
+        check(low <= got <= high, "it counts as many connections as there are", (low, got, high))
         for port in range(1, 51):
-            run("conntrack", "-I", "-p", "udp", "-s", "192.0.2.1", "-d", "192.0.2.2", "--sport", str(port), "--dport", "2", "-t", "600")
+            run(
+                "conntrack",
+                "-I",
+                "-p",
+                "udp",
+                "-s",
+                "192.0.2.1",
+                "-d",
+                "192.0.2.2",
+                "--sport",
+                str(port),
+                "--dport",
+                "2",
+                "-t",
+                "600",
+            )
         low, got, high = entries_now(), metrics().get("entries"), entries_now()
-        check(50 < low <= got <= high, "node_exporter: and fifty more", (low, got, high))
+        check(50 < low <= got <= high, "and fifty more", (low, got, high))
         # An answer to nobody is INVALID.
         port = Port("rct-out", "up", mac_of(None, "rct-out"))
         port.send(*[echo("10.1.0.2", "10.1.0.1", 77, n, reply=True) for n in range(5)])
-        check(poll(lambda: metrics().get("stat_invalid", 0) >= 5, 5), "node_exporter: five invalid packets are counted", metrics())
+        check(poll(lambda: metrics().get("stat_invalid", 0) >= 5, 5), "five invalid packets are counted", metrics())
         total, got = statistics(), metrics()
         for metric, column in COUNTERS.items():
-            equal(got.get(f"stat_{metric}"), float(total[column]), f"node_exporter: {metric} is the sum over all processors")
+            equal(got.get(f"stat_{metric}"), float(total[column]), f"{metric} is the sum over all processors")
 
 
 main(scenario, "prometheus-node-exporter")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""podman with netavark: published ports, masquerading, a network with names by aardvark-dns, a reload of the network."""
+"""podman with netavark: published ports, masquerading, a network with names by aardvark-dns, a reload."""
 
 # limit: 400
 
@@ -29,7 +29,7 @@ from lib import (
 )
 
 STATE = ("/var/lib/containers",)
-PODMAN = Engine("podman", "podman", "--cgroup-manager=cgroupfs", "--events-backend=file", "--storage-driver=overlay")
+PODMAN = Engine("podman", "--cgroup-manager=cgroupfs", "--events-backend=file", "--storage-driver=overlay")
 
 
 def scenario():
@@ -45,17 +45,19 @@ def scenario():
         PODMAN.datagrams(PODMAN("inspect", "-f", "{{.State.Pid}}", "web").strip())
         PODMAN("network", "create", "own")
         for name in ("one", "two"):
-            PODMAN("run", "-d", "--cgroups=disabled", "--name", name, "--network", "own", "box", "/bin/sh", "-c", SERVES)
+            PODMAN(
+                "run", "-d", "--cgroups=disabled", "--name", name, "--network", "own", "box", "/bin/sh", "-c", SERVES
+            )
         PODMAN.names("one", "two", "a network of its own")
         with dial("rct-out", "10.1.0.1", ECHO) as long:
-            check(echoed(long), "podman: a connection to another published port stands")
+            check(echoed(long), "a connection to another published port stands")
             PODMAN("network", "reload", "web")
-            check(echoed(long), "podman: it goes on after the network's rules are made anew")
-        check(PAGE in fetch("rct-out", "10.1.0.1", WEB), "podman: new ones come in, too")
+            check(echoed(long), "it goes on after the network's rules are made anew")
+        check(PAGE in fetch("rct-out", "10.1.0.1", WEB), "new ones come in, too")
         PODMAN("stop", "-t", "0", "web")
-        check(not reaches("rct-out", "10.1.0.1", WEB), "podman: a stopped container's port is closed")
+        check(not reaches("rct-out", "10.1.0.1", WEB), "a stopped container's port is closed")
         PODMAN("start", "web")
-        check(poll(lambda: PAGE in fetch("rct-out", "10.1.0.1", WEB), 30, 0.5), "podman: started again, it is reached")
+        check(poll(lambda: PAGE in fetch("rct-out", "10.1.0.1", WEB), 30, 0.5), "started again, it is reached")
     finally:
         PODMAN("rm", "-f", "-t", "0", "-a", must=False)
         PODMAN("network", "rm", "own", must=False)

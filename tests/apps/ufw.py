@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""ufw: a default policy, an allowed port, a limited one, routes, masquerading by its before.rules, a reload under traffic."""
+"""ufw: its policy, an allowed port, a limited one, routes, masquerading by before.rules, a reload under traffic."""
 
 # limit: 300
 
@@ -42,40 +42,46 @@ def configure():
     ufw("limit", "22/tcp")
     ufw("route", "allow", "in", "on", INSIDE, "out", "on", OUTSIDE)
     ufw("--force", "enable")
-    check("Status: active" in ufw("status"), "ufw: it is active")
+    check("Status: active" in ufw("status"), "it is active")
 
 
 def ports():
     with listen(None, "10.2.0.1", 80) as web, listen(None, "10.2.0.1", 8080):
-        equal(seen_from(OUTSIDE, web, "10.2.0.1", 80), "10.2.0.2", "ufw: an allowed port is reached")
-        check(not reaches(OUTSIDE, "10.2.0.1", 8080), "ufw: another is not")
+        equal(seen_from(OUTSIDE, web, "10.2.0.1", 80), "10.2.0.2", "an allowed port is reached")
+        check(not reaches(OUTSIDE, "10.2.0.1", 8080), "another is not")
     with listen(None, "fd02::1", 80) as web:
-        equal(seen_from(OUTSIDE, web, "fd02::1", 80), "fd02::2", "ufw: an allowed port is reached over IPv6")
+        equal(seen_from(OUTSIDE, web, "fd02::1", 80), "fd02::2", "an allowed port is reached over IPv6")
     with listen(OUTSIDE, "10.2.0.2", 80) as web:
-        check(seen_from(None, web, "10.2.0.2", 80), "ufw: answers to this machine come in")
+        check(seen_from(None, web, "10.2.0.2", 80), "answers to this machine come in")
     with listen(None, "10.2.0.1", 22):
         got = [reaches(OUTSIDE, "10.2.0.1", 22, 1) for _ in range(7)]
-        equal(got, [True] * 5 + [False] * 2, "ufw: a limited port takes five connections in half a minute")
+        equal(got, [True] * 5 + [False] * 2, "a limited port takes five connections in half a minute")
 
 
 def routes():
     with listen(OUTSIDE, "10.2.0.2", 80) as web:
-        equal(seen_from(INSIDE, web, "10.2.0.2", 80), "10.2.0.1", "ufw: an allowed route is masqueraded")
+        equal(seen_from(INSIDE, web, "10.2.0.2", 80), "10.2.0.1", "an allowed route is masqueraded")
         check(entries("src=10.1.0.2", "dst=10.2.0.1", "dport=80"), "and listed so", read("/proc/net/nf_conntrack"))
     with listen(INSIDE, "10.1.0.2", 80):
-        check(not reaches(OUTSIDE, "10.1.0.2", 80), "ufw: the other way is closed")
+        check(not reaches(OUTSIDE, "10.1.0.2", 80), "the other way is closed")
 
 
 def reloads():
     """An established connection outlives a reload."""
-    with listen(OUTSIDE, "10.2.0.2", 443) as server, dial(INSIDE, "10.2.0.2", 443) as client, server.accept()[0] as made:
+    with (
+        listen(OUTSIDE, "10.2.0.2", 443) as server,
+        dial(INSIDE, "10.2.0.2", 443) as client,
+        server.accept()[0] as made,
+    ):
         reload = start("ufw", "reload")
         turns = good = 0
         while reload.poll() is None:
             good += passes(client, made)
             turns += 1
-        check(turns and good == turns and not reload.returncode, "ufw: data crosses a reload", f"{good} of {turns} exchanges")
-        check(passes(client, made), "ufw: it goes on afterwards")
+        check(
+            turns and good == turns and not reload.returncode, "data crosses a reload", f"{good} of {turns} exchanges"
+        )
+        check(passes(client, made), "it goes on afterwards")
 
 
 def scenario():
