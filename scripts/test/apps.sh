@@ -29,10 +29,25 @@ summary() {
 			passed[order[i]], failed[order[i]], skipped[order[i]], took[order[i]] }' "$1"
 }
 
+# indices: makes what depmod makes with our module installed, in /out/apps; run in the root, as it
+# takes minutes in the guest.
+indices() {
+	local modules
+	modules=/lib/modules/$(. /build/versions && echo "$release")
+	mkdir -p "$modules/updates"
+	cp "/out/$1" "$modules/updates/"
+	depmod -a "$(basename "$modules")"
+	rm -rf /out/apps/indices
+	mkdir -p /out/apps/indices
+	cp "$modules"/modules.* /out/apps/indices/
+}
+
 "$TOP/scripts/setup/setup.sh" stock
 NAME=nf_conntrack "$TOP/scripts/setup/build.sh" stock
 mkdir -p "$WORK/apps"
-in_root bash /src/tests/apps/kube/build.sh /out/apps
+run_step "depmod" "$LOGS/apps-depmod.log" in_root bash -euc "$(declare -f indices); indices $file"
+run_step "the program that calls as kube-proxy does" "$LOGS/apps-kube.log" \
+	in_root bash /src/tests/apps/kube/build.sh /out/apps
 passed=0
 failed=0
 table=
@@ -46,7 +61,7 @@ for tracker in ${TRACKERS:-nf_conntrack rust_ct}; do
 	status=0
 	# shellcheck disable=SC2086
 	"$TOP/scripts/guest/guest.sh" --name "apps-$tracker" --timeout "$timeout" --cached stock \
-		/src/scripts/guest/guest_pivot.sh env PLACE_KO="$place" SLOW="${SLOW:-3}" FULL=1 \
+		/src/scripts/guest/guest_pivot.sh env PLACE_KO="$place" INDICES=/out/apps/indices SLOW="${SLOW:-3}" FULL=1 \
 		python3 -B tests/apps/run.py ${APPS:-} || status=$?
 	ok=$(grep -cE '^ok ' "$log" || true)
 	bad=$(grep -cE '^not ok ' "$log" || true)

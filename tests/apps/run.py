@@ -5,6 +5,7 @@
     run.py [--list] [program ...]
 
 PLACE_KO  the module, built as nf_conntrack.ko, to be installed in nf_conntrack's place; nothing: the kernel's own
+INDICES   a directory with what depmod makes with that module installed (default: depmod is run)
           The other variables are scenarios/run.py's; CT is nf_conntrack in both cases, as no program knows more.
 """
 
@@ -19,5 +20,5 @@ import place  # noqa: E402
 import run  # noqa: E402
 
 if os.environ.get("PLACE_KO") and sys.argv[1:] != ["--list"]:
-    place.install(os.environ["PLACE_KO"])
+    place.install(os.environ["PLACE_KO"], indices=os.environ.get("INDICES"))
 sys.exit(run.main(sys.argv[1:], HERE))
