@@ -143,6 +143,12 @@ def stop(process, seconds=20):
 # ------------------------------------------------------------------------------------------ traffic
 
 
+def made_up(sport):
+    """A UDP entry that no packet made, from 192.0.2.1 to port 2 of 192.0.2.2."""
+    flow = f"-p udp -s 192.0.2.1 -d 192.0.2.2 --sport {sport} --dport 2 -t 600"
+    run("conntrack", "-A", *flow.split())
+
+
 def dial(ns, address, port, seconds=2, near=None):
     """A TCP connection from a namespace, or None where none comes about."""
     with inside(ns):
@@ -200,6 +206,17 @@ def passes(one, other, data=None):
         return True
     except OSError:
         return False
+
+
+def crosses(what, command, one, other):
+    """Checks that data crosses a connection all the time while a command runs, and that it succeeds."""
+    process = start(*command)
+    turns = good = 0
+    while process.poll() is None:
+        good += passes(one, other)
+        turns += 1
+    why = f"{good} of {turns} exchanges; {said(process)}"
+    return check(turns and good == turns and not process.returncode, what, why)
 
 
 def echoed(end, data=b"come back\n"):

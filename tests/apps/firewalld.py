@@ -7,6 +7,7 @@ import contextlib
 import os
 
 from apps import (
+    crosses,
     daemon,
     dial,
     entries,
@@ -16,7 +17,6 @@ from apps import (
     passes,
     reaches,
     seen_from,
-    start,
 )
 
 from lib import (
@@ -107,16 +107,7 @@ def reloads():
     ):
         check(passes(client, made), "a masqueraded connection stands")
         for turn in range(2):
-            reload = start("firewall-cmd", "-q", "--reload")
-            turns = good = 0
-            while reload.poll() is None:
-                good += passes(client, made)
-                turns += 1
-            check(
-                turns and good == turns and not reload.returncode,
-                f"data crosses reload {turn + 1}",
-                f"{good} of {turns} exchanges",
-            )
+            crosses(f"data crosses reload {turn + 1}", ("firewall-cmd", "-q", "--reload"), client, made)
         check(passes(client, made), "it goes on afterwards")
         with listen(None, "10.2.0.1", 8080):
             check(not reaches(OUTSIDE, "10.2.0.1", 8080), "what was closed is closed again")

@@ -4,6 +4,7 @@
 # limit: 300
 
 from apps import (
+    crosses,
     dial,
     entries,
     listen,
@@ -12,7 +13,6 @@ from apps import (
     passes,
     reaches,
     seen_from,
-    start,
 )
 
 from lib import (
@@ -73,14 +73,7 @@ def reloads():
         dial(INSIDE, "10.2.0.2", 443) as client,
         server.accept()[0] as made,
     ):
-        reload = start("ufw", "reload")
-        turns = good = 0
-        while reload.poll() is None:
-            good += passes(client, made)
-            turns += 1
-        check(
-            turns and good == turns and not reload.returncode, "data crosses a reload", f"{good} of {turns} exchanges"
-        )
+        crosses("data crosses a reload", ("ufw", "reload"), client, made)
         check(passes(client, made), "it goes on afterwards")
 
 
