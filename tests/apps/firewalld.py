@@ -5,8 +5,10 @@
 
 import contextlib
 import os
+import shutil
 
 from apps import (
+    PLACE,
     crosses,
     daemon,
     dial,
@@ -34,6 +36,10 @@ BUS = "/run/dbus/system_bus_socket"
 
 def firewall(*words, must=True):
     return run("firewall-cmd", "-q", *words, must=must)[1]
+
+
+def running():
+    return run("firewall-cmd", "--state", must=False)[0] == 0
 
 
 def configure():
@@ -119,8 +125,11 @@ def scenario():
     with contextlib.ExitStack() as stack:
         bus = ("dbus-daemon", "--system", "--nofork", "--nopidfile")
         stack.enter_context(daemon(*bus, ready=lambda: os.path.exists(BUS)))
-        up = lambda: run("firewall-cmd", "--state", must=False)[0] == 0
-        stack.enter_context(daemon("firewalld", "--nofork", "--nopid", ready=up, seconds=90))
+        # What was configured before is not this machine's.
+        conf = shutil.copytree("/etc/firewalld", f"{PLACE}/firewalld", ignore=shutil.ignore_patterns("*.xml"))
+        stack.enter_context(
+            daemon("firewalld", "--nofork", "--nopid", "--system-config", conf, ready=running, seconds=90)
+        )
         configure()
         zones()
         masquerade()

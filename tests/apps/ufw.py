@@ -20,6 +20,7 @@ from lib import (
     equal,
     read,
     run,
+    write,
 )
 
 INSIDE, OUTSIDE = "rct-in", "rct-out"
@@ -31,11 +32,8 @@ def ufw(*words):
     return run("ufw", *words)[1]
 
 
-def configure():
-    with open(BEFORE, encoding="utf-8") as file:
-        rules = file.read()
-    with open(BEFORE, "w", encoding="utf-8") as file:
-        file.write(MASQUERADE + rules)
+def configure(rules):
+    write(BEFORE, MASQUERADE + rules)
     ufw("default", "deny", "incoming")
     ufw("default", "deny", "routed")
     ufw("allow", "80/tcp")
@@ -79,13 +77,15 @@ def reloads():
 
 def scenario():
     neighbours(INSIDE, OUTSIDE)
+    rules = read(BEFORE)
     try:
-        configure()
+        configure(rules)
         ports()
         routes()
         reloads()
     finally:
         run("ufw", "disable", must=False)
+        write(BEFORE, rules)
 
 
 main(scenario, "ufw", "iptables")
