@@ -24,7 +24,7 @@ summary() {
 			if (/# SKIP/) skipped[name]++
 			else if ($1 == "ok") passed[name]++
 			else failed[name]++ }
-		/^# [a-z_]+: took / { sub(":", "", $2); order[++n] = $2; took[$2] = $4 }
+		/^# [a-z0-9_]+: took / { sub(":", "", $2); order[++n] = $2; took[$2] = $4 }
 		END { for (i = 1; i <= n; i++) printf "%-14s %4d passed %3d failed %3d skipped %5d s\n", order[i],
 			passed[order[i]], failed[order[i]], skipped[order[i]], took[order[i]] }' "$1"
 }
