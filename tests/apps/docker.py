@@ -36,7 +36,16 @@ from lib import (
 
 STATE = ("/var/lib/docker", "/var/lib/containerd")
 DOCKER = Engine("docker")
-COMMAND = ("dockerd", "--live-restore", "--exec-opt", "native.cgroupdriver=cgroupfs", "--storage-driver", "overlay2")
+CONTAINERD = "/run/containerd/containerd.sock"
+COMMAND = (
+    "dockerd",
+    f"--containerd={CONTAINERD}",
+    "--live-restore",
+    "--exec-opt",
+    "native.cgroupdriver=cgroupfs",
+    "--storage-driver",
+    "overlay2",
+)
 
 
 def up():
@@ -68,29 +77,36 @@ def first_run():
     return web
 
 
+def later_run(web, long):
+    """The next daemon finds the containers as they are; what it does with them from then on."""
+    check(echoed(long), "and after the daemon has started again")
+    check(PAGE in fetch("rct-out", "10.1.0.1", WEB), "new ones come in, too")
+    DOCKER.datagrams(DOCKER("inspect", "-f", "{{.State.Pid}}", "web").strip())
+    DOCKER("stop", "-t", "0", "web")
+    check(not reaches("rct-out", "10.1.0.1", WEB), "a stopped container's port is closed")
+    found = poll(lambda: not entries("udp", f"dport={DATAGRAMS}"), 10)
+    check(found, "and its UDP connections are deleted", entries("udp"))
+    DOCKER("start", "web")
+    equal(address("web", "bridge"), web, "started again, it has its address")
+    check(poll(lambda: PAGE in fetch("rct-out", "10.1.0.1", WEB), 30, 0.5), "and is reached")
+    DOCKER("rm", "-f", "web", "one", "two")
+    DOCKER("network", "rm", "own")
+
+
 def scenario():
     neighbours("rct-out")
     mounts(*STATE)
     try:
-        with dockerd():
-            web = first_run()
-            long = dial("rct-out", "10.1.0.1", ECHO)
-            check(long and echoed(long), "a connection to another published port stands")
-        with long:
-            check(echoed(long), "it goes on while the daemon is down")
+        # By itself, dockerd waits for it for a quarter of a minute only.
+        with daemon("containerd", ready=lambda: run("ctr", "version", must=False)[0] == 0, seconds=90):
             with dockerd():
-                check(echoed(long), "and after the daemon has started again")
-                check(PAGE in fetch("rct-out", "10.1.0.1", WEB), "new ones come in, too")
-                DOCKER.datagrams(DOCKER("inspect", "-f", "{{.State.Pid}}", "web").strip())
-                DOCKER("stop", "-t", "0", "web")
-                check(not reaches("rct-out", "10.1.0.1", WEB), "a stopped container's port is closed")
-                found = poll(lambda: not entries("udp", f"dport={DATAGRAMS}"), 10)
-                check(found, "and its UDP connections are deleted", entries("udp"))
-                DOCKER("start", "web")
-                equal(address("web", "bridge"), web, "started again, it has its address")
-                check(poll(lambda: PAGE in fetch("rct-out", "10.1.0.1", WEB), 30, 0.5), "and is reached")
-                DOCKER("rm", "-f", "web", "one", "two")
-                DOCKER("network", "rm", "own")
+                web = first_run()
+                long = dial("rct-out", "10.1.0.1", ECHO)
+                check(long and echoed(long), "a connection to another published port stands")
+            with long:
+                check(echoed(long), "it goes on while the daemon is down")
+                with dockerd():
+                    later_run(web, long)
     finally:
         run("pkill", "-f", "containerd-shim", must=False)
         unmount(*STATE)

@@ -33,6 +33,9 @@ from lib import (
 INSIDE, OUTSIDE = "rct-in", "rct-out"
 BUS = "/run/dbus/system_bus_socket"
 
+# firewall-cmd waits less long for an answer than a slow machine takes.
+RELOAD = ("sh", "-c", "firewall-cmd -q --reload || until firewall-cmd -q --state; do sleep 1; done")
+
 
 def firewall(*words, must=True):
     return run("firewall-cmd", "-q", *words, must=must)[1]
@@ -56,7 +59,7 @@ def configure():
         ("--policy=out", "--set-target=ACCEPT"),
     ):
         firewall("--permanent", *words)
-    firewall("--reload")
+    run(*RELOAD)
 
 
 def zones():
@@ -113,7 +116,7 @@ def reloads():
     ):
         check(passes(client, made), "a masqueraded connection stands")
         for turn in range(2):
-            crosses(f"data crosses reload {turn + 1}", ("firewall-cmd", "-q", "--reload"), client, made)
+            crosses(f"data crosses reload {turn + 1}", RELOAD, client, made)
         check(passes(client, made), "it goes on afterwards")
         with listen(None, "10.2.0.1", 8080):
             check(not reaches(OUTSIDE, "10.2.0.1", 8080), "what was closed is closed again")
