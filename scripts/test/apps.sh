@@ -42,6 +42,9 @@ indices() {
 	cp "$modules"/modules.* /out/apps/indices/
 }
 
+for name in ${APPS:-}; do
+	grep -qs '^# limit: ' "$TOP/tests/apps/$name.py" || die "APPS: tests/apps has no program '$name'"
+done
 "$TOP/scripts/setup/setup.sh" stock
 NAME=nf_conntrack "$TOP/scripts/setup/build.sh" stock
 mkdir -p "$WORK/apps"
