@@ -11,6 +11,11 @@
 
 #include "rust_ct.h"
 
+MODULE_VERSION(RUST_CT_VERSION);
+#ifdef RUST_CT_BUILT_FOR
+MODULE_INFO(built_for, RUST_CT_BUILT_FOR);
+#endif
+
 static int hashsize_set(const char *val, const struct kernel_param *kp)
 {
 	return rust_ct_param_set_hashsize(val);
