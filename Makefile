@@ -35,7 +35,7 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags)
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock test-unfit compare count selftests apps fuzz uml lint distclean
+	test-stock test-unfit compare count selftests apps fuzz uml lint deb distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
 	@test "$(NAME)" = rust_ct -o "$(NAME)" = nf_conntrack || { \
@@ -98,6 +98,9 @@ uml: ## build, load under user-mode Linux, and run CMD= there
 
 lint: ## formatting, clippy, checkpatch, shellcheck, layers
 	scripts/lint/lint.sh
+
+deb: ## build the Debian packages, and have lintian look at them
+	scripts/package/deb.sh
 
 distclean: ## drop the cache
 	scripts/setup/distclean.sh

@@ -100,6 +100,12 @@ base_root_dir() {
 	printf '%s/root-%s\n' "$CACHE" "$key"
 }
 
+# root_version NAME: of the kernel in the build root: its release, its series (X.Y) or the
+# kernel_version of its packages.
+root_version() {
+	sed -n "s/^$1=//p" "$(base_root_dir)/build/versions"
+}
+
 # Packages that a command of its own needs, and that are too many for every root, stand in
 # scripts/setup/layers/NAME.txt. With LAYER=NAME in the environment, a copy of the build root
 # that has them is the root of everything here.
