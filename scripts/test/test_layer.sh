@@ -36,8 +36,9 @@ layer_lint() {
 layer_scripts() {
 	local status=0 log=$LOGS/scripts.log
 	python3 -B -m unittest discover --verbose scripts/guest 2>&1 | tee "$log" || status=$?
-	scripts/test/rebuild.sh | tee -a "$log" || status=$?
-	echo "$(grep -c ' \.\.\. ok$' "$log" || true) passed, $((status != 0)) failed"
+	scripts/test/rebuild.sh 2>&1 | tee -a "$log" || status=$?
+	scripts/package/test_load.sh 2>&1 | tee -a "$log" || status=$?
+	echo "$(grep -cE ' \.\.\. ok$|^ok - ' "$log" || true) passed, $((status != 0)) failed"
 }
 
 layer_host() {

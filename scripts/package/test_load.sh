@@ -1,0 +1,73 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test_load.sh: runs packaging/files/load in the build root with a modprobe, an insmod and a
+# modinfo that only write down what they are asked, and so tries what a machine would have to be
+# booted for each time. A line for each check; ends with 1 if one failed.
+
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
+
+# In the root, whose changes are forgotten.
+# shellcheck disable=SC2016 # the inner shell's
+in_root bash -c '
+failed=0
+modules=/lib/modules/1.0-test
+ours=$modules/updates/rust-ct/nf_conntrack.ko
+own=$modules/kernel/net/netfilter/nf_conntrack.ko.xz
+mkdir -p "${ours%/*}" "${own%/*}"
+touch "$own"
+# Its log is ours.
+sed "s,>/dev/kmsg,>>/tmp/calls," /src/packaging/files/load >/tmp/load
+
+# stub NAME LINE: a command that notes how it was called, and does LINE.
+stub() {
+	rm -f "/usr/sbin/$1" "/usr/bin/$1"
+	printf "#!/bin/sh\necho $1 \$* >>/tmp/calls\n%s\n" "$2" >"/usr/sbin/$1"
+	chmod +x "/usr/sbin/$1"
+}
+
+# try NAME LINE OPTION...: runs load, and LINE has to be among what was called, or logged.
+try() {
+	local name=$1 line=$2 status=0
+	shift 2
+	rm -f /tmp/calls
+	sh /tmp/load "$@" 2>/dev/null || status=$?
+	if [ "$status" -eq 0 ] && grep -qF -- "$line" /tmp/calls; then
+		echo "ok - load: $name"
+	else
+		echo "not ok - load: $name (status $status)"
+		sed "s/^/    /" /tmp/calls
+		failed=1
+	fi
+}
+
+version="echo \"#1 SMP PREEMPT_DYNAMIC Debian 1.0-1 (2026-01-01)\""
+stub uname "case \$1 in -r) echo 1.0-test ;; -v) $version ;; esac"
+stub insmod ""
+stub modprobe ""
+stub modinfo "case \$2 in filename) echo $own ;; esac"
+try "without rust_ct, the one that is there is loaded" "modprobe --ignore-install nf_conntrack hashsize=1024" hashsize=1024
+stub modinfo "case \$2 in filename) echo $ours ;; esac"
+try "with it, it is, with its options" "modprobe --ignore-install nf_conntrack hashsize=1024" hashsize=1024
+stub modinfo "case \$2 in filename) echo $ours ;; built_for) echo 1.0-1 ;; esac"
+try "if it was built for this version of the kernel" "modprobe --ignore-install nf_conntrack"
+stub modinfo "case \$2 in filename) echo $ours ;; built_for) echo 1.0-2 ;; esac"
+try "if it was built for another one, the own is loaded" "insmod $own hashsize=1024" hashsize=1024
+try "and the log says so" "is not used: it was built for Debian'"'"'s kernel 1.0-2"
+version="echo \"#2 SMP PREEMPT_DYNAMIC Thu Nov 26 10:00:00 UTC 2026\""
+stub modinfo "case \$2 in filename) echo $ours ;; built_for) echo 1.0-1 ;; esac"
+stub uname "case \$1 in -r) echo 1.0-test ;; -v) $version ;; esac"
+try "on a kernel that somebody built, the own is loaded" "insmod $own"
+stub modinfo "case \$2 in filename) echo $ours ;; esac"
+stub modprobe "case \$1 in --ignore-install) echo refused: Exec format error >&2; exit 1 ;; esac"
+try "refused, the own is loaded, with the options" "insmod $own hashsize=1024" hashsize=1024
+try "and the log says why" "is not used: refused: Exec format error"
+try "what both need is there before" "modprobe -a nf_defrag_ipv4 nf_defrag_ipv6"
+touch /run/rust-ct.off
+try "switched off, it is not tried" "is not used: rust-ct-switch has chosen"
+rm /run/rust-ct.off
+echo "quiet rust_ct=off" >/tmp/cmdline
+mount --bind /tmp/cmdline /proc/cmdline
+try "with rust_ct=off on the command line, neither" "is not used: rust_ct=off is on"
+exit $failed'
