@@ -30,6 +30,11 @@ package_version() {
 	dpkg-query -W -f '${Version}' "$1" 2>/dev/null || true
 }
 
+# Megabytes.
+free() {
+	echo "$(($(df -Pk "$cache" | awk 'NR == 2 { print $4 }') / 1024))"
+}
+
 check() {
 	local tool built here version
 	[ -e "$headers/.config" ] || fail "its headers are not installed (linux-headers-$kver)"
@@ -45,7 +50,7 @@ check() {
 	built=$(sed -n 's/^CONFIG_RUSTC_VERSION_TEXT="\(.*\)"$/\1/p' "$headers/.config")
 	here=$(rustc --version)
 	[ "$built" = "$here" ] || fail "it was built by '$built', and rustc here is '$here'"
-	[ "$(($(df -Pk "$cache" | awk 'NR == 2 { print $4 }') / 1024))" -ge "$ROOM" ] ||
+	[ "$(free)" -ge "$ROOM" ] ||
 		fail "there is no room for $ROOM MB in $cache"
 }
 
@@ -74,8 +79,10 @@ prepare() {
 	rm -rf drivers fs sound net Documentation samples
 }
 
-# The line of the log that says most.
+# The line of the log that says most. Where there is no room, there is none for a log.
 why() {
+	[ "$(free)" -ge 5 ] || { echo "no space is left in $cache"
+		return; }
 	{ grep -m 1 -i 'no space left' "$log" || grep -m 1 -iE 'error|not found' "$log" ||
 		tail -n 1 "$log"; } | cut -c1-200
 }
