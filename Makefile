@@ -35,7 +35,7 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags)
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock test-unfit compare count selftests apps fuzz uml lint deb distclean
+	test-stock test-unfit compare count selftests apps fuzz uml lint deb test-install distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
 	@test "$(NAME)" = rust_ct -o "$(NAME)" = nf_conntrack || { \
@@ -101,6 +101,9 @@ lint: ## formatting, clippy, checkpatch, shellcheck, layers
 
 deb: ## build the Debian packages, and have lintian look at them
 	scripts/package/deb.sh
+
+test-install: ## install, boot, upgrade and remove the packages on a Debian machine in QEMU
+	scripts/package/test_install.sh
 
 distclean: ## drop the cache
 	scripts/setup/distclean.sh

@@ -1,0 +1,211 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# test_install.sh [STEP]...: installs the packages of this clone on a Debian machine in QEMU, which
+# has its own disk, kernel, initramfs and systemd, and boots it after each step. A line
+# 'ok - ...' or 'not ok - ...' for each check, what each step took, and as the last line
+# 'N passed, N failed'. What a machine printed is in work-*/test-install/STEP.console. A machine
+# that does not turn itself off is ended after BOOT_LIMIT seconds (default 900). STEPs in the place
+# of all are for a disk that an earlier run has left.
+
+# shellcheck source=scripts/setup/lib.sh
+. "$(dirname "$0")/../setup/lib.sh"
+
+work=$WORK/test-install
+disk=$work/disk.img
+mount=$work/mount
+limit=${BOOT_LIMIT:-900}
+passed=0
+failed=0
+times=
+
+ok() {
+	echo "ok - $*"
+	passed=$((passed + 1))
+}
+
+not_ok() {
+	echo "not ok - $*"
+	failed=$((failed + 1))
+}
+
+# check NAME COMMAND...
+check() {
+	local name=$1
+	shift
+	if "$@"; then ok "$name"; else not_ok "$name"; fi
+}
+
+# The image of the machine is made once, of its list of packages and the recipe.
+image_dir() {
+	local key
+	key=$({
+		base_root_dir
+		cat "$TOP/scripts/package/make_image.sh" "$TOP/scripts/package/image.txt"
+	} | hash_of)
+	printf '%s/image-%s\n' "$CACHE" "$key"
+}
+
+make_image() {
+	local image
+	image=$(image_dir)
+	exec {lock}>"$CACHE/image.lock"
+	flock "$lock"
+	if [ ! -d "$image" ]; then
+		find "$CACHE" -maxdepth 1 -name 'image-*' ! -name '*.lock' -exec rm -rf {} +
+		"$TOP/scripts/package/make_image.sh" "$image.new"
+		mv "$image.new" "$image"
+	fi
+	exec {lock}>&-
+	cp --sparse=always "$image/disk.img" "$disk"
+}
+
+# on_disk COMMAND...: runs COMMAND with the machine's disk as the root, without booting it. The mount
+# and the loop device go with the namespace.
+on_disk() {
+	mkdir -p "$mount"
+	# shellcheck disable=SC2016 # the inner shell's
+	unshare --mount --propagation private -- bash -c 'set -e
+		disk=$1 mount=$2 enter=$3 work=$4 debs=$5
+		shift 5
+		mount -o loop "$disk" "$mount"
+		unshare --pid --fork --kill-child -- bash "$enter" "$mount" \
+			--bind "$work:/mnt/work" --bind "$debs:/mnt/debs:ro" -- "$@"' \
+		on_disk "$disk" "$mount" "$TOP/scripts/setup/enter_root.sh" "$work" "$WORK/deb" "$@"
+}
+
+# boot STEP: boots the machine, which does the STEP of machine.py, and counts its checks.
+boot() {
+	local step=$1 start=$SECONDS status=0 results=$work/$1.results
+	say "boot: $step"
+	: >"$results"
+	on_disk sh -c "cp /boot/vmlinuz-$release /mnt/work/vmlinuz; cp /boot/initrd.img-$release /mnt/work/initrd"
+	in_root timeout --kill-after=10 "$limit" qemu-system-x86_64 -machine q35,accel=tcg -cpu max \
+		-smp 2 -m 1536M -display none -no-reboot -nodefaults \
+		-kernel /out/test-install/vmlinuz -initrd /out/test-install/initrd \
+		-append "root=/dev/vda rw console=ttyS0 panic=-1 mitigations=off rust_ct_step=$step ${2:-}" \
+		-drive file=/out/test-install/disk.img,if=virtio,format=raw,cache=unsafe \
+		-serial "file:/out/test-install/$step.console" \
+		-serial "file:/out/test-install/$step.results" || status=$?
+	[ "$status" -eq 0 ] || not_ok "$step: the machine ended by itself (status $status); console: $work/$step.console"
+	tr -d '\r' <"$results" | grep -E '^(ok|not ok) - |^    ' || true
+	passed=$((passed + $(grep -c '^ok - ' "$results" || true)))
+	failed=$((failed + $(grep -c '^not ok - ' "$results" || true)))
+	check "$step: all of it was done" grep -q '^done' "$results"
+	times+=$(printf '%-12s boot    %8s' "$step" "$(duration $((SECONDS - start)))")$'\n'
+}
+
+# native NAME COMMAND...: something is done to the disk without booting it, with a log.
+native() {
+	local name=$1 start=$SECONDS
+	shift
+	say "disk: $name"
+	on_disk "$@" >"$work/$name.log" 2>&1 || not_ok "$name: ended with an error; log: $work/$name.log"
+	times+=$(printf '%-12s no boot %8s' "$name" "$(duration $((SECONDS - start)))")$'\n'
+}
+
+# says FILE PATTERN: a log has such a line, which is shown.
+says() {
+	grep -m 1 -E "$2" "$work/$1.log" | sed 's/^/    /'
+	grep -qE "$2" "$work/$1.log"
+}
+
+says_not() {
+	! grep -qE "$2" "$work/$1.log"
+}
+
+# module FIELD: of the nf_conntrack that modprobe would find.
+module() {
+	on_disk modinfo -k "$release" -F "$1" nf_conntrack
+}
+
+is_own() {
+	[[ $(module filename) == */kernel/net/netfilter/nf_conntrack.ko* ]]
+}
+
+is_built() {
+	[[ $(module filename) == */updates/dkms/nf_conntrack.ko* ]]
+}
+
+is_signed() {
+	[ -n "$(module signer)" ]
+}
+
+is_installed() {
+	# shellcheck disable=SC2016 # dpkg's variable
+	[ "$(on_disk dpkg-query -W -f '${db:Status-Status}' "$1")" = installed ]
+}
+
+build_debs() {
+	# The second is to be upgraded to.
+	RUST_CT_VERSION=$version.1 "$TOP/scripts/package/deb.sh" >"$work/deb.log" 2>&1 ||
+		die "make deb failed; log: $work/deb.log"
+	"$TOP/scripts/package/deb.sh" >"$work/deb.log" 2>&1 || die "make deb failed; log: $work/deb.log"
+}
+
+step_prepare() {
+	make_image
+	native prepare sh -c "mkdir -p /root/test
+		cp /mnt/debs/rust-ct-*_${version}_*.deb /mnt/debs/rust-ct-*_$version.1_*.deb /root/test/
+		cp /mnt/work/machine.py /root/test/
+		cp /mnt/work/rust-ct-test.service /etc/systemd/system/
+		cp /mnt/work/nftables.conf /etc/nftables.conf
+		systemctl enable rust-ct-test.service"
+}
+
+# A machine in which DKMS cannot build: there is no compiler, or no room.
+step_dkms_failures() {
+	local packages="/mnt/debs/rust-ct-common_${version}_all.deb /mnt/debs/rust-ct-dkms_${version}_all.deb"
+	native no-compiler sh -c "mv /usr/bin/rustc /usr/bin/rustc.away
+		dpkg -i $packages
+		mv /usr/bin/rustc.away /usr/bin/rustc"
+	check "without a compiler: the log says in one line why" says no-compiler 'keeps its own nf_conntrack: rustc is missing'
+	check "without a compiler: the kernel keeps its own" is_own
+	check "without a compiler: the package is installed all the same" is_installed rust-ct-dkms
+	native disk-full sh -c 'mkdir -p /var/cache/rust-ct
+		mount -t tmpfs -o size=64M tmpfs /var/cache/rust-ct
+		dpkg-reconfigure rust-ct-dkms'
+	check "without room: the log says in one line why" says disk-full 'keeps its own nf_conntrack: there is no room'
+	check "without room: the kernel keeps its own" is_own
+	# Room that is gone while DKMS builds, unforeseen.
+	native disk-fills sh -c 'mount -t tmpfs -o size=100M tmpfs /var/cache/rust-ct
+		RUST_CT_ROOM=1 dpkg-reconfigure rust-ct-dkms'
+	check "room that is used up while it builds: the log says why" says disk-fills 'keeps its own nf_conntrack: .*[Nn]o space'
+	check "room that is used up while it builds: the kernel keeps its own" is_own
+}
+
+# One in which it can, beside a kernel that is too old.
+step_dkms_build() {
+	native old-kernel sh -c "mkdir -p /lib/modules/6.1.0-1-amd64
+		cp -a /lib/modules/$release/build /lib/modules/6.1.0-1-amd64/
+		touch /boot/vmlinuz-6.1.0-1-amd64
+		dpkg-reconfigure rust-ct-dkms
+		rm -r /lib/modules/6.1.0-1-amd64 /boot/vmlinuz-6.1.0-1-amd64"
+	check "an older kernel: the log says why it keeps its own" says old-kernel '6.1.0-1-amd64 keeps its own nf_conntrack: only kernels'
+	check "DKMS built the module and installed it" is_built
+	check "the headers were completed, with progress" says old-kernel "rust-ct: $release: [0-9]+ seconds, "
+	# The tree is there, so that it is short.
+	native again dpkg-reconfigure rust-ct-dkms
+	check "a second build finds that done" says_not again "rust-ct: $release:"
+	check "DKMS signed it with the machine's key" is_signed
+}
+
+all=(prepare before ours upgraded refused after dkms_failures dkms_build dkms purged)
+steps=("$@")
+[ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
+"$TOP/scripts/setup/setup.sh" stock
+release=$(root_version release)
+version=$(sed -n 's/^rust-ct-version := //p' "$TOP/rust_ct/Makefile")
+mkdir -p "$work"
+cp "$TOP"/scripts/package/machine/* "$work/"
+[ ${#steps[@]} -lt ${#all[@]} ] || build_debs
+for step in "${steps[@]}"; do
+	case $step in
+	prepare | dkms_failures | dkms_build) "step_$step" ;;
+	*) boot "$step" ;;
+	esac
+done
+printf '\n%s' "$times"
+printf '%-12s         %8s\n\n' "(all)" "$(duration "$SECONDS")"
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ]
