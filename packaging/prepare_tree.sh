@@ -57,6 +57,7 @@ check() {
 # What no module of ours needs is not even unpacked; the names of options are.
 unpack() {
 	mkdir -p "$tree"
+	echo "unpacking $source"
 	tar -C "$tree" --strip-components=1 --wildcards -xf "$source" \
 		--exclude='*/Documentation/*.rst' --exclude='*/devicetree/bindings' --exclude='*/sound/*.[ch]' --exclude='*/fs/*.c' \
 		--exclude='*/drivers/*.c' --exclude='*/drivers/gpu/*.h' --exclude='*/net/*.c' \
@@ -103,10 +104,12 @@ echo "rust-ct: $kver: making what its headers lack for Rust, in some minutes"
 { unpack && prepare; } >"$log" 2>&1 </dev/null &
 job=$!
 start=$SECONDS
+next=20
 while kill -0 "$job" 2>/dev/null; do
 	sleep 1
-	(((SECONDS - start) % 20 != 19)) ||
-		echo "rust-ct: $kver: $((SECONDS - start + 1)) seconds, $(tail -n 1 "$log" | cut -c1-50)"
+	[ $((SECONDS - start)) -ge $next ] || continue
+	echo "rust-ct: $kver: $next seconds, $(tail -n 1 "$log" | cut -c1-50)"
+	next=$((next + 20))
 done
 wait "$job" || fail "$(why) (see $log)"
 stamp >"$tree/rust-ct.complete"
