@@ -56,12 +56,14 @@ check() {
 
 # What no module of ours needs is not even unpacked; the names of options are.
 unpack() {
+	local top=linux-source-$series
 	mkdir -p "$tree"
 	echo "unpacking $source"
-	tar -C "$tree" --strip-components=1 --wildcards -xf "$source" \
-		--exclude='*/Documentation/*.rst' --exclude='*/devicetree/bindings' --exclude='*/sound/*.[ch]' --exclude='*/fs/*.c' \
-		--exclude='*/drivers/*.c' --exclude='*/drivers/gpu/*.h' --exclude='*/net/*.c' \
-		--exclude='*/tools/testing' --exclude='*/tools/perf' --exclude='*.dts*'
+	tar -C "$tree" --strip-components=1 --anchored --wildcards \
+		--exclude="$top/Documentation/*.rst" --exclude="$top/Documentation/devicetree/bindings" \
+		--exclude="$top/sound/*.[ch]" --exclude="$top/fs/*.c" --exclude="$top/net/*.c" \
+		--exclude="$top/drivers/*.c" --exclude="$top/drivers/gpu/*.h" \
+		--exclude="$top/tools/testing" --exclude="$top/tools/perf" -xf "$source"
 }
 
 # As scripts/setup/make_kernel.sh does for the build root.
