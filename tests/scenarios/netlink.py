@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Messages to netfilter's subsystems over netlink, and queues of packets that wait for a verdict."""
+
+import socket
+import struct
+
+from lib import (
+    SLOW,
+    inside,
+    packed,
+)
+
+NETLINK_NETFILTER = 12
+ERROR, DONE = 2, 3
+REQUEST, ACK, CREATE = 1, 4, 0x400
+# Subsystems (linux/netfilter/nfnetlink.h).
+QUEUE, LOG, CTTIMEOUT, CTHELPER = 3, 4, 8, 9
+NESTED = 0x8000
+
+
+def attribute(kind, *data):
+    """One attribute: of bytes, or nested ones."""
+    text = b"".join(data)
+    return struct.pack("=HH", 4 + len(text), kind) + text + b"\0" * (-len(text) % 4)
+
+
+def nested(kind, *inner):
+    return attribute(kind | NESTED, *inner)
+
+
+def number32(value):
+    return struct.pack("!I", value)
+
+
+def attributes(data):
+    """number -> bytes of the attributes in data."""
+    found = {}
+    while len(data) >= 4:
+        length, kind = struct.unpack_from("=HH", data)
+        found[kind & 0x3FFF] = data[4:length]
+        data = data[(length + 3) & ~3 :]
+    return found
+
+
+def tuple_of(data):
+    """Source, destination, protocol and ports of a nested tuple (CTA_TUPLE_ORIG and its like)."""
+    parts = attributes(data)
+    ip, proto = attributes(parts[1]), attributes(parts[2])
+    family = socket.AF_INET if 1 in ip else socket.AF_INET6
+    src, dst = (ip[1], ip[2]) if family == socket.AF_INET else (ip[3], ip[4])
+    ports = [struct.unpack("!H", proto[n])[0] if n in proto else None for n in (2, 3)]
+    return (socket.inet_ntop(family, src), socket.inet_ntop(family, dst), proto[1][0], *ports)
+
+
+def tuple_to(kind, src, dst, proto, sport, dport):
+    """The same as an attribute; src or dst may be an address or all-ones bytes."""
+    first = 1 if "." in src else 3
+    ip = nested(1, attribute(first, packed(src)), attribute(first + 1, packed(dst)))
+    ports = nested(
+        2, attribute(1, bytes([proto])), attribute(2, struct.pack("!H", sport)), attribute(3, struct.pack("!H", dport))
+    )
+    return nested(kind, ip, ports)
+
+
+class Netfilter:
+    """A socket to netfilter's subsystems."""
+
+    def __init__(self, ns):
+        with inside(ns):
+            self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+        self.sock.bind((0, 0))
+        self.sock.settimeout(10 * SLOW)
+        self.waiting = []
+
+    def ask(self, subsystem, kind, *parts, family=socket.AF_UNSPEC, number=0, flags=0):
+        """Sends one message; returns the error of its acknowledgement, 0 or negative."""
+        body = struct.pack("!BBH", family, 0, number) + b"".join(parts)
+        head = struct.pack("=IHHII", 16 + len(body), subsystem << 8 | kind, REQUEST | ACK | flags, 1, 0)
+        self.sock.send(head + body)
+        kept = self.waiting
+        self.waiting = []
+        while True:
+            what, data = self.message()
+            if what == ERROR:
+                self.waiting = kept + self.waiting
+                return struct.unpack_from("=i", data)[0]
+            kept.append((what, data))
+
+    def message(self):
+        """The next message: its type, and what is behind its header."""
+        while not self.waiting:
+            data = self.sock.recv(1 << 17)
+            while len(data) >= 16:
+                length, what = struct.unpack_from("=IH", data)
+                if what != DONE:
+                    self.waiting.append((what, data[16:length]))
+                data = data[(length + 3) & ~3 :]
+        return self.waiting.pop(0)
+
+    def close(self):
+        self.sock.close()
+
+
+class Queue(Netfilter):
+    """A program to which packets are sent, which wait for its verdict (nfnetlink_queue)."""
+
+    PACKET, VERDICT, CONFIG = 0, 1, 2
+    # Attributes of packets and verdicts (linux/netfilter/nfnetlink_queue.h).
+    HEADER, PAYLOAD, CT, CT_INFO, EXP = 1, 10, 11, 12, 15
+    ACCEPT = 1
+
+    def __init__(self, ns, number=0, conntrack=False):
+        super().__init__(ns)
+        self.number = number
+        self.configure(attribute(1, struct.pack("!BBH", 1, 0, socket.AF_INET)))  # bind
+        self.configure(attribute(2, struct.pack("!IB", 0xFFFF, 2)))  # copy packets
+        if conntrack:
+            flags = number32(2)  # NFQA_CFG_F_CONNTRACK
+            self.configure(attribute(4, flags), attribute(5, flags))
+
+    def configure(self, *parts):
+        error = self.ask(QUEUE, self.CONFIG, *parts, number=self.number)
+        if error:
+            raise OSError(-error, f"queue {self.number} is not configured")
+
+    def packet(self):
+        """Waits for a packet; returns its attributes."""
+        what, data = self.message()
+        if what != QUEUE << 8 | self.PACKET:
+            raise RuntimeError(f"message {what:#x} from a queue")
+        return attributes(data[4:])
+
+    def id_of(self, packet):
+        return struct.unpack_from("!I", packet[self.HEADER])[0]
+
+    def take(self):
+        """Waits for a packet and returns its number."""
+        return self.id_of(self.packet())
+
+    def accept(self, number, *parts):
+        """Lets the packet go, perhaps with changes; returns the error."""
+        verdict = attribute(2, struct.pack("!II", self.ACCEPT, number))
+        return self.ask(QUEUE, self.VERDICT, verdict, *parts, number=self.number)
