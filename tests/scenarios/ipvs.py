@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""IPVS on the tracker: a virtual service in NAT mode whose connections are tracked, and direct routing."""
+"""IPVS on the tracker: virtual services by NAT, direct routing and tunnel, whose connections are tracked; FTP."""
 
 # limit: 240
 
@@ -12,6 +12,7 @@ from policy import (
     ENDS,
     ROUTER,
     SERVER,
+    Control,
     missing,
     set_up_stacks,
 )
@@ -33,7 +34,7 @@ from lib import (
 
 # The virtual address, the router's own towards the client, and a service that is nobody's but IPVS'.
 VIRTUAL = {"IPv4": "10.1.0.1", "IPv6": "fd01::1"}
-NAT_PORT, DIRECT_PORT = 8080, 80
+NAT_PORT, DIRECT_PORT, TUNNEL_PORT, FTP_PORT = 8080, 80, 81, 21
 
 
 def at(address, port):
@@ -79,7 +80,9 @@ def nat(kind):
 def direct(kind):
     """Direct routing: the server has the virtual address, too, and what it is sent is not changed."""
     real, virtual = ENDS[kind][1], VIRTUAL[kind]
-    ip_batch(SERVER, f"addr add {virtual}/{128 if ':' in virtual else 32} dev lo" + (" nodad" if ":" in virtual else ""))
+    ip_batch(
+        SERVER, f"addr add {virtual}/{128 if ':' in virtual else 32} dev lo" + (" nodad" if ":" in virtual else "")
+    )
     service(kind, DIRECT_PORT, DIRECT_PORT, "-g")
     with make_socket(SERVER, virtual, DIRECT_PORT, socket.SOCK_STREAM) as listener:
         listener.listen()
@@ -90,9 +93,76 @@ def direct(kind):
                 caller.connect((virtual, DIRECT_PORT))
             port = caller.getsockname()[1]
             found = poll(lambda: find(ROUTER, l4="tcp", sport=port), 5)
-            equal([one.orig["dst"] for one in found], [shown(virtual)], f"{kind}, direct routing: an entry to the virtual address")
+            equal(
+                [one.orig["dst"] for one in found],
+                [shown(virtual)],
+                f"{kind}, direct routing: an entry to the virtual address",
+            )
             arrived = run("ss", "-Htn", "state", "syn-recv", "state", "established", ns=SERVER)[1]
-            check(poll(lambda: str(port) in run("ss", "-Hatn", ns=SERVER)[1], 5), f"{kind}, direct routing: the server has it ({real})", arrived)
+            check(
+                poll(lambda: str(port) in run("ss", "-Hatn", ns=SERVER)[1], 5),
+                f"{kind}, direct routing: the server has it ({real})",
+                arrived,
+            )
+
+
+TUNNELS = {"IPv4": ("ipip", "tunl0", 4), "IPv6": ("ip6_tunnel", "ip6tnl0", 41)}
+
+
+def tunnel(kind):
+    """Tunnel: the server has the virtual address behind a tunnel, and answers by itself."""
+    module, device, proto = TUNNELS[kind]
+    if missing(module):
+        skip(f"{kind}, tunnel", f"this kernel does not have {module}")
+        return
+    real, virtual = ENDS[kind][1], VIRTUAL[kind]
+    ip_batch(SERVER, f"link set {device} up")
+    if kind == "IPv4":
+        write(f"/proc/sys/net/ipv4/conf/{device}/rp_filter", 0, SERVER)
+        # What the server answers comes from the router's own address.
+        write(f"/proc/sys/net/ipv4/conf/{SERVER}/accept_local", 1, ROUTER)
+    service(kind, TUNNEL_PORT, TUNNEL_PORT, "-i")
+    with make_socket(SERVER, virtual, TUNNEL_PORT, socket.SOCK_STREAM) as listener:
+        listener.listen()
+        got, port = page(kind, TUNNEL_PORT, listener)
+    equal(got, b"page" * 5000, f"{kind}, tunnel: the virtual service answers")
+    found = find(ROUTER, l4="tcp", sport=port)
+    seen = [(one.orig["dst"], one.reply["src"], "ASSURED" in one.flags) for one in found]
+    equal(
+        seen,
+        [(shown(virtual), shown(virtual), True)],
+        f"{kind}, tunnel: one entry, with the virtual address on both sides, ASSURED",
+    )
+    outer = find(ROUTER, proto=proto, dst=real)
+    check(
+        len(outer) == 1 and "UNREPLIED" in outer[0].flags,
+        f"{kind}, tunnel: and one of the tunnel",
+        [one.line for one in outer],
+    )
+
+
+def ftp(kind):
+    """ip_vs_ftp: what the server announces has the virtual address, and its data connection comes through."""
+    what, virtual = f"{kind}, FTP", VIRTUAL[kind]
+    service(kind, FTP_PORT, FTP_PORT, "-m")
+    control = Control(kind, virtual)
+    home, real = control.home, control.away
+    control.says("client", control.asks)
+    line = control.announcement("server", 5001)
+    want = line.replace(real.replace(".", ","), virtual.replace(".", ","))
+    equal(control.says("server", line), want, f"{what}, passive: the line has the virtual address")
+    control.data(f"{what}, passive", (CLIENT, home), (virtual, 5001), (SERVER, real, 5001))
+    found = find(ROUTER, l4="tcp", src=home, dport=5001)
+    seen = [(one.orig["dst"], one.reply["src"]) for one in found]
+    equal(seen, [(shown(virtual), shown(real))], f"{what}, passive: its entry has the virtual address and the server's")
+    line = control.announcement("client", 5002)
+    equal(control.says("client", line), line, f"{what}, active: the line comes over")
+    seen = control.data(f"{what}, active", (SERVER, real, 20), (home, 5002), (CLIENT, home, 5002))
+    equal(seen, virtual, f"{what}, active: the client sees the virtual address")
+    equal(control.says("server", "226 done\r\n"), "226 done\r\n", f"{what}: the control connection goes on")
+    found = find(ROUTER, l4="tcp", src=home, dport=FTP_PORT)
+    equal([one.state for one in found], ["ESTABLISHED"], f"{what}: and is followed")
+    control.close()
 
 
 def scenario():
@@ -105,10 +175,16 @@ def scenario():
         return
     set_up_stacks()
     missing("ip_vs")  # the tracker was loaded anew, and its users were not
+    no_ftp = missing("ip_vs_ftp")
     write("/proc/sys/net/ipv4/vs/conntrack", 1, ROUTER)
     for kind in ENDS:
         nat(kind)
         direct(kind)
+        tunnel(kind)
+        if no_ftp:
+            skip(f"{kind}, FTP", f"this kernel does not have {' '.join(no_ftp)}")
+        else:
+            ftp(kind)
     run("ipvsadm", "-C", ns=ROUTER)
 
 

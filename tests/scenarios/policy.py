@@ -281,6 +281,56 @@ class Flows:
         delivered(self.net, "a", tcp(self.src, self.dst, 2001, 80, ""))
 
 
+# ------------------------------------------------------------------------------- sockets that speak FTP
+
+
+class Control:
+    """A control connection of FTP, without FTP's programs: client and server say what a helper is to read."""
+
+    def __init__(self, kind, target=None):
+        self.home, self.away = ENDS[kind]
+        with make_socket(SERVER, self.away, 21, socket.SOCK_STREAM) as listener:
+            listener.listen()
+            self.client = make_socket(CLIENT, self.home, 0, socket.SOCK_STREAM)
+            self.client.connect((target or self.away, 21))
+            self.server, seen = listener.accept()
+        self.server.settimeout(10 * SLOW)
+        self.seen = seen[0]
+        v6 = kind == "IPv6"
+        number = "|||{0}|" if v6 else f"{self.away.replace('.', ',')},{{1}}"
+        self.passive = f"22{'9' if v6 else '7'} Entering Passive Mode ({number})\r\n"
+        self.active = f"EPRT |2|{self.home}|{{0}}|\r\n" if v6 else f"PORT {self.home.replace('.', ',')},{{1}}\r\n"
+        self.asks = "EPSV\r\n" if v6 else "PASV\r\n"
+        self.says("server", "220 ready\r\n")
+        self.says("client", "USER me\r\n")
+
+    def announcement(self, side, port):
+        """The line in which a side says where it waits."""
+        return (self.active if side == "client" else self.passive).format(port, f"{port >> 8},{port & 255}")
+
+    def says(self, side, line):
+        """A line of one side; returns what the other one reads."""
+        here, there = (self.client, self.server) if side == "client" else (self.server, self.client)
+        here.sendall(line.encode())
+        return there.recv(1000).decode()
+
+    def data(self, what, caller, target, listener):
+        """A data connection; returns whom the one who waited saw."""
+        with make_socket(*listener, kind=socket.SOCK_STREAM) as waits:
+            waits.listen()
+            with make_socket(*caller, kind=socket.SOCK_STREAM) as calls:
+                equal(calls.connect_ex(target), 0, f"{what}: the data connection is let in")
+                served, seen = waits.accept()
+                with served:
+                    served.sendall(b"file")
+                    equal(calls.recv(100), b"file", f"{what}: and the file comes over")
+        return seen[0]
+
+    def close(self):
+        self.client.close()
+        self.server.close()
+
+
 # ----------------------------------------------------------------------------------- a real firewall
 
 
