@@ -314,9 +314,9 @@ def find(ns, **want):
     return found
 
 
-def statistics(ns=None):
-    """/proc/net/stat/nf_conntrack: entries of the namespace, the other columns added over CPUs."""
-    rows = read("/proc/net/stat/nf_conntrack", ns).splitlines()
+def statistics(ns=None, of="nf_conntrack"):
+    """/proc/net/stat/nf_conntrack, or its like: entries of the namespace, the other columns added over CPUs."""
+    rows = read(f"/proc/net/stat/{of}", ns).splitlines()
     names = rows[0].split()
     total = dict.fromkeys(names, 0)
     for row in rows[1:]:
