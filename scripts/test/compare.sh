@@ -11,13 +11,14 @@
 # PCAP     capture files, in the place of generated packets and of the sessions that the
 #          scenario `sessions` has captured in this clone
 # KERNEL   stock (default) or debug
+# ROUNDS   how often a case that differs is played before it counts (default 4)
 # SHRINK   0: a case that differs is not made smaller
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
 
 # How often a case is played, if the clock keeps ticking into it.
-ROUNDS=4
+ROUNDS=${ROUNDS:-4}
 FAMILIES="tcp tcp6 udp udp6 icmp icmpv6 sctp gre other mixed"
 
 kernel=${KERNEL:-stock}
@@ -42,7 +43,8 @@ build() {
 play() {
 	# A clock source that is watched is looked at twice in each second that went by. A grace
 	# period that is asked for begins before the clock is moved, or RCU takes it for stalled.
-	"$TOP/scripts/guest/guest.sh" --name compare --cpus 1 --append tsc=reliable \
+	# nft and ip are started for each batch with rules.
+	"$TOP/scripts/guest/guest.sh" --name compare --cached --cpus 1 --append tsc=reliable \
 		--append rcutree.kthread_prio=1 --timeout "${COMPARE_TIMEOUT:-1800}" \
 		"$kernel" tests/compare/play.py /out/compare/release/compare "/out/$kernel" \
 		"/out/$directory/$1"

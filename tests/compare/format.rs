@@ -17,16 +17,23 @@ pub const WAY_THROUGH: u8 = 1;
 /// The packet is this machine's: LOCAL_OUT, POST_ROUTING.
 pub const WAY_OUT: u8 = 2;
 
+/// No packet: a request to ctnetlink, which the player sends. The feeder waits and counts.
+pub const WAY_NETLINK: u8 = 3;
+
 /// A case begins with this step: ticks and counters are counted from here.
 pub const STEP_BEGIN: u8 = 1;
 /// A rule drops the packet: the second hook does not see it.
 pub const STEP_DROP: u8 = 2;
 /// The device has verified the packet's checksum.
 pub const STEP_VERIFIED: u8 = 4;
+/// The player sends the packet as it is, although NAT has changed what it answers or quotes.
+pub const STEP_PLAIN: u8 = 8;
+/// A request ends with the identifier of what it names: the player writes what it has heard there.
+pub const STEP_KNOWN: u8 = 16;
 
 /// One packet to be sent past the hooks; its bytes follow, from the IP header on.
 ///
-/// The bytes are what the IP layer lets through: a whole header, and the length that it says.
+/// They are what the IP layer lets through: a whole header, and the length that it says.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -71,7 +78,10 @@ pub const INFO_GONE: u8 = 254;
 /// How many counters `struct ip_conntrack_stat` has.
 pub const COUNTERS: usize = 13;
 
-/// What became of a packet. Where no connection is attached, all from `status` to `proto` is zero.
+/// What became of a packet; its bytes follow as they are behind the last hook that was called, from
+/// the IP header on, none if it is gone.
+///
+/// Where no connection is attached, all from `status` to `proto` is zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Record {
@@ -110,8 +120,8 @@ pub struct Record {
     pub proto: [u8; 64],
     /// What was counted since the case began, as `struct ip_conntrack_stat`.
     pub counters: [u32; COUNTERS],
-    /// Zero.
-    pub reserved: u32,
+    /// How many bytes follow.
+    pub len: u32,
 }
 
 const _: () = assert!(size_of::<Step>() == 20 && size_of::<Record>() == 264);

@@ -25,6 +25,9 @@ WATCHES = {
     "/proc/sys/kernel/hung_task_timeout_secs": 0,
 }
 
+# What requests, NAT and helpers need, whichever tracker carries them.
+MODULES = ("nf_conntrack_netlink", "nft_chain_nat", "nf_nat_ftp", "nf_nat_tftp", "nf_nat_sip", "nf_nat_irc")
+
 
 def main(program, modules, directory):
     os.environ["RUST_CT_KO"] = f"{modules}/rust_ct/rust_ct.ko"
@@ -33,6 +36,7 @@ def main(program, modules, directory):
             write(path, value)
     for tracker in ("nf_conntrack", "rust_ct"):
         load(tracker=tracker)
+        run("modprobe", "-a", *MODULES)
         run("insmod", f"{modules}/tests/compare/feeder/rust_ct_feed.ko")
         for sequence in sorted(Path(directory).glob("*.seq")):
             print(f"# {tracker}: {sequence.stem}", flush=True)

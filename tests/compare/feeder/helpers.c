@@ -10,13 +10,27 @@
 #include <linux/netfilter.h>
 #include <linux/rcupdate.h>
 #include <linux/skbuff.h>
+#include <linux/netdevice.h>
 #include <net/ip.h>
+#include <net/ip6_route.h>
 #include <net/netfilter/nf_conntrack.h>
 #include <net/netfilter/nf_conntrack_extend.h>
 #include <net/netfilter/nf_conntrack_timeout.h>
+#include <net/route.h>
 
 #include "../../../rust_ct/helpers.c"
 #include "rust_ct_feed.h"
+
+/* The player's device stays as long as its namespace. */
+static struct net_device *rct_feed_device(struct net *net)
+{
+	struct net_device *dev;
+
+	rcu_read_lock();
+	dev = dev_get_by_name_rcu(net, "feed0");
+	rcu_read_unlock();
+	return dev ?: net->loopback_dev;
+}
 
 struct sk_buff *rct_feed_skb(struct net *net, u8 family, bool verified, u32 mark,
 			     const void *data, unsigned int len)
@@ -28,7 +42,7 @@ struct sk_buff *rct_feed_skb(struct net *net, u8 family, bool verified, u32 mark
 		return NULL;
 	skb_reserve(skb, LL_MAX_HEADER);
 	skb_put_data(skb, data, len);
-	skb->dev = net->loopback_dev;
+	skb->dev = rct_feed_device(net);
 	skb->protocol = ipv4 ? htons(ETH_P_IP) : htons(ETH_P_IPV6);
 	skb->pkt_type = PACKET_HOST;
 	skb->ip_summed = verified ? CHECKSUM_UNNECESSARY : CHECKSUM_NONE;
@@ -37,6 +51,43 @@ struct sk_buff *rct_feed_skb(struct net *net, u8 family, bool verified, u32 mark
 	skb_reset_network_header(skb);
 	skb_set_transport_header(skb, ipv4 ? ip_hdrlen(skb) : sizeof(struct ipv6hdr));
 	return skb;
+}
+
+bool rct_feed_route(struct net *net, struct sk_buff *skb, u8 family)
+{
+	struct dst_entry *dst;
+
+	if (skb->dev == net->loopback_dev)
+		return true;
+	if (family == NFPROTO_IPV4) {
+		struct flowi4 fl4 = { .daddr = ip_hdr(skb)->daddr };
+		struct rtable *rt = ip_route_output_key(net, &fl4);
+
+		if (IS_ERR(rt))
+			return false;
+		dst = &rt->dst;
+	} else {
+		struct flowi6 fl6 = { .daddr = ipv6_hdr(skb)->daddr };
+
+		dst = ip6_route_output(net, NULL, &fl6);
+		if (dst->error) {
+			dst_release(dst);
+			return false;
+		}
+	}
+	skb_dst_drop(skb);
+	skb_dst_set(skb, dst);
+	return true;
+}
+
+unsigned int rct_feed_len(const struct sk_buff *skb)
+{
+	return skb->len - skb_network_offset(skb);
+}
+
+bool rct_feed_bytes(const struct sk_buff *skb, void *to, unsigned int len)
+{
+	return !skb_copy_bits(skb, skb_network_offset(skb), to, len);
 }
 
 void rct_feed_free(struct sk_buff *skb)
@@ -135,7 +186,7 @@ static int rct_feed_ok(struct net *net, struct sock *sk, struct sk_buff *skb)
 
 int rct_feed_hook(struct net *net, struct sk_buff *skb, u8 family, unsigned int hook, bool out)
 {
-	struct net_device *dev = net->loopback_dev;
+	struct net_device *dev = rct_feed_device(net);
 	int verdict;
 
 	local_bh_disable();

@@ -109,7 +109,8 @@ fn protocol(record: &Record) -> u8 {
 
 /// Makes UDP's moment of becoming a stream one from now on.
 fn since_now(proto: &mut [u8; 64]) {
-    if let Some(moment) = proto.first_chunk_mut::<8>() {
+    // There is none in what was made by a request.
+    if let Some(moment) = proto.first_chunk_mut::<8>().filter(|at| **at != [0; 8]) {
         // CAST: Jiffies are a word.
         *moment = u64::from_ne_bytes(*moment)
             .wrapping_sub(jiffies() as u64)

@@ -13,9 +13,15 @@ struct nf_conn;
 struct sk_buff;
 
 /* A packet of a namespace, as the IP layer hands it to the first hook. */
+/* The device has the name feed0, or is the loopback device if no such one was made. */
 struct sk_buff *rct_feed_skb(struct net *net, u8 family, bool verified, u32 mark,
 			     const void *data, unsigned int len);
 void rct_feed_free(struct sk_buff *skb);
+/* Finds a packet its route, which only NAT asks for; without feed0 it needs none. */
+bool rct_feed_route(struct net *net, struct sk_buff *skb, u8 family);
+/* The bytes of a packet from the IP header on. */
+unsigned int rct_feed_len(const struct sk_buff *skb);
+bool rct_feed_bytes(const struct sk_buff *skb, void *to, unsigned int len);
 unsigned long rct_feed_nfct(const struct sk_buff *skb);
 
 /* Attaches a template to a packet, with a timeout policy unless that is zero. */

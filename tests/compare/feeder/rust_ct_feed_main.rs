@@ -27,6 +27,7 @@ use format::{
     VERDICT_NONE,
     VERDICT_STOLEN,
     WAY_IN,
+    WAY_NETLINK,
     WAY_OUT,
     WAY_THROUGH, //
 };
@@ -147,9 +148,7 @@ impl Inner {
         while !steps.is_empty() {
             let (step, rest) = Step::read_from_prefix(steps).map_err(|_| EINVAL)?;
             let (packet, rest) = rest.split_at_checked(step.len as usize).ok_or(EINVAL)?;
-            let record = self.case.play(&step, packet)?;
-            self.records
-                .extend_from_slice(record.as_bytes(), GFP_KERNEL)?;
+            self.case.play(&step, packet, &mut self.records)?;
             steps = rest;
         }
         Ok(())
@@ -167,10 +166,16 @@ struct Case {
 }
 
 impl Case {
-    /// Plays one step.
-    fn play(&mut self, step: &Step, bytes: &[u8]) -> Result<Record> {
+    /// Plays one step, and appends its record.
+    fn play(&mut self, step: &Step, bytes: &[u8], records: &mut KVVec<u8>) -> Result {
         // SAFETY: A running task has a namespace, which nobody but itself changes.
         let net = unsafe { bindings::rct_current_net() };
+        let mut record = Record::new_zeroed();
+        if step.way == WAY_NETLINK {
+            self.wait(step, net);
+            self.count(net, &mut record);
+            return Ok(records.extend_from_slice(record.as_bytes(), GFP_KERNEL)?);
+        }
         let (first, second, out) = match step.way {
             WAY_IN => (
                 bindings::nf_inet_hooks_NF_INET_PRE_ROUTING,
@@ -200,12 +205,16 @@ impl Case {
 
         self.wait(step, net);
         let mut skb = Buffer::new(net, step, bytes)?;
-        let mut record = Record::new_zeroed();
         record.verdict_second = VERDICT_NONE;
+        if out && !skb.route(step.family) {
+            return Err(ENETUNREACH);
+        }
         record.verdict_first = skb.pass(step.family, first, out);
         record.info_first = skb.look(&mut record);
         record.info = record.info_first;
-        if record.verdict_first == VERDICT_ACCEPT && step.flags & STEP_DROP == 0 {
+        let goes_on = record.verdict_first == VERDICT_ACCEPT && step.flags & STEP_DROP == 0;
+        // What this machine sends has its route, which NAT renews.
+        if goes_on && (out || skb.route(step.family)) {
             record.verdict_second = skb.pass(
                 step.family,
                 second,
@@ -213,6 +222,16 @@ impl Case {
             );
             record.info = skb.look(&mut record);
         }
+        self.count(net, &mut record);
+        let bytes = skb.bytes()?;
+        // CAST: A packet is shorter.
+        record.len = bytes.len() as u32;
+        records.extend_from_slice(record.as_bytes(), GFP_KERNEL)?;
+        Ok(records.extend_from_slice(&bytes, GFP_KERNEL)?)
+    }
+
+    /// Writes down what was counted since the case began, and how many ticks there were.
+    fn count(&self, net: *mut bindings::net, record: &mut Record) {
         // CAST: Cases are short.
         record.ticks = look::jiffies()
             .wrapping_sub(self.began)
@@ -221,7 +240,6 @@ impl Case {
         for (i, counter) in record.counters.iter_mut().enumerate() {
             *counter = counters[i].wrapping_sub(self.counters[i]);
         }
-        Ok(record)
     }
 
     /// Lets the time before a step pass.
@@ -305,6 +323,29 @@ impl Buffer {
                 }
             }
         }
+    }
+
+    /// Finds the packet its route; returns whether there is one.
+    fn route(&self, family: u8) -> bool {
+        self.skb.is_some_and(|skb| {
+            // SAFETY: Namespace and packet are valid, and the packet is ours.
+            unsafe { bindings::rct_feed_route(self.net, skb.as_ptr(), family) }
+        })
+    }
+
+    /// The bytes of the packet, if it is not gone.
+    fn bytes(&self) -> Result<KVVec<u8>> {
+        let Some(skb) = self.skb else {
+            return Ok(KVVec::new());
+        };
+        // SAFETY: The packet is ours.
+        let len = unsafe { bindings::rct_feed_len(skb.as_ptr()) };
+        let mut bytes = KVVec::from_elem(0u8, len as usize, GFP_KERNEL)?;
+        // SAFETY: The packet is ours, and there is so much room.
+        if !unsafe { bindings::rct_feed_bytes(skb.as_ptr(), bytes.as_mut_ptr().cast(), len) } {
+            return Err(EFAULT);
+        }
+        Ok(bytes)
     }
 
     /// Writes down what is attached to the packet, and gives what the packet is to it.

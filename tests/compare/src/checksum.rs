@@ -66,7 +66,7 @@ fn pseudo_header(src: Addr, dst: Addr, proto: u8, len: usize) -> u64 {
 
 /// Where a protocol has its checksum, and whether that covers the addresses; `None` for SCTP and
 /// protocols without one.
-fn place(proto: u8) -> Option<(usize, bool)> {
+pub fn place(proto: u8) -> Option<(usize, bool)> {
     match proto {
         proto::TCP => Some((16, true)),
         proto::UDP => Some((6, true)),
@@ -104,6 +104,16 @@ pub fn seal(src: Addr, dst: Addr, proto: u8, body: &mut [u8]) {
         value = 0xffff;
     }
     body[at..at + 2].copy_from_slice(&value.to_be_bytes());
+}
+
+/// Corrects the checksum at a place, if it is there, for two bytes that have changed (RFC 1624).
+pub fn adjust(body: &mut [u8], at: usize, from: u16, to: u16) {
+    let Some(field) = body.get_mut(at..at + 2) else {
+        return;
+    };
+    let old = u16::from_be_bytes([field[0], field[1]]);
+    let total = u64::from(!old) + u64::from(!from) + u64::from(to);
+    field.copy_from_slice(&checksum(total).to_be_bytes());
 }
 
 /// Returns whether the checksum is the one that [`seal`] writes.

@@ -7,11 +7,15 @@ use crate::{
         self,
         proto, //
     },
+    ctnetlink,
     format::{
         Step,
         STEP_DROP,
+        STEP_KNOWN,
+        STEP_PLAIN,
         STEP_VERIFIED,
         WAY_IN,
+        WAY_NETLINK,
         WAY_OUT,
         WAY_THROUGH, //
     },
@@ -25,7 +29,17 @@ const NO_CHECKSUM: &str = " no-checksum";
 
 /// Describes a packet and what happens around it.
 pub fn packet(packet: &Packet) -> String {
+    if packet.step.way == WAY_NETLINK {
+        let said = ctnetlink::show(&packet.bytes);
+        return format!("{} {said}", around(&packet.step));
+    }
     format!("{} {}", around(&packet.step), bytes(&packet.bytes))
+}
+
+/// Describes a packet and gives its bytes.
+pub fn whole(packet: &[u8]) -> String {
+    let hex = packet.iter().map(|byte| format!("{byte:02x}"));
+    format!("{} [{}]", bytes(packet), hex.collect::<String>())
 }
 
 /// Describes what happens around a packet.
@@ -34,6 +48,7 @@ fn around(step: &Step) -> String {
         WAY_IN => "in",
         WAY_THROUGH => "through",
         WAY_OUT => "out",
+        WAY_NETLINK => "netlink",
         _ => "way?",
     }
     .to_owned();
@@ -50,7 +65,12 @@ fn around(step: &Step) -> String {
             let _ = write!(text, " policy {}", step.policy);
         }
     }
-    for (flag, name) in [(STEP_DROP, " dropped"), (STEP_VERIFIED, " verified")] {
+    for (flag, name) in [
+        (STEP_DROP, " dropped"),
+        (STEP_VERIFIED, " verified"),
+        (STEP_PLAIN, " plain"),
+        (STEP_KNOWN, " known"),
+    ] {
         if step.flags & flag != 0 {
             text += name;
         }

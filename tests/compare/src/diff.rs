@@ -4,7 +4,6 @@
 
 use crate::{
     coverage::Coverage,
-    format::Record,
     judge::{
         judge,
         tell,
@@ -14,7 +13,10 @@ use crate::{
         self,
         Allowance, //
     },
-    recording,
+    recording::{
+        self,
+        Outcome, //
+    },
     sequence::{
         Batch,
         Case,
@@ -78,6 +80,7 @@ struct Diff {
     rows: BTreeMap<String, Row>,
     intended: BTreeMap<&'static str, u64>,
     coverage: Coverage,
+    drawn: u64,
     listings: u64,
     listings_differing: u64,
     told: usize,
@@ -96,6 +99,7 @@ pub fn diff(task: Task<'_>) -> Result<Answer> {
         rows: BTreeMap::new(),
         intended: BTreeMap::new(),
         coverage: Coverage::default(),
+        drawn: 0,
         listings: 0,
         listings_differing: 0,
         told: 0,
@@ -113,13 +117,13 @@ pub fn diff(task: Task<'_>) -> Result<Answer> {
     diff.end()
 }
 
-/// The records of the cases of a batch.
-pub fn by_case<'a>(batch: &'a Batch, records: &'a [Record]) -> Vec<(&'a Case, &'a [Record])> {
-    let mut rest = records;
+/// The outcomes of the cases of a batch.
+pub fn by_case<'a>(batch: &'a Batch, outcomes: &'a [Outcome]) -> Vec<(&'a Case, &'a [Outcome])> {
+    let mut rest = outcomes;
     let cases = batch.cases.iter().map(|case| {
-        let (records, behind) = rest.split_at(case.packets.len());
+        let (outcomes, behind) = rest.split_at(case.packets.len());
         rest = behind;
-        (case, records)
+        (case, outcomes)
     });
     cases.collect()
 }
@@ -128,11 +132,12 @@ impl Diff {
     fn batch(&mut self, batch: &Batch, a: &recording::Batch, b: &recording::Batch) -> Result<()> {
         let mut again = Batch {
             settings: batch.settings.clone(),
+            rules: batch.rules.clone(),
             cases: Vec::new(),
         };
         let mut allowance = Allowance::default();
-        let cases = by_case(batch, &a.records);
-        for ((case, a), (_, b)) in cases.into_iter().zip(by_case(batch, &b.records)) {
+        let cases = by_case(batch, &a.outcomes);
+        for ((case, a), (_, b)) in cases.into_iter().zip(by_case(batch, &b.outcomes)) {
             let mut judgement = judge(case, a, b);
             // What the reference does may depend on when its worker ran, and on the clock, which
             // ticks by itself: what differs counts if it does whenever it is played.
@@ -140,10 +145,12 @@ impl Diff {
                 found.ticked = !self.last && self.again.is_some();
             }
             self.count(case, &judgement);
-            a.iter().for_each(|record| self.coverage.add(record));
-            let last = [a, b].map(|records| records.last().map_or(0, |record| record.ticks));
+            for (packet, outcome) in case.packets.iter().zip(a) {
+                self.coverage.add(packet, outcome);
+            }
+            let last = [a, b].map(|all| all.last().map_or(0, |outcome| outcome.record.ticks));
             allowance.ticks += last.map(u64::from).iter().sum::<u64>();
-            if judgement.parted || judgement.found.is_some() {
+            if judgement.parted || judgement.drawn || judgement.found.is_some() {
                 allowance.leave_out(case);
             }
             match judgement.found {
@@ -188,6 +195,7 @@ impl Diff {
             None => row.agreed += 1,
         }
         row.intended += u64::from(judgement.found.is_none() && !judgement.intended.is_empty());
+        self.drawn += u64::from(judgement.drawn);
         for &name in &judgement.intended {
             *self.intended.entry(name).or_default() += 1;
         }
@@ -260,6 +268,9 @@ impl Diff {
         self.coverage.print();
         for (name, cases) in &self.intended {
             println!("intended: {name} in {cases} cases");
+        }
+        if self.drawn > 0 {
+            println!("a port was drawn in {} cases", self.drawn);
         }
         let (all, differing) = (self.listings, self.listings_differing);
         println!("listings: {all}, {differing} of them differ");

@@ -174,8 +174,13 @@ impl Sink {
 
     /// Writes a text with its length before it.
     pub fn text(&mut self, text: &str) -> Result<()> {
-        self.count(text.len())?;
-        self.write(text.as_bytes())
+        self.bytes(text.as_bytes())
+    }
+
+    /// Writes bytes with their number before them.
+    pub fn bytes(&mut self, bytes: &[u8]) -> Result<()> {
+        self.count(bytes.len())?;
+        self.write(bytes)
     }
 
     /// Writes what is left, and the numbers that the file begins with.

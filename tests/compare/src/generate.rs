@@ -6,9 +6,12 @@
 //! which depend on seed, family and number of the batch; so the same arguments give the same file.
 
 mod clock;
+mod ctnetlink;
 mod error;
 mod gre;
+mod helper;
 mod icmp;
+mod nat;
 mod other;
 mod sctp;
 mod settings;
@@ -42,6 +45,19 @@ pub struct Family {
     protos: &'static [Proto],
     /// How many in a hundred of them are over IPv6.
     ipv6: u32,
+    /// What is beside the tracker.
+    beside: Beside,
+}
+
+/// What the packets of a family meet beside the tracker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    Nothing,
+    Nat,
+    /// Helpers, and NAT.
+    Helpers,
+    /// Requests to ctnetlink, each case in a namespace of its own.
+    Requests,
 }
 
 /// What a case is made by.
@@ -56,7 +72,7 @@ enum Proto {
 }
 
 /// All families.
-pub const FAMILIES: [Family; 10] = {
+pub const FAMILIES: [Family; 13] = {
     use Proto::{
         Gre,
         Icmp,
@@ -76,12 +92,24 @@ pub const FAMILIES: [Family; 10] = {
         Family::new("gre", &[Gre], 30),
         Family::new("other", &[Other], 50),
         Family::new("mixed", &[Tcp, Tcp, Tcp, Udp, Icmp, Sctp, Gre, Other], 40),
+        Family::new("nat", &[Tcp, Tcp, Udp, Udp, Icmp, Sctp, Gre, Other], 40).with(Beside::Nat),
+        Family::new("helpers", &[Tcp, Udp], 35).with(Beside::Helpers),
+        Family::new("ctnetlink", &[Tcp], 30).with(Beside::Requests),
     ]
 };
 
 impl Family {
     const fn new(name: &'static str, protos: &'static [Proto], ipv6: u32) -> Self {
-        Self { name, protos, ipv6 }
+        Self {
+            name,
+            protos,
+            ipv6,
+            beside: Beside::Nothing,
+        }
+    }
+
+    const fn with(self, beside: Beside) -> Self {
+        Self { beside, ..self }
     }
 
     /// The families that a name stands for: `all` for every one.
@@ -149,9 +177,25 @@ impl Batches {
         let mut rng = Rng::of(&[self.seed, self.family.number(), 0, self.batches]);
         self.batches += 1;
 
-        let enough = u64::from(rng.range(1000, 2000)).min(most);
+        let mut enough = u64::from(rng.range(1000, 2000));
+        if matches!(self.family.beside, Beside::Nat | Beside::Helpers) {
+            // Rules take long to set up.
+            enough *= 5;
+        }
+        let enough = enough.min(most);
         let mut made = Made::default();
         made.batch.settings = settings::settings(&mut rng, self.family.protos);
+        match self.family.beside {
+            Beside::Nothing => {}
+            Beside::Nat => made.batch.rules = nat::rules(&mut rng),
+            Beside::Helpers => made.batch.rules = helper::rules(&mut rng),
+            Beside::Requests => {
+                made.batch.settings = settings::lasting(&mut rng);
+                if rng.chance(2) {
+                    made.batch.rules = nat::rules(&mut rng);
+                }
+            }
+        }
         let (mut packets, mut waited) = (0, 0);
         while packets < enough && waited < LONGEST_BATCH {
             let (case, disturbed) = self.case(self.cases, &made.batch.settings);
@@ -164,6 +208,9 @@ impl Batches {
                 .sum::<u64>();
             made.disturbed += disturbed;
             made.batch.cases.push(case);
+            if self.family.beside == Beside::Requests {
+                break;
+            }
         }
         made
     }
@@ -175,8 +222,14 @@ impl Batches {
         let ipv6 = rng.chance(self.family.ipv6);
 
         let mut walk = Walk::new(rng, number, ipv6, settings);
+        walk.translated = self.family.beside != Beside::Nothing;
         while walk.packets().is_empty() {
             match proto {
+                _ if self.family.beside == Beside::Requests => {
+                    walk.make_long();
+                    ctnetlink::walk(&mut walk);
+                }
+                _ if self.family.beside == Beside::Helpers => helper::walk(&mut walk),
                 Proto::Tcp => tcp::walk(&mut walk),
                 Proto::Udp => udp::walk(&mut walk),
                 Proto::Icmp => icmp::walk(&mut walk),

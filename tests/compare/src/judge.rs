@@ -3,8 +3,10 @@
 //! Judging a case: whether two recordings of it agree.
 
 use crate::{
-    describe,
-    format::Record,
+    ctnetlink, describe,
+    drawn::Drawn,
+    expectations,
+    format::WAY_NETLINK,
     intended::{
         explain,
         Explained,
@@ -16,7 +18,11 @@ use crate::{
         Difference,
         Look, //
     },
-    sequence::Case,
+    recording::Outcome,
+    sequence::{
+        Case,
+        Packet, //
+    },
 };
 use std::{
     collections::BTreeSet,
@@ -33,6 +39,8 @@ pub struct Judgement {
     pub intended: BTreeSet<&'static str>,
     /// Whether the rest of it was not compared because of one of them.
     pub parted: bool,
+    /// Whether NAT drew a port for one of its packets, so that it is not the same in both.
+    pub drawn: bool,
     /// The first difference that is not intended.
     pub found: Option<Found>,
 }
@@ -58,17 +66,23 @@ impl Found {
     }
 }
 
-/// Compares two recordings of a case, which have as many records as it has packets.
-pub fn judge(case: &Case, a: &[Record], b: &[Record]) -> Judgement {
+/// Compares two recordings of a case, which have as many outcomes as it has packets.
+pub fn judge(case: &Case, a: &[Outcome], b: &[Outcome]) -> Judgement {
     let mut judgement = Judgement::default();
+    let (mut drawn, mut renamed) = (Drawn::default(), Vec::new());
     for index in 0..case.packets.len() {
-        let differences = differences(Look::at(a, index), Look::at(b, index));
+        renamed.push(drawn.rename(&a[index], &b[index]));
+        judgement.drawn = drawn.is_any();
+        let b = renamed.as_slice();
+        let mut differences = differences(Look::at(a, index), Look::at(b, index));
+        differences.extend(packets(&a[index], &b[index]));
+        differences.extend(said(&case.packets[index], &a[index], &b[index]));
         if differences.is_empty() {
             continue;
         }
         let scene = Scene {
-            a: &a[index],
-            b: &b[index],
+            a: &a[index].record,
+            b: &b[index].record,
             differences: &differences,
         };
         if let Some((name, explained)) = explain(&scene) {
@@ -82,15 +96,40 @@ pub fn judge(case: &Case, a: &[Record], b: &[Record]) -> Judgement {
         judgement.found = Some(Found {
             index,
             differences,
-            ticked: a[index].ticks > 0 || b[index].ticks > 0,
+            ticked: a[index].record.ticks > 0 || b[index].record.ticks > 0,
         });
         break;
     }
     judgement
 }
 
+/// Where the packets differ as they left.
+fn packets(a: &Outcome, b: &Outcome) -> Option<Difference> {
+    (a.packet != b.packet).then(|| {
+        let [a, b] = [a, b].map(|outcome| describe::whole(&outcome.packet));
+        Difference {
+            name: "packet",
+            a,
+            b,
+        }
+    })
+}
+
+/// Where differs what else was said.
+fn said(packet: &Packet, a: &Outcome, b: &Outcome) -> Option<Difference> {
+    let ticks = u64::from(a.record.ticks) + u64::from(b.record.ticks);
+    let (name, differences) = match packet.step.way {
+        WAY_NETLINK => ("netlink", ctnetlink::differences(&a.said, &b.said, ticks)),
+        _ => (
+            "expectations",
+            expectations::differences(&a.said, &b.said, ticks),
+        ),
+    };
+    differences.map(|[a, b]| Difference { name, a, b })
+}
+
 /// Tells of a difference: the packets before, with what became of them, and what differs.
-pub fn tell(case: &Case, a: &[Record], b: &[Record], found: &Found) -> String {
+pub fn tell(case: &Case, a: &[Outcome], b: &[Outcome], found: &Found) -> String {
     let mut text = String::new();
     let begin = found.index.saturating_sub(HISTORY);
     if begin > 0 {
@@ -106,14 +145,15 @@ pub fn tell(case: &Case, a: &[Record], b: &[Record], found: &Found) -> String {
             describe::packet(packet)
         );
         if index < found.index {
-            let _ = writeln!(text, "           {}", summary(a));
+            let _ = writeln!(text, "           {}", summary(&a.record));
         }
     }
     for differs in &found.differences {
         let Difference { name, a, b } = differs;
         let _ = writeln!(text, "      {name}: nf_conntrack: {a} | rust_ct: {b}");
     }
-    let (a, b) = (summary(&a[found.index]), summary(&b[found.index]));
+    let (a, b) = (&a[found.index].record, &b[found.index].record);
+    let (a, b) = (summary(a), summary(b));
     let _ = writeln!(text, "      with nf_conntrack: {a} | rust_ct: {b}");
     text
 }
@@ -122,12 +162,14 @@ pub fn tell(case: &Case, a: &[Record], b: &[Record], found: &Found) -> String {
 mod tests {
     use super::*;
     use crate::{
-        format::Step,
+        format::{
+            Record,
+            Step, //
+        },
         packet::{
             Addr,
             Ip, //
         },
-        sequence::Packet,
     };
     use zerocopy::FromZeros;
 
@@ -145,28 +187,30 @@ mod tests {
     }
 
     /// The record of an established TCP connection.
-    fn record() -> Record {
+    fn record() -> Outcome {
         let mut record = Record::new_zeroed();
         record.tuples[0][0] = 10;
         record.tuples[0][38] = 6;
         record.proto[40] = 3;
         record.timeout = 1000;
-        record
+        Outcome::new(record)
     }
 
     #[test]
     fn padding_and_ticks_are_no_difference() {
         let (mut a, mut b) = (record(), record());
-        a.proto[18..20].fill(0x55);
-        b.ticks = 2;
-        b.timeout = 998;
+        a.record.proto[18..20].fill(0x55);
+        b.record.ticks = 2;
+        b.record.timeout = 998;
         assert_eq!(
-            judge(&case(1, 6, &[0; 20]), &[a], &[b]),
+            judge(&case(1, 6, &[0; 20]), &[a.clone()], &[b.clone()]),
             Judgement::default()
         );
 
-        b.timeout = 997;
-        let found = judge(&case(1, 6, &[0; 20]), &[a], &[b]).found.unwrap();
+        b.record.timeout = 997;
+        let found = judge(&case(1, 6, &[0; 20]), &[a.clone()], &[b.clone()])
+            .found
+            .unwrap();
         assert!(found.ticked);
         assert_eq!(found.names(), BTreeSet::from(["timeout"]));
     }
@@ -174,12 +218,23 @@ mod tests {
     #[test]
     fn the_first_difference_is_named_and_told() {
         let (a, mut b) = (record(), record());
-        b.proto[40] = 4;
-        b.proto[20] = 1;
+        b.record.proto[40] = 4;
+        b.record.proto[20] = 1;
         let case = case(3, 6, &[0; 20]);
-        let found = judge(&case, &[a; 3], &[a, b, b]).found.unwrap();
+        let found = judge(
+            &case,
+            &[a.clone(), a.clone(), a.clone()],
+            &[a.clone(), b.clone(), b.clone()],
+        )
+        .found
+        .unwrap();
         assert_eq!((found.index, found.ticked), (1, false));
-        let told = tell(&case, &[a; 3], &[a, b, b], &found);
+        let told = tell(
+            &case,
+            &[a.clone(), a.clone(), a.clone()],
+            &[a.clone(), b.clone(), b.clone()],
+            &found,
+        );
         assert!(told.contains("tcp.state: nf_conntrack: ESTABLISHED | rust_ct: FIN_WAIT"));
         assert!(
             told.contains("tcp.seen[1].td_end: nf_conntrack: 0 | rust_ct: 1"),
@@ -190,29 +245,42 @@ mod tests {
     #[test]
     fn a_counter_is_compared_from_packet_to_packet() {
         let (mut a, mut b) = (record(), record());
-        a.counters[1] = 1;
-        b.counters[7] = 1;
-        let found = judge(&case(1, 6, &[0; 20]), &[a], &[b]).found.unwrap();
+        a.record.counters[1] = 1;
+        b.record.counters[7] = 1;
+        let found = judge(&case(1, 6, &[0; 20]), &[a.clone()], &[b.clone()])
+            .found
+            .unwrap();
         assert_eq!(
             found.names(),
             BTreeSet::from(["count.invalid", "count.error"])
         );
-        assert_eq!(differences(Look::at(&[a, a], 1), Look::at(&[b, b], 1)), []);
+        assert_eq!(
+            differences(Look::at(&[a.clone(), a], 1), Look::at(&[b.clone(), b], 1)),
+            []
+        );
     }
 
     #[test]
     fn a_counter_that_stops_is_intended() {
         let (mut a, mut b) = (record(), record());
-        (a.proto[42], b.proto[42]) = (0, 255);
+        (a.record.proto[42], b.record.proto[42]) = (0, 255);
         let mut end = record();
-        end.mark = 1;
-        let judgement = judge(&case(2, 6, &[0; 20]), &[a, a], &[b, end]);
+        end.record.mark = 1;
+        let judgement = judge(
+            &case(2, 6, &[0; 20]),
+            &[a.clone(), a.clone()],
+            &[b.clone(), end.clone()],
+        );
         assert_eq!(judgement.intended, BTreeSet::from(["retrans-saturates"]));
         assert_eq!(judgement.found.unwrap().index, 1);
 
         // Once the timeouts have parted, nothing follows from what comes.
-        a.timeout = 5;
-        let judgement = judge(&case(2, 6, &[0; 20]), &[a, a], &[b, end]);
+        a.record.timeout = 5;
+        let judgement = judge(
+            &case(2, 6, &[0; 20]),
+            &[a.clone(), a.clone()],
+            &[b.clone(), end.clone()],
+        );
         assert!(judgement.parted && judgement.found.is_none());
     }
 }

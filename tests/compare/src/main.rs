@@ -4,8 +4,11 @@
 
 mod checksum;
 mod coverage;
+mod ctnetlink;
 mod describe;
 mod diff;
+mod drawn;
+mod expectations;
 mod file;
 #[allow(dead_code, reason = "some of it is for the kernel module only")]
 #[path = "../format.rs"]
@@ -14,6 +17,7 @@ mod generate;
 mod intended;
 mod judge;
 mod listing;
+mod network;
 mod packet;
 mod pcap;
 mod play;
@@ -24,6 +28,7 @@ mod sequence;
 mod show;
 mod shrink;
 mod topcap;
+mod translate;
 
 use anyhow::{
     bail,
@@ -53,7 +58,7 @@ usage: compare generate --seed N --family NAME --packets N -o FILE
        compare diff SEQUENCE A B [--again FILE] [--last] [--max N]
 
 generate   makes a sequence of so many packets of a family, or of each for 'all': tcp tcp6
-           udp udp6 icmp icmpv6 sctp gre other mixed
+           udp udp6 icmp icmpv6 sctp gre other mixed nat helpers ctnetlink
 candidates makes a sequence of everything that is a little less than a case
 pick       writes the smallest of such candidates that still differs. Exit status 0: it is
            smaller than the case, 1: the case does not differ, 3: no smaller one does

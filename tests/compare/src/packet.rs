@@ -163,6 +163,22 @@ pub fn set_length(packet: &mut [u8]) {
     }
 }
 
+/// Writes addresses, of the version that it has, into a header that nothing follows.
+pub fn set_addresses(header: &mut [u8], src: Addr, dst: Addr) {
+    match (src, dst) {
+        (Addr::V4(src), Addr::V4(dst)) => {
+            header[12..16].copy_from_slice(&src);
+            header[16..20].copy_from_slice(&dst);
+            seal_v4(header);
+        }
+        (Addr::V6(src), Addr::V6(dst)) => {
+            header[8..24].copy_from_slice(&src);
+            header[24..40].copy_from_slice(&dst);
+        }
+        _ => {}
+    }
+}
+
 /// Writes the checksum of an IPv4 header that nothing follows.
 fn seal_v4(header: &mut [u8]) {
     header[10..12].fill(0);

@@ -3,14 +3,28 @@
 //! Playing a sequence to the feeder, in the guest.
 
 use crate::{
-    format::Record,
-    recording,
+    ctnetlink::Sockets,
+    expectations,
+    format::{
+        Record,
+        Step,
+        STEP_BEGIN,
+        STEP_KNOWN,
+        STEP_PLAIN,
+        WAY_NETLINK, //
+    },
+    network,
+    recording::{
+        self,
+        Outcome, //
+    },
     sequence::{
         Batch,
         Packet,
         Reader,
         Setting, //
     },
+    translate::Translated,
 };
 use anyhow::{
     bail,
@@ -22,6 +36,7 @@ use nix::sched::{
     CloneFlags, //
 };
 use std::{
+    collections::BTreeSet,
     fs::{
         self,
         OpenOptions, //
@@ -49,8 +64,13 @@ const SETTINGS: &str = "/proc/sys/net/netfilter";
 /// The listing of connections.
 const LISTING: &str = "/proc/self/net/nf_conntrack";
 
+/// The listing of expectations.
+const EXPECTATIONS: &str = "/proc/self/net/nf_conntrack_expect";
+
 /// The most bytes that the feeder takes at a time.
 const CHUNK: usize = 256 << 10;
+/// Room for what a packet usually has behind its record.
+const USUAL: usize = 256;
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_secs(5);
 
@@ -69,15 +89,19 @@ pub fn play(sequence: &Path, recording: &Path) -> Result<()> {
         for setting in &batch.settings {
             set(setting)?;
         }
+        network::set_up(&batch.rules)?;
+        let steps = batch.cases.iter().flat_map(|case| &case.packets);
+        let asks = |packet: &Packet| packet.step.way == WAY_NETLINK;
+        let sockets = steps.clone().any(asks).then(Sockets::open).transpose()?;
         let mut device = OpenOptions::new()
             .read(true)
             .write(true)
             .open(DEVICE)
             .with_context(|| format!("{DEVICE}: cannot open"))?;
-        let records = feed(&mut device, &batch, &mut progress)?;
+        let outcomes = feed(&mut device, &batch, sockets, &mut progress)?;
         let (listing, count) = left()?;
         writer.push(&recording::Batch {
-            records,
+            outcomes,
             listing,
             count,
         })?;
@@ -124,31 +148,62 @@ fn count() -> Result<u32> {
         .with_context(|| format!("{path}: {text:?} is no number"))
 }
 
-/// Gives the steps of a batch to the feeder, chunk by chunk, and collects their records.
+/// Gives the steps of a batch to the feeder, and collects what becomes of them.
 fn feed<D: Read + Write>(
     device: &mut D,
     batch: &Batch,
+    mut sockets: Option<Sockets>,
     progress: &mut Progress,
-) -> Result<Vec<Record>> {
-    let mut records = Vec::with_capacity(batch.packets());
-    let mut chunk = Vec::with_capacity(CHUNK);
-    let mut steps = 0;
-    let packets = batch.cases.iter().flat_map(|case| &case.packets);
-
-    for packet in packets {
-        if chunk.len() + size(packet) > CHUNK {
-            exchange(device, &chunk, steps, &mut records)?;
-            progress.add(steps);
-            chunk.clear();
-            steps = 0;
+) -> Result<Vec<Outcome>> {
+    let mut player = Player {
+        device,
+        outcomes: Vec::with_capacity(batch.packets()),
+        chunk: Vec::with_capacity(CHUNK),
+        steps: 0,
+    };
+    let helpers = network::has_helpers(&batch.rules);
+    let mut translated = Translated::default();
+    let mut addresses = BTreeSet::new();
+    let cases = batch.cases.iter();
+    for (case, packet) in cases.flat_map(|case| case.packets.iter().map(move |p| (case, p))) {
+        if player.chunk.len() + size(packet) > CHUNK {
+            progress.add(player.steps);
+            player.exchange()?;
         }
-        chunk.extend(packet.step.as_bytes());
-        chunk.extend(&packet.bytes);
-        steps += 1;
+        if let (WAY_NETLINK, Some(sockets)) = (packet.step.way, &mut sockets) {
+            progress.add(player.steps + 1);
+            player.exchange()?;
+            player.ask(packet, sockets)?;
+            continue;
+        }
+        if batch.rules.is_empty() {
+            player.push(packet);
+            continue;
+        }
+        // What NAT made of a packet tells what the next one is.
+        if packet.step.flags & STEP_BEGIN != 0 {
+            translated = Translated::default();
+            addresses = expectations::addresses(case);
+        }
+        match packet.step.flags & STEP_PLAIN {
+            0 => player.push(&Packet {
+                step: packet.step,
+                bytes: translated.translate(&packet.bytes),
+            }),
+            _ => player.push(packet),
+        }
+        progress.add(player.steps);
+        player.exchange()?;
+        if let Some(outcome) = player.outcomes.last_mut() {
+            translated.learn(&outcome.record.tuples);
+            if helpers {
+                outcome.said = expectations::about(&text(EXPECTATIONS)?, &addresses);
+            }
+        }
     }
-    exchange(device, &chunk, steps, &mut records)?;
-    progress.add(steps);
-    Ok(records)
+    progress.add(player.steps);
+    player.exchange()?;
+    Ok(player.outcomes)
 }
 
 /// How many bytes a step takes with its packet.
@@ -156,41 +211,106 @@ fn size(packet: &Packet) -> usize {
     packet.step.as_bytes().len() + packet.bytes.len()
 }
 
-/// Writes a chunk of so many steps, and reads their records.
-fn exchange<D: Read + Write>(
-    device: &mut D,
-    chunk: &[u8],
+/// The feeder, what is for it, and what it gave.
+struct Player<'a, D> {
+    device: &'a mut D,
+    outcomes: Vec<Outcome>,
+    chunk: Vec<u8>,
     steps: usize,
-    records: &mut Vec<Record>,
-) -> Result<()> {
-    if steps == 0 {
-        return Ok(());
-    }
-    let taken = device
-        .write(chunk)
-        .with_context(|| format!("{DEVICE}: cannot write {steps} steps"))?;
-    if taken != chunk.len() {
-        bail!("{DEVICE}: took {taken} bytes of {}", chunk.len());
+}
+
+impl<D: Read + Write> Player<'_, D> {
+    /// Appends a step to the chunk.
+    fn push(&mut self, packet: &Packet) {
+        self.chunk.extend(packet.step.as_bytes());
+        self.chunk.extend(&packet.bytes);
+        self.steps += 1;
     }
 
-    let wanted = steps * size_of::<Record>();
-    let mut bytes = vec![0; wanted];
-    let mut filled = 0;
-    while filled < wanted {
-        let got = device
-            .read(&mut bytes[filled..])
-            .with_context(|| format!("{DEVICE}: cannot read records"))?;
-        if got == 0 {
-            bail!("{DEVICE}: gave {filled} bytes of records, not {wanted}");
+    /// Sends a request, after the time before it, and has the feeder count.
+    fn ask(&mut self, packet: &Packet, sockets: &mut Sockets) -> Result<()> {
+        let mut step = Step {
+            len: 0,
+            ..packet.step
+        };
+        let flags = step.flags;
+        if step.delay > 0 || flags & STEP_BEGIN != 0 {
+            self.push(&Packet {
+                step,
+                bytes: Vec::new(),
+            });
+            self.exchange()?;
+            self.outcomes.pop();
         }
-        filled += got;
+        let number = self.outcomes.len() as u32 + 1;
+        let said = sockets.ask(&packet.bytes, number, flags & STEP_KNOWN != 0)?;
+        (step.delay, step.flags) = (0, 0);
+        self.push(&Packet {
+            step,
+            bytes: Vec::new(),
+        });
+        self.exchange()?;
+        if let Some(outcome) = self.outcomes.last_mut() {
+            outcome.said = said;
+        }
+        Ok(())
     }
-    for bytes in bytes.chunks(size_of::<Record>()) {
-        let record = Record::read_from_bytes(bytes)
-            .map_err(|_| anyhow::anyhow!("{DEVICE}: gave a part of a record"))?;
-        records.push(record);
+
+    /// Writes the chunk, and reads what became of its steps.
+    fn exchange(&mut self) -> Result<()> {
+        let steps = std::mem::take(&mut self.steps);
+        if steps == 0 {
+            return Ok(());
+        }
+        let taken = self
+            .device
+            .write(&self.chunk)
+            .with_context(|| format!("{DEVICE}: cannot write {steps} steps"))?;
+        if taken != self.chunk.len() {
+            bail!("{DEVICE}: took {taken} bytes of {}", self.chunk.len());
+        }
+        self.chunk.clear();
+
+        let mut bytes = vec![0; steps * (size_of::<Record>() + USUAL)];
+        let mut filled = 0;
+        let wanted = self.outcomes.len() + steps;
+        loop {
+            let got = self
+                .device
+                .read(&mut bytes[filled..])
+                .with_context(|| format!("{DEVICE}: cannot read records"))?;
+            if got == 0 {
+                let missing = wanted - self.outcomes.len();
+                bail!("{DEVICE}: gave {missing} records too few");
+            }
+            filled += got;
+            let used = self.take(&bytes[..filled]);
+            bytes.drain(..used);
+            filled -= used;
+            if self.outcomes.len() == wanted {
+                return Ok(());
+            }
+            if filled == bytes.len() {
+                bytes.resize(filled + CHUNK, 0);
+            }
+        }
     }
-    Ok(())
+
+    /// Takes the whole outcomes at the beginning of what was read; returns how long they are.
+    fn take(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        while let Ok((record, behind)) = Record::read_from_prefix(rest) {
+            let Some((packet, behind)) = behind.split_at_checked(record.len as usize) else {
+                break;
+            };
+            self.outcomes.push(Outcome {
+                packet: packet.to_vec(),
+                ..Outcome::new(record)
+            });
+            rest = behind;
+        }
+        bytes.len() - rest.len()
+    }
 }
 
 /// Tells how far it is.
@@ -289,15 +409,21 @@ mod tests {
         }
         case.seal();
         Batch {
-            settings: Vec::new(),
             cases: vec![case],
+            ..Batch::default()
         }
     }
 
     #[test]
     fn every_step_gets_its_record() {
-        let records = feed(&mut Feeder::default(), &batch(), &mut Progress::new(1000)).unwrap();
-        let marks: Vec<_> = records.iter().map(|record| record.mark).collect();
+        let outcomes = feed(
+            &mut Feeder::default(),
+            &batch(),
+            None,
+            &mut Progress::new(1000),
+        )
+        .unwrap();
+        let marks: Vec<_> = outcomes.iter().map(|o| o.record.mark).collect();
         assert_eq!(marks, (0..1000).collect::<Vec<_>>());
     }
 
@@ -307,7 +433,7 @@ mod tests {
             short: true,
             ..Feeder::default()
         };
-        let error = feed(&mut feeder, &batch(), &mut Progress::new(1000)).unwrap_err();
-        assert!(error.to_string().contains("bytes of records"), "{error}");
+        let error = feed(&mut feeder, &batch(), None, &mut Progress::new(1000)).unwrap_err();
+        assert!(error.to_string().contains("records too few"), "{error}");
     }
 }

@@ -18,6 +18,7 @@ use crate::{
         self,
         Addr, //
     },
+    recording::Outcome,
 };
 use zerocopy::IntoBytes;
 
@@ -153,10 +154,10 @@ pub struct Look<'a> {
 
 impl<'a> Look<'a> {
     /// Looks at one of the records of a case.
-    pub fn at(records: &'a [Record], index: usize) -> Self {
+    pub fn at(outcomes: &'a [Outcome], index: usize) -> Self {
         Self {
-            record: &records[index],
-            before: index.checked_sub(1).map(|before| &records[before]),
+            record: &outcomes[index].record,
+            before: index.checked_sub(1).map(|before| &outcomes[before].record),
         }
     }
 

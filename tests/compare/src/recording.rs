@@ -17,13 +17,35 @@ use anyhow::{
 use std::path::Path;
 
 /// What a recording begins with.
-const MAGIC: Magic = *b"rctrec\0\x01";
+const MAGIC: Magic = *b"rctrec\0\x02";
+
+/// What became of a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What the feeder saw.
+    pub record: Record,
+    /// The packet as it is behind the last hook.
+    pub packet: Vec<u8>,
+    /// What else the player saw: /proc/net/nf_conntrack_expect, or what ctnetlink said.
+    pub said: Vec<u8>,
+}
+
+impl Outcome {
+    /// That of a packet that is gone.
+    pub fn new(record: Record) -> Self {
+        Self {
+            record,
+            packet: Vec::new(),
+            said: Vec::new(),
+        }
+    }
+}
 
 /// What a batch left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// What became of each packet.
-    pub records: Vec<Record>,
+    pub outcomes: Vec<Outcome>,
     /// /proc/net/nf_conntrack after the last one.
     pub listing: String,
     /// How many connections there were then.
@@ -42,11 +64,15 @@ impl Writer {
     /// Appends a batch.
     pub fn push(&mut self, batch: &Batch) -> Result<()> {
         let sink = &mut self.0;
-        sink.count(batch.records.len())?;
-        sink.write(batch.records.as_slice())?;
+        sink.count(batch.outcomes.len())?;
+        for outcome in &batch.outcomes {
+            sink.write(&outcome.record)?;
+            sink.write(outcome.packet.as_slice())?;
+            sink.bytes(&outcome.said)?;
+        }
         sink.text(&batch.listing)?;
         sink.write(&batch.count)?;
-        sink.packets += batch.records.len() as u64;
+        sink.packets += batch.outcomes.len() as u64;
         sink.batches += 1;
         Ok(())
     }
@@ -83,12 +109,21 @@ impl Reader {
         }
         self.read += 1;
 
-        let mut records = Vec::with_capacity(count);
+        let mut outcomes = Vec::with_capacity(count);
         for _ in 0..count {
-            records.push(self.source.read("a record")?);
+            let record: Record = self.source.read("a record")?;
+            let said = "what was said";
+            outcomes.push(Outcome {
+                record,
+                packet: self.source.bytes(record.len as usize, "a packet")?,
+                said: {
+                    let len = self.source.count(said, u32::MAX)?;
+                    self.source.bytes(len, said)?
+                },
+            });
         }
         Ok(Batch {
-            records,
+            outcomes,
             listing: self.source.text("the listing", u32::MAX)?,
             count: self.source.read("the number of connections")?,
         })

@@ -27,7 +27,7 @@ use std::{
 };
 
 /// What a sequence file begins with.
-const MAGIC: Magic = *b"rctseq\0\x01";
+const MAGIC: Magic = *b"rctseq\0\x02";
 
 /// The longest packet: what one of IPv4 can be, and what the steps' chunks have room for.
 pub const LONGEST: usize = 65535;
@@ -64,6 +64,21 @@ impl Setting {
 impl Display for Setting {
     fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
         write!(f, "{}={}", self.name, self.value)
+    }
+}
+
+/// A rule of nftables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The name of its chain, which `crate::network` knows.
+    pub chain: String,
+    /// What it says.
+    pub text: String,
+}
+
+impl Display for Rule {
+    fn fmt(&self, f: &mut Formatter<'_>) -> FmtResult {
+        write!(f, "{{{}: {}}}", self.chain, self.text)
     }
 }
 
@@ -108,6 +123,8 @@ impl Case {
 pub struct Batch {
     /// The namespace's settings.
     pub settings: Vec<Setting>,
+    /// The rules of its tables.
+    pub rules: Vec<Rule>,
     /// The cases.
     pub cases: Vec<Case>,
 }
@@ -118,9 +135,11 @@ impl Batch {
         self.cases.iter().map(|case| case.packets.len()).sum()
     }
 
-    /// The settings as text, in one line.
+    /// The settings and rules as text, in one line.
     pub fn settings_text(&self) -> String {
-        let texts: Vec<_> = self.settings.iter().map(ToString::to_string).collect();
+        let settings = self.settings.iter().map(ToString::to_string);
+        let rules = self.rules.iter().map(ToString::to_string);
+        let texts: Vec<_> = settings.chain(rules).collect();
         match texts.is_empty() {
             true => "default settings".to_owned(),
             false => texts.join(" "),
@@ -144,6 +163,11 @@ impl Writer {
         for setting in &batch.settings {
             sink.text(&setting.name)?;
             sink.text(&setting.value)?;
+        }
+        sink.count(batch.rules.len())?;
+        for rule in &batch.rules {
+            sink.text(&rule.chain)?;
+            sink.text(&rule.text)?;
         }
         sink.count(batch.cases.len())?;
         for case in &batch.cases {
@@ -201,6 +225,12 @@ impl Reader {
             batch.settings.push(Setting {
                 name: self.source.text("the name of a setting", 1000)?,
                 value: self.source.text("the value of a setting", 1000)?,
+            });
+        }
+        for _ in 0..self.source.count("the number of rules", 1000)? {
+            batch.rules.push(Rule {
+                chain: self.source.text("the chain of a rule", 1000)?,
+                text: self.source.text("a rule", 1000)?,
             });
         }
         for _ in 0..self.source.count("the number of cases", 10_000_000)? {

@@ -5,6 +5,8 @@
 
 use crate::{
     checksum,
+    ctnetlink::message,
+    format::WAY_NETLINK,
     judge::{
         judge,
         Found, //
@@ -16,6 +18,7 @@ use crate::{
         Case,
         Packet,
         Reader,
+        Rule,
         Setting,
         Writer, //
     },
@@ -45,6 +48,7 @@ pub fn candidates(sequence: &Path, id: &str, path: &Path) -> Result<()> {
         if let Some(case) = batch.cases.into_iter().find(|case| case.id == id) {
             break Candidate {
                 settings: batch.settings,
+                rules: batch.rules,
                 packets: case.packets,
             };
         }
@@ -86,7 +90,7 @@ pub fn pick(sequence: &Path, a: &Path, b: &Path, path: &Path) -> Result<Picked> 
         let [case] = batch.cases.as_slice() else {
             bail!("{}: is not one of candidates", sequence.display());
         };
-        let found = judge(case, &a.records, &b.records).found;
+        let found = judge(case, &a.outcomes, &b.outcomes).found;
         if number == 0 {
             name = case.id.split(MARK).next().unwrap_or_default().to_owned();
             original.clone_from(&found);
@@ -107,9 +111,10 @@ pub fn pick(sequence: &Path, a: &Path, b: &Path, path: &Path) -> Result<Picked> 
     writer.push(&best.batch(name))?;
     writer.finish()?;
     println!(
-        "{} packets, {} settings",
+        "{} packets, {} settings, {} rules",
         best.packets.len(),
-        best.settings.len()
+        best.settings.len(),
+        best.rules.len()
     );
     Ok(match number {
         0 => Picked::Same,
@@ -127,6 +132,7 @@ fn is_like(found: &Found, original: Option<&Found>) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Candidate {
     settings: Vec<Setting>,
+    rules: Vec<Rule>,
     packets: Vec<Packet>,
 }
 
@@ -134,7 +140,7 @@ struct Candidate {
 type Simplify = fn(&mut Packet) -> bool;
 
 /// All ways to make a packet simpler.
-const SIMPLER: [Simplify; 5] = [
+const SIMPLER: [Simplify; 6] = [
     |packet| std::mem::take(&mut packet.step.delay) != 0,
     |packet| std::mem::take(&mut packet.step.mark) != 0,
     |packet| {
@@ -145,6 +151,7 @@ const SIMPLER: [Simplify; 5] = [
     // The mark of the case's beginning does not count, and is made anew.
     |packet| std::mem::take(&mut packet.step.flags) & !crate::format::STEP_BEGIN != 0,
     drop_payload,
+    drop_attribute,
 ];
 
 impl Candidate {
@@ -152,6 +159,7 @@ impl Candidate {
         let cases = batch.cases.iter();
         Self {
             settings: batch.settings.clone(),
+            rules: batch.rules.clone(),
             packets: cases.flat_map(|case| case.packets.clone()).collect(),
         }
     }
@@ -164,6 +172,7 @@ impl Candidate {
         case.seal();
         Batch {
             settings: self.settings.clone(),
+            rules: self.rules.clone(),
             cases: vec![case],
         }
     }
@@ -178,7 +187,8 @@ impl Candidate {
         };
         let oddities = self.packets.iter().map(odd).sum::<usize>();
         let bytes = self.packets.iter().map(|packet| packet.bytes.len()).sum();
-        [self.packets.len(), self.settings.len() + oddities, bytes]
+        let around = self.settings.len() + self.rules.len();
+        [self.packets.len(), around + oddities, bytes]
     }
 
     /// Everything that is a little less.
@@ -187,6 +197,11 @@ impl Candidate {
         for index in 0..self.settings.len() {
             let mut less = self.clone();
             less.settings.remove(index);
+            all.push(less);
+        }
+        for index in 0..self.rules.len() {
+            let mut less = self.clone();
+            less.rules.remove(index);
             all.push(less);
         }
         for simplify in SIMPLER {
@@ -238,8 +253,16 @@ impl Candidate {
     }
 }
 
+/// Takes the last attribute from a request; returns whether there was one.
+fn drop_attribute(packet: &mut Packet) -> bool {
+    packet.step.way == WAY_NETLINK && message::drop_last(&mut packet.bytes)
+}
+
 /// Takes the data from a whole TCP or UDP packet over IPv4; returns whether there was any.
 fn drop_payload(packet: &mut Packet) -> bool {
+    if packet.step.way == WAY_NETLINK {
+        return false;
+    }
     let Some(view) = View::of(&packet.bytes) else {
         return false;
     };
@@ -290,6 +313,7 @@ mod tests {
         };
         Candidate {
             settings: vec![Setting::number("nf_conntrack_acct", 1)],
+            rules: Vec::new(),
             packets: (0..packets).map(packet).collect(),
         }
     }

@@ -2,9 +2,12 @@
 
 //! Sequences that become captures, for programs that show those.
 
-use crate::sequence::{
-    Batch,
-    Reader, //
+use crate::{
+    format::WAY_NETLINK,
+    sequence::{
+        Batch,
+        Reader, //
+    },
 };
 use anyhow::{
     bail,
@@ -45,6 +48,9 @@ pub fn write(batches: &[Batch], id: Option<&str>, path: &Path) -> Result<usize> 
     let (mut milliseconds, mut count) = (0, 0);
     for packet in chosen.flat_map(|case| &case.packets) {
         milliseconds += u64::from(packet.step.delay);
+        if packet.step.way == WAY_NETLINK {
+            continue;
+        }
         count += 1;
         let seconds = (milliseconds / 1000) as u32;
         let microseconds = (milliseconds % 1000) as u32 * 1000;

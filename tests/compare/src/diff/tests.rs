@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::{
+    format::Record,
     generate::{
         generate,
         Family, //
@@ -48,16 +49,16 @@ fn record(sequence: &Path, to: &Path, mut change: impl FnMut(usize, &mut Record)
     let mut writer = recording::Writer::create(to).unwrap();
     let mut number = 0;
     while let Some(batch) = reader.next().unwrap() {
-        let mut records = Vec::new();
+        let mut outcomes = Vec::new();
         for packet in batch.cases.iter().flat_map(|case| &case.packets) {
             let mut record = Record::new_zeroed();
             record.mark = packet.step.len;
             change(number, &mut record);
-            records.push(record);
+            outcomes.push(Outcome::new(record));
             number += 1;
         }
         let batch = recording::Batch {
-            records,
+            outcomes,
             ..recording::Batch::default()
         };
         writer.push(&batch).unwrap();

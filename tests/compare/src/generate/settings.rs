@@ -67,6 +67,24 @@ pub fn settings(rng: &mut Rng, protos: &[Proto]) -> Vec<Setting> {
     settings
 }
 
+/// The settings of a batch in which nothing expires.
+pub fn lasting(rng: &mut Rng) -> Vec<Setting> {
+    let short = TIMEOUTS.iter().filter(|(_, seconds)| *seconds < 60);
+    let mut settings: Vec<_> = short
+        .map(|(name, _)| Setting::number(&format!("nf_conntrack_{name}"), 100))
+        .collect();
+    for name in ["acct", "timestamp"] {
+        if rng.chance(30) {
+            settings.push(Setting::number(&format!("nf_conntrack_{name}"), 1));
+        }
+    }
+    if rng.chance(20) {
+        let events = rng.pick(&[0, 1]);
+        settings.push(Setting::number("nf_conntrack_events", events));
+    }
+    settings
+}
+
 fn general(rng: &mut Rng) -> Setting {
     let (name, value) = rng.pick(&[
         ("nf_conntrack_checksum", 0),

@@ -12,7 +12,10 @@ use crate::{
     checksum,
     format::{
         Step,
+        STEP_KNOWN,
+        STEP_PLAIN,
         WAY_IN,
+        WAY_NETLINK,
         WAY_OUT,
         WAY_THROUGH, //
     },
@@ -113,6 +116,8 @@ pub struct Walk<'s> {
     pub rng: Rng,
     /// How many packets are not what an honest sender sends.
     pub disturbed: usize,
+    /// Whether NAT changes packets: some answers are sent as if it did not.
+    pub translated: bool,
     settings: &'s [Setting],
     number: u64,
     ipv6: bool,
@@ -133,6 +138,8 @@ pub struct Walk<'s> {
     /// connection that has expired in the other direction's bucket stands in the way of the next
     /// one until the reference's worker comes by, which is whenever it likes.
     half_zoned: bool,
+    /// Whether nothing waits: what expires in other cases would be counted in this one.
+    still: bool,
 }
 
 impl<'s> Walk<'s> {
@@ -140,6 +147,7 @@ impl<'s> Walk<'s> {
     pub fn new(mut rng: Rng, number: u64, ipv6: bool, settings: &'s [Setting]) -> Self {
         Self {
             disturbed: 0,
+            translated: false,
             settings,
             number,
             ipv6,
@@ -153,6 +161,7 @@ impl<'s> Walk<'s> {
             now: 0,
             fragments: Vec::new(),
             half_zoned: false,
+            still: false,
             rng,
         }
     }
@@ -175,6 +184,41 @@ impl<'s> Walk<'s> {
     /// Returns whether there is room for more packets.
     pub fn has_room(&self) -> bool {
         self.packets.len() < self.most
+    }
+
+    /// Makes nothing wait.
+    pub fn hold_still(&mut self) {
+        self.still = true;
+    }
+
+    /// Makes the case longer, and nothing in it wait or be cut.
+    pub fn make_long(&mut self) {
+        self.most = self.rng.range(100, 300) as usize;
+        self.style.fragment = 0;
+        self.style.policy = 0;
+        self.style.disturb = self.style.disturb.min(10);
+    }
+
+    /// Sends a request to ctnetlink; `known`: it ends with an identifier that the player knows.
+    pub fn request(&mut self, bytes: Vec<u8>, known: bool) {
+        let step = Step {
+            family: if self.ipv6 {
+                packet::IPV6
+            } else {
+                packet::IPV4
+            },
+            way: WAY_NETLINK,
+            flags: if known { STEP_KNOWN } else { 0 },
+            ..Step::default()
+        };
+        self.append(Packet { step, bytes });
+    }
+
+    /// Waits so long that a timeout shows it, and nothing expires.
+    pub fn short_wait(&mut self) {
+        if self.now < 5_000 {
+            self.clock.wait(2);
+        }
     }
 
     /// Makes ICMP errors frequent.
@@ -244,7 +288,7 @@ impl<'s> Walk<'s> {
 
     /// Waits some seconds.
     pub fn wait(&mut self, seconds: u32) {
-        if !self.half_zoned {
+        if !self.half_zoned && !self.still {
             self.clock.wait(seconds);
         }
     }
@@ -320,7 +364,8 @@ impl<'s> Walk<'s> {
             true => self.rng.index(len.min(4)),
             false => self.rng.index(len),
         };
-        self.packets.get(len.checked_sub(back + 1)?).cloned()
+        let earlier = self.packets.get(len.checked_sub(back + 1)?)?;
+        (earlier.step.way != WAY_NETLINK).then(|| earlier.clone())
     }
 
     /// Sends what was held back.
@@ -363,6 +408,9 @@ impl<'s> Walk<'s> {
             (step.zone, step.zone_dir, step.zone_flags) = self.style.zone;
             step.policy = self.style.policy;
         }
+        if self.translated && self.rng.one_in(30) {
+            step.flags |= STEP_PLAIN;
+        }
         Packet { step, bytes }
     }
 
@@ -386,7 +434,8 @@ impl<'s> Walk<'s> {
         packet.step.delay = delay + self.past_reassembly(delay);
         self.now += u64::from(packet.step.delay);
         self.half_zoned |= matches!(packet.step.zone_dir, 1 | 2);
-        if View::of(&packet.bytes).is_some_and(|view| view.fragment.is_some()) {
+        let is_packet = packet.step.way != WAY_NETLINK;
+        if is_packet && View::of(&packet.bytes).is_some_and(|view| view.fragment.is_some()) {
             self.fragments.push(self.now);
         }
         self.packets.push(packet);
