@@ -38,8 +38,15 @@ pub fn packet(packet: &Packet) -> String {
 
 /// Describes a packet and gives its bytes.
 pub fn whole(packet: &[u8]) -> String {
-    let hex = packet.iter().map(|byte| format!("{byte:02x}"));
-    format!("{} [{}]", bytes(packet), hex.collect::<String>())
+    format!("{} [{}]", bytes(packet), hex(packet))
+}
+
+/// Bytes in digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// Describes what happens around a packet.

@@ -14,6 +14,7 @@ use super::{
     },
     Heard, //
 };
+use crate::describe::hex;
 use std::{
     collections::BTreeMap,
     fmt::Write, //
@@ -267,10 +268,6 @@ fn plain(value: &[u8]) -> String {
         }
         _ => hex(value),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What was heard, in an order that does not depend on that of a table.

@@ -93,7 +93,7 @@ impl<'a> Message<'a> {
         let mut messages = Vec::new();
         while let Some(header) = bytes.first_chunk::<HEADER>() {
             let word = |at: usize| u16::from_ne_bytes([header[at], header[at + 1]]);
-            let long = |at: usize| u32::from(word(at)) | u32::from(word(at + 2)) << 16;
+            let long = |at: usize| u32::from(word(at)) | (u32::from(word(at + 2)) << 16);
             let len = long(0) as usize;
             let Some(body) = bytes.get(HEADER..len) else {
                 break;
