@@ -87,8 +87,8 @@ pub(crate) struct Refused;
 /// context.
 ///
 /// Where the namespace is full, one of its connections that is not assured, or is closing, has to
-/// make room for it, or one that waits for its DESTROY event. Where all namespaces together are, one
-/// of somebody who is above his share; the namespace has its share even if there is none.
+/// make room for it, or one that waits for its DESTROY event. Where all namespaces together are,
+/// one of somebody who is above his share; the namespace has its share even if there is none.
 /// Source: net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc().
 pub(crate) fn allocate(
     netns: &Netns,

@@ -470,8 +470,8 @@ impl Arrival<'_> {
     }
 }
 
-/// For how long a packet renews its connection, if that is not for long, or timeouts shrink. They do
-/// not for a packet of an assured connection that changes no state.
+/// For how long a packet renews its connection, if that is not for long, or timeouts shrink. They
+/// do not for a packet of an assured connection that changes no state.
 #[cold]
 #[inline(never)]
 fn renew_briefly(netns: &Netns, conn: &Conn, jiffies: u32, is_settled: bool) -> u32 {

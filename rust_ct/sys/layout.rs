@@ -38,7 +38,8 @@ use kernel::{
     transmute::FromBytes, //
 };
 
-// What bindgen reads in the headers is of today's configuration, what the kernel crate has may be older.
+// What bindgen reads in the headers is of today's configuration, what the kernel crate has may be
+// older.
 const _: () = assert!(
     offset_of!(bindings::net, user_ns) == bindings::RUST_CT_CONST_NET_USER_NS
         && offset_of!(bindings::net, loopback_dev) == bindings::RUST_CT_CONST_NET_LOOPBACK_DEV
