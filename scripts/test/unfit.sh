@@ -20,7 +20,10 @@ build() {
 	cd /build/source
 	scripts/config --file "$tree/.config" --disable "$1"
 	make O="$tree" olddefconfig
-	! grep "^CONFIG_$1=" "$tree/.config"
+	if grep "^CONFIG_$1=" "$tree/.config"; then
+		echo "error: CONFIG_$1 is selected by another option, it cannot be switched off"
+		return 1
+	fi
 	make O="$tree" -j"$2" prepare modules_prepare
 	make -C /src KDIR="$tree" MO="/out/unfit/$1" modules
 }
