@@ -576,7 +576,7 @@ def scenario():
     net = Router()
     load()
     rows(net, lacking)
-    for v6 in (False, True):
+    for v6 in some((False, True)):
         what = "IPv6" if v6 else "IPv4"
         shared_numbers(net, v6, what)
         hairpin(net, v6, what)
