@@ -32,6 +32,7 @@ from lib import (
     read,
     run,
     skip,
+    some,
     statistics,
     tcp,
     write,
@@ -291,10 +292,11 @@ def from_one(src, net, first):
 def who_goes(net):
     """A table that is full makes room at the cost of who is greedy, not of who is answered or modest."""
     modest, held = 20, lambda sport: len(find(net.ns, l4="tcp", sport=sport))
-    for what, source, greedy in (
+    rows = (
         ("one address", lambda n: f"10.1.77.{n}", lambda n: "10.1.78.1"),
         ("one IPv6 network of 64 bits", lambda n: f"fd01:0:0:{n + 100}::1", lambda n: f"fd01::{n % 50 + 10:x}:1"),
-    ):
+    )
+    for what, source, greedy in some(rows):
         run("conntrack", "-F", ns=net.ns, must=False)
         for number in range(1, modest + 1):
             src = source(number)
