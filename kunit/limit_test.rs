@@ -463,7 +463,7 @@ mod tests {
             let second = newcomer();
             let stays = !ours.status().contains(Status::DYING);
             drop(second);
-            let more = at_bucket(ipproto::UDP, bucket, bucket, 6000)?;
+            let more = at_bucket(ipproto::UDP, bucket, bucket, 2_000_000)?;
             limit::SHARE.store(1, Relaxed);
             drop(first);
             let third = newcomer();
