@@ -131,6 +131,17 @@ tree_dir() {
 	printf '%s/%s-%s\n' "$CACHE" "$1" "$key"
 }
 
+# keep_tree TREE: what is written to TREE from now on goes to memory. Runs in the build root, where
+# a function is handed by declare -f.
+keep_tree() {
+	local layers=/tmp/layers
+	mkdir "$layers"
+	mount -t tmpfs tmpfs "$layers"
+	mkdir "$layers"/{upper,work}
+	mount -t overlay overlay "$1" \
+		-o "lowerdir=$1,upperdir=$layers/upper,workdir=$layers/work"
+}
+
 # in_root COMMAND...: runs COMMAND in the build root; what it writes there is
 # forgotten. The root has
 #   /src          this clone, read-only

@@ -12,21 +12,17 @@ log=$LOGS/rebuild.log
 
 # rebuild: run in the root.
 rebuild() {
-	local tree=/build/stock layers=/tmp/layers
-	mkdir "$layers"
-	mount -t tmpfs tmpfs "$layers"
-	mkdir "$layers"/{upper,work}
-	mount -t overlay overlay "$tree" \
-		-o "lowerdir=$tree,upperdir=$layers/upper,workdir=$layers/work"
+	local tree=/build/stock
+	keep_tree "$tree"
 	sed -i '/CONFIG_KEYS\>/d' "$tree/include/generated/autoconf.h"
 	sed -i '/^CONFIG_KEYS=/d' "$tree/include/config/auto.conf"
-	cp -a /out/stock "$layers/objects"
-	make -C /src KDIR="$tree" MO="$layers/objects" modules
+	cp -a /out/stock /tmp/objects
+	make -C /src KDIR="$tree" MO=/tmp/objects modules
 }
 
 "$TOP/scripts/setup/build.sh" stock
 what="a tree that was configured anew is noticed"
-if in_root bash -euc "$(declare -f rebuild); rebuild" >"$log" 2>&1; then
+if in_root bash -euc "$(declare -f keep_tree rebuild); rebuild" >"$log" 2>&1; then
 	echo "$what ... it was not; the log: $log"
 	exit 1
 fi

@@ -11,12 +11,8 @@
 # build OPTION: configures a copy of the tree without it, makes that anew, and the module for
 # it in /out/unfit. Run in the root.
 build() {
-	local tree=/build/stock layers=/tmp/layers
-	mkdir "$layers"
-	mount -t tmpfs tmpfs "$layers"
-	mkdir "$layers"/{upper,work}
-	mount -t overlay overlay "$tree" \
-		-o "lowerdir=$tree,upperdir=$layers/upper,workdir=$layers/work"
+	local tree=/build/stock
+	keep_tree "$tree"
 	cd /build/source
 	scripts/config --file "$tree/.config" --disable "$1"
 	make O="$tree" olddefconfig
@@ -35,7 +31,7 @@ mkdir -p "$WORK/unfit"
 files=
 for option; do
 	run_step "module for a kernel without $option" "$LOGS/unfit-$option.log" \
-		in_root bash -euc "$(declare -f build); build $option $JOBS"
+		in_root bash -euc "$(declare -f keep_tree build); build $option $JOBS"
 	files+=${files:+ }/out/unfit/$option/rust_ct/rust_ct.ko
 done
 "$TOP/scripts/guest/guest.sh" --name unfit --timeout 400 --cached stock \
