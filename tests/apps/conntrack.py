@@ -81,23 +81,8 @@ def entries():
     ct("-U", *FLOW, "-m", "9", "-t", "1000")
     seconds = int(re.search(r"tcp +6 (\d+)", ct("-G", *FLOW))[1])
     check("mark=9" in ct("-G", *FLOW) and 900 < seconds <= 1000, "-U sets its mark and its time", ct("-G", *FLOW))
-    ct(
-        "-I",
-        "-p",
-        "udp",
-        "-s",
-        "192.0.2.1",
-        "-d",
-        "198.51.100.1",
-        "--sport",
-        "7",
-        "--dport",
-        "8",
-        "-t",
-        "99",
-        "--dst-nat",
-        "10.3.0.9:99",
-    )
+    four = ("-p", "udp", "-s", "192.0.2.1", "-d", "198.51.100.1", "--sport", "7", "--dport", "8")
+    ct("-I", *four, "-t", "99", "--dst-nat", "10.3.0.9:99")
     check("src=10.3.0.9 dst=192.0.2.1 sport=99 dport=7" in known("-p", "udp"), "-I with --dst-nat", known("-p", "udp"))
     six = ("-p", "udp", "-s", "2001:db8::1", "-d", "2001:db8::2", "--sport", "7", "--dport", "8")
     ct("-I", *six, "-t", "99")
@@ -118,23 +103,7 @@ def entries():
         "-t",
         "99",
     )
-    ct(
-        "-I",
-        "-p",
-        "udp",
-        "-s",
-        "192.0.2.1",
-        "-d",
-        "198.51.100.1",
-        "--sport",
-        "7",
-        "--dport",
-        "8",
-        "-t",
-        "99",
-        "-w",
-        "3",
-    )
+    ct("-I", *four, "-t", "99", "-w", "3")
     for what, words, want in (
         ("protocol", ("-p", "icmp"), 1),
         ("source", ("-s", "192.0.2.1"), 3),
