@@ -314,10 +314,8 @@ fn is_above_share(conn: &Conn) -> bool {
 fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<bool> {
     let conn = candidate.get()?;
     // What was seen without a reference is looked at again with one.
-    let goes = candidate.is_of_any(whose)
-        && (whose.is_some() || is_above_share(&conn))
-        && Rank::of(conn.status(), || conn.is_closing()).is_some()
-        && conn.status().contains(Status::CONFIRMED);
+    let goes =
+        candidate.is_of_any(whose) && (whose.is_some() || is_above_share(&conn)) && conn.may_go();
     goes.then(|| end::kill(&conn))
 }
 

@@ -358,12 +358,7 @@ fn remove_early(candidate: Candidate<'_>) {
     let Some(conn) = candidate.get() else {
         return;
     };
-    let status = conn.status();
-    if conn.netns().is_some_and(Netns::is_crowded)
-        && status.contains(Status::CONFIRMED)
-        && !status.contains(Status::DYING)
-        && (!status.contains(Status::ASSURED) || conn.is_closing())
-    {
+    if conn.netns().is_some_and(Netns::is_crowded) && conn.may_go() {
         end::kill(&conn);
     }
 }

@@ -57,6 +57,7 @@ use self::key::Words;
 use crate::{
     bindings,
     pure::{
+        evict::Rank,
         l4proto::{
             self,
             dispatch,
@@ -349,6 +350,12 @@ impl Conn {
     /// closing.
     pub(crate) fn is_closing(&self) -> bool {
         l4proto::can_early_drop(self.proto(), self.lock().state())
+    }
+
+    /// Returns whether the connection may be removed to make room.
+    pub(crate) fn may_go(&self) -> bool {
+        let status = self.status();
+        status.contains(Status::CONFIRMED) && Rank::of(status, || self.is_closing()).is_some()
     }
 
     /// The connection that has announced this one.
