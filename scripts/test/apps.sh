@@ -15,7 +15,6 @@ export LAYER=apps
 
 # A program's own words for a time limit that a guest has: boot, depmod, and all programs.
 timeout=${APPS_TIMEOUT:-5400}
-file=stock-nf_conntrack/rust_ct/nf_conntrack.ko
 
 # summary LOG: each program's counts and seconds, from the log of a guest.
 summary() {
@@ -29,26 +28,13 @@ summary() {
 			passed[order[i]], failed[order[i]], skipped[order[i]], took[order[i]] }' "$1"
 }
 
-# indices: makes what depmod makes with our module installed, in /out/apps; run in the root, as it
-# takes minutes in the guest.
-indices() {
-	local modules
-	modules=/lib/modules/$(. /build/versions && echo "$release")
-	mkdir -p "$modules/updates"
-	cp "/out/$1" "$modules/updates/"
-	depmod -a "$(basename "$modules")"
-	rm -rf /out/apps/indices
-	mkdir -p /out/apps/indices
-	cp "$modules"/modules.* /out/apps/indices/
-}
-
 for name in ${APPS:-}; do
 	grep -qs '^# limit: ' "$TOP/tests/apps/$name.py" || die "APPS: tests/apps has no program '$name'"
 done
 "$TOP/scripts/setup/setup.sh" stock
 NAME=nf_conntrack "$TOP/scripts/setup/build.sh" stock
 mkdir -p "$WORK/apps"
-run_step "depmod" "$LOGS/apps-depmod.log" in_root bash -euc "$(declare -f indices); indices $file"
+"$TOP/scripts/test/indices.sh"
 run_step "the program that calls as kube-proxy does" "$LOGS/apps-kube.log" \
 	in_root bash /src/tests/apps/kube/build.sh /out/apps
 passed=0
@@ -57,14 +43,14 @@ table=
 for tracker in ${TRACKERS:-nf_conntrack rust_ct}; do
 	case $tracker in
 	nf_conntrack) place= ;;
-	rust_ct) place=/out/$file ;;
+	rust_ct) place=/out/stock-nf_conntrack/rust_ct/nf_conntrack.ko ;;
 	*) die "TRACKERS: '$tracker' is neither nf_conntrack nor rust_ct" ;;
 	esac
 	log=$LOGS/apps-$tracker-stock.log
 	status=0
 	# shellcheck disable=SC2086
 	"$TOP/scripts/guest/guest.sh" --name "apps-$tracker" --timeout "$timeout" --cached stock \
-		/src/scripts/guest/guest_pivot.sh env PLACE_KO="$place" INDICES=/out/apps/indices SLOW="${SLOW:-3}" FULL=1 \
+		/src/scripts/guest/guest_pivot.sh env PLACE_KO="$place" INDICES=/out/indices SLOW="${SLOW:-3}" FULL=1 \
 		python3 -B tests/apps/run.py ${APPS:-} || status=$?
 	ok=$(grep -cE '^ok ' "$log" || true)
 	bad=$(grep -cE '^not ok ' "$log" || true)

@@ -36,6 +36,7 @@ layer_lint() {
 layer_scripts() {
 	local status=0 log=$LOGS/scripts.log
 	python3 -B -m unittest discover --verbose scripts/guest 2>&1 | tee "$log" || status=$?
+	python3 -B -m unittest discover --verbose scripts/setup 2>&1 | tee -a "$log" || status=$?
 	scripts/test/rebuild.sh 2>&1 | tee -a "$log" || status=$?
 	scripts/package/test_load.sh 2>&1 | tee -a "$log" || status=$?
 	echo "$(grep -cE ' \.\.\. ok$|^ok - ' "$log" || true) passed, $((status != 0)) failed"
@@ -87,11 +88,12 @@ scenarios() {
 	scripts/setup/build.sh "$kind"
 	if [ "$kind" = stock ]; then
 		NAME=nf_conntrack scripts/setup/build.sh "$kind"
+		scripts/test/indices.sh
 		in_place=/out/$kind-nf_conntrack/rust_ct/nf_conntrack.ko
 	fi
 	scripts/guest/guest.sh --name scenarios --timeout "$4" --cached "$kind" \
 		env CT=rust_ct RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" \
-		IN_PLACE_KO="$in_place" SLOW="$2" FULL="$3" \
+		IN_PLACE_KO="$in_place" INDICES=/out/indices SLOW="$2" FULL="$3" \
 		python3 -B tests/scenarios/run.py || status=$?
 	if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$log"; then
 		# The guest itself is what failed.

@@ -105,7 +105,7 @@ def scenario():
         return
     unload()
     try:
-        install(file, f"options {NAME} hashsize={BUCKETS}")
+        install(file, f"options {NAME} hashsize={BUCKETS}", os.environ.get("INDICES"))
         stands()
         tracks()
         status, text = remove(NAME, must=False)
