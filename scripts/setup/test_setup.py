@@ -20,6 +20,7 @@ SETUP = Path(__file__).resolve().parent / "setup.sh"
 STALE = "root-000000000000.new"
 # A refusal that takes longer than this hangs; what is downloaded before the disk is full takes a minute.
 PATIENCE = 300
+PIPES = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
 
 
 def command(cache, options, unshare):
@@ -55,7 +56,7 @@ class SetUp(unittest.TestCase):
         """Runs set-up, which has to fail with that line as its last, and to have made nothing."""
         done = subprocess.run(
             command(self.cache, options, unshare),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE, check=False,
+            **PIPES, timeout=PATIENCE, check=False,
         )
         *lines, left = done.stdout.splitlines()
         self.assertNotEqual(done.returncode, 0, done.stdout)
@@ -89,7 +90,7 @@ class SetUp(unittest.TestCase):
     def test_interrupted(self):
         with subprocess.Popen(
             command(self.cache, "size=9g", ""),
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+            **PIPES, start_new_session=True,
         ) as run:
             for line in run.stdout:
                 if "Debian base system" in line:
