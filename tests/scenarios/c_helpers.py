@@ -5,6 +5,7 @@ For each protocol a hand-written exchange must make its expectations, and what i
 """
 
 # limit: 300
+# left out of CI on: debug
 
 import contextlib
 import os

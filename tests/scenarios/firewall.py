@@ -2,6 +2,7 @@
 """A firewall of three rules on the state lets replies in and keeps strangers out; its counters are exact."""
 
 # limit: 270
+# left out of CI on: debug
 
 import contextlib
 import errno

@@ -2,6 +2,7 @@
 """Flow tables of nft on the tracker: translated connections leave the slow path, come back, and end meanwhile."""
 
 # limit: 240
+# left out of CI on: debug
 
 import socket
 import threading

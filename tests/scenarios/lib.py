@@ -21,6 +21,8 @@ import traceback
 CT = os.environ.get("CT", "rust_ct")
 RUST = CT == "rust_ct"
 SLOW = float(os.environ.get("SLOW", "1"))
+# CI, see run.py.
+SHORT = bool(os.environ.get("SHORT"))
 FULL = os.environ.get("FULL") == "1" or SLOW <= 1
 LISTING = "/proc/rust_ct" if RUST else "/proc/net/nf_conntrack"
 PARAMETERS = f"/sys/module/{CT}/parameters"
@@ -73,8 +75,10 @@ def main(scenario):
 
 
 def times(number):
-    """How often something is repeated: a quarter of it on a slow kernel, unless FULL=1."""
-    return number if FULL else number // 4
+    """How often something is repeated: a quarter of it on a slow kernel, unless FULL=1; half of it at most in CI."""
+    if not FULL:
+        return number // 4
+    return number // 2 if SHORT else number
 
 
 def some(options):

@@ -10,9 +10,11 @@ IN_PLACE_KO the same module, built as nf_conntrack.ko, or nothing
 INDICES     what depmod made of the modules with that one (scripts/test/indices.sh), or nothing: it runs here
 SLOW        whole factor for every time limit (default 1: the stock kernel under TCG)
 FULL        1 does everything as often on a slow kernel as on a fast one (default: a quarter)
+SHORT       stock or debug: leaves out what CI leaves out on that kernel, and repeats half as often (default: all)
 KEEP_GOING  0 stops after the first scenario that fails (default 1)
 
-A scenario is a file here, NAME.py; the line `# limit: SECONDS` in it is its time limit.
+A scenario is a file here, NAME.py; the line `# limit: SECONDS` in it is its time limit. A line
+`# left out of CI on: stock, debug` names the kernels on which CI has no time for it.
 It prints `ok - what`, `not ok - what`, `ok - what # SKIP why`, and as its last line `# end`.
 After each one its namespaces and the tracker are removed and the kernel's log is searched.
 """
@@ -62,6 +64,12 @@ def limit_of(file):
     """A scenario's time limit in seconds; None for a file that is no scenario."""
     found = re.search("^# limit: ([0-9]+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return int(found[1]) * SLOW if found else None
+
+
+def is_left_out(file):
+    """Whether CI has no time for a scenario on this kernel, and this is CI."""
+    found = re.search("^# left out of CI on: (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+    return found and os.environ.get("SHORT") in found[1].split(", ")
 
 
 def uptime():
@@ -137,11 +145,16 @@ def main(names, here=HERE):
     all_marks()
     clean_up()
     tap = Tap()
+    left_out = [] if names else [file for file in files if is_left_out(file)]
     for file in [here / f"{name}.py" for name in names] or files:
+        if file in left_out:
+            continue
         before = tap.failed
         run_one(tap, file)
         if os.environ.get("KEEP_GOING") == "0" and tap.failed > before:
             break
+    if left_out:
+        print("# left out, as CI has no time for them:", *[file.stem for file in left_out])
     print(f"1..{tap.number()}\n# {tap.passed} passed, {tap.failed} failed, {tap.skipped} skipped")
     return tap.failed != 0
 
