@@ -115,7 +115,8 @@ def waiting():
             return error.errno
         return 0
 
-    each_allocation("another size of the table", 10, resize)
+    # Some twenty, of which few must not fail.
+    each_allocation("another size of the table", 100, resize)
     os.close(size)
 
 
