@@ -67,6 +67,20 @@ try "what both need is there before" "modprobe -a nf_defrag_ipv4 nf_defrag_ipv6"
 touch /run/rust-ct.off
 try "switched off, it is not tried" "is not used: rust-ct-switch has chosen"
 rm /run/rust-ct.off
+archive=/var/lib/dkms/rust-ct/original_module/1.0-test/x86_64
+mkdir -p "$archive"
+mv "$own" "$archive/"
+echo "$own" >"$archive/${own##*/}.origin"
+stub modinfo "exit 1"
+try "DKMS has put the own away and nothing in its place: it is found" "insmod $archive/${own##*/} hashsize=1024" hashsize=1024
+sh /src/packaging/keep_own.sh 1.0-test >/dev/null
+if [ -e "$own" ] && [ ! -e /var/lib/dkms/rust-ct/original_module ]; then
+	echo "ok - keep_own: what DKMS has put away is back"
+else
+	echo "not ok - keep_own: what DKMS has put away is back"
+	failed=1
+fi
+stub modinfo "case \$2 in filename) echo $ours ;; esac"
 echo "quiet rust_ct=off" >/tmp/cmdline
 mount --bind /tmp/cmdline /proc/cmdline
 try "with rust_ct=off on the command line, neither" "is not used: rust_ct=off is on"

@@ -11,7 +11,7 @@
 # indices: in the build root, which forgets the rest.
 indices() {
 	local modules
-	modules=/lib/modules/$(. /build/versions && echo "$release")
+	modules=/lib/modules/$(sed -n 's/^release=//p' /build/versions)
 	mkdir -p "$modules/updates"
 	cp /out/stock-nf_conntrack/rust_ct/nf_conntrack.ko "$modules/updates/"
 	depmod -a "$(basename "$modules")"

@@ -187,6 +187,13 @@ def refused():
     check(not left(), "nothing of them is left", left())
 
 
+def dkms_off():
+    kernels_own()
+    found = re.findall(r"rust_ct: .*", log())
+    check(any("rust_ct=off" in line for line in found), "as the kernel's command line asks, the log says", found)
+    check("/updates/dkms/" in file_of_module(), "modprobe would find what DKMS has built", file_of_module())
+
+
 def dkms():
     ours(OLD, "dkms")
     dpkg("the packages are purged", "--purge", "rust-ct-dkms", "rust-ct-common")
@@ -200,6 +207,7 @@ STEPS = {
     "upgraded": upgraded,
     "refused": refused,
     "after": kernels_own,
+    "dkms_off": dkms_off,
     "dkms": dkms,
     "purged": kernels_own,
 }
