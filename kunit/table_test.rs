@@ -4,6 +4,7 @@
 //! and the table grows and shrinks.
 
 use crate::{
+    bindings,
     datapath::{
         begin,
         end,
@@ -53,7 +54,16 @@ use crate::{
     },
     random::Random,
     sys::{
+        lock::{
+            self,
+            BhOff, //
+        },
         net::Net,
+        nulls::{
+            Head,
+            Link,
+            Node, //
+        },
         rcu::ReadSide,
         time::HZ, //
     },
@@ -84,8 +94,8 @@ const STAYING: u32 = 128;
 const PASSING: u32 = 10_000;
 /// How many there are of those at once.
 const CROWD: u32 = 64;
-/// The sizes that the table goes through.
-const SIZES: [u32; 4] = [1024, 4096, 512, 1536];
+/// The sizes that the table goes through: it moves in some slices to the large ones and from them.
+const SIZES: [u32; 4] = [1024, 16384, 512, 8192];
 /// The numbers of those that are never in the table begin here.
 const ABSENT: u32 = 20_000;
 
@@ -159,6 +169,40 @@ fn pass_through(round: u32) -> Result {
         check!(end::kill(&conn));
     }
     TABLE.resize(SIZES[round as usize % SIZES.len()])
+}
+
+/// Gives the table one size after the other.
+fn resize() -> Result {
+    TABLE.resize(SIZES[count_step() as usize % SIZES.len()])
+}
+
+/// Counts the links in the lists that other modules know, with one bucket lock held as ctnetlink
+/// takes it. Nobody else enters or removes a connection meanwhile.
+fn shown() -> usize {
+    let lock = &lock::nf_conntrack_locks[7];
+    core::mem::forget(BhOff::new());
+    TABLE.take_lock(lock);
+    // SAFETY: The variables are read with a bucket lock held, and lead to that many heads.
+    let heads = unsafe {
+        core::slice::from_raw_parts(
+            (&raw const bindings::nf_conntrack_hash)
+                .read_volatile()
+                .cast::<Head>(),
+            (&raw const bindings::nf_conntrack_htable_size).read_volatile() as usize,
+        )
+    };
+    let mut links = 0;
+    for head in heads {
+        let mut link = head.first();
+        while let Link::Node(node) = link {
+            links += 1;
+            // SAFETY: The node is in the list, which nobody changes while a bucket lock is held.
+            link = unsafe { Node::next(node) };
+        }
+    }
+    // SAFETY: The lock is held, and softirqs are off for it.
+    unsafe { bindings::rct_spin_unlock_bh(core::ptr::from_ref(lock).cast_mut().cast()) };
+    links
 }
 
 /// Returns whether a thread and this one have done enough side by side, or the thread has failed.
@@ -556,6 +600,25 @@ mod tests {
             }
             thread.stop()?;
             check_eq!(in_table(), stay.len());
+            Ok(())
+        })
+    }
+
+    /// Whoever holds a bucket lock as ctnetlink does finds every connection in the lists that other
+    /// modules know, while the table is resized on another processor.
+    #[test]
+    fn what_others_look_at_is_whole() -> Result {
+        case(|_| {
+            let _size = Resized;
+            let stay = staying()?;
+            let thread = Thread::start(1, resize)?;
+            let mut round = 0;
+            while !enough(&thread, round) {
+                check_eq!(shown(), 2 * stay.len(), "round {}", round);
+                round += 1;
+                fsleep(Delta::from_micros(500));
+            }
+            thread.stop()?;
             Ok(())
         })
     }

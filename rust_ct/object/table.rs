@@ -13,8 +13,8 @@
 //! # Locking
 //!
 //! Readers hold RCU and nothing else. A writer holds the lock of each bucket that it writes to;
-//! bucket `i` has the lock `i` modulo [`LOCKS`]. Resizing holds all of them. The mutex `walk` is
-//! for callers that go through the whole table and sleep on the way.
+//! bucket `i` has the lock `i` modulo [`LOCKS`]. Resizing holds all of them, time and again. The
+//! mutex `walk` is for callers that go through the whole table and sleep on the way.
 //!
 //! Lock order: `walk`, then the locks of [`Locks`] in its order, then nothing.
 
@@ -38,7 +38,10 @@ pub(crate) use walk::{
     Visit, //
 };
 
-use self::buckets::Buckets;
+use self::buckets::{
+    Buckets,
+    Side, //
+};
 use crate::{
     bindings,
     sys::{
@@ -55,7 +58,6 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
-            Acquire,
             Atomic,
             Full, //
         },
@@ -82,24 +84,29 @@ kernel::sync::global_lock! {
 ///
 /// # Invariants
 ///
-/// `buckets` is empty before [`Table::set_up`] and after its result was dropped. Replacing it takes
-/// all locks. `WALK` is initialised before there are buckets.
+/// `buckets` is empty before [`Table::set_up`] and after its result was dropped. `next` has buckets
+/// while the table is resized, under `WALK`; the first `moved` ones of `buckets` are empty then, and
+/// what belongs there is in `next`. Who changes where connections are holds all locks, and counts
+/// `changes` up. `WALK` is initialised before there are buckets.
 pub(crate) struct Table {
     buckets: RcuBox<Buckets>,
+    next: RcuBox<Buckets>,
+    moved: Atomic<u32>,
+    changes: Atomic<u32>,
     locks: Locks<LOCKS>,
     /// Raised by [`Table::set_up`].
     used: Atomic<bool>,
-    /// Raised while connections are moved, when a reader may miss one.
-    moving: Atomic<bool>,
 }
 
 impl Table {
     const fn new() -> Self {
         Self {
             buckets: RcuBox::new(),
+            next: RcuBox::new(),
+            moved: Atomic::new(0),
+            changes: Atomic::new(0),
             locks: Locks::new(&lock::nf_conntrack_locks),
             used: Atomic::new(false),
-            moving: Atomic::new(false),
         }
     }
 
@@ -109,7 +116,7 @@ impl Table {
     ///
     /// `EINVAL` if the size is out of range, `ENOMEM`, and `EBUSY` if that was done before.
     pub(crate) fn set_up(&'static self, size: u32) -> Result<SetUp> {
-        let buckets = Buckets::new(size)?;
+        let buckets = Buckets::new(size, Side::One)?;
         if self.used.xchg(true, Full) {
             return Err(EBUSY);
         }
@@ -144,22 +151,36 @@ impl Table {
         buckets.map_or(0, Buckets::size)
     }
 
-    /// Returns whether connections are being moved, or were, out of these buckets, so that whoever
-    /// has just looked through one of them may have missed something.
-    fn is_stale(&self, buckets: &Buckets) -> bool {
-        // Pairs with the barrier in `resize`: whoever saw that a connection was gone sees why.
+    /// The buckets to look at after the current ones were looked at, while the table is resized.
+    #[inline]
+    fn next<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Buckets> {
+        // Pairs with the release of `Head::take_over`: whoever saw that a connection had left sees
+        // the buckets that it went to, and itself there.
         smp_mb(Read);
-        // In this order: the flag is lowered after the buckets were replaced, so whoever sees it
-        // low again sees that they were.
-        self.moving.load(Acquire) || !self.buckets.is(buckets)
+        self.next.get(rcu)
     }
 
-    /// Takes one of the bucket locks, once nobody holds them all, for a caller that releases it.
-    /// Softirqs are off.
+    /// Returns whether these are the current buckets, so that whoever has just looked through one
+    /// of them, and then into the [`Table::next`] ones, has missed nothing.
+    #[inline]
+    fn is_current(&self, buckets: &Buckets) -> bool {
+        // Pairs with `RcuBox::take_over`: whoever saw that there are no next ones any more sees
+        // that they are the current ones.
+        smp_mb(Read);
+        self.buckets.is(buckets)
+    }
+
+    /// Takes one of the bucket locks, once nobody holds them all, for a caller that releases it and
+    /// looks at `nf_conntrack_hash` meanwhile: all connections are there. Softirqs are off.
+    ///
+    /// Where the table is being resized, what is left is moved first, at once: ctnetlink's dump
+    /// would not tell of those that went over.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_lock().
     pub(crate) fn take_lock(&self, lock: &Lock) {
-        self.locks.take_for_caller(lock);
+        while !self.locks.take_for_caller(lock, || !self.is_moving()) {
+            self.move_some(u32::MAX);
+        }
     }
 }
 
@@ -170,6 +191,9 @@ pub(crate) struct SetUp {
 
 impl Drop for SetUp {
     fn drop(&mut self) {
+        // Somebody may just be writing another size.
+        let walk = self.table.walk();
         drop(self.table.buckets.replace(None));
+        drop(walk);
     }
 }

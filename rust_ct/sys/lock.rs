@@ -230,10 +230,15 @@ impl<const N: usize> Locks<N> {
         taken
     }
 
-    /// Takes one of the locks, after whoever holds them all, for a caller that releases it.
-    /// Softirqs are off.
-    pub(crate) fn take_for_caller(&self, lock: &Lock) {
-        core::mem::forget(self.take(lock));
+    /// Takes one of the locks, after whoever holds them all, for a caller that releases it. If
+    /// `is_wanted` does not hold under it, releases it and returns false. Softirqs are off.
+    pub(crate) fn take_for_caller(&self, lock: &Lock, is_wanted: impl FnOnce() -> bool) -> bool {
+        let taken = self.take(lock);
+        let is_wanted = is_wanted();
+        if is_wanted {
+            core::mem::forget(taken);
+        }
+        is_wanted
     }
 
     /// Takes the locks number `i` and `j` modulo `N`, which may be the same.

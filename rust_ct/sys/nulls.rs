@@ -51,6 +51,9 @@ pub(crate) enum Link {
     End(usize),
 }
 
+/// The number of a list that is nobody's.
+const ALONE: usize = usize::MAX >> 1;
+
 /// The list end with number `list`, as a link holds it.
 const fn end(list: usize) -> *mut Node {
     ptr::without_provenance_mut(list << 1 | 1)
@@ -77,7 +80,7 @@ unsafe impl Mirrors<bindings::hlist_nulls_head> for Head {}
 unsafe impl Mirrors<bindings::hlist_nulls_node> for Node {}
 
 impl Head {
-    /// An empty list with number `list`.
+    /// An empty list with number `list`, which is below that of `ALONE`.
     pub(crate) const fn new(list: usize) -> Self {
         Self(Field::new(end(list)))
     }
@@ -95,6 +98,34 @@ impl Head {
     /// The caller must hold the lock of the list. The node must be in no list, must not move, and
     /// its memory must stay that of a node until a grace period after it was removed.
     pub(crate) unsafe fn add(&self, node: NonNull<Node>) {
+        // SAFETY: The caller vouches for the node and the lock.
+        unsafe { self.enter(node) };
+    }
+
+    /// Enters a node that is in another list, and takes it out of that one afterwards: whoever
+    /// looks through the other list, then through this one, meets it. Readers that are at the node
+    /// are led into this list.
+    ///
+    /// # Safety
+    ///
+    /// The caller must hold the locks of both lists. The node must be in another list, by
+    /// [`Head::add`], and otherwise be as there.
+    pub(crate) unsafe fn take_over(&self, node: NonNull<Node>) {
+        // SAFETY: The caller vouches for the node.
+        let (next, pprev) = unsafe { (node.as_ref().next.load(), node.as_ref().pprev.load()) };
+        // SAFETY: The caller vouches for the node and the locks.
+        unsafe { self.enter(node) };
+        // SAFETY: `pprev` is at the link of the other list that leads here, `next` is what comes
+        // behind.
+        unsafe { Node::close(pprev, next) };
+    }
+
+    /// Makes a node the first one.
+    ///
+    /// # Safety
+    ///
+    /// As [`Head::add`], but the node may be in another list.
+    unsafe fn enter(&self, node: NonNull<Node>) {
         let first = self.0.load();
         // SAFETY: The caller vouches for the node. Readers may be at it if its memory was a node
         // before.
@@ -134,15 +165,25 @@ impl Node {
         // SAFETY: The caller vouches for the node.
         let node = unsafe { this.as_ref() };
         let (next, pprev) = (node.next.load(), node.pprev.load());
-        // SAFETY: `pprev` is at the link that leads here, which is in the head or in a node of the
-        // list. A relaxed store will do: `next` was published before.
-        unsafe { &*pprev }.store(next);
+        // SAFETY: `pprev` is at the link that leads here, `next` is what comes behind.
+        unsafe { Self::close(pprev, next) };
+        node.pprev.store(ptr::null_mut());
+    }
+
+    /// Closes the gap that a node leaves. Whoever finds it closed finds what was written before.
+    ///
+    /// # Safety
+    ///
+    /// `pprev` must be at the link that leads to the node, in the head or in a node of the list,
+    /// `next` be the node's link, and the caller hold the lock of the list.
+    unsafe fn close(pprev: *mut Next, next: *mut Node) {
+        // SAFETY: The caller vouches for the link.
+        unsafe { &*pprev }.publish(next);
         if let Link::Node(next) = Link::new(next) {
             // SAFETY: A node that is in the list is valid, and the lock of the list covers its
             // `pprev`.
             unsafe { next.as_ref() }.pprev.store(pprev);
         }
-        node.pprev.store(ptr::null_mut());
     }
 
     /// Makes a node a list of its own, which nobody can find, so that [`Node::remove`] can be
@@ -155,6 +196,6 @@ impl Node {
         // SAFETY: The caller vouches for the node.
         let node = unsafe { this.as_ref() };
         node.pprev.store(ptr::from_ref(&node.next).cast_mut());
-        node.next.store(end(0));
+        node.next.store(end(ALONE));
     }
 }

@@ -9,7 +9,8 @@ use kernel::{
     sync::{
         atomic::{
             Atomic,
-            Full, //
+            Full,
+            Relaxed, //
         },
         rcu, //
     },
@@ -20,7 +21,7 @@ use kernel::{
 /// # Invariants
 ///
 /// The pointer is null or from `KBox::into_raw`. What it pointed at is dropped a grace period after
-/// it was replaced.
+/// it was replaced, or was taken over by another one and replaced there.
 pub(crate) struct RcuBox<T>(Atomic<*mut T>);
 
 impl<T: Send + Sync> RcuBox<T> {
@@ -50,6 +51,20 @@ impl<T: Send + Sync> RcuBox<T> {
         let new = new.map_or(ptr::null_mut(), KBox::into_raw);
         // INVARIANT: The exchange gives the old pointer to this caller alone.
         Replaced(self.0.xchg(new, Full))
+    }
+
+    /// Puts what is in `other` in the place, before `other` is empty. Fully ordered.
+    ///
+    /// # Safety
+    ///
+    /// Nobody else may put anything into `other` meanwhile.
+    pub(crate) unsafe fn take_over(&self, other: &Self) -> Replaced<T> {
+        let new = other.0.load(Relaxed);
+        let old = self.0.xchg(new, Full);
+        // INVARIANT: By the safety requirement this is `new`, which has its place here.
+        other.0.xchg(ptr::null_mut(), Full);
+        // INVARIANT: The exchange gives the old pointer to this caller alone.
+        Replaced(old)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::{
     bindings,
     object::conn::Candidate,
     sys::{
+        call,
         nulls::{
             Head,
             Link,
@@ -24,15 +25,46 @@ pub(crate) const STEP: u32 = 512;
 /// nf_ct_alloc_hashtable().
 pub(crate) const MAX_SIZE: u32 = (i32::MAX as u32 / size_of::<Head>() as u32) / STEP * STEP;
 
+/// Which of two sets of buckets: a table that is resized has both for a while, and a reader that is
+/// led from a list of the one into a list of the other notices at its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Side {
+    One,
+    Other,
+}
+
+impl Side {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::One => Self::Other,
+            Self::Other => Self::One,
+        }
+    }
+
+    /// The number of the list of a bucket.
+    #[inline]
+    fn list(self, index: usize) -> usize {
+        match self {
+            Self::One => index,
+            Self::Other => index | OTHER,
+        }
+    }
+}
+
+/// Larger than the number of any bucket.
+const OTHER: usize = 1 << 29;
+const _: () = assert!((MAX_SIZE as usize) < OTHER);
+
 /// The buckets of a table of one size.
 pub(super) struct Buckets {
     heads: KVVec<Head>,
     size: u32,
+    side: Side,
 }
 
 impl Buckets {
-    /// Empty buckets, `size` of them, rounded up.
-    pub(super) fn new(size: u32) -> Result<KBox<Self>> {
+    /// Empty buckets, `size` of them, rounded up. Process context, sleeps.
+    pub(super) fn new(size: u32, side: Side) -> Result<KBox<Self>> {
         if !(1..=MAX_SIZE).contains(&size) {
             return Err(EINVAL);
         }
@@ -40,9 +72,16 @@ impl Buckets {
         let size = size.wrapping_add(STEP - 1) & !(STEP - 1);
         let mut heads = KVVec::with_capacity(size as usize, GFP_KERNEL | __GFP_NOWARN)?;
         for i in 0..size as usize {
-            heads.push(Head::new(i), GFP_KERNEL)?;
+            heads.push(Head::new(side.list(i)), GFP_KERNEL)?;
+            if i % STEP as usize == 0 {
+                call::rct_cond_resched();
+            }
         }
-        Ok(KBox::new(Self { heads, size }, GFP_KERNEL)?)
+        Ok(KBox::new(Self { heads, size, side }, GFP_KERNEL)?)
+    }
+
+    pub(super) fn side(&self) -> Side {
+        self.side
     }
 
     /// How many there are.
@@ -68,24 +107,27 @@ impl Buckets {
         ((u64::from(hash) * u64::from(self.size)) >> 32) as usize
     }
 
-    /// The smallest hash of a bucket; `None` if there is no such bucket.
-    pub(super) fn first_hash(&self, index: usize) -> Option<u32> {
+    /// The smallest hash behind those of the bucket of a hash; `None` if it is the last bucket.
+    pub(super) fn end(&self, hash: u32) -> Option<u32> {
         let size = u64::from(self.size);
-        let first = ((index as u64) << 32)
+        let next = (self.index(hash) as u64).checked_add(1)?;
+        let first = (next << 32)
             .checked_add(size.wrapping_sub(1))?
             .checked_div(size)?;
         u32::try_from(first).ok()
     }
 
+    /// The bucket of a hash.
+    #[inline]
+    pub(super) fn of(&self, hash: u32) -> Option<Bucket<'_>> {
+        self.bucket(self.index(hash))
+    }
+
     #[inline]
     pub(super) fn bucket(&self, index: usize) -> Option<Bucket<'_>> {
         let head = self.heads.get(index)?;
-        Some(Bucket { head, index })
-    }
-
-    /// All of them.
-    pub(super) fn all(&self) -> impl Iterator<Item = Bucket<'_>> {
-        (0..self.heads.len()).filter_map(|i| self.bucket(i))
+        let list = self.side.list(index);
+        Some(Bucket { head, index, list })
     }
 }
 
@@ -93,7 +135,10 @@ impl Buckets {
 #[derive(Clone, Copy)]
 pub(super) struct Bucket<'a> {
     pub(super) head: &'a Head,
-    index: usize,
+    /// Its number, by which it has its lock.
+    pub(super) index: usize,
+    /// The number of its list.
+    list: usize,
 }
 
 impl<'a> Bucket<'a> {
@@ -119,7 +164,7 @@ impl<'a> Bucket<'a> {
                     }
                     link = next;
                 }
-                Link::End(index) if index == self.index => return Some(ControlFlow::Continue(())),
+                Link::End(list) if list == self.list => return Some(ControlFlow::Continue(())),
                 Link::End(_) => return None,
             }
         }

@@ -3,7 +3,7 @@
 //! How a connection gets into the table, and out of it.
 
 use super::{
-    buckets::Buckets,
+    buckets::Bucket,
     Table, //
 };
 use crate::{
@@ -37,6 +37,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        atomic::{
+            Acquire,
+            Relaxed, //
+        },
         rcu, //
     },
 };
@@ -77,25 +81,35 @@ pub(crate) enum Refusal {
 /// bucket of its original hash.
 pub(crate) struct Admission<'a> {
     conn: &'a Conn,
-    buckets: &'a Buckets,
-    original: usize,
-    reply: usize,
+    original: Bucket<'a>,
+    reply: Bucket<'a>,
     /// The hash of the replies' key.
     reply_hash: u32,
     rcu: ReadSide<'a>,
     _guard: Guard<'a>,
 }
 
-/// Two buckets whose locks are held, and their numbers.
+/// Two buckets whose locks are held.
 struct LockedPair<'a> {
-    buckets: &'a Buckets,
-    original: usize,
-    reply: usize,
+    original: Bucket<'a>,
+    reply: Bucket<'a>,
     rcu: ReadSide<'a>,
     guard: Guard<'a>,
 }
 
 impl Table {
+    /// The bucket in which a connection with a hash is, or would be. That may be another one the
+    /// next moment, unless its lock is held.
+    #[inline]
+    fn home<'a>(&self, hash: u32, rcu: ReadSide<'a>) -> Option<Bucket<'a>> {
+        let buckets = self.buckets.get(rcu)?;
+        let bucket = buckets.of(hash)?;
+        match self.next.get(rcu) {
+            Some(next) if bucket.index < self.moved.load(Relaxed) as usize => next.of(hash),
+            _ => Some(bucket),
+        }
+    }
+
     /// Takes the locks of the buckets of two hashes.
     #[inline]
     fn lock_pair<'a>(
@@ -105,16 +119,17 @@ impl Table {
         rcu: ReadSide<'a>,
     ) -> Option<LockedPair<'a>> {
         loop {
-            let buckets = self.buckets.get(rcu)?;
-            let (o, r) = (buckets.index(original), buckets.index(reply));
-            let guard = self.locks.lock_pair(o, r);
-            // Replacing the buckets takes all locks: if they were not replaced before, they are not
+            // Pairs with the release in `changed`.
+            let changes = self.changes.load(Acquire);
+            let original = self.home(original, rcu)?;
+            let reply = self.home(reply, rcu)?;
+            let guard = self.locks.lock_pair(original.index, reply.index);
+            // Changing where connections are takes all locks: if it was not done before, it is not
             // now.
-            if self.buckets.is(buckets) {
+            if self.changes.load(Relaxed) == changes {
                 return Some(LockedPair {
-                    buckets,
-                    original: o,
-                    reply: r,
+                    original,
+                    reply,
                     rcu,
                     guard,
                 });
@@ -229,7 +244,6 @@ impl<'a> LockedPair<'a> {
     fn admission(self, conn: &'a Conn, reply_hash: u32) -> Admission<'a> {
         Admission {
             conn,
-            buckets: self.buckets,
             original: self.original,
             reply: self.reply,
             reply_hash,
@@ -243,11 +257,11 @@ impl Admission<'_> {
     /// Looks whether there is room for the connection, and nobody with one of its tuples.
     pub(crate) fn place(&self) -> Place<'_> {
         let limit = MIN_CHAIN + call::get_random_u32() % CHAIN_SPREAD;
-        for (dir, index) in [
+        for (dir, bucket) in [
             (Direction::Original, self.original),
             (Direction::Reply, self.reply),
         ] {
-            match self.look_for(&self.conn.key(dir), index, limit) {
+            match self.look_for(&self.conn.key(dir), bucket, limit) {
                 Place::Free => (),
                 obstacle => return obstacle,
             }
@@ -263,10 +277,7 @@ impl Admission<'_> {
         }
     }
 
-    fn look_for(&self, key: &Key<'_>, index: usize, limit: u32) -> Place<'_> {
-        let Some(bucket) = self.buckets.bucket(index) else {
-            return Place::Crowded;
-        };
+    fn look_for<'b>(&'b self, key: &Key<'_>, bucket: Bucket<'b>, limit: u32) -> Place<'b> {
         let mut length = 0u32;
         let walked = bucket.walk(self.rcu, |candidate| {
             // What another namespace has in the bucket is not held against this one.
@@ -301,12 +312,10 @@ impl Admission<'_> {
         self.link_reply_and_confirm();
     }
 
-    fn link(&self, dir: Direction, index: usize) {
-        if let Some(bucket) = self.buckets.bucket(index) {
-            // SAFETY: The lock of the bucket is held. By the type invariant, the link is in no
-            // list; it is removed before the memory is given back.
-            unsafe { bucket.head.add(self.conn.node(dir)) };
-        }
+    fn link(&self, dir: Direction, bucket: Bucket<'_>) {
+        // SAFETY: The lock of the bucket is held. By the type invariant, the link is in no list; it
+        // is removed before the memory is given back.
+        unsafe { bucket.head.add(self.conn.node(dir)) };
     }
 
     fn link_reply_and_confirm(&self) {

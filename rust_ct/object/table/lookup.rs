@@ -91,12 +91,17 @@ impl Table {
     ) -> Option<R> {
         loop {
             let buckets = self.buckets.get(rcu)?;
-            let bucket = buckets.bucket(buckets.index(hash))?;
-            match bucket.walk(rcu, &mut f) {
+            let mut walked = buckets.of(hash)?.walk(rcu, &mut f);
+            if let Some(ControlFlow::Continue(())) = walked {
+                if let Some(next) = self.next(rcu) {
+                    walked = next.of(hash)?.walk(rcu, &mut f);
+                }
+            }
+            match walked {
                 Some(ControlFlow::Break(Some(found))) => return Some(found),
-                // Not there, unless it is being moved to where we did not look.
-                Some(ControlFlow::Continue(())) if !self.is_stale(buckets) => return None,
-                Some(ControlFlow::Continue(())) => core::hint::spin_loop(),
+                // Not there, unless the table has got other buckets since.
+                Some(ControlFlow::Continue(())) if self.is_current(buckets) => return None,
+                Some(ControlFlow::Continue(())) => (),
                 // It was reused while we looked at it, or led us astray.
                 Some(ControlFlow::Break(None)) | None => {
                     if let Some(netns) = NETNS.get(net) {

@@ -58,16 +58,6 @@ impl Cursor {
     }
 }
 
-/// What [`Table::least`] found.
-enum Least {
-    /// A connection and where it is.
-    Conn(ARef<Conn>, Cursor),
-    /// Nothing more in this bucket.
-    None,
-    /// Something changed: look again.
-    Unknown,
-}
-
 /// What came of a visit of a bucket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Visit {
@@ -101,23 +91,34 @@ impl Table {
             let guard = rcu::read_lock();
             let rcu = ReadSide::of(&guard);
             let buckets = self.buckets.get(rcu)?;
-            let index = buckets.index(from.hash);
-            let found = least(buckets, index, from, dir, net, rcu);
-            if self.is_stale(buckets) {
-                core::hint::spin_loop();
+            let mut end = buckets.end(from.hash);
+            let mut found = least(buckets, from, dir, net, rcu);
+            // While the table is resized, those that left are there.
+            if let Some(next) = self.next(rcu) {
+                end = [end, next.end(from.hash)].into_iter().flatten().min();
+                found = match (found, least(next, from, dir, net, rcu)) {
+                    (Some(one), Some(other)) => Some(nearest(one, other)),
+                    _ => None,
+                };
+            }
+            if !self.is_current(buckets) {
                 continue;
             }
             match found {
-                Least::Conn(conn, cursor) => return Some((conn, cursor)),
-                Least::None => {
+                Some(Some((at, candidate))) if end.is_none_or(|end| at.hash < end) => {
+                    if let Some(conn) = get(candidate, at, dir, net) {
+                        return Some((conn, at));
+                    }
+                }
+                Some(_) => {
                     from = Cursor {
-                        hash: buckets.first_hash(index.wrapping_add(1))?,
+                        hash: end?,
                         addr: 0,
                     };
                     drop(guard);
                     call::rct_cond_resched();
                 }
-                Least::Unknown => (),
+                None => (),
             }
         }
     }
@@ -163,45 +164,46 @@ impl Table {
     }
 }
 
-/// The connection of a bucket that is at a place or next behind it.
-fn least(
-    buckets: &Buckets,
-    index: usize,
+/// A connection that was met, and where.
+type Met<'a> = (Cursor, Candidate<'a>);
+
+/// The one of two that comes first.
+fn nearest<'a>(one: Option<Met<'a>>, other: Option<Met<'a>>) -> Option<Met<'a>> {
+    [one, other].into_iter().flatten().min_by_key(|met| met.0)
+}
+
+/// The connection that is at a place or next behind it, in the bucket of the place; `None` if one
+/// may have been missed.
+fn least<'a>(
+    buckets: &'a Buckets,
     from: Cursor,
     dir: Direction,
     net: Option<&Net>,
-    rcu: ReadSide<'_>,
-) -> Least {
-    let Some(bucket) = buckets.bucket(index) else {
-        return Least::None;
-    };
-    let wanted = |candidate: &Candidate<'_>| candidate.dir() == dir && candidate.is_of_any(net);
-    let mut least: Option<(Cursor, Candidate<'_>)> = None;
-    let walked = bucket.walk(rcu, |candidate| {
+    rcu: ReadSide<'a>,
+) -> Option<Option<Met<'a>>> {
+    let mut least: Option<Met<'a>> = None;
+    let walked = buckets.of(from.hash)?.walk(rcu, |candidate| {
         let at = Cursor::of(&candidate);
         let nearer = least.is_none_or(|(l, _)| at < l);
-        if at >= from && nearer && wanted(&candidate) {
+        if at >= from && nearer && candidate.dir() == dir && candidate.is_of_any(net) {
             least = Some((at, candidate));
         }
         ControlFlow::<()>::Continue(())
     });
-    match (walked, least) {
-        (None, _) => Least::Unknown,
-        (Some(_), None) => Least::None,
-        (Some(_), Some((at, candidate))) => get(candidate, at, &wanted),
-    }
+    walked.map(|_| least)
 }
 
 /// Takes a reference to what [`least`] found, if it still is what was found.
-fn get(candidate: Candidate<'_>, at: Cursor, wanted: &impl Fn(&Candidate<'_>) -> bool) -> Least {
-    match candidate.get() {
-        Some(conn)
-            if wanted(&candidate)
-                && Cursor::of(&candidate) == at
-                && conn.status().contains(Status::CONFIRMED) =>
-        {
-            Least::Conn(conn, at)
-        }
-        _ => Least::Unknown,
-    }
+fn get(
+    candidate: Candidate<'_>,
+    at: Cursor,
+    dir: Direction,
+    net: Option<&Net>,
+) -> Option<ARef<Conn>> {
+    candidate.get().filter(|conn| {
+        candidate.dir() == dir
+            && candidate.is_of_any(net)
+            && Cursor::of(&candidate) == at
+            && conn.status().contains(Status::CONFIRMED)
+    })
 }
