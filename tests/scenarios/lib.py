@@ -582,6 +582,17 @@ class Router:
             write(f"/proc/sys/net/ipv4/conf/{device}/rp_filter", 0, name)
             write(f"/proc/sys/net/ipv4/conf/{device}/send_redirects", 0, name)
 
+    def fill(self, first, last):
+        """Connections of protocol 253 (600 s), one packet each, numbered by their source address from 10.16.0.0 on."""
+        head = middle = tail = None
+        for number in range(first, last):
+            if head is None or number % 65536 == 0:
+                frame = self.a.frame(ip4(f"10.{16 + number // 65536}.0.0", self.B4, 253, b"long", ident=0xFFFF))
+                head, middle, tail = frame[:18], frame[20:28], frame[30:]
+            low = number % 65536
+            # Source and identification change against each other, so that the checksum stays.
+            self.a.send_frame(head + struct.pack("!H", 0xFFFF - low) + middle + struct.pack("!H", low) + tail)
+
     def settle(self):
         """Waits until what was sent has gone through: a marked packet sent last has come out."""
         marker = ip(self.A4, self.B4, 254, os.urandom(8))

@@ -19,7 +19,6 @@ from lib import (
     diag,
     equal,
     inside,
-    ip4,
     listing,
     load,
     main,
@@ -40,19 +39,6 @@ STAT_HEADER = (
     "icmp_error  expect_new expect_create expect_delete search_restart"
 )
 LONG = re.compile(rb"^ipv4     2 unknown  253 \d+ src=10\.(\d+)\.(\d+)\.(\d+) ", re.M)
-
-
-def fill(router, first, last):
-    """Connections of protocol 253 (600 s), one packet each, numbered by their source address."""
-    frame = router.a.frame(ip4("10.16.0.0", router.B4, 253, b"long", ident=0xFFFF))
-    head, middle, tail = frame[:18], frame[20:28], frame[30:]
-    for number in range(first, last):
-        if number % 65536 == 0 and number:
-            frame = router.a.frame(ip4(f"10.{16 + number // 65536}.0.0", router.B4, 253, b"long", ident=0xFFFF))
-            head, middle, tail = frame[:18], frame[20:28], frame[30:]
-        low = number % 65536
-        # Source and identification change against each other, so that the checksum stays.
-        router.a.send_frame(head + struct.pack("!H", 0xFFFF - low) + middle + struct.pack("!H", low) + tail)
 
 
 def long_lived(data):
@@ -199,13 +185,13 @@ def scenario():
     router = Router()
     load("hashsize=131072", *(["max=400000"] if RUST else []))
     router.b.sock.close()
-    fill(router, 0, FEW)
+    router.fill(0, FEW)
     check(poll(lambda: count(router.ns) == FEW, 10), f"{FEW} connections", count(router.ns))
     buffers_and_seeks(router)
     who_may_read(router)
     statistics_file(router)
 
-    fill(router, FEW, MANY)
+    router.fill(FEW, MANY)
     check(poll(lambda: count(router.ns) == MANY, 60), f"{MANY} connections", count(router.ns))
     wanted = set(range(MANY))
     complete(read_raw(router.ns, 65536), wanted, f"{MANY} connections are listed in one pass")

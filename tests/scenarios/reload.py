@@ -3,7 +3,9 @@
 
 # limit: 900
 
+import contextlib
 import glob
+import itertools
 import os
 import re
 import signal
@@ -13,8 +15,10 @@ import time
 from lib import (
     CT,
     LISTING,
+    PARAMETERS,
     RUST,
     SLOW,
+    SYSCTL,
     check,
     count,
     diag,
@@ -28,9 +32,12 @@ from lib import (
     make_socket,
     poll,
     read,
+    remove,
     run,
+    skip,
     times,
     unload,
+    write,
 )
 
 ROUNDS = times(100)
@@ -104,6 +111,40 @@ def rounds():
     return tracked
 
 
+def writes(said):
+    """Writes one size after the other, by both names, as soon as they are there; a byte for each that was taken."""
+    os.set_blocking(said, False)
+    for size in itertools.cycle((512, 16384, 1024)):
+        for path in (f"{PARAMETERS}/hashsize", f"{SYSCTL}/nf_conntrack_buckets"):
+            with contextlib.suppress(OSError):
+                write(path, size)
+                os.write(said, b".")
+
+
+def resized_meanwhile():
+    """Somebody writes its size all the time while it is loaded and unloaded; the runner looks at the kernel's log."""
+    what = "unloaded while its size is written"
+    if not RUST:
+        skip(what, "nf_conntrack.ko warns, and frees what is in use")
+        return
+    heard, said = os.pipe()
+    child = os.fork()
+    if not child:
+        writes(said)
+    os.close(said)
+    rounds, taken = times(40), 0
+    for turn in range(rounds):
+        run(*INSERT, "enable_hooks=1")
+        # So that it goes at another moment of a resize each time.
+        time.sleep(0.05 + 0.0007 * turn)
+        taken += len(os.read(heard, 1 << 16))
+        remove(CT)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    os.close(heard)
+    check(taken >= rounds, f"{rounds} times {what}", f"written {taken} times")
+
+
 def scenario():
     hosts(LEFT, RIGHT)
     # What they need stays loaded, so that only the tracker comes and goes.
@@ -131,6 +172,7 @@ def scenario():
     if RUST:
         lines = [line for line in log_since(mark) if "rust_ct" in line]
         check(len(lines) <= 4 * ROUNDS, "the log stays readable", f"{len(lines)} lines")
+    resized_meanwhile()
 
 
 main(scenario)
