@@ -45,6 +45,7 @@ use self::buckets::{
 use crate::{
     bindings,
     sys::{
+        field::Field,
         lock::{
             self,
             Lock,
@@ -91,8 +92,8 @@ kernel::sync::global_lock! {
 pub(crate) struct Table {
     buckets: RcuBox<Buckets>,
     next: RcuBox<Buckets>,
-    moved: Atomic<u32>,
-    changes: Atomic<u32>,
+    moved: Field<u32>,
+    changes: Field<u32>,
     locks: Locks<LOCKS>,
     /// Raised by [`Table::set_up`].
     used: Atomic<bool>,
@@ -103,8 +104,8 @@ impl Table {
         Self {
             buckets: RcuBox::new(),
             next: RcuBox::new(),
-            moved: Atomic::new(0),
-            changes: Atomic::new(0),
+            moved: Field::new(0),
+            changes: Field::new(0),
             locks: Locks::new(&lock::nf_conntrack_locks),
             used: Atomic::new(false),
         }

@@ -37,9 +37,9 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::{
-            Acquire,
-            Relaxed, //
+        barrier::{
+            smp_mb,
+            Read, //
         },
         rcu, //
     },
@@ -105,7 +105,7 @@ impl Table {
         let buckets = self.buckets.get(rcu)?;
         let bucket = buckets.of(hash)?;
         match self.next.get(rcu) {
-            Some(next) if bucket.index < self.moved.load(Relaxed) as usize => next.of(hash),
+            Some(next) if bucket.index < self.moved.load() as usize => next.of(hash),
             _ => Some(bucket),
         }
     }
@@ -119,14 +119,15 @@ impl Table {
         rcu: ReadSide<'a>,
     ) -> Option<LockedPair<'a>> {
         loop {
-            // Pairs with the release in `changed`.
-            let changes = self.changes.load(Acquire);
+            let changes = self.changes.load();
+            // Pairs with the barrier in `changed`: what is read now was not decided before.
+            smp_mb(Read);
             let original = self.home(original, rcu)?;
             let reply = self.home(reply, rcu)?;
             let guard = self.locks.lock_pair(original.index, reply.index);
             // Changing where connections are takes all locks: if it was not done before, it is not
             // now.
-            if self.changes.load(Relaxed) == changes {
+            if self.changes.load() == changes {
                 return Some(LockedPair {
                     original,
                     reply,

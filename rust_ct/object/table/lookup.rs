@@ -25,7 +25,10 @@ use crate::{
         rcu::ReadSide, //
     },
 };
-use core::ops::ControlFlow;
+use core::{
+    ops::ControlFlow,
+    ptr, //
+};
 use kernel::sync::aref::ARef;
 
 impl Table {
@@ -89,19 +92,21 @@ impl Table {
         rcu: ReadSide<'_>,
         mut f: impl FnMut(Candidate<'_>) -> ControlFlow<Option<R>>,
     ) -> Option<R> {
+        let mut current = self.buckets.get(rcu)?;
+        let mut buckets = current;
         loop {
-            let buckets = self.buckets.get(rcu)?;
-            let mut walked = buckets.of(hash)?.walk(rcu, &mut f);
-            if let Some(ControlFlow::Continue(())) = walked {
-                if let Some(next) = self.next(rcu) {
-                    walked = next.of(hash)?.walk(rcu, &mut f);
-                }
-            }
-            match walked {
+            match buckets.of(hash)?.walk(rcu, &mut f) {
                 Some(ControlFlow::Break(Some(found))) => return Some(found),
-                // Not there, unless the table has got other buckets since.
-                Some(ControlFlow::Continue(())) if self.is_current(buckets) => return None,
-                Some(ControlFlow::Continue(())) => (),
+                Some(ControlFlow::Continue(())) => match self.next(rcu) {
+                    // It may have left for there.
+                    Some(next) if ptr::eq(buckets, current) => {
+                        buckets = next;
+                        continue;
+                    }
+                    // Not there, unless the table has got other buckets since.
+                    _ if self.is_current(current) => return None,
+                    _ => (),
+                },
                 // It was reused while we looked at it, or led us astray.
                 Some(ControlFlow::Break(None)) | None => {
                     if let Some(netns) = NETNS.get(net) {
@@ -109,6 +114,8 @@ impl Table {
                     }
                 }
             }
+            current = self.buckets.get(rcu)?;
+            buckets = current;
         }
     }
 }

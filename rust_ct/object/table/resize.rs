@@ -23,9 +23,9 @@ use crate::{
 use kernel::{
     prelude::*,
     sync::{
-        atomic::{
-            Relaxed,
-            Release, //
+        barrier::{
+            smp_mb,
+            Write, //
         },
         rcu, //
     },
@@ -72,7 +72,7 @@ impl Table {
             && self
                 .buckets
                 .get(rcu)
-                .is_some_and(|old| self.moved.load(Relaxed) < old.size())
+                .is_some_and(|old| self.moved.load() < old.size())
     }
 
     /// Moves some connections to the next buckets, if there are any: until so many were moved or
@@ -85,7 +85,7 @@ impl Table {
         let (Some(old), Some(new)) = (self.buckets.get(rcu), self.next.get(rcu)) else {
             return;
         };
-        let mut moved = self.moved.load(Relaxed);
+        let mut moved = self.moved.load();
         let mut done = 0u32;
         while done < limit && moved < old.size() {
             let Some(bucket) = old.bucket(moved as usize) else {
@@ -104,7 +104,7 @@ impl Table {
             moved = moved.saturating_add(1);
             done = done.saturating_add(1);
         }
-        self.moved.store(moved, Relaxed);
+        self.moved.store(moved);
         self.changed();
         if moved >= old.size() {
             new.show();
@@ -118,7 +118,7 @@ impl Table {
         let locks = self.locks.lock_all();
         // SAFETY: Whoever puts anything there holds `WALK`.
         let replaced = unsafe { self.buckets.take_over(&self.next) };
-        self.moved.store(0, Relaxed);
+        self.moved.store(0);
         self.changed();
         drop(locks);
         replaced
@@ -126,8 +126,8 @@ impl Table {
 
     /// It is decided anew where connections are. All locks are held.
     fn changed(&self) {
-        let changes = self.changes.load(Relaxed);
-        // Pairs with `lock_pair`: whoever reads it sees what was decided.
-        self.changes.store(changes.wrapping_add(1), Release);
+        // Pairs with the barrier in `lock_pair`: whoever reads it sees what was decided.
+        smp_mb(Write);
+        self.changes.store(self.changes.load().wrapping_add(1));
     }
 }
