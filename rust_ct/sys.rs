@@ -6,6 +6,7 @@
 //! one kernel facility, and what its types promise is what makes the rest of the module safe code.
 
 pub(crate) mod abi;
+pub(crate) mod barrier;
 pub(crate) mod bits;
 pub(crate) mod bridge;
 pub(crate) mod call;

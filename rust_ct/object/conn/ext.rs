@@ -248,7 +248,8 @@ impl Conn {
     /// Where an extension is.
     #[inline]
     pub(super) fn extension(&self, kind: Kind) -> Option<NonNull<u8>> {
-        // It does not change once somebody else can look at it.
+        // It does not change from confirmation on. Whoever finds the connection in the table reads
+        // it behind CONFIRMED, with a barrier in between; before, it is the owner who asks.
         let ext = NonNull::new(field!(self.ct, ext).load())?;
         // SAFETY: The header is valid as long as the connection.
         let offset = unsafe { (*ext.as_ptr()).offset[kind.id()] };

@@ -21,6 +21,7 @@ use crate::{
         Tuple, //
     },
     sys::{
+        barrier,
         net::Net,
         rcu::ReadSide, //
     },
@@ -122,6 +123,15 @@ impl Table {
 
 /// Looks whether a connection is the one with the key: breaks with it, or with nothing if it was,
 /// until it was given out anew.
+///
+/// What is read of it from now on is what was there when it was confirmed, or newer: its extensions
+/// are where they stay, its timeout is a moment. The reference alone does not see to that, as it
+/// acquires what was done before [`UniqueConn::publish`], and extensions are added, and move, until
+/// confirmation. Whoever comes here by a link that the confirmation made needs no more than the
+/// address dependency. But we may have met the memory when it was another connection's with the
+/// same key, and read CONFIRMED of this one.
+///
+/// [`UniqueConn::publish`]: crate::object::conn::UniqueConn::publish
 #[inline]
 fn examine(
     candidate: Candidate<'_>,
@@ -130,10 +140,8 @@ fn examine(
     if !candidate.matches(key) {
         return ControlFlow::Continue(());
     }
-    ControlFlow::Break(
-        candidate
-            .get()
-            .filter(|_| candidate.matches(key))
-            .map(|conn| (conn, candidate.dir())),
-    )
+    let found = candidate.get().filter(|_| candidate.matches(key));
+    // Pairs with the barrier of the bit that confirmation sets.
+    barrier::read();
+    ControlFlow::Break(found.map(|conn| (conn, candidate.dir())))
 }

@@ -19,6 +19,7 @@ use crate::{
         tuple::Direction, //
     },
     sys::{
+        barrier,
         call,
         net::Net,
         rcu::ReadSide, //
@@ -200,10 +201,13 @@ fn get(
     dir: Direction,
     net: Option<&Net>,
 ) -> Option<ARef<Conn>> {
-    candidate.get().filter(|conn| {
+    let conn = candidate.get().filter(|conn| {
         candidate.dir() == dir
             && candidate.is_of_any(net)
             && Cursor::of(&candidate) == at
             && conn.status().contains(Status::CONFIRMED)
-    })
+    });
+    // As in a lookup: pairs with the barrier of the bit that confirmation sets.
+    barrier::read();
+    conn
 }
