@@ -45,6 +45,7 @@ use self::buckets::{
 use crate::{
     bindings,
     sys::{
+        barrier,
         field::Field,
         lock::{
             self,
@@ -61,10 +62,6 @@ use kernel::{
         atomic::{
             Atomic,
             Full, //
-        },
-        barrier::{
-            smp_mb,
-            Read, //
         },
         rcu, //
     },
@@ -140,7 +137,7 @@ impl Table {
         // By the type invariant, the mutex is initialised if there are buckets.
         (self.size() != 0).then(|| {
             // Pairs with the exchange in `set_up`.
-            smp_mb(Read);
+            barrier::read();
             WALK.lock()
         })
     }
@@ -157,7 +154,7 @@ impl Table {
     fn next<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Buckets> {
         // Pairs with the release of `Head::take_over`: whoever saw that a connection had left sees
         // the buckets that it went to, and itself there.
-        smp_mb(Read);
+        barrier::read();
         self.next.get(rcu)
     }
 
@@ -167,7 +164,7 @@ impl Table {
     fn is_current(&self, buckets: &Buckets) -> bool {
         // Pairs with `RcuBox::take_over`: whoever saw that there are no next ones any more sees
         // that they are the current ones.
-        smp_mb(Read);
+        barrier::read();
         self.buckets.is(buckets)
     }
 

@@ -23,6 +23,7 @@ use crate::{
         tuple::Direction, //
     },
     sys::{
+        barrier,
         call,
         lock::Guard,
         nulls::Node,
@@ -37,10 +38,6 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        barrier::{
-            smp_mb,
-            Read, //
-        },
         rcu, //
     },
 };
@@ -121,7 +118,7 @@ impl Table {
         loop {
             let changes = self.changes.load();
             // Pairs with the barrier in `changed`: what is read now was not decided before.
-            smp_mb(Read);
+            barrier::read();
             let original = self.home(original, rcu)?;
             let reply = self.home(reply, rcu)?;
             let guard = self.locks.lock_pair(original.index, reply.index);
