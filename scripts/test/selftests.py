@@ -25,8 +25,7 @@ BOOTS = 3
 LEFT_OUT = {
     "nft_concat_range": "hours under TCG; sets only, no connection tracking",
     "nft_concat_range_perf": "a measurement, which skips itself on slow machines",
-    "nf_conntrack_packetdrill": "needs packetdrill, which Debian lacks",
-    "nft_offload": "needs CONFIG_FAIL_FUNCTION, which Debian's kernel lacks",
+    "nft_offload": "needs CONFIG_NETDEVSIM and CONFIG_FAIL_FUNCTION, which Debian's kernel lacks",
 }
 # Higher is better. An xfail is a pass to kselftest, too.
 GRADES = {"pass": 2, "xfail": 2, "skip": 1}

@@ -38,6 +38,8 @@ layer_scripts() {
 	local status=0 log=$LOGS/scripts.log
 	python3 -B -m unittest discover --verbose scripts/guest 2>&1 | tee "$log" || status=$?
 	python3 -B -m unittest discover --verbose scripts/setup 2>&1 | tee -a "$log" || status=$?
+	in_root python3 -B -m unittest discover --verbose /src/tests/selftests 2>&1 |
+		tee -a "$log" || status=$?
 	scripts/test/rebuild.sh 2>&1 | tee -a "$log" || status=$?
 	scripts/package/test_load.sh 2>&1 | tee -a "$log" || status=$?
 	echo "$(grep -cE ' \.\.\. ok$|^ok - ' "$log" || true) passed, $((status != 0)) failed"

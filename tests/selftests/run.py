@@ -39,6 +39,8 @@ LIMITS = {
     **dict.fromkeys(("nft_nat", "nft_nat_zones", "nft_fib", "nft_audit"), 600),
     "nft_concat_range": 3600,
 }
+# Before seconds that a script gives a program however slow the machine is; they are multiplied.
+HASTY = {"ipvs": r"\btimeout |\bsleep (?=0\.)", "nf_conntrack_packetdrill": "PDRILL_TIMEOUT="}
 # kselftest's exit codes.
 VERDICTS = {0: "pass", 2: "xfail", 4: "skip"}
 # The lines that say most.
@@ -64,6 +66,13 @@ def show_no_taint():
 def taint():
     """What counts of it: without O and E, for a module that is not the kernel's own."""
     return int((TRUE_PROC / "sys/kernel/tainted").read_text()) & ~0x3000
+
+
+def give_time(name, before):
+    """Multiplies the seconds in a script that are behind what matches."""
+    path = WORK / f"net/netfilter/{name}.sh"
+    longer = lambda match: f"{match[1]}{float(match[2]) * 10 * SLOW:g}"  # noqa: E731
+    path.write_text(re.sub(rf"({before})([\d.]+)", longer, path.read_text()))
 
 
 def links():
@@ -147,9 +156,14 @@ def main(directory, *names):
     logs = Path(directory) / CT
     logs.mkdir(parents=True, exist_ok=True)
     shutil.copytree(f"{directory}/net", WORK / "net", symlinks=True)
+    for name, before in HASTY.items():
+        give_time(name, before)
+    # Debian has no packetdrill.
+    (WORK / "bin").mkdir()
+    (WORK / "bin/packetdrill").symlink_to(TOP / "tests/selftests/packetdrill.py")
     show_no_taint()
     # What the scripts go by: fewer rounds, and longer waits, for a slow machine.
-    os.environ.update(KSFT_MACHINE_SLOW="yes", WAIT_TIMEOUT=str(60 * SLOW))
+    os.environ.update(KSFT_MACHINE_SLOW="yes", WAIT_TIMEOUT=str(60 * SLOW), PATH=f"{WORK}/bin:{os.environ['PATH']}")
     all_marks()
     unload()
     for name in names:
