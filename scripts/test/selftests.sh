@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# selftests.sh: runs the kernel's own scripts in tools/testing/selftests/net/netfilter in the
-# stock guest, on nf_conntrack.ko and on rust_ct.ko: builds what they need, and goes on as
-# selftests.py, which has the environment's other variables.
+# selftests.sh: runs the kernel's own scripts in tools/testing/selftests/net/netfilter, and a few
+# from elsewhere, in the stock guest, on nf_conntrack.ko and on rust_ct.ko: builds what they
+# need, and goes on as selftests.py, which has the environment's other variables.
 #
 # RUST_CT_KO         a module for the stock kernel (default: this clone's, which is built)
 
@@ -14,12 +14,23 @@ work=$WORK/selftests
 
 # collect: copies the scripts to /out/selftests and builds their helpers there; run in the root.
 collect() {
-	local source=/build/source/tools/testing/selftests to=/out/selftests/net program
+	local source=/build/source/tools/testing/selftests to=/out/selftests/net program name
 	mkdir -p "$to/lib"
 	cp "$source/net/lib.sh" "$to/"
 	cp -r "$source/net/lib/sh" "$to/lib/"
 	cp -r "$source/net/netfilter" "$to/"
-	for program in "$to"/netfilter/*.c; do
+	cp "$source"/net/ip_defrag.* "$to/"
+	cp -r "$source/tc-testing" "$to/"
+	# From elsewhere, by a script beside the others; what needs scapy is left out.
+	printf '#!/bin/sh\ncd .. && exec ./ip_defrag.sh\n' >"$to/netfilter/ip_defrag.sh"
+	for name in ct ctinfo; do
+		jq '[.[] | select(.plugins.requires | tostring | test("scapy") | not)]' \
+			"$to/tc-testing/tc-tests/actions/$name.json" >"$to/tc-testing/$name.json"
+		printf '#!/bin/sh\ncd ../tc-testing && exec ./tdc.py -f %s.json\n' "$name" \
+			>"$to/netfilter/tc_$name.sh"
+	done
+	chmod +x "$to"/netfilter/*.sh
+	for program in "$to"/*.c "$to"/netfilter/*.c; do
 		gcc -O2 -Wall -D_GNU_SOURCE= -I"$source" "$program" -o "${program%.c}" \
 			-lmnl -lpthread
 	done
