@@ -19,10 +19,12 @@ collect() {
 	cp "$source/net/lib.sh" "$to/"
 	cp -r "$source/net/lib/sh" "$to/lib/"
 	cp -r "$source/net/netfilter" "$to/"
-	cp "$source"/net/ip_defrag.* "$to/"
+	cp "$source"/net/{ip_defrag.*,in_netns.sh,udpgro.sh,udpgso_bench_*.c} "$to/"
 	cp -r "$source/tc-testing" "$to/"
 	# From elsewhere, by a script beside the others; what needs scapy is left out.
-	printf '#!/bin/sh\ncd .. && exec ./ip_defrag.sh\n' >"$to/netfilter/ip_defrag.sh"
+	for name in ip_defrag udpgro; do
+		printf '#!/bin/sh\ncd .. && exec ./%s.sh\n' "$name" >"$to/netfilter/$name.sh"
+	done
 	for name in ct ctinfo; do
 		jq '[.[] | select(.plugins.requires | tostring | test("scapy") | not)]' \
 			"$to/tc-testing/tc-tests/actions/$name.json" >"$to/tc-testing/$name.json"
