@@ -3,12 +3,15 @@
 
 # limit: 240
 
-import contextlib
 import re
-import socket
-import struct
 import tempfile
 
+from netlink import (
+    CT_DELETE,
+    CTNETLINK,
+    listen_for_ends,
+    messages,
+)
 from policy import (
     Nft,
     Stream,
@@ -20,14 +23,12 @@ from policy import (
 )
 
 from lib import (
-    SLOW,
     Router,
     check,
     count,
     echo,
     equal,
     find,
-    inside,
     listing,
     main,
     poll,
@@ -237,43 +238,28 @@ def flush(net):
     equal([one.line for one in listing(net.ns)], [], "conntrack -F removes them all")
 
 
-NETLINK_NETFILTER, SOL_NETLINK, BROADCAST_ERROR, ADD_MEMBERSHIP, GROUP_DESTROY = 12, 270, 4, 1, 3
-
-
-@contextlib.contextmanager
-def hard_of_hearing():
+def hard_of_hearing(net):
     """A socket that wants to hear of each connection's end, and has room for a few only."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        listener.setsockopt(SOL_NETLINK, BROADCAST_ERROR, 1)
-        listener.bind((0, 0))
-        listener.setsockopt(SOL_NETLINK, ADD_MEMBERSHIP, GROUP_DESTROY)
-        yield listener
+    return listen_for_ends(net.ns, room=4096, reliable=True)
 
 
-def ends_heard(listener, want):
+def ends_heard(ears, want):
     """How many ends of connections a socket has heard of, once there are so many."""
     heard = 0
-    listener.settimeout(10 * SLOW)
     while heard < want:
         try:
-            data = listener.recv(65536)
+            heard += [what for what, _ in messages(ears.recv(65536))].count(CTNETLINK << 8 | CT_DELETE)
         except TimeoutError:
             break
         except OSError:  # ENOBUFS: some was lost that is told again
             continue
-        at = 0
-        while at + 16 <= len(data):
-            length, kind = struct.unpack_from("=IH", data, at)
-            heard += kind == 0x102  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE
-            at += (length + 3) & ~3
     return heard
 
 
 def reliable(net):
     """Who wants to hear of every end does, though they come faster than they are heard."""
     number = times(400)
-    with inside(net.ns), hard_of_hearing() as listener:
+    with hard_of_hearing(net) as ears:
         src, dst = pair(False)
         delivered(net, "a", *(udp(src, dst, port, 53) for port in range(3000, 3000 + number)))
         conntrack(net, "-D", "-s", src)
@@ -281,7 +267,7 @@ def reliable(net):
         check(kept(net) > number // 2, f"of {number}, those are kept whose end nobody has heard of", kept(net))
         dying = conntrack(net, "-L", "dying")
         check(len([line for line in dying if f"src={src} " in line]) > number // 2, "conntrack -L dying shows them", len(dying))
-        equal(ends_heard(listener, number), number, "each end is heard, once there is room")
+        equal(ends_heard(ears, number), number, "each end is heard, once there is room")
         check(poll(lambda: kept(net) == 0, 10), "and then they are gone", kept(net))
         # Again, with nobody who reads: they go when the listener does.
         delivered(net, "a", *(udp(src, dst, port, 53) for port in range(3000, 3000 + number)))
@@ -292,7 +278,7 @@ def reliable(net):
 
 def end(net):
     """The tracker goes while ends of connections cannot be told."""
-    with inside(net.ns), hard_of_hearing():
+    with hard_of_hearing(net):
         src, dst = pair(False)
         delivered(net, "a", *(udp(src, dst, port, 53) for port in range(4000, 4000 + times(200))))
         conntrack(net, "-D", "-s", src)

@@ -3,10 +3,11 @@
 
 # limit: 360
 
+import errno
 import os
-import socket
-import struct
 import time
+
+from netlink import Queue
 
 from lib import (
     CT,
@@ -16,7 +17,6 @@ from lib import (
     check,
     equal,
     find,
-    inside,
     load,
     log_mark,
     log_since,
@@ -27,42 +27,7 @@ from lib import (
     unload,
 )
 
-NETLINK_NETFILTER = 12
-QUEUE = 3 << 8  # NFNL_SUBSYS_QUEUE
-PACKET, VERDICT, CONFIG = 0, 1, 2
 NUMBER = 5
-
-
-class Queue:
-    """A user program that takes packets from NFQUEUE and thinks about them."""
-
-    def __init__(self, ns):
-        with inside(ns):
-            self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
-        self.sock.bind((0, 0))
-        self.sock.settimeout(10 * SLOW)
-        self.ask(CONFIG, 1, struct.pack("!BBH", 1, 0, 0))  # bind
-        self.ask(CONFIG, 2, struct.pack("!IB", 0xFFFF, 2))  # copy packets
-
-    def ask(self, kind, attribute, data, ack=True):
-        body = struct.pack("=BBH", 0, 0, socket.htons(NUMBER))
-        body += struct.pack("=HH", 4 + len(data), attribute) + data + b"\0" * (-len(data) % 4)
-        self.sock.send(struct.pack("=IHHII", 16 + len(body), QUEUE | kind, 5 if ack else 1, 0, 0) + body)
-        while ack:
-            answer = self.sock.recv(65536)
-            if struct.unpack_from("=H", answer, 4)[0] == 2:  # NLMSG_ERROR
-                return -struct.unpack_from("=i", answer, 16)[0]
-        return 0
-
-    def take(self):
-        """The id of the next queued packet."""
-        while True:
-            message = self.sock.recv(65536)
-            if struct.unpack_from("=H", message, 4)[0] == QUEUE | PACKET:
-                return struct.unpack_from("!I", message, 24)[0]
-
-    def accept(self, number):
-        return self.ask(VERDICT, 2, struct.pack("!II", 1, number))
 
 
 def queued(router, what, chain, established):
@@ -72,7 +37,7 @@ def queued(router, what, chain, established):
         router.a.send(udp(router.A4, router.B4, 1000, 2000, b"first"))
         router.b.send(udp(router.B4, router.A4, 2000, 1000, b"reply"))
         poll(lambda: find(router.ns, sport=1000), 5)
-    program = Queue(router.ns)
+    program = Queue(router.ns, NUMBER)
     run("iptables", "-t", "mangle", "-A", chain, "-p", "udp", "-j", "NFQUEUE", "--queue-num", str(NUMBER), ns=router.ns)
     for _ in range(3):
         router.a.send(udp(router.A4, router.B4, 1000, 2000, b"hold me"))
@@ -89,12 +54,12 @@ def queued(router, what, chain, established):
         print(f"# log: {complaints}")
     # 0: it was still there; ENOENT: it was dropped when the hooks went. Neither may hurt.
     answers = {program.accept(number) for number in held}
-    check(answers <= {0, 2}, f"{what}: a late verdict does no harm", answers)
+    check(answers <= {0, -errno.ENOENT}, f"{what}: a late verdict does no harm", answers)
     router.b.drain()
     router.a.send(udp(router.A4, router.B4, 1001, 2000, b"after"))
     program.accept(program.take())
     check(router.b.received(5, 1, lambda packet: packet.endswith(b"after")), f"{what}: the queue works on without a tracker")
-    program.sock.close()
+    program.close()
     run("iptables", "-t", "mangle", "-F", chain, ns=router.ns)
 
 

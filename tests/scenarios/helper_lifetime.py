@@ -7,6 +7,14 @@ import os
 import socket
 import struct
 
+from netlink import (
+    CREATE,
+    CTHELPER,
+    Queue,
+    ask,
+    attribute,
+    number32,
+)
 from policy import (
     Nft,
     Stream,
@@ -27,7 +35,6 @@ from lib import (
     equal,
     find,
     grown,
-    inside,
     load,
     log_mark,
     log_since,
@@ -211,38 +218,6 @@ def namespace_deleted():
         run("ip", "netns", "delete", ns)
 
 
-class Queue:
-    """A queue of packets that wait for a verdict (nfnetlink_queue)."""
-
-    def __init__(self, ns, number=0):
-        self.number = number
-        with inside(ns):
-            self.sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)
-        self.sock.settimeout(10)
-        self.message(2, 1, struct.pack("!BBH", 1, 0, socket.AF_INET))
-        self.message(2, 2, struct.pack("!IB", 0, 1))
-
-    def message(self, kind, attribute, data):
-        """Sends one message with one attribute and returns the error of its acknowledgement."""
-        text = struct.pack("=HH", 4 + len(data), attribute) + data
-        text += b"\0" * (-len(text) % 4)
-        body = struct.pack("!BBH", socket.AF_UNSPEC, 0, self.number) + text
-        self.sock.send(struct.pack("=IHHII", 16 + len(body), 3 << 8 | kind, 5, 1, 0) + body)
-        while True:
-            answer = self.sock.recv(65536)
-            if struct.unpack_from("=H", answer, 4)[0] == 2:  # NLMSG_ERROR
-                return struct.unpack_from("=i", answer, 16)[0]
-
-    def take(self):
-        """Waits for a packet and returns its number."""
-        packet = self.sock.recv(65536)
-        return struct.unpack_from("!I", packet, 24)[0]
-
-    def accept(self, number):
-        """Lets the packet go; returns the error."""
-        return self.message(1, 2, struct.pack("!II", 1, number))
-
-
 def arrives(net, packet):
     """Whether a packet comes out at port b."""
     return bool(net.b.received(3, 1, lambda one: one[20:] == packet[20:]))
@@ -302,7 +277,7 @@ def queued(net):
             entries = find(net.ns, src=src, dst=dst, dport=53)
             equal(len(entries), 1, f"CT {target[0]}: its connection is there")
     queues.delete()
-    queue.sock.close()
+    queue.close()
 
 
 def stream_syn(stream):
@@ -311,17 +286,9 @@ def stream_syn(stream):
     return tcp(src, dst, sport, dport, "S", seq=1000)
 
 
-def attribute(number, data):
-    """An attribute of a netlink message."""
-    return struct.pack("=HH", 4 + len(data), number) + data + b"\0" * (-len(data) % 4)
-
-
-def cthelper(net, kind, *attributes):
+def cthelper(net, kind, *parts):
     """Asks nfnetlink_cthelper for something; returns the error."""
-    body = struct.pack("!BBH", socket.AF_INET, 0, 0) + b"".join(attributes)
-    with inside(net.ns), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as asks:
-        asks.send(struct.pack("=IHHII", 16 + len(body), 9 << 8 | kind, 0x405, 1, 0) + body)
-        return struct.unpack_from("=i", asks.recv(65536), 16)[0]
+    return ask(net.ns, CTHELPER, kind, *parts, family=socket.AF_INET, flags=CREATE)
 
 
 def user_space(net):
@@ -329,17 +296,16 @@ def user_space(net):
     if missing("nft_queue", "nfnetlink_cthelper"):
         skip("a helper in user space", "nft_queue.ko or nfnetlink_cthelper.ko does not load")
         return
-    number = lambda value: struct.pack("!I", value)  # noqa: E731
-    policy = attribute(1, b"reader\0") + attribute(2, number(1)) + attribute(3, number(60))
+    policy = attribute(1, b"reader\0") + attribute(2, number32(1)) + attribute(3, number32(60))
     status = cthelper(
         net,
         0,
         attribute(1, b"reader\0"),
         attribute(2, attribute(1, struct.pack("!H", socket.AF_INET)) + attribute(2, b"\x11")),
-        attribute(3, number(5)),
-        attribute(4, attribute(1, number(1)) + attribute(2, policy)),
-        attribute(5, number(0)),
-        attribute(6, number(1)),
+        attribute(3, number32(5)),
+        attribute(4, attribute(1, number32(1)) + attribute(2, policy)),
+        attribute(5, number32(0)),
+        attribute(6, number32(1)),
     )
     equal(status, 0, "user space registers a helper")
     queue = Queue(net.ns, 5)
@@ -365,7 +331,7 @@ def user_space(net):
     equal(rules.packets().get("established"), 1, "and was ESTABLISHED")
     net.a.send(udp(src, dst, 1001, 53))
     queue.take()
-    queue.sock.close()
+    queue.close()
     check(poll(lambda: not find(net.ns, src=src, sport=1001), 5), "what it did not let go is gone with its queue")
     check(delivered(net, "a", query), "without a reader, packets go on")
     rules.delete()

@@ -11,6 +11,8 @@ import struct
 import subprocess
 import time
 
+from netlink import listen_for_ends
+
 from lib import (
     PARAMETERS,
     RUST,
@@ -88,17 +90,9 @@ def honest(what):
     check(" 5 received" in text, f"{what}: all pings of the initial namespace are answered", text)
 
 
-@contextlib.contextmanager
 def deaf():
     """A listener of DESTROY events in the greedy namespace who never reads."""
-    with inside(GREEDY):
-        ears = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)  # NETLINK_NETFILTER
-    ears.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-    # NETLINK_BROADCAST_ERROR: the sender is told, and so keeps what it could not deliver.
-    ears.setsockopt(270, 4, 1)
-    ears.bind((0, 1 << 2))  # NF_NETLINK_CONNTRACK_DESTROY
-    with ears:
-        yield
+    return listen_for_ends(GREEDY, room=2048, reliable=True)
 
 
 def full():
@@ -335,9 +329,7 @@ ENDS = 1500
 def told():
     """A listener that reads, and has a buffer of the usual size, is told of each of many that expire at once."""
     run("conntrack", "-F", ns=GREEDY, must=False)
-    with inside(GREEDY):
-        ears = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12)  # NETLINK_NETFILTER
-    ears.bind((0, 1 << 2))  # NF_NETLINK_CONNTRACK_DESTROY
+    ears = listen_for_ends(GREEDY)
     ears.settimeout(1)
     heard = lost = 0
     with ears:

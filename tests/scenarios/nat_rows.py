@@ -11,6 +11,12 @@ import socket
 import struct
 import typing
 
+from netlink import (
+    CT_DELETE,
+    CTNETLINK,
+    ask,
+    tuple_to,
+)
 from policy import (
     Nft,
     Xtables,
@@ -33,12 +39,10 @@ from lib import (
     equal,
     find,
     icmp,
-    inside,
     ip,
     ip_batch,
     load,
     main,
-    packed,
     poll,
     run,
     shown,
@@ -511,17 +515,8 @@ KEPT = [
 
 def deleted_by_reply(net, place):
     """Deletes an entry by ctnetlink, which is told its reply tuple and nothing else; returns its error."""
-    attribute = lambda kind, data: struct.pack("=HH", 4 + len(data), kind) + data + bytes(-len(data) % 4)  # noqa: E731
-    nested = 0x8000
-    first, second = ((3, 4) if place.v6 else (1, 2))
-    ends = attribute(first, packed(place.server)) + attribute(second, packed(place.outer))
-    proto = attribute(1, b"\x11") + attribute(2, struct.pack("!H", 80)) + attribute(3, struct.pack("!H", 1000))
-    reply = attribute(2 | nested, attribute(1 | nested, ends) + attribute(2 | nested, proto))
-    # IPCTNL_MSG_CT_DELETE, to be acknowledged.
-    body = struct.pack("=BBH", socket.AF_INET6 if place.v6 else socket.AF_INET, 0, 0) + reply
-    with inside(net.ns), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as asks:
-        asks.send(struct.pack("=IHHII", 16 + len(body), 1 << 8 | 2, 5, 1, 0) + body)
-        return -struct.unpack("=i", asks.recv(4096)[16:20])[0]
+    reply = tuple_to(2, place.server, place.outer, socket.IPPROTO_UDP, 80, 1000)
+    return ask(net.ns, CTNETLINK, CT_DELETE, reply, family=socket.AF_INET6 if place.v6 else socket.AF_INET)
 
 
 def deleted(net, v6, what):

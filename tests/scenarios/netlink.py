@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Messages to netfilter's subsystems over netlink, and queues of packets that wait for a verdict."""
+"""Messages to netfilter's subsystems over netlink and from them, and queues of packets that wait for a verdict."""
 
 import socket
 import struct
@@ -14,7 +14,10 @@ NETLINK_NETFILTER = 12
 ERROR, DONE = 2, 3
 REQUEST, ACK, CREATE = 1, 4, 0x400
 # Subsystems (linux/netfilter/nfnetlink.h).
-QUEUE, LOG, CTTIMEOUT, CTHELPER = 3, 4, 8, 9
+CTNETLINK, QUEUE, LOG, CTTIMEOUT, CTHELPER = 1, 3, 4, 8, 9
+# Of ctnetlink: the message that deletes an entry or tells its end, and the group that is told.
+CT_DELETE, GROUP_DESTROY = 2, 3
+SOL_NETLINK, BROADCAST_ERROR = 270, 4
 NESTED = 0x8000
 
 
@@ -62,6 +65,29 @@ def tuple_to(kind, src, dst, proto, sport, dport):
     return nested(kind, ip, ports)
 
 
+def messages(data):
+    """The messages in what a socket has read: the type of each, and what is behind its header."""
+    while len(data) >= 16:
+        length, what = struct.unpack_from("=IH", data)
+        yield what, data[16:length]
+        data = data[(length + 3) & ~3 :]
+
+
+def listen_for_ends(ns, room=None, reliable=False):
+    """A socket that is told of each connection's end.
+
+    Its buffer may be small; a reliable one has ctnetlink keep what it could not be told.
+    """
+    with inside(ns):
+        sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
+    if room:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+    sock.setsockopt(SOL_NETLINK, BROADCAST_ERROR, int(reliable))
+    sock.bind((0, 1 << (GROUP_DESTROY - 1)))
+    sock.settimeout(10 * SLOW)
+    return sock
+
+
 class Netfilter:
     """A socket to netfilter's subsystems."""
 
@@ -89,16 +115,19 @@ class Netfilter:
     def message(self):
         """The next message: its type, and what is behind its header."""
         while not self.waiting:
-            data = self.sock.recv(1 << 17)
-            while len(data) >= 16:
-                length, what = struct.unpack_from("=IH", data)
-                if what != DONE:
-                    self.waiting.append((what, data[16:length]))
-                data = data[(length + 3) & ~3 :]
+            self.waiting += [one for one in messages(self.sock.recv(1 << 17)) if one[0] != DONE]
         return self.waiting.pop(0)
 
     def close(self):
         self.sock.close()
+
+
+def ask(ns, *message, **fields):
+    """One message from a socket of its own (Netfilter.ask); returns the error."""
+    asks = Netfilter(ns)
+    error = asks.ask(*message, **fields)
+    asks.close()
+    return error
 
 
 class Queue(Netfilter):

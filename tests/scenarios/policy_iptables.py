@@ -8,6 +8,13 @@ import re
 import socket
 import struct
 
+from netlink import (
+    CREATE,
+    CTTIMEOUT,
+    ask,
+    attribute,
+    nested,
+)
 from policy import (
     CLIENT,
     ENDS,
@@ -31,7 +38,6 @@ from lib import (
     drop_namespaces,
     equal,
     find,
-    inside,
     load,
     main,
     skip,
@@ -271,19 +277,10 @@ def helper(net, v6):
     rules.flush()
 
 
-def attribute(kind, data):
-    """A netlink attribute."""
-    text = struct.pack("=HH", 4 + len(data), kind) + data
-    return text + b"\0" * (-len(text) % 4)
-
-
-def timeout_policy(ns, message, name, *attributes):
+def timeout_policy(ns, message, name, *parts):
     """Makes (0) or deletes (2) a timeout policy of nfnetlink_cttimeout; returns the error."""
-    body = struct.pack("!BBH", socket.AF_INET, 0, 0) + attribute(1, name.encode() + b"\0") + b"".join(attributes)
-    head = struct.pack("=IHHII", 16 + len(body), 8 << 8 | message, 0x405, 1, 0)  # create, acknowledge, request
-    with inside(ns), socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as netlink:
-        netlink.send(head + body)
-        return struct.unpack_from("=i", netlink.recv(4096), 16)[0]
+    named = attribute(1, name.encode() + b"\0")
+    return ask(ns, CTTIMEOUT, message, named, *parts, family=socket.AF_INET, flags=CREATE)
 
 
 def timeout(net):
@@ -294,7 +291,7 @@ def timeout(net):
     times = attribute(1, struct.pack("!I", 3000)) + attribute(2, struct.pack("!I", 6000))
     made = timeout_policy(
         net.ns, 0, "patient", attribute(2, struct.pack("!H", socket.AF_INET)), attribute(3, b"\x11"),
-        attribute(0x8004, times),
+        nested(4, times),
     )  # fmt: skip
     equal(made, 0, "a timeout policy is made")
     flows = Flows(net, False)
