@@ -21,6 +21,7 @@ from policy import (
     Xtables,
     check_expected,
     delivered,
+    expectations,
     expected,
     missing,
     one_cpu,
@@ -210,8 +211,11 @@ def helpers():
     with conntrackd(ROUTER):
         rules = Nft(ROUTER, RULES)
         helped(rules)
+        equal(expectations(ROUTER), [], "nothing is expected any more")
         rules.delete()
         run("conntrack", "-F", ns=ROUTER)
+    status, text = nfct(ROUTER, "delete", "helper", "ftp", "inet", "tcp", must=False)
+    equal(status, 0, f"nfct takes it away {text.strip()}")
 
 
 def scenario():

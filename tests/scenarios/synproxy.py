@@ -51,19 +51,21 @@ SIZE = 100000
 FORGED = {"IPv4": "10.1.7.{}", "IPv6": "fd01::7:{}"}
 
 
-def nft():
+def nft(hook):
     """SYNs are not tracked; what is not, or belongs to nothing, is the proxy's; the rest of that kind is dropped."""
     match = f"tcp dport {{ {OPEN}, {CLOSED} }}"
+    # On a host the proxy's own SYNs come in, too.
+    syn = "ct state untracked" if hook == "input" else "tcp flags syn / fin,syn,rst,ack"
     return f"""
         chain first {{
             type filter hook prerouting priority raw;
             {match} tcp flags & (fin | syn | rst | ack) == syn notrack
         }}
         chain proxy {{
-            type filter hook forward priority filter;
+            type filter hook {hook} priority filter;
             {match} ct state invalid,untracked synproxy mss 1400 wscale 7 timestamp sack-perm
             ct state invalid counter drop comment "invalid"
-            {match} tcp flags syn / fin,syn,rst,ack counter drop comment "syn"
+            {match} {syn} counter drop comment "syn"
         }}
     """
 
@@ -99,11 +101,11 @@ def begun(port, dport, sport):
     return (first[0] if first else None, {seq for flags, seq in seen if not flags & FLAGS["S"]})
 
 
-def proxied(what, kind):
+def proxied(what, kind, where):
     """A connection comes through, data both ways; the numbers that the server began with are translated."""
     home, away = ENDS[kind]
-    before = statistics(ROUTER, "synproxy")
-    # What the client is told, and what the server says.
+    before = statistics(where, "synproxy")
+    # What the client was told, and what the server had said, if the proxy is between them.
     near = Port(CLIENT, ROUTER, mac_of(CLIENT, ROUTER))
     far = Port(ROUTER, SERVER, mac_of(ROUTER, SERVER))
     question, answer = os.urandom(SIZE // 4), os.urandom(SIZE)
@@ -126,32 +128,32 @@ def proxied(what, kind):
                             got += there.recv(1 << 20)
                     ways.append(got == data)
                 equal(ways, [True, True], f"{what}: with {len(question)} bytes there and {len(answer)} back")
-                found = find(ROUTER, l4="tcp", sport=port)
+                found = find(where, l4="tcp", sport=port)
                 good = [one.state for one in found] == ["ESTABLISHED"] and "ASSURED" in found[0].flags
                 check(good, f"{what}: it has an entry, ESTABLISHED and ASSURED", [one.line for one in found])
     told, told_later = begun(near, OPEN, port)
-    said, said_later = begun(far, OPEN, port)
-    check(
-        None not in (told, said) and told != said,
-        f"{what}: the server began with another number than the proxy",
-        (told, said),
-    )
-    shifted = {(seq - (said or 0) + (told or 0)) & 0xFFFFFFFF for seq in said_later}
-    check(
-        told_later and told_later <= shifted,
-        f"{what}: each of its segments was shifted by the difference",
-        sorted(told_later - shifted)[:5],
-    )
-    now = grown(before, statistics(ROUTER, "synproxy"))
+    if where == ROUTER:
+        said, said_later = begun(far, OPEN, port)
+        check(
+            None not in (told, said) and told != said,
+            f"{what}: the server began with another number than the proxy",
+            (told, said),
+        )
+        shifted = {(seq - (said or 0) + (told or 0)) & 0xFFFFFFFF for seq in said_later}
+        check(
+            told_later and told_later <= shifted,
+            f"{what}: each of its segments was shifted by the difference",
+            sorted(told_later - shifted)[:5],
+        )
+    now = grown(before, statistics(where, "synproxy"))
     check(now.get("cookie_valid") == 1 and now.get("syn_received", 0) >= 1, f"{what}: the proxy has counted it", now)
     done = poll(
-        lambda: [one.state for one in find(ROUTER, l4="tcp", sport=port)] in (["TIME_WAIT"], ["LAST_ACK"], ["CLOSE"]),
-        10,
+        lambda: [one.state for one in find(where, l4="tcp", sport=port)] in (["TIME_WAIT"], ["LAST_ACK"], ["CLOSE"]), 10
     )
-    check(done, f"{what}: and the tracker its end", [one.line for one in find(ROUTER, l4="tcp", sport=port)])
+    check(done, f"{what}: and the tracker its end", [one.line for one in find(where, l4="tcp", sport=port)])
 
 
-def refused(what, kind):
+def refused(what, kind, where):
     """What the server refuses is reset for the client, whom the proxy had let in; it may come again from its port."""
     home, away = ENDS[kind]
     with make_socket(CLIENT, home, 0, socket.SOCK_STREAM) as stream:
@@ -168,10 +170,10 @@ def refused(what, kind):
             f"{what}: a port where nobody is: the client hears so",
             error,
         )
-    equal(find(ROUTER, l4="tcp", sport=port), [], f"{what}: and no entry is left")
+    equal(find(where, l4="tcp", sport=port), [], f"{what}: and no entry is left")
     with make_socket(SERVER, away, CLOSED, socket.SOCK_STREAM) as listener:
         listener.listen()
-        before = statistics(ROUTER, "synproxy")
+        before = statistics(where, "synproxy")
         stream = make_socket(CLIENT, home, port, socket.SOCK_STREAM)
         equal(stream.connect_ex((away, CLOSED)), 0, f"{what}: it comes again from the same port, and is let in")
         served = listener.accept()[0]
@@ -181,9 +183,9 @@ def refused(what, kind):
         for one in (stream, served):
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             one.close()
-        closed = poll(lambda: [one.state for one in find(ROUTER, l4="tcp", sport=port)] == ["CLOSE"], 5)
-        check(closed, f"{what}: a reset closes the entry", [one.line for one in find(ROUTER, l4="tcp", sport=port)])
-        now = grown(before, statistics(ROUTER, "synproxy"))
+        closed = poll(lambda: [one.state for one in find(where, l4="tcp", sport=port)] == ["CLOSE"], 5)
+        check(closed, f"{what}: a reset closes the entry", [one.line for one in find(where, l4="tcp", sport=port)])
+        now = grown(before, statistics(where, "synproxy"))
         check(now.get("cookie_valid") == 1, f"{what}: the proxy has counted it", now)
 
 
@@ -214,21 +216,24 @@ def scenario():
     lacking = missing("nft_synproxy", "ipt_SYNPROXY", "ip6t_SYNPROXY", "nft_ct", "xt_CT", "xt_multiport")
     set_up_stacks()
     ways = [
-        ("nft", ("nft_synproxy",), lambda: Nft(ROUTER, nft())),
-        ("iptables", ("ipt_SYNPROXY", "ip6t_SYNPROXY", "xt_CT"), lambda: Xtables(ROUTER, xt())),
+        ("nft, router", ("nft_synproxy",), ROUTER, lambda: Nft(ROUTER, nft("forward"))),
+        ("iptables, router", ("ipt_SYNPROXY", "ip6t_SYNPROXY", "xt_CT"), ROUTER, lambda: Xtables(ROUTER, xt())),
+        ("nft, host", ("nft_synproxy",), SERVER, lambda: Nft(SERVER, nft("input"))),
     ]
-    # What is in the midst of a connection begins none.
-    write(f"{SYSCTL}/nf_conntrack_tcp_loose", 0, ROUTER)
-    for what, modules, make in some(ways):
+    for ns in (ROUTER, SERVER):
+        # What is in the midst of a connection begins none.
+        write(f"{SYSCTL}/nf_conntrack_tcp_loose", 0, ns)
+    for what, modules, where, make in some(ways):
         lost = set(modules) & set(lacking)
         if lost:
             skip(f"{what}: the SYN proxy", f"this kernel does not have {' '.join(sorted(lost))}")
             continue
         rules = make()
-        for kind in ENDS:
-            proxied(f"{kind}, {what}", kind)
-            refused(f"{kind}, {what}", kind)
-            flood(f"{kind}, {what}", kind, rules)
+        for kind in ENDS if where == ROUTER else ("IPv4",):
+            proxied(f"{kind}, {what}", kind, where)
+            refused(f"{kind}, {what}", kind, where)
+            if where == ROUTER:
+                flood(f"{kind}, {what}", kind, rules)
         rules.delete() if isinstance(rules, Nft) else rules.flush()
 
 
