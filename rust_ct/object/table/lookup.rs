@@ -100,7 +100,7 @@ impl Table {
                 Some(ControlFlow::Break(Some(found))) => return Some(found),
                 Some(ControlFlow::Continue(())) => match self.next(rcu) {
                     // It may have left for there.
-                    Some(next) if ptr::eq(buckets, current) => {
+                    Some(next) if ptr::eq(buckets, current) && !ptr::eq(next, current) => {
                         buckets = next;
                         continue;
                     }
