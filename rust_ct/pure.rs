@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 #![allow(dead_code)] // The tests use all of it.
 
+pub(crate) mod bpf;
 pub(crate) mod evict;
 pub(crate) mod expect_line;
 pub(crate) mod l4proto;

@@ -26,6 +26,7 @@ use rust_ct::pure;
 
 #[cfg(test)]
 mod tests {
+    mod bpf;
     mod build;
     mod evict;
     mod ftp;
