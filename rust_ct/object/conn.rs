@@ -254,8 +254,22 @@ impl Conn {
         }
     }
 
+    /// As [`Conn::refresh`], even if the timeout is fixed; a span that is too long is cut.
+    ///
+    /// Source: include/net/netfilter/nf_conntrack_core.h, __nf_ct_set_timeout().
+    pub(crate) fn set_timeout(&self, jiffies: u64) {
+        /// The longest span.
+        const MAX: u32 = i32::MAX as u32;
+
+        let span = u32::try_from(jiffies).map_or(MAX, |span| span.min(MAX));
+        self.store_timeout(match self.status().contains(Status::CONFIRMED) {
+            true => span.wrapping_add(time::now()),
+            false => span,
+        });
+    }
+
     /// Turns the timeout from a span into a moment, at confirmation. The caller holds both bucket
-    /// locks.
+    /// locks, or has the connection alone.
     pub(crate) fn begin_timeout(&self) {
         self.store_timeout(self.timeout().wrapping_add(time::now()));
     }

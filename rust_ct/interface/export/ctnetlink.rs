@@ -64,12 +64,22 @@ extern "C" fn rust_ct_alloc(
     original: &Fixed<Tuple>,
     reply: &Fixed<Tuple>,
 ) -> Option<UniqueConn> {
-    let (zone, original, reply) = (zone.load(), original.load(), reply.load());
+    allocate(net, zone.load(), &original.load(), &reply.load())
+}
+
+/// Makes a connection without a reference, which counts already; `None` if there is no room. Any
+/// context.
+pub(super) fn allocate(
+    net: &Net,
+    zone: Zone,
+    original: &Tuple,
+    reply: &Tuple,
+) -> Option<UniqueConn> {
     let new_conn = NewConn {
-        original: &original,
-        reply: &reply,
+        original,
+        reply,
         zone,
-        hash: Key::new(&original, zone, net).hash(Direction::Original),
+        hash: Key::new(original, zone, net).hash(Direction::Original),
     };
     let guard = rcu::read_lock();
     let made = NETNS
@@ -143,7 +153,7 @@ extern "C" fn rust_ct_change_timeout(conn: &Conn, jiffies: u64) -> c_int {
     if conn.status().contains(Status::FIXED_TIMEOUT) {
         return EPERM.to_errno();
     }
-    conn.refresh(u32::try_from(jiffies).map_or(i32::MAX as u32, |span| span.min(i32::MAX as u32)));
+    conn.set_timeout(jiffies);
     match conn.status().contains(Status::DYING) {
         true => ETIME.to_errno(),
         false => 0,
