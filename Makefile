@@ -32,7 +32,8 @@ kconf = $(shell grep -s '^$(1)=y' $(KDIR)/include/config/auto.conf)
 kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 	$(if $(call kconf,CONFIG_UML),ARCH=um \
 	KRUSTFLAGS='-Crelocation-model=static -Ccode-model=large')
-kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags)
+# Types are to have the same numbers in the module's BTF as in the kernel, see rust_ct/add_btf.sh.
+kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags) RESOLVE_BTFIDS_FLAGS=
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
 	test-stock test-unfit compare count selftests apps fuzz uml lint deb test-install distclean
@@ -46,6 +47,7 @@ modules: ## build the module for the kernel tree KDIR= (default: the running ker
 	@grep -q '^CONFIG_RUST=y' $(KDIR)/include/config/auto.conf || { \
 		echo "error: the kernel in KDIR=$(KDIR) was configured without CONFIG_RUST=y" >&2; exit 1; }
 	$(kbuild) modules
+	@rust_ct/add_btf.sh $(KDIR) $(or $(MO),.)/rust_ct/$(NAME).ko
 
 clean: ## remove what 'make modules' made for KDIR=
 	$(kbuild) clean

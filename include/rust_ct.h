@@ -3,10 +3,11 @@
  * The contract between the C and the Rust half of rust_ct.
  *
  * rct_*: C for Rust. Wrappers of what the kernel offers only as macros or
- *        static inlines (helpers.c), and what it calls through pointers
- *        (callbacks.c). No logic.
+ *        static inlines (helpers.c), what it calls through pointers
+ *        (callbacks.c), and tables that it reads (bpf.c). No logic.
  * rust_ct_*: Rust for C. What stands behind the exported names (exports.c),
- *        the callbacks, and the module parameters (params.c).
+ *        what BPF programs call (bpf.c), the callbacks, and the module
+ *        parameters (params.c).
  */
 #ifndef _RUST_CT_H
 #define _RUST_CT_H
@@ -17,8 +18,10 @@
 #include <net/net_namespace.h>
 #include <net/netfilter/nf_conntrack.h>
 
+struct bpf_verifier_log;
 struct ctl_table;
 struct kernel_param;
+struct nf_conn___init;
 struct nf_conn_help;
 struct nf_conntrack_expect;
 struct nf_conntrack_helper;
@@ -165,6 +168,7 @@ void rct_cond_resched(void);
 /* namespaces */
 void *rct_net_generic(const struct net *net, unsigned int id);
 struct net *rct_current_net(void);
+void rct_put_net(struct net *net);
 void rct_walk_nets(void *each);
 
 /* per-CPU memory */
@@ -196,6 +200,11 @@ struct rct_lines {
 
 struct proc_dir_entry *rct_proc_create(struct net *net, bool stat, const char *name, umode_t mode,
 				       const struct rct_lines *lines);
+
+/* BPF programs: bpf.c */
+bool rct_bpf_has_btf(void);
+int rct_bpf_register(void);
+void rct_bpf_allow_writes(bool allow);
 
 /* memory */
 unsigned long rct_total_ram(void);
@@ -379,6 +388,15 @@ void rust_ct_pptp_destroy_siblings(struct nf_conn *ct);
 bool rust_ct_gre_keymap_add(struct nf_conn *ct, const struct nf_conntrack_tuple *original,
 			    const struct nf_conntrack_tuple *reply);
 void rust_ct_gre_keymap_destroy(struct nf_conn *ct);
+
+/* Rust behind bpf.c */
+struct nf_conn___init *rust_ct_bpf_alloc(struct net *net, struct rct_array tuple,
+					 struct rct_array opts);
+struct nf_conn *rust_ct_bpf_lookup(struct net *net, struct rct_array tuple, struct rct_array opts);
+struct nf_conn *rust_ct_bpf_insert(struct nf_conn___init *ct);
+void rust_ct_bpf_release(struct nf_conn *ct);
+void rust_ct_bpf_set_timeout(struct nf_conn *ct, u64 jiffies);
+int rust_ct_bpf_may_write(struct bpf_verifier_log *log, bool is_conn, int off, int size);
 
 /* Rust behind params.c */
 int rust_ct_param_set_hashsize(const char *val);

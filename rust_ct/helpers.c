@@ -352,6 +352,11 @@ struct net *rct_current_net(void)
 	return current->nsproxy->net_ns;
 }
 
+void rct_put_net(struct net *net)
+{
+	put_net(net);
+}
+
 void rct_this_cpu_add(u32 __percpu *counter, u32 value)
 {
 	this_cpu_add(*counter, value);

@@ -47,6 +47,8 @@ module! {
 struct RustCt {
     _writable: param::Writable,
     _proc: [sys::proc::File; 3],
+    #[cfg(CONFIG_DEBUG_INFO_BTF_MODULES)]
+    _functions: export::bpf::Functions,
     _options: export::origdst::Options,
     _expiry: sys::work::Running,
     _retry: sys::work::Running,
@@ -88,6 +90,8 @@ impl kernel::Module for RustCt {
                 sys::proc::File::link(c"rust_ct_expect", c"net/nf_conntrack_expect")?,
                 sys::proc::File::link(c"rust_ct_stat", c"net/stat/rust_ct")?,
             ],
+            #[cfg(CONFIG_DEBUG_INFO_BTF_MODULES)]
+            _functions: export::bpf::Functions::register(),
             _options: export::origdst::Options::register()?,
             _retry: retry,
             _netns: netns,

@@ -8,6 +8,8 @@
 pub(crate) mod abi;
 pub(crate) mod barrier;
 pub(crate) mod bits;
+#[cfg(CONFIG_DEBUG_INFO_BTF_MODULES)]
+pub(crate) mod bpf;
 pub(crate) mod bridge;
 pub(crate) mod call;
 pub(crate) mod capability;
@@ -21,6 +23,8 @@ pub(crate) mod log;
 pub(crate) mod memory;
 pub(crate) mod module;
 pub(crate) mod net;
+#[cfg(CONFIG_DEBUG_INFO_BTF_MODULES)]
+pub(crate) mod net_ref;
 pub(crate) mod netlink;
 pub(crate) mod nulls;
 pub(crate) mod param;

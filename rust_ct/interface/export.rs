@@ -9,6 +9,8 @@
 //! Each turns pointers into what they stand for, and calls safe code.
 
 mod attributes;
+#[cfg(CONFIG_DEBUG_INFO_BTF_MODULES)]
+pub(crate) mod bpf;
 mod bridge;
 mod ctnetlink;
 mod expect;

@@ -104,9 +104,14 @@ impl<'a, T> From<&'a [T]> for Array<'a, T> {
 impl<'a, T> Array<'a, T> {
     /// The elements.
     pub(crate) fn get(self) -> &'a [T] {
+        self.given().unwrap_or(&[])
+    }
+
+    /// The elements; `None` if it is null.
+    pub(crate) fn given(self) -> Option<&'a [T]> {
         // SAFETY: By the type invariant.
         let elements = |at: NonNull<T>| unsafe { slice::from_raw_parts(at.as_ptr(), self.len) };
-        self.at.map_or(&[], elements)
+        self.at.map(elements)
     }
 }
 
