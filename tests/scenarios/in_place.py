@@ -82,6 +82,8 @@ def stands():
     write(f"{PARAMETERS}/hashsize", 2 * BUCKETS)
     equal(read(f"{SYSCTL}/nf_conntrack_buckets").strip(), str(2 * BUCKETS), "hashsize in /sys/module is written, as kube-proxy does")
     check(os.path.exists(f"{PARAMETERS}/expect_hashsize"), "expect_hashsize is there")
+    if os.path.exists("/sys/kernel/btf/vmlinux"):
+        check(os.path.exists(f"/sys/kernel/btf/{NAME}"), "BPF programs find it by its BTF")
 
 
 def tracks():
