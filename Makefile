@@ -36,7 +36,7 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags) RESOLVE_BTFIDS_FLAGS=
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock test-unfit compare count selftests apps fuzz uml lint deb test-install distclean
+	test-stock test-unfit test-in-tree compare count selftests apps fuzz uml lint deb test-install distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
 	@test "$(NAME)" = rust_ct -o "$(NAME)" = nf_conntrack || { \
@@ -76,6 +76,9 @@ test-debug: ## scenarios in the debug kernel
 
 test-stock: ## scenarios in the stock Debian kernel
 	scripts/test/test.sh stock
+
+test-in-tree: ## build it as a part of the kernel's own tree, with W=1
+	scripts/test/in_tree.sh
 
 test-unfit: ## a module for another configuration of the kernel is refused
 	scripts/test/unfit.sh
