@@ -83,8 +83,8 @@ kernel::sync::global_lock! {
 /// # Invariants
 ///
 /// `buckets` is empty before [`Table::set_up`] and after its result was dropped. `next` has buckets
-/// while the table is resized, under `WALK`; the first `moved` of `buckets` are empty then, and what
-/// belongs there is in `next`. Who changes where connections are holds all locks, and counts
+/// while the table is resized, under `WALK`; the first `moved` of `buckets` are empty then, and
+/// what belongs there is in `next`. Who changes where connections are holds all locks, and counts
 /// `changes` up. `WALK` is initialised before there are buckets.
 pub(crate) struct Table {
     buckets: RcuBox<Buckets>,
