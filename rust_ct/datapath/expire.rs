@@ -35,7 +35,7 @@ use crate::{
     },
     pure::state::Status,
     sys::{
-        call,
+        barrier, call,
         rcu::ReadSide,
         time::{
             self,
@@ -52,10 +52,6 @@ use kernel::sync::{
     atomic::{
         Atomic,
         Relaxed, //
-    },
-    barrier::{
-        smp_mb,
-        Read, //
     },
     rcu, //
 };
@@ -347,7 +343,7 @@ impl Round {
 fn has_settled_help(conn: &Conn) -> bool {
     let status = conn.status();
     // Pairs with the barrier of the bit that confirmation sets behind the extensions.
-    smp_mb(Read);
+    barrier::read();
     status.contains(Status::CONFIRMED)
         && status.contains(Status::HELPER)
         && !status.contains(Status::DYING)

@@ -71,6 +71,7 @@ use crate::{
         zone::Zone, //
     },
     sys::{
+        barrier,
         call,
         field::{
             field,
@@ -100,13 +101,7 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        aref::ARef,
-        barrier::{
-            smp_mb,
-            Read, //
-        },
-    },
+    sync::aref::ARef, //
 };
 
 /// Where connections are allocated.
@@ -296,7 +291,7 @@ impl Conn {
             return false;
         }
         // Pairs with the barrier of the bit that confirmation sets behind the timeout.
-        smp_mb(Read);
+        barrier::read();
         time::until(self.timeout()) <= 0
     }
 

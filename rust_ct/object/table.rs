@@ -152,7 +152,7 @@ impl Table {
     /// The buckets to look at after the current ones were looked at, while the table is resized.
     #[inline]
     fn next<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Buckets> {
-        // Pairs with the release of `Head::take_over`: whoever saw that a connection had left sees
+        // Pairs with the barrier in `Head::take_over`: whoever saw that a connection had left sees
         // the buckets that it went to, and itself there.
         barrier::read();
         self.next.get(rcu)

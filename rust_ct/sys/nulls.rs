@@ -27,6 +27,10 @@ use core::ptr::{
     self,
     NonNull, //
 };
+use kernel::sync::barrier::{
+    smp_mb,
+    Write, //
+};
 
 /// The link from one object of a list to the next, part of the object.
 #[repr(C)]
@@ -115,6 +119,8 @@ impl Head {
         let (next, pprev) = unsafe { (node.as_ref().next.load(), node.as_ref().pprev.load()) };
         // SAFETY: The caller vouches for the node and the locks.
         unsafe { self.enter(node) };
+        // Whoever sees that it has left sees it here.
+        smp_mb(Write);
         // SAFETY: `pprev` is at the link of the other list that leads here, `next` is what comes
         // behind.
         unsafe { Node::close(pprev, next) };
@@ -170,15 +176,16 @@ impl Node {
         node.pprev.store(ptr::null_mut());
     }
 
-    /// Closes the gap that a node leaves. Whoever finds it closed finds what was written before.
+    /// Closes the gap that a node leaves.
     ///
     /// # Safety
     ///
     /// `pprev` must be at the link that leads to the node, in the head or in a node of the list,
     /// `next` be the node's link, and the caller hold the lock of the list.
     unsafe fn close(pprev: *mut Next, next: *mut Node) {
-        // SAFETY: The caller vouches for the link.
-        unsafe { &*pprev }.publish(next);
+        // SAFETY: The caller vouches for the link. A relaxed store will do: `next` was published
+        // before.
+        unsafe { &*pprev }.store(next);
         if let Link::Node(next) = Link::new(next) {
             // SAFETY: A node that is in the list is valid, and the lock of the list covers its
             // `pprev`.

@@ -24,6 +24,7 @@ use loom::{
     cell::UnsafeCell,
     sync::{
         atomic::{
+            fence,
             AtomicUsize,
             Ordering::{
                 AcqRel,
@@ -49,7 +50,7 @@ enum Weak {
     IsCurrent,
     /// A connection leaves the one list before it enters the other.
     LeaveFirst,
-    /// It leaves without release.
+    /// No write barrier before it leaves.
     Close,
     /// The next buckets are taken away before they are the current ones.
     EmptyFirst,
@@ -207,7 +208,10 @@ impl Table {
         match self.weak {
             Weak::LeaveFirst => (),
             Weak::Close => from.store(next, Relaxed),
-            _ => from.store(next, Release),
+            _ => {
+                fence(Release);
+                from.store(next, Relaxed);
+            }
         }
     }
 
@@ -351,7 +355,7 @@ fn a_connection_has_to_enter_before_it_leaves() {
 
 #[test]
 #[should_panic(expected = "a connection is missed")]
-fn leaving_has_to_release() {
+fn leaving_has_a_barrier_before_it() {
     readers(1, Weak::Close, once);
 }
 
