@@ -91,6 +91,8 @@ class SetUp(unittest.TestCase):
         with subprocess.Popen(
             command(self.cache, "size=9g", ""),
             **PIPES, start_new_session=True,
+            # Where the tests run in the background, the signal is ignored, and bash leaves it at that.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as run:
             for line in run.stdout:
                 if "Debian base system" in line:
