@@ -4,6 +4,7 @@
  */
 
 #include <linux/kthread.h>
+#include <linux/siphash.h>
 #include <linux/skbuff.h>
 #include <linux/umh.h>
 #include <net/netfilter/nf_conntrack_core.h>
@@ -100,6 +101,13 @@ bool rct_kunit_should_stop(void)
 int rct_kunit_exec(char **argv, char **envp)
 {
 	return call_usermodehelper(argv[0], argv, envp, UMH_WAIT_EXEC);
+}
+
+u32 rct_kunit_hsiphash(const u64 *words, unsigned int count, const u64 *key)
+{
+	hsiphash_key_t pair = { { key[0], key[1] } };
+
+	return hsiphash(words, count * sizeof(*words), &pair);
 }
 
 struct net *rct_kunit_get_net(void)

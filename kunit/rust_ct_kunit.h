@@ -28,6 +28,9 @@ bool rct_kunit_should_stop(void);
 /* Starts a program. */
 int rct_kunit_exec(char **argv, char **envp);
 
+/* The kernel's hash of words. */
+u32 rct_kunit_hsiphash(const u64 *words, unsigned int count, const u64 *key);
+
 /* A namespace that is not the initial one. */
 struct net *rct_kunit_get_net(void);
 void rct_kunit_put_net(struct net *net);

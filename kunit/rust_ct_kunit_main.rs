@@ -67,6 +67,7 @@ mod limit_test;
 mod line_test;
 mod param_test;
 mod sctp_test;
+mod siphash_test;
 mod state_test;
 mod sysctl_test;
 mod table_test;

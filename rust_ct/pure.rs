@@ -17,6 +17,7 @@ pub(crate) mod line;
 pub(crate) mod mask;
 pub(crate) mod payload;
 pub(crate) mod reason;
+pub(crate) mod siphash;
 pub(crate) mod state;
 pub(crate) mod timeout;
 pub(crate) mod tuple;

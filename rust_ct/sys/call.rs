@@ -84,7 +84,6 @@ unsafe extern "C" {
 
     pub(crate) safe fn get_random_u32() -> u32;
     pub(super) safe fn get_random_u64() -> u64;
-    pub(super) safe fn siphash_3u64(a: u64, b: u64, c: u64, key: &bindings::siphash_key_t) -> u64;
     pub(super) safe fn siphash_4u64(
         a: u64,
         b: u64,

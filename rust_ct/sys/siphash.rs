@@ -28,19 +28,17 @@ impl Key {
         }
     }
 
+    /// The words of the key, for a hash of our own.
     #[inline]
-    fn key(&self) -> bindings::siphash_key_t {
+    pub(crate) fn words(&self) -> [u64; 2] {
         let [a, b] = &self.0;
-        // They are written before anything is hashed that matters.
-        bindings::siphash_key_t {
-            key: [a.load(), b.load()],
-        }
+        [a.load(), b.load()]
     }
 
-    /// Hashes three words.
     #[inline]
-    pub(crate) fn hash3(&self, a: u64, b: u64, c: u64) -> u64 {
-        call::siphash_3u64(a, b, c, &self.key())
+    fn key(&self) -> bindings::siphash_key_t {
+        // They are written before anything is hashed that matters.
+        bindings::siphash_key_t { key: self.words() }
     }
 
     /// Hashes four words.

@@ -4,6 +4,7 @@
 
 use crate::{
     pure::{
+        siphash,
         tuple::{
             Direction,
             Tuple, //
@@ -13,12 +14,12 @@ use crate::{
     },
     sys::{
         net::Net,
-        siphash, //
+        siphash::Key as HashKey, //
     },
 };
 
 /// The key of the hash of tuples, drawn when the module is loaded.
-pub(crate) static HASH_KEY: siphash::Key = siphash::Key::new();
+pub(crate) static HASH_KEY: HashKey = HashKey::new();
 
 /// The words of a tuple. Equal ones name the same connection, whatever the direction.
 #[derive(Clone, Copy)]
@@ -78,16 +79,20 @@ impl<'a> Key<'a> {
     ///
     /// The namespace and the number of the zone are part of it: equal tuples in many of them spread
     /// out.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn hash(&self, dir: Direction) -> u32 {
         let [a, b, c, d, e] = self.words.0;
-        let a = a ^ u64::from(self.net.hash_mix()) << 32;
-        let e = (e & Words::MASK) ^ u64::from(self.zone.id(dir));
+        let a = a ^ u64::from(self.net.hash_mix());
+        // The number of the zone goes where that of the family is, which is the same for all.
+        let [z0, z1] = self.zone.id(dir).to_ne_bytes();
+        let c = c ^ u64::from_ne_bytes([0, 0, z0, z1, 0, 0, 0, 0]);
+        let e = e & Words::MASK;
 
+        let key = HASH_KEY.words();
         let hash = match self.family {
-            // Of the addresses, one word each is not zero, and neither is in `b` or `d`.
-            Some(Family::Ipv4) => HASH_KEY.hash3(a, c, e),
-            _ => HASH_KEY.hash3(HASH_KEY.hash3(a, b, c), d, e),
+            // Of `a` the one half is zero, of `e` the other, and `b` and `d` are.
+            Some(Family::Ipv4) => siphash::hash(key, [a ^ e, c]),
+            _ => siphash::hash(key, [a, b, c, d, e]),
         };
         // CAST: One half is as good as the other.
         hash as u32

@@ -39,6 +39,7 @@ mod tests {
     mod reference;
     mod sctp;
     mod seqadj;
+    mod siphash;
     mod state;
     mod tcp;
     mod tcp_sequences;

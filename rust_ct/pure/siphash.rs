@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! SipHash-1-3, a keyed hash for tables.
+//!
+//! One round for each word and three at the end, where SipHash-2-4 has two and four: the kernel's
+//! hsiphash(), which is this one on machines of 64 bits, is meant for tables whose hashes stay
+//! inside (Documentation/security/siphash.rst). So it is here. Who does not know the key cannot
+//! choose what falls into one bucket, and is shown nothing of a hash but how long a lookup takes.
+//!
+//! Source: Jean-Philippe Aumasson and Daniel J. Bernstein, "SipHash: a fast short-input PRF" (2012).
+
+/// A secret key.
+pub(crate) type Key = [u64; 2];
+
+/// The state, four words.
+struct State(u64, u64, u64, u64);
+
+impl State {
+    /// Before the first word: the key, and letters that make the words differ.
+    #[inline(always)]
+    const fn new([k0, k1]: Key) -> Self {
+        Self(
+            k0 ^ u64::from_be_bytes(*b"somepseu"),
+            k1 ^ u64::from_be_bytes(*b"dorandom"),
+            k0 ^ u64::from_be_bytes(*b"lygenera"),
+            k1 ^ u64::from_be_bytes(*b"tedbytes"),
+        )
+    }
+
+    #[inline(always)]
+    const fn round(self) -> Self {
+        let Self(mut v0, mut v1, mut v2, mut v3) = self;
+        v0 = v0.wrapping_add(v1);
+        v2 = v2.wrapping_add(v3);
+        v1 = v1.rotate_left(13) ^ v0;
+        v3 = v3.rotate_left(16) ^ v2;
+        v0 = v0.rotate_left(32).wrapping_add(v3);
+        v2 = v2.wrapping_add(v1);
+        v3 = v3.rotate_left(21) ^ v0;
+        v1 = v1.rotate_left(17) ^ v2;
+        v2 = v2.rotate_left(32);
+        Self(v0, v1, v2, v3)
+    }
+
+    #[inline(always)]
+    const fn take(self, word: u64) -> Self {
+        let Self(v0, v1, v2, v3) = self;
+        let Self(v0, v1, v2, v3) = Self(v0, v1, v2, v3 ^ word).round();
+        Self(v0 ^ word, v1, v2, v3)
+    }
+
+    #[inline(always)]
+    const fn end(self) -> u64 {
+        let Self(v0, v1, v2, v3) = self;
+        let Self(v0, v1, v2, v3) = Self(v0, v1, v2 ^ 0xff, v3).round().round().round();
+        v0 ^ v1 ^ v2 ^ v3
+    }
+}
+
+/// The hash of so many words.
+#[inline(always)]
+pub(crate) fn hash<const N: usize>(key: Key, words: [u64; N]) -> u64 {
+    // The number of bytes is in the last word's highest byte.
+    const { assert!(N * size_of::<u64>() < 1 << 8) };
+    let len = (N as u64 * u64::BITS as u64 / 8) << 56;
+
+    let mut state = State::new(key);
+    // Unrolled, as an iterator is not.
+    let mut i = 0;
+    while i < N {
+        state = state.take(words[i]);
+        i += 1;
+    }
+    state.take(len).end()
+}

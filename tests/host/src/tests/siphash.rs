@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The hash of the table of connections.
+
+use crate::pure::siphash;
+use proptest::prelude::*;
+use std::{
+    collections::{
+        hash_map::DefaultHasher,
+        HashSet, //
+    },
+    hash::Hasher, //
+};
+
+/// The hash of the standard library, which is SipHash-1-3 with a key of zeroes.
+fn standard<const N: usize>(words: [u64; N]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for word in words {
+        hasher.write(&word.to_le_bytes());
+    }
+    hasher.finish()
+}
+
+/// Each bit of a key counts.
+#[test]
+fn keys_matter() {
+    let one = |bit| [1u64 << bit, 0];
+    let other = |bit| [0, 1u64 << bit];
+    let keys = (0..64).flat_map(|bit| [one(bit), other(bit)]);
+    let hashes: HashSet<u64> = keys
+        .chain([[0, 0]])
+        .map(|key| siphash::hash(key, [1, 2]))
+        .collect();
+    assert_eq!(hashes.len(), 129);
+}
+
+proptest! {
+    /// The hash is SipHash-1-3. (KUnit compares it with the kernel's for other keys.)
+    #[test]
+    fn the_hash_is_siphash_1_3(words in any::<[u64; 5]>()) {
+        let [a, b, ..] = words;
+        prop_assert_eq!(siphash::hash([0, 0], [a, b]), standard([a, b]));
+        prop_assert_eq!(siphash::hash([0, 0], words), standard(words));
+    }
+}
