@@ -27,6 +27,9 @@ use kernel::{
     sync::rcu, //
 };
 
+/// What objects are aligned to: a line of the processors' caches.
+pub(crate) const ALIGN: usize = 64;
+
 /// A cache of `T`s in memory that stays a `T`'s until a grace period after it was freed
 /// (`SLAB_TYPESAFE_BY_RCU`): a reader under RCU may meet a `T` that was freed and given out anew.
 pub(crate) struct Cache<T> {
@@ -49,8 +52,9 @@ impl<T> Cache<T> {
     /// `freeptr` is the offset of a pointer in a `T` that no reader looks at without owning the
     /// object: the allocator keeps its own there while the object is free.
     pub(crate) fn create(&'static self, name: &CStr, freeptr: usize) -> Result<Created<T>> {
-        let (size, align) = (size_of::<T>() as c_uint, align_of::<T>() as c_uint);
-        let cache = call::rct_cache_create(name.into(), size, align, freeptr as c_uint);
+        const { assert!(align_of::<T>() <= ALIGN) };
+        let size = size_of::<T>() as c_uint;
+        let cache = call::rct_cache_create(name.into(), size, ALIGN as c_uint, freeptr as c_uint);
         self.cache.store(Some(cache.ok_or(ENOMEM)?));
         Ok(Created { cache: self })
     }

@@ -14,15 +14,13 @@ use crate::{
             L4Proto, //
         },
         state::Status,
-        tuple::{
-            Direction,
-            Tuple, //
-        },
+        tuple::Direction, //
     },
     sys::{
         field::field,
         net::Net,
         nulls,
+        slab,
         time, //
     },
 };
@@ -55,22 +53,20 @@ impl<'a> Candidate<'a> {
     /// the list, held for `'a`.
     #[inline]
     pub(crate) unsafe fn new(node: NonNull<nulls::Node>) -> Self {
-        const NODE: usize = offset_of!(bindings::nf_conn, tuplehash);
-        const SIZE: usize = size_of::<bindings::nf_conntrack_tuple_hash>();
-        const DIR: usize = offset_of!(bindings::nf_conntrack_tuple_hash, tuple) + Tuple::KEY_LEN;
+        const ORIGINAL: usize = offset_of!(bindings::nf_conn, tuplehash);
+        const REPLY: usize = ORIGINAL + size_of::<bindings::nf_conntrack_tuple_hash>();
+        const { assert!(ORIGINAL % slab::ALIGN != REPLY % slab::ALIGN) };
 
-        // SAFETY: The link is followed by its tuple. By the invariant of `Conn`, the direction in
-        // there says which of the two the link is, whatever connection it is of now.
-        // That far is it into the connection, whose memory stays one's.
-        unsafe {
-            let dir = Direction::from_bits(node.cast::<u8>().add(DIR).read_volatile());
-            let conn = node.byte_sub(NODE + dir.index() * SIZE).cast::<Conn>();
-            // INVARIANT: As the caller says.
-            Self {
-                conn: conn.as_ref(),
-                dir,
-            }
-        }
+        // Which of the two links it is, its address tells: nothing of the connection is read.
+        let (dir, offset) = match node.addr().get() % slab::ALIGN == ORIGINAL % slab::ALIGN {
+            true => (Direction::Original, ORIGINAL),
+            false => (Direction::Reply, REPLY),
+        };
+        // SAFETY: That far is the link into the connection, which begins at a multiple of `ALIGN`
+        // and whose memory stays one's.
+        let conn = unsafe { node.byte_sub(offset).cast::<Conn>().as_ref() };
+        // INVARIANT: As the caller says.
+        Self { conn, dir }
     }
 
     /// The connection itself.
