@@ -101,23 +101,38 @@ pub(crate) trait Storage: L4Proto<Timeouts: Policy> {
     /// namespace's.
     #[inline]
     fn in_force(conn: &Conn, net: &Net, rcu: ReadSide<'_>) -> Self::Timeouts {
-        Self::Timeouts::of_policy(conn, rcu).unwrap_or_else(|| Self::timeouts(net))
+        match Self::place_in_force(conn, net, rcu) {
+            Some(place) => Self::Timeouts::from_fn(|i| place.get(i).map_or(0, Field::load)),
+            None => Self::defaults(HZ),
+        }
+    }
+
+    /// Where the timeouts are kept that are in force for a connection of a namespace, in jiffies;
+    /// `None` if that is nowhere, and the defaults hold.
+    #[inline(always)]
+    fn place_in_force<'a>(
+        conn: &'a Conn,
+        net: &'a Net,
+        rcu: ReadSide<'a>,
+    ) -> Option<&'a [Field<u32>]> {
+        Self::Timeouts::of_policy(conn, rcu)
+            .or_else(|| Some(Self::Timeouts::fields(Self::place(net)?)))
     }
 }
 
 /// The timeouts of a protocol, which a rule's policy may hold.
 pub(crate) trait Policy: Jiffies + 'static {
-    /// Those of a connection's policy, if it has one.
-    fn of_policy(conn: &Conn, rcu: ReadSide<'_>) -> Option<Self>;
+    /// Those of a connection's policy, if it has one, one by one.
+    fn of_policy<'a>(conn: &Conn, rcu: ReadSide<'a>) -> Option<&'a [Field<u32>]>;
 
     /// One by one.
     fn fields(place: &Memory<Self>) -> &[Field<u32>];
 }
 
 impl<const N: usize> Policy for [u32; N] {
-    #[inline]
-    fn of_policy(conn: &Conn, rcu: ReadSide<'_>) -> Option<Self> {
-        conn.policy(rcu)
+    #[inline(always)]
+    fn of_policy<'a>(conn: &Conn, rcu: ReadSide<'a>) -> Option<&'a [Field<u32>]> {
+        conn.policy::<N>(rcu)
     }
 
     #[inline]

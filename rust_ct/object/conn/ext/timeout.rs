@@ -16,7 +16,6 @@ use crate::{
         call,
         field::{
             field,
-            Field,
             Memory, //
         },
         memory, //
@@ -27,7 +26,10 @@ use crate::{
         Conn,
         UniqueConn, //
     },
-    sys::rcu::ReadSide, //
+    sys::{
+        field::Field,
+        rcu::ReadSide, //
+    },
 };
 #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
 use core::ptr::{
@@ -181,28 +183,31 @@ impl Conn {
         unsafe { policy.as_ref() }
     }
 
-    /// The timeouts of the connection's policy, in jiffies, with the indices of its protocol;
+    /// The timeouts of the connection's policy, in jiffies, with the `N` indices of its protocol;
     /// `None` if the namespace's are in force.
     ///
     /// Source: include/net/netfilter/nf_conntrack_timeout.h, nf_ct_timeout_lookup().
     #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
-    #[inline]
-    pub(crate) fn policy<const N: usize>(&self, rcu: ReadSide<'_>) -> Option<[u32; N]> {
+    #[inline(always)]
+    pub(crate) fn policy<'a, const N: usize>(&self, rcu: ReadSide<'a>) -> Option<&'a [Field<u32>]> {
         let policy = self.policy_of(rcu)?;
         let bytes = |l4proto: &bindings::nf_conntrack_l4proto| l4proto.ctnl_timeout.obj_size;
         let described = policy.l4proto();
         if described.is_some_and(|l4proto| usize::from(bytes(l4proto)) < size_of::<[u32; N]>()) {
             return None;
         }
-        // SAFETY: By the invariant of `TimeoutPolicy`, so much is there.
-        let data: &[Field<u32>; N] = unsafe { &*(&raw const (*policy.as_ptr()).data).cast() };
-        Some(core::array::from_fn(|i| data[i].load()))
+        // SAFETY: By the invariant of `TimeoutPolicy`, so much is there, as long as RCU is held.
+        let data: &'a [Field<u32>; N] = unsafe { &*(&raw const (*policy.as_ptr()).data).cast() };
+        Some(data)
     }
 
     /// No rule has a policy.
     #[cfg(not(CONFIG_NF_CONNTRACK_TIMEOUT))]
     #[inline]
-    pub(crate) fn policy<const N: usize>(&self, _rcu: ReadSide<'_>) -> Option<[u32; N]> {
+    pub(crate) fn policy<'a, const N: usize>(
+        &self,
+        _rcu: ReadSide<'a>,
+    ) -> Option<&'a [Field<u32>]> {
         None
     }
 }
