@@ -2,7 +2,8 @@
 
 //! The ways that packets and connections go: in, out, to an end.
 //!
-//! [`hooks`] is where packets come by, [`packet`] their way in, [`confirm`] their way out.
+//! [`hooks`] is where packets come by, [`packet`] their way in, or [`straight`] if they are
+//! like most, [`confirm`] their way out.
 
 #![forbid(unsafe_code)]
 
@@ -17,3 +18,4 @@ pub(crate) mod lookup;
 pub(crate) mod packet;
 pub(crate) mod retry;
 pub(crate) mod seqadj;
+pub(crate) mod straight;

@@ -75,3 +75,44 @@ impl Packet for Bytes<'_> {
         self.skb.is_gso()
     }
 }
+
+/// As [`Bytes`], for who reads headers that are in the linear part of the packet, and has another
+/// way where they are not.
+pub(crate) struct Linear<'a> {
+    pkt: Bytes<'a>,
+    len: u32,
+    bytes: &'a [u8],
+}
+
+impl<'a> Linear<'a> {
+    /// The bytes of a packet at a hook.
+    #[inline(always)]
+    pub(crate) fn of(skb: &'a Skb, state: &State) -> Self {
+        Self {
+            pkt: Bytes::of(skb, state),
+            len: skb.len(),
+            bytes: skb.linear_bytes(),
+        }
+    }
+}
+
+impl Packet for Linear<'_> {
+    #[inline]
+    fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// As of [`Bytes`], but `None` too where the linear part does not hold them.
+    #[inline]
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.bytes.get(offset as usize..)?.first_chunk().copied()
+    }
+
+    fn checksum_ok(&self, checksum: Checksum, l4: &L4, family: Family) -> bool {
+        self.pkt.checksum_ok(checksum, l4, family)
+    }
+
+    fn is_gso(&self) -> bool {
+        self.pkt.is_gso()
+    }
+}

@@ -36,6 +36,7 @@ use crate::{
     pure::state::Status,
     sys::{
         barrier, call,
+        field::Field,
         rcu::ReadSide,
         time::{
             self,
@@ -91,7 +92,7 @@ const INITIAL_COUNT: u32 = 100;
 
 /// A packet that renews its connection by less than this, in jiffies, calls [`hasten`]: the next
 /// round comes later. All of them do where timeouts shrink.
-static WATCH: Atomic<u32> = Atomic::new(0);
+static WATCH: Field<u32> = Field::new(0);
 /// What lives for so many jiffies from now on is met in time.
 static MET_IN_TIME: Atomic<u32> = Atomic::new(INTERVAL_MAX);
 /// When the next round is due, in jiffies.
@@ -122,7 +123,7 @@ pub(crate) fn request_early_drop() {
 /// context.
 #[inline]
 pub(crate) fn is_brief(jiffies: u32) -> bool {
-    jiffies < WATCH.load(Relaxed)
+    jiffies < WATCH.load()
 }
 
 /// A connection lives for so many jiffies from now on: has the next round begin by then, or soon.
@@ -157,7 +158,7 @@ pub(crate) fn watch() {
         jiffies if jiffies <= SOON => 0,
         jiffies => jiffies,
     };
-    WATCH.store(watch, Relaxed);
+    WATCH.store(watch);
 }
 
 /// What the worker does: one step of a round.

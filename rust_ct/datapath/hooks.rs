@@ -6,7 +6,8 @@
 use crate::{
     datapath::{
         confirm,
-        packet, //
+        packet,
+        straight, //
     },
     object::{
         conn::{
@@ -55,15 +56,24 @@ const PRIORITY_TRACK: i32 = -200;
 /// Priority of confirmation: behind everything that may still drop the packet (`NF_IP_PRI_LAST`).
 const PRIORITY_CONFIRM: i32 = i32::MAX;
 
+/// Finds the connection of a packet and attaches it, by the straight way if it can be. Softirq or
+/// process context.
+#[inline(never)]
+pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
+    match straight::pass(netns, skb, state) {
+        true => Verdict::ACCEPT,
+        false => packet::track(netns, skb, state),
+    }
+}
+
 /// A packet comes in.
 struct Track;
 
 impl Hook for Track {
     type Data = Netns;
 
-    #[inline]
     fn run(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
-        packet::track(netns, skb, state)
+        track(netns, skb, state)
     }
 }
 
@@ -78,7 +88,7 @@ impl Hook for TrackLocalIpv4 {
 
     fn run(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
         if !packet::is_ipv4_fragment(skb, state) {
-            return packet::track(netns, skb, state);
+            return track(netns, skb, state);
         }
         if let Attached::Template(_) = conn::attached(skb) {
             drop(conn::detach(skb));

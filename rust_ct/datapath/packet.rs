@@ -3,7 +3,8 @@
 //! A packet's way in: from its headers to its connection.
 //!
 //! hook -> headers -> tuple -> lookup -> protocol -> attach. The way out is in
-//! [`crate::datapath::confirm`].
+//! [`crate::datapath::confirm`]; most packets are through before they get here, by
+//! [`crate::datapath::straight`].
 
 use crate::{
     datapath::{
@@ -112,6 +113,7 @@ enum Refusal {
 /// Finds out which connection a packet belongs to, and attaches it. Softirq or process context.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_in().
+#[inline(never)]
 pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     let (zone, template) = match conn::attached(skb) {
         // It comes by a second time, as on the loopback device, or is not to be tracked.
@@ -282,7 +284,8 @@ fn with_call(netns: &Netns, tuple: Tuple) -> Tuple {
 
 /// What a packet is to the connection with a status that it was found by, in the direction in which
 /// it was found.
-fn info(status: Status, dir: Direction) -> CtInfo {
+#[inline(always)]
+pub(super) fn info(status: Status, dir: Direction) -> CtInfo {
     match dir {
         Direction::Reply => CtInfo::EstablishedReply,
         Direction::Original if status.contains(Status::SEEN_REPLY) => CtInfo::Established,
@@ -425,13 +428,9 @@ impl Arrival<'_> {
                 end::kill(conn);
             }
             Action::Accept => (),
-            Action::Refresh(mut jiffies) => {
-                if expire::is_brief(jiffies) {
-                    let is_settled = input.assured() && !outcome.protoinfo_changed;
-                    jiffies = renew_briefly(netns, conn, jiffies, is_settled);
-                }
-                conn.refresh_at(moment, jiffies);
-                conn.account(input.dir(), self.skb.len());
+            Action::Refresh(jiffies) => {
+                let is_settled = !outcome.protoinfo_changed;
+                renew(netns, conn, &input, jiffies, is_settled, self.skb.len());
             }
         }
         let first_reply = info == CtInfo::EstablishedReply && !input.seen_reply();
@@ -449,14 +448,17 @@ impl Arrival<'_> {
     /// What a tracker decides, on a copy of the private state, under the lock if that can change.
     #[inline(always)]
     fn outcome_of<P: Storage>(&self, conn: &Conn, input: &Input) -> Result<Outcome, Reason> {
+        let pkt = self.bytes();
         let mut context = Surroundings {
-            arrival: self,
-            pkt: self.bytes(),
+            pkt: &pkt,
+            l4: &self.l4,
+            family: self.family,
+            net: self.state.net(),
             conn,
             locked: None,
         };
         let verify = self.verify_checksum;
-        let header = P::read(&context.pkt, &self.l4, self.family, verify)?;
+        let header = P::read(&pkt, &self.l4, self.family, verify)?;
         let timeouts = P::in_force(conn, self.state.net(), self.state.rcu());
 
         context.locked = P::LOCKED.then(|| conn.lock());
@@ -468,6 +470,25 @@ impl Arrival<'_> {
         }
         Ok(outcome)
     }
+}
+
+/// Lets a connection live on for so many jiffies, and counts a packet of so many bytes. `is_settled`
+/// says whether the packet changes no state.
+#[inline(always)]
+pub(super) fn renew(
+    netns: &Netns,
+    conn: &Conn,
+    input: &Input,
+    mut jiffies: u32,
+    is_settled: bool,
+    bytes: u32,
+) {
+    if expire::is_brief(jiffies) {
+        jiffies = renew_briefly(netns, conn, jiffies, is_settled && input.assured());
+    }
+    // CAST: Connections keep the lower half.
+    conn.refresh_at(input.now as u32, jiffies);
+    conn.account(input.dir(), bytes);
 }
 
 /// For how long a packet renews its connection, if that is not for long, or timeouts shrink. They
@@ -498,29 +519,31 @@ fn adapt(netns: &Netns, conn: &Conn, jiffies: u32) -> u32 {
 }
 
 /// What is around a packet that a tracker judges.
-struct Surroundings<'a> {
-    arrival: &'a Arrival<'a>,
-    pkt: Bytes<'a>,
-    conn: &'a Conn,
-    locked: Option<Locked<'a>>,
+pub(super) struct Surroundings<'a, P> {
+    pub(super) pkt: &'a P,
+    pub(super) l4: &'a L4,
+    pub(super) family: Family,
+    pub(super) net: &'a Net,
+    pub(super) conn: &'a Conn,
+    pub(super) locked: Option<Locked<'a>>,
 }
 
-impl<'a> Context for Surroundings<'a> {
-    type Packet = Bytes<'a>;
+impl<P: Packet> Context for Surroundings<'_, P> {
+    type Packet = P;
 
     #[inline(always)]
-    fn packet(&self) -> &Bytes<'a> {
-        &self.pkt
+    fn packet(&self) -> &P {
+        self.pkt
     }
 
     #[inline(always)]
     fn l4(&self) -> &L4 {
-        &self.arrival.l4
+        self.l4
     }
 
     #[inline(always)]
     fn family(&self) -> Family {
-        self.arrival.family
+        self.family
     }
 
     #[inline(always)]
@@ -530,7 +553,7 @@ impl<'a> Context for Surroundings<'a> {
 
     #[inline(always)]
     fn tuning(&self) -> tcp::Tuning {
-        tcp_tuning(self.arrival.state.net())
+        tcp_tuning(self.net)
     }
 
     #[inline(always)]
@@ -546,6 +569,7 @@ impl<'a> Context for Surroundings<'a> {
 }
 
 /// What the settings of a namespace say of TCP.
+#[inline]
 fn tcp_tuning(net: &Net) -> tcp::Tuning {
     tcp::Tuning {
         loose: setting::TCP_LOOSE.get(net) != 0,

@@ -157,6 +157,18 @@ impl Tuple {
         family: Family,
         l4: &L4,
     ) -> Result<Self, Reason> {
+        dispatch!(l4.proto, Protocol => Self::read(Protocol::IDS, pkt, nhoff, family, l4))
+    }
+
+    /// As [`Tuple::from_packet`], for who knows what the tuples of the protocol hold.
+    #[inline(always)]
+    pub(crate) fn read<P: Packet>(
+        ids: Ids,
+        pkt: &P,
+        nhoff: u32,
+        family: Family,
+        l4: &L4,
+    ) -> Result<Self, Reason> {
         let (src, dst) = match family {
             Family::Ipv4 => {
                 let ip = Ipv4::read(pkt, nhoff).ok_or(Reason::IpShort)?;
@@ -167,8 +179,7 @@ impl Tuple {
                 (Addr::v6(ip.saddr), Addr::v6(ip.daddr))
             }
         };
-        let tuple = Self::new(family, l4.proto, src, dst);
-        dispatch!(l4.proto, Protocol => Protocol::IDS.read(tuple, pkt, l4.offset))
+        ids.read(Self::new(family, l4.proto, src, dst), pkt, l4.offset)
     }
 
     /// The tuple of the packets that answer this one.

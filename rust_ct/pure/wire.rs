@@ -25,6 +25,10 @@ pub(crate) use packet::{
     L4, //
 };
 
+use self::{
+    ipv4::Ipv4,
+    ipv6::Ipv6, //
+};
 use crate::pure::reason::Reason;
 
 /// Protocol numbers of the IPv4 protocol field and the IPv6 next header field (IANA).
@@ -59,4 +63,17 @@ pub(crate) fn l4<P: Packet>(pkt: &P, nhoff: u32, family: Family) -> Result<L4, R
         Family::Ipv4 => ipv4::l4(pkt, nhoff),
         Family::Ipv6 => ipv6::l4(pkt, nhoff),
     }
+}
+
+/// As [`l4`], where the transport header is right behind a network header without options or
+/// extension headers, as of most packets. `None` for others, of which that may or may not have one.
+#[inline(always)]
+pub(crate) fn plain_l4<P: Packet>(pkt: &P, nhoff: u32, family: Family) -> Option<L4> {
+    let (proto, len) = match family {
+        Family::Ipv4 => (Ipv4::read(pkt, nhoff)?.plain_proto()?, size_of::<Ipv4>()),
+        Family::Ipv6 => (Ipv6::read(pkt, nhoff)?.plain_proto()?, size_of::<Ipv6>()),
+    };
+    // CAST: The size of a header.
+    let offset = nhoff.checked_add(len as u32)?;
+    Some(L4 { proto, offset })
 }

@@ -15,7 +15,10 @@ use crate::{
         net::Net, //
     },
 };
-use core::mem::MaybeUninit;
+use core::{
+    mem::MaybeUninit,
+    slice, //
+};
 use kernel::{
     error::to_result,
     ffi::{
@@ -157,6 +160,15 @@ impl Skb {
         let beyond = field!(self.0, data_len as Fixed<u32>).load();
         let data = field!(self.0, data as Fixed<_>).load();
         (data, self.len().wrapping_sub(beyond))
+    }
+
+    /// The linear part of the data.
+    #[inline]
+    pub(crate) fn linear_bytes(&self) -> &[u8] {
+        let (data, len) = self.linear();
+        // SAFETY: So many bytes are there. By the type invariant nobody else uses the buffer while
+        // it is borrowed, and who has a clone of it, with the same data, does not write to them.
+        unsafe { slice::from_raw_parts(data, len as usize) }
     }
 
     /// Copies `N` bytes from `offset` on; `None` if the packet does not hold all of them.

@@ -13,6 +13,7 @@
 # KERNEL   stock (default) or debug
 # ROUNDS   how often a case that differs is played before it counts (default 4)
 # SHRINK   0: a case that differs is not made smaller
+# LONG_WAY 1: the module has no straight way (Documentation/data-path.md)
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -33,7 +34,8 @@ compare() {
 }
 
 build() {
-	"$TOP/scripts/setup/build.sh" "$kernel" CONFIG_RUST_CT_FEED=m
+	"$TOP/scripts/setup/build.sh" "$kernel" CONFIG_RUST_CT_FEED=m \
+		${LONG_WAY:+RUST_CT_LONG_WAY="$LONG_WAY"}
 	run_step "the program compare" "$LOGS/build-compare.log" \
 		in_root env CARGO_TARGET_DIR=/out/compare CARGO_BUILD_JOBS="$JOBS" \
 		cargo build --release --locked --manifest-path /src/tests/compare/Cargo.toml

@@ -10,6 +10,7 @@ use crate::{
     bindings,
     datapath::{
         confirm,
+        hooks,
         packet,
         seqadj, //
     },
@@ -71,7 +72,7 @@ use kernel::{
     sync::rcu, //
 };
 
-/// nf_conntrack_in(): finds the connection of a packet; see [`packet::track`].
+/// nf_conntrack_in(): finds the connection of a packet; see [`hooks::track`].
 ///
 /// Traffic control (net/sched/act_ct.c, tcf_ct_act()) fills in hook, family and namespace of the
 /// state, and nothing else.
@@ -80,7 +81,7 @@ extern "C" fn rust_ct_in(skb: &mut Skb, state: &State) -> c_uint {
     let state = state.bare();
     NETNS
         .get(state.net())
-        .map_or(Verdict::ACCEPT, |netns| packet::track(netns, skb, &state))
+        .map_or(Verdict::ACCEPT, |netns| hooks::track(netns, skb, &state))
         .raw()
 }
 

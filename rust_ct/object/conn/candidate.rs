@@ -87,12 +87,20 @@ impl<'a> Candidate<'a> {
     /// Returns whether packets of this direction have the key, and the connection is in the table.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_key_equal().
-    #[inline]
+    #[inline(always)]
     pub(crate) fn matches(&self, key: &Key<'_>) -> bool {
         self.conn.words(self.dir).same_key(&key.words)
             && self.conn.zone().equal(&key.zone, self.dir)
             && self.conn.status().contains(Status::CONFIRMED)
             && self.is_of(key.net)
+    }
+
+    /// Returns whether packets of this direction most likely have the key: ports and the like,
+    /// protocol, family, and a part of an address are the same.
+    #[inline(always)]
+    pub(crate) fn resembles(&self, key: &Key<'_>) -> bool {
+        let [_, _, middle, _, last] = self.conn.tuple_words(self.dir);
+        key.words.resemble(middle.load(), last.load())
     }
 
     /// Returns whether this is that connection.

@@ -40,6 +40,14 @@ impl Words {
         zerocopy::transmute!(self.0)
     }
 
+    /// Returns whether the middle and the last word of a tuple are as these: those with ports,
+    /// protocol and family.
+    #[inline]
+    pub(super) fn resemble(&self, middle: u64, last: u64) -> bool {
+        let [_, _, c, _, e] = self.0;
+        (c ^ middle) | ((e ^ last) & Self::MASK) == 0
+    }
+
     #[inline]
     pub(super) fn same_key(&self, other: &Self) -> bool {
         let [a0, a1, a2, a3, a4] = self.0;

@@ -144,7 +144,7 @@ pub(super) struct Bucket<'a> {
 impl<'a> Bucket<'a> {
     /// Calls `f` for each connection until it breaks. `None` if a connection was moved to another
     /// list while we were at it, so that some may have been missed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn walk<R>(
         self,
         _rcu: ReadSide<'a>,

@@ -51,6 +51,29 @@ impl Table {
         })
     }
 
+    /// As [`Table::find`], where the first look finds it: `None` does not say that there is none.
+    #[inline(always)]
+    pub(crate) fn find_at_once(
+        &self,
+        key: &Key<'_>,
+        hash: u32,
+        rcu: ReadSide<'_>,
+    ) -> Option<(ARef<Conn>, Direction)> {
+        let bucket = self.buckets.get(rcu)?.of(hash)?;
+        let met = bucket.walk(rcu, |candidate| match candidate.resembles(key) {
+            true => ControlFlow::Break(candidate),
+            false => ControlFlow::Continue(()),
+        });
+        let Some(ControlFlow::Break(candidate)) = met else {
+            return None;
+        };
+        let conn = hold(candidate, key)?;
+        if candidate.is_expired() {
+            return None;
+        }
+        Some((conn, candidate.dir()))
+    }
+
     /// Returns whether a connection of the table has packets with `reply`, a tuple that the answers
     /// to `conn` might get. One that begins with the same packet as `conn` does not count: it is
     /// the same connection, of which two packets came at once, and confirmation knows what to do.
@@ -123,6 +146,18 @@ impl Table {
 
 /// Looks whether a connection is the one with the key: breaks with it, or with nothing if it was,
 /// until it was given out anew.
+#[inline]
+fn examine(
+    candidate: Candidate<'_>,
+    key: &Key<'_>,
+) -> ControlFlow<Option<(ARef<Conn>, Direction)>> {
+    if !candidate.matches(key) {
+        return ControlFlow::Continue(());
+    }
+    ControlFlow::Break(hold(candidate, key).map(|conn| (conn, candidate.dir())))
+}
+
+/// Takes a reference to a connection that had the key, unless it has it no more.
 ///
 /// What is read of it from now on is what was there when it was confirmed, or newer: its extensions
 /// are where they stay, its timeout is a moment. The reference alone does not see to that, as it
@@ -132,16 +167,13 @@ impl Table {
 /// same key, and read CONFIRMED of this one.
 ///
 /// [`UniqueConn::publish`]: crate::object::conn::UniqueConn::publish
-#[inline]
-fn examine(
-    candidate: Candidate<'_>,
-    key: &Key<'_>,
-) -> ControlFlow<Option<(ARef<Conn>, Direction)>> {
+#[inline(always)]
+fn hold(candidate: Candidate<'_>, key: &Key<'_>) -> Option<ARef<Conn>> {
+    let conn = candidate.get()?;
     if !candidate.matches(key) {
-        return ControlFlow::Continue(());
+        return None;
     }
-    let found = candidate.get().filter(|_| candidate.matches(key));
     // Pairs with the barrier of the bit that confirmation sets.
     barrier::read();
-    ControlFlow::Break(found.map(|conn| (conn, candidate.dir())))
+    Some(conn)
 }

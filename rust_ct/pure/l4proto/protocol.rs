@@ -81,6 +81,34 @@ pub(crate) trait L4Proto {
         context: &mut C,
     ) -> Outcome;
 
+    /// As [`L4Proto::read`], of what most packets of the protocol are. `None` of others, whatever
+    /// there is to read of them.
+    #[inline(always)]
+    fn read_plain<P: Packet>(
+        _pkt: &P,
+        _l4: &L4,
+        _family: Family,
+        _verify_checksum: bool,
+    ) -> Option<Self::Header> {
+        None
+    }
+
+    /// As [`L4Proto::track`], of a packet that only lets a confirmed connection live on, for so many
+    /// jiffies, and perhaps changes the private state in what nobody is told of. `None` of others:
+    /// then the private state is as good as lost, and [`L4Proto::track`] is to be asked.
+    ///
+    /// `timeout` gives the timeout of an index, in jiffies.
+    #[inline(always)]
+    fn renew<C: Context>(
+        _private: &mut Self::Private,
+        _header: &Self::Header,
+        _input: &Input,
+        _timeout: impl Fn(usize) -> u32,
+        _context: &mut C,
+    ) -> Option<u32> {
+        None
+    }
+
     /// The number of the state that a private state says; zero where there are none.
     fn state(_private: &Self::Private) -> u8 {
         0

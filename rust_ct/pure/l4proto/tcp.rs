@@ -31,6 +31,7 @@ pub(crate) use state::State;
 
 use crate::pure::{
     l4proto::{
+        seqadj::SeqAdj,
         Action,
         Context,
         Ids,
@@ -135,6 +136,28 @@ impl L4Proto for Tcp {
         track(private, segment, input, &env)
     }
 
+    #[inline(always)]
+    fn read_plain<P: Packet>(
+        pkt: &P,
+        l4: &L4,
+        family: Family,
+        verify_checksum: bool,
+    ) -> Option<Segment> {
+        Segment::read_plain(pkt, l4, family, verify_checksum)
+    }
+
+    #[inline(always)]
+    fn renew<C: Context>(
+        private: &mut Proto,
+        segment: &Segment,
+        input: &Input,
+        timeout: impl Fn(usize) -> u32,
+        context: &mut C,
+    ) -> Option<u32> {
+        let seqadj = context.shift(input.dir().other());
+        renew(private, segment, input, seqadj, &context.tuning(), timeout)
+    }
+
     fn state(private: &Proto) -> u8 {
         private.state
     }
@@ -176,15 +199,54 @@ pub(crate) fn track(proto: &mut Proto, seg: &Segment, input: &Input, env: &Env<'
     let (old, new) = match plan(proto, seg, input, env) {
         Plan::Done(outcome) => return outcome,
         Plan::Take(old, new) => (old, new),
-        Plan::Check(old, new) => match window::check(proto, seg, input.dir(), env) {
-            window::Verdict::Inside => (old, new),
-            window::Verdict::Ignored(reason) => return Outcome::ignore(reason),
-            window::Verdict::Outside(reason) => return outside(proto, seg, input, env, reason),
-        },
+        Plan::Check(old, new) => {
+            match window::check(proto, seg, input.dir(), env.seqadj, env.tuning) {
+                window::Verdict::Inside => (old, new),
+                window::Verdict::Ignored(reason) => return Outcome::ignore(reason),
+                window::Verdict::Outside(reason) => return outside(proto, seg, input, env, reason),
+            }
+        }
     };
 
     proto.advance(seg, input.dir(), old, new);
     settle(proto, seg, input, env, old, new)
+}
+
+/// As [`track`], of an ACK in the window of an established connection, which renews it for so many
+/// jiffies. `None` of others; what has become of `proto` then is of no use.
+#[inline(always)]
+pub(crate) fn renew(
+    proto: &mut Proto,
+    seg: &Segment,
+    input: &Input,
+    seqadj: SeqAdj,
+    tuning: &Tuning,
+    timeout: impl Fn(usize) -> u32,
+) -> Option<u32> {
+    const OLD: State = State::Established;
+    // So `plan` has nothing to look at but the window, and `settle` nothing to tell.
+    const {
+        let next = [
+            table::next(Direction::Original, Kind::Ack, OLD),
+            table::next(Direction::Reply, Kind::Ack, OLD),
+        ];
+        assert!(matches!(next, [Next::To(OLD), Next::To(OLD)]));
+    }
+    let settled = input.confirmed() && input.seen_reply() && input.assured();
+    if !settled || proto.state() != OLD || seg.kind != Kind::Ack {
+        return None;
+    }
+    let dir = input.dir();
+    // What has no window yet begins one.
+    if proto.sender(dir).td_maxwin == 0 {
+        return None;
+    }
+    match window::check(proto, seg, dir, seqadj, tuning) {
+        window::Verdict::Inside => (),
+        _ => return None,
+    }
+    proto.advance(seg, dir, OLD, OLD);
+    Some(proto.timeout(Kind::Ack, tuning, timeout))
 }
 
 impl Proto {
@@ -304,22 +366,24 @@ impl Proto {
         *receiver = syn;
     }
 
-    /// The timeout of the state that the connection is in now, in jiffies.
-    fn timeout(&self, kind: Kind, env: &Env<'_>) -> u32 {
+    /// The timeout of the state that the connection is in now, in jiffies. `timeout` gives that of
+    /// an index.
+    #[inline(always)]
+    fn timeout(&self, kind: Kind, tuning: &Tuning, timeout: impl Fn(usize) -> u32) -> u32 {
         let state = self.state();
-        let usual = slot(env.timeouts, state as usize);
+        let usual = timeout(state as usize);
         let shorter = [
-            (self.retrans >= env.tuning.max_retrans, RETRANS),
+            (self.retrans >= tuning.max_retrans, RETRANS),
             (kind == Kind::Rst && state == State::Established, UNACK),
             (self.either_has(peer_flag::DATA_UNACKNOWLEDGED), UNACK),
             (self.last_win == 0, RETRANS),
         ];
-        shorter
-            .into_iter()
-            .filter(|&(holds, _)| holds)
-            .map(|(_, index)| slot(env.timeouts, index))
-            .find(|&timeout| timeout < usual)
-            .unwrap_or(usual)
+        for (holds, index) in shorter {
+            if holds && timeout(index) < usual {
+                return timeout(index);
+            }
+        }
+        usual
     }
 
     /// Restarts the tracking of windows: segments may have passed while no hook was there.
@@ -520,7 +584,7 @@ fn settle(
     old: State,
     new: State,
 ) -> Outcome {
-    let mut timeout = proto.timeout(seg.kind, env);
+    let mut timeout = proto.timeout(seg.kind, env.tuning, |index| slot(env.timeouts, index));
     let mut outcome = Outcome::refresh(timeout);
     outcome.protoinfo_changed = old != new;
 

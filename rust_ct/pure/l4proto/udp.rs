@@ -38,7 +38,7 @@ use zerocopy_derive::{
 const STREAM_AFTER: usize = 2;
 
 /// The private state, laid out as the kernel's `struct nf_ct_udp`.
-#[derive(Clone, Copy, Debug, Default, FromBytes, IntoBytes, Immutable)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable)]
 #[repr(C)]
 pub(crate) struct Proto {
     /// From when on, in jiffies, the connection counts as a stream.
@@ -88,6 +88,27 @@ impl L4Proto for Udp {
     ) -> Outcome {
         track(private, input, timeouts)
     }
+
+    #[inline(always)]
+    fn read_plain<P: Packet>(
+        pkt: &P,
+        l4: &L4,
+        family: Family,
+        verify_checksum: bool,
+    ) -> Option<()> {
+        check(pkt, l4, family, verify_checksum).ok()
+    }
+
+    #[inline(always)]
+    fn renew<C: Context>(
+        private: &mut Proto,
+        _header: &(),
+        input: &Input,
+        timeout: impl Fn(usize) -> u32,
+        _context: &mut C,
+    ) -> Option<u32> {
+        renew(private, input, timeout)
+    }
 }
 
 /// Checks the header of a packet, and its checksum if `verify_checksum` says so.
@@ -97,6 +118,7 @@ impl L4Proto for Udp {
 /// # Errors
 ///
 /// The reason for which the packet is INVALID.
+#[inline(always)]
 pub(crate) fn check<P: Packet>(
     pkt: &P,
     l4: &L4,
@@ -131,19 +153,39 @@ pub(crate) fn track(proto: &mut Proto, input: &Input, timeouts: &[u32; 2]) -> Ou
         proto.stream_ts = input.now.wrapping_add(wait);
     }
 
-    if !input.seen_reply() || !proto.is_stream(input.now) {
+    if !proto.is_stream(input) {
         return Outcome::refresh(slot(timeouts, UNREPLIED));
     }
-
     let mut outcome = Outcome::refresh(slot(timeouts, REPLIED));
-    // An entry that lost a clash is not findable in the original direction, and is to go away soon.
-    outcome.assured = !input.assured() && !input.status.contains(Status::NAT_CLASH);
+    outcome.assured = becomes_assured(input);
     outcome
 }
 
+/// As [`track`], of a packet that does no more than to renew a confirmed connection, for so many
+/// jiffies; `None` of others.
+#[inline(always)]
+pub(crate) fn renew(proto: &Proto, input: &Input, timeout: impl Fn(usize) -> u32) -> Option<u32> {
+    if !input.confirmed() {
+        return None;
+    }
+    if !proto.is_stream(input) {
+        return Some(timeout(UNREPLIED));
+    }
+    (!becomes_assured(input)).then(|| timeout(REPLIED))
+}
+
+/// Returns whether a packet of a stream makes its connection assured.
+///
+/// An entry that lost a clash is not findable in the original direction, and is to go away soon.
+#[inline(always)]
+const fn becomes_assured(input: &Input) -> bool {
+    !input.assured() && !input.status.contains(Status::NAT_CLASH)
+}
+
 impl Proto {
-    /// Returns whether the time after which the connection counts as a stream has passed.
-    const fn is_stream(&self, now: usize) -> bool {
-        (self.stream_ts.wrapping_sub(now) as isize) < 0
+    /// Returns whether both sides have talked, for long enough to count as a stream.
+    #[inline(always)]
+    const fn is_stream(&self, input: &Input) -> bool {
+        input.seen_reply() && (self.stream_ts.wrapping_sub(input.now) as isize) < 0
     }
 }

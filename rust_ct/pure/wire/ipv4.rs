@@ -38,6 +38,7 @@ pub(crate) struct Ipv4 {
 
 impl Ipv4 {
     /// Reads the header at `offset`; `None` if the packet ends before it does.
+    #[inline]
     pub(crate) fn read<P: Packet>(pkt: &P, offset: u32) -> Option<Self> {
         let bytes = pkt.read::<{ size_of::<Self>() }>(offset)?;
         Some(zerocopy::transmute!(bytes))
@@ -48,6 +49,13 @@ impl Ipv4 {
     /// Source: include/net/ip.h, ip_is_fragment().
     pub(crate) fn is_fragment(&self) -> bool {
         self.frag.get() & (FRAG_OFFSET | FRAG_MORE) != 0
+    }
+
+    /// The transport protocol, if its header is right behind this one, which has no options.
+    #[inline(always)]
+    pub(super) fn plain_proto(&self) -> Option<u8> {
+        let plain = self.header_len() == size_of::<Self>() as u32;
+        (plain && self.frag.get() & FRAG_OFFSET == 0).then_some(self.proto)
     }
 
     /// Length of the header in bytes, options included.

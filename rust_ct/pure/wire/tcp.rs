@@ -26,6 +26,9 @@ const MAX_OPTIONS: usize = 40;
 /// Bytes that a timestamp takes with the customary padding (RFC 7323 appendix A).
 const ALIGNED_TIMESTAMP: usize = 12;
 
+/// What it begins with then: two times nothing, kind and length.
+const TIMESTAMP: [u8; 4] = [option::NOP, option::NOP, option::TIMESTAMP, 10];
+
 /// Bits of the flags byte.
 pub(crate) mod flag {
     /// No more data from the sender.
@@ -62,6 +65,7 @@ struct Header {
 }
 
 impl Header {
+    #[inline]
     fn read<P: Packet>(pkt: &P, offset: u32) -> Option<Self> {
         let bytes = pkt.read::<{ size_of::<Self>() }>(offset)?;
         Some(zerocopy::transmute!(bytes))
@@ -203,7 +207,48 @@ impl Segment {
         })
     }
 
+    /// As [`Segment::read`], of an ACK with data or without, whose one option is a time stamp if it
+    /// has any, as of most segments. `None` of others, whatever there is to read of them.
+    #[inline(always)]
+    pub(crate) fn read_plain<P: Packet>(
+        pkt: &P,
+        l4: &L4,
+        family: Family,
+        verify_checksum: bool,
+    ) -> Option<Self> {
+        const LEN: u32 = size_of::<Header>() as u32;
+        const STAMPED: u32 = LEN + ALIGNED_TIMESTAMP as u32;
+
+        let hdr = Header::read(pkt, l4.offset)?;
+        let with = hdr.flags & (flag::PSH | flag::ECE | flag::CWR);
+        if hdr.flags != flag::ACK | with {
+            return None;
+        }
+        let present = match hdr.len() {
+            LEN => false,
+            STAMPED if pkt.read(l4.offset.checked_add(LEN)?)? == TIMESTAMP => true,
+            _ => return None,
+        };
+        let payload = l4.len(pkt).checked_sub(hdr.len())?;
+        if verify_checksum && !pkt.checksum_ok(Checksum::Internet, l4, family) {
+            return None;
+        }
+        Some(Self {
+            kind: Kind::Ack,
+            flags: flag::ACK | with,
+            seq: hdr.seq.get(),
+            end: hdr.seq.get().wrapping_add(payload),
+            ack: hdr.ack.get(),
+            window: hdr.window.get(),
+            options: Options {
+                present,
+                ..Options::default()
+            },
+        })
+    }
+
     /// Returns whether a flag is set.
+    #[inline]
     pub(crate) const fn has(&self, flag: u8) -> bool {
         self.flags & flag != 0
     }
@@ -235,6 +280,7 @@ mod option {
     pub(super) const SCALE: u8 = 3;
     pub(super) const SACK_PERMITTED: u8 = 4;
     pub(super) const SACK: u8 = 5;
+    pub(super) const TIMESTAMP: u8 = 8;
 }
 
 /// Reads the options of the segment at `offset`; `None` if the packet ends before they do.

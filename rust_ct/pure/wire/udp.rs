@@ -20,6 +20,7 @@ pub(crate) struct Udp {
 
 impl Udp {
     /// Reads the header at `offset`; `None` if the packet ends before it does.
+    #[inline]
     pub(crate) fn read<P: Packet>(pkt: &P, offset: u32) -> Option<Self> {
         let bytes = pkt.read::<{ size_of::<Self>() }>(offset)?;
         Some(zerocopy::transmute!(bytes))
@@ -38,6 +39,7 @@ pub(crate) struct Ports {
 
 impl Ports {
     /// Reads the ports at `offset`; `None` if the packet ends before they do.
+    #[inline]
     pub(crate) fn read<P: Packet>(pkt: &P, offset: u32) -> Option<Self> {
         let bytes = pkt.read::<{ size_of::<Self>() }>(offset)?;
         Some(zerocopy::transmute!(bytes))

@@ -28,6 +28,7 @@ use crate::{
             CtInfo,
             Status, //
         },
+        timeout::slot,
         tuple::{
             Addr,
             Direction,
@@ -67,6 +68,9 @@ pub fn packet(data: &[u8]) {
         _ => Family::Ipv6,
     };
 
+    if let Some(plain) = wire::plain_l4(&pkt, 0, family) {
+        assert_eq!(wire::l4(&pkt, 0, family), Ok(plain));
+    }
     let Ok(l4) = wire::l4(&pkt, 0, family) else {
         return;
     };
@@ -97,15 +101,19 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
     for input in [first(), answer()] {
         match l4.proto {
             ipproto::TCP => {
-                if let Ok(seg) = Segment::read(pkt, l4, family, verify) {
+                let read = Segment::read(pkt, l4, family, verify);
+                if let Some(plain) = Segment::read_plain(pkt, l4, family, verify) {
+                    assert_eq!(read, Ok(plain));
+                }
+                if let Ok(seg) = read {
                     let env = env(&timeouts);
-                    tcp::track(&mut tcp::Proto::default(), &seg, &input, &env);
+                    judge_tcp(&mut tcp::Proto::default(), &seg, &input, &env);
                 }
                 shift(pkt, l4);
             }
             ipproto::UDP => {
                 if udp::check(pkt, l4, family, verify).is_ok() {
-                    udp::track(&mut udp::Proto::default(), &input, &timeouts.udp);
+                    judge_udp(&mut udp::Proto::default(), &input, &timeouts.udp);
                 }
             }
             ipproto::SCTP => {
@@ -121,6 +129,34 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
             _ => {}
         }
     }
+}
+
+/// Judges a segment. If it is one that only renews its connection, that is what the tracker finds.
+pub(crate) fn judge_tcp(
+    proto: &mut tcp::Proto,
+    seg: &Segment,
+    input: &Input,
+    env: &tcp::Env<'_>,
+) -> Outcome {
+    let mut plain = *proto;
+    let timeout = |index| slot(env.timeouts, index);
+    let renewed = tcp::renew(&mut plain, seg, input, env.seqadj, env.tuning, timeout);
+    let outcome = tcp::track(proto, seg, input, env);
+    if let Some(jiffies) = renewed {
+        assert_eq!((Outcome::refresh(jiffies), &plain), (outcome, &*proto));
+    }
+    outcome
+}
+
+/// As [`judge_tcp`], for a packet of UDP.
+pub(crate) fn judge_udp(proto: &mut udp::Proto, input: &Input, timeouts: &[u32; 2]) -> Outcome {
+    let before = *proto;
+    let renewed = udp::renew(proto, input, |index| slot(timeouts, index));
+    let outcome = udp::track(proto, input, timeouts);
+    if let Some(jiffies) = renewed {
+        assert_eq!((Outcome::refresh(jiffies), before), (outcome, *proto));
+    }
+    outcome
 }
 
 /// Shifts the numbers of a segment: each lies in the packet, and is what is there.
@@ -262,7 +298,7 @@ impl Conn {
             remaining: self.remaining,
             hz: HZ,
         };
-        let outcome = tcp::track(&mut self.proto, seg, &input, env);
+        let outcome = judge_tcp(&mut self.proto, seg, &input, env);
 
         let over = matches!(outcome.action, Action::Reuse | Action::Kill);
         let refused = matches!(outcome.action, Action::Invalid(_)) && !input.confirmed();

@@ -41,6 +41,7 @@ mod tests {
     mod seqadj;
     mod siphash;
     mod state;
+    mod straight;
     mod tcp;
     mod tcp_sequences;
     mod tcp_table;

@@ -63,19 +63,19 @@ impl Accounting {
 
 impl Conn {
     /// What was counted, if packets are.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn accounting(&self) -> Option<&Accounting> {
         self.part()
     }
 
     /// Counts a packet of so many bytes, if packets are counted. Any context.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn account(&self, dir: Direction, bytes: u32) {
         self.account_many(dir, 1, bytes);
     }
 
     /// As [`Conn::account`], for packets that together have so many bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn account_many(&self, dir: Direction, packets: u32, bytes: u32) {
         if let Some(accounting) = self.accounting() {
             accounting.add(dir, packets, bytes);

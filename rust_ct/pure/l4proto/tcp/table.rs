@@ -62,13 +62,11 @@ const REPLY: [Row; 6] = [
 ];
 
 /// What follows from a segment of kind `kind` in direction `dir` when the connection is in `state`.
-pub(crate) fn next(dir: Direction, kind: Kind, state: State) -> Next {
+pub(crate) const fn next(dir: Direction, kind: Kind, state: State) -> Next {
     let rows = match dir {
         Direction::Original => &ORIGINAL,
         Direction::Reply => &REPLY,
     };
-    rows.get(kind as usize)
-        .and_then(|row| row.get(state as usize))
-        .copied()
-        .unwrap_or(IV)
+    // As many rows as kinds, as many columns as states.
+    rows[kind as usize][state as usize]
 }

@@ -15,12 +15,15 @@
 //! Source: net/netfilter/nf_conntrack_proto_tcp.c, tcp_in_window().
 
 use crate::pure::{
-    l4proto::tcp::{
-        peer_flag,
-        Env,
-        Peer,
-        Proto,
-        State, //
+    l4proto::{
+        seqadj::SeqAdj,
+        tcp::{
+            peer_flag,
+            Peer,
+            Proto,
+            State,
+            Tuning, //
+        }, //
     },
     reason::Reason,
     tuple::Direction,
@@ -56,10 +59,19 @@ struct Edges {
 }
 
 /// Checks a segment against the window, and moves the window with it if it is inside.
-pub(super) fn check(proto: &mut Proto, seg: &Segment, dir: Direction, env: &Env<'_>) -> Verdict {
+///
+/// `seqadj` is the shift of the direction opposite to the segment's.
+#[inline(always)]
+pub(super) fn check(
+    proto: &mut Proto,
+    seg: &Segment,
+    dir: Direction,
+    seqadj: SeqAdj,
+    tuning: &Tuning,
+) -> Verdict {
     let state = proto.state();
     let (sender, receiver) = proto.ends(dir);
-    let mut edges = Edges::of(seg, receiver, env);
+    let mut edges = Edges::of(seg, receiver, seqadj);
 
     if start(sender, receiver, seg, dir, state, &edges) {
         return Verdict::Inside;
@@ -68,7 +80,7 @@ pub(super) fn check(proto: &mut Proto, seg: &Segment, dir: Direction, env: &Env<
 
     let verdict = edges.judge(sender, receiver);
     if verdict != Verdict::Inside {
-        let liberal = env.tuning.be_liberal || sender.has(peer_flag::BE_LIBERAL);
+        let liberal = tuning.be_liberal || sender.has(peer_flag::BE_LIBERAL);
         return if liberal { Verdict::Inside } else { verdict };
     }
 
@@ -81,6 +93,7 @@ pub(super) fn check(proto: &mut Proto, seg: &Segment, dir: Direction, env: &Env<
 
 /// Begins the window of a sender whose first segment this is; returns whether that was all there is
 /// to check.
+#[inline(always)]
 fn start(
     sender: &mut Peer,
     receiver: &mut Peer,
@@ -106,6 +119,8 @@ fn start(
     false
 }
 
+#[cold]
+#[inline(never)]
 fn start_with_syn(sender: &mut Peer, receiver: &mut Peer, seg: &Segment, dir: Direction) {
     sender.begins(seg);
 
@@ -117,6 +132,8 @@ fn start_with_syn(sender: &mut Peer, receiver: &mut Peer, seg: &Segment, dir: Di
     }
 }
 
+#[cold]
+#[inline(never)]
 fn start_in_the_middle(sender: &mut Peer, receiver: &mut Peer, seg: &Segment, edges: &Edges) {
     sender.td_end = edges.end;
     sender.td_maxwin = scaled(seg, sender).max(1);
@@ -133,6 +150,7 @@ fn start_in_the_middle(sender: &mut Peer, receiver: &mut Peer, seg: &Segment, ed
 }
 
 /// The window of a segment in bytes; that of a SYN is never scaled (RFC 7323 section 2.2).
+#[inline(always)]
 fn scaled(seg: &Segment, sender: &Peer) -> u32 {
     let window = u32::from(seg.window);
     if seg.has(flag::SYN) {
@@ -143,12 +161,13 @@ fn scaled(seg: &Segment, sender: &Peer) -> u32 {
 }
 
 impl Edges {
-    fn of(seg: &Segment, receiver: &Peer, env: &Env<'_>) -> Self {
+    #[inline(always)]
+    fn of(seg: &Segment, receiver: &Peer, seqadj: SeqAdj) -> Self {
         let sack = match seg.options.sack {
             Some(sack) if receiver.has(peer_flag::SACK_PERM) => sack,
             _ => seg.ack,
         };
-        let shift = env.seqadj.offset(seg.ack.wrapping_sub(1));
+        let shift = seqadj.offset(seg.ack.wrapping_sub(1));
         Self {
             seq: seg.seq,
             end: seg.end,
@@ -158,6 +177,7 @@ impl Edges {
     }
 
     /// Fills in what a segment does not say, or says wrongly as some systems do.
+    #[inline(always)]
     fn mend(&mut self, seg: &Segment, sender: &Peer, receiver: &Peer, state: State) {
         let reset = seg.has(flag::RST);
         if !seg.has(flag::ACK) || (reset && self.ack == 0) {
@@ -171,6 +191,7 @@ impl Edges {
     }
 
     /// Compares the segment with the bounds.
+    #[inline(always)]
     fn judge(&self, sender: &mut Peer, receiver: &Peer) -> Verdict {
         let lowest_end = sender
             .td_end
@@ -209,6 +230,7 @@ impl Edges {
     }
 
     /// Moves the windows of both ends with a segment that is inside.
+    #[inline(always)]
     fn update(&self, seg: &Segment, sender: &mut Peer, receiver: &mut Peer) {
         let window = scaled(seg, sender);
         let offered = window.wrapping_add(self.sack.wrapping_sub(self.ack));
@@ -240,6 +262,7 @@ impl Edges {
     }
 
     /// Counts how often an ACK is the same as the one before it.
+    #[inline(always)]
     fn count_repetition(&self, seg: &Segment, dir: Direction, proto: &mut Proto) {
         let same = proto.last_dir() == dir
             && proto.last_seq == self.seq

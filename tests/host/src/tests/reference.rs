@@ -13,6 +13,7 @@ use super::build::{
     sctp as sctp_packet, //
 };
 use crate::{
+    fuzz,
     packet::Bytes,
     pure::{
         l4proto::{
@@ -362,7 +363,7 @@ fn by_rust(pair: &mut Pair<tcp::Proto>, pkt: &[u8], input: &Input, env: &tcp::En
         offset: 20,
     };
     match Segment::read(&Bytes(pkt), &l4, Family::Ipv4, false) {
-        Ok(seg) => tcp::track(&mut pair.rust, &seg, input, env),
+        Ok(seg) => fuzz::judge_tcp(&mut pair.rust, &seg, input, env),
         Err(reason) => Outcome::invalid(reason),
     }
 }

@@ -10,6 +10,7 @@ use super::build::{
 };
 use crate::{
     expected::protocols::PROTOCOLS,
+    fuzz,
     packet::Bytes,
     pure::{
         l4proto::{
@@ -91,11 +92,11 @@ fn udp_streams() {
     for start in [0, 1_000_000, usize::MAX - hz] {
         let timeouts = Timeouts::new(HZ);
         let mut proto = udp_tracker::Proto::default();
-        udp_tracker::track(&mut proto, &input(NEW, start), &timeouts.udp);
+        fuzz::judge_udp(&mut proto, &input(NEW, start), &timeouts.udp);
         for (what, status, later, expected) in rows {
             let input = input(status, start.wrapping_add(later));
             let mut proto = proto;
-            let found = udp_tracker::track(&mut proto, &input, &timeouts.udp);
+            let found = fuzz::judge_udp(&mut proto, &input, &timeouts.udp);
             assert_eq!(found, expected, "{what}, from {start}");
         }
     }
