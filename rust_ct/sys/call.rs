@@ -82,7 +82,6 @@ unsafe extern "C" {
     /// Process context, with no lock held.
     pub(super) safe fn rct_request_module(prefix: Text<'_>, name: Text<'_>) -> c_int;
 
-    pub(crate) safe fn get_random_u32() -> u32;
     pub(super) safe fn get_random_u64() -> u64;
     pub(super) safe fn siphash_4u64(
         a: u64,

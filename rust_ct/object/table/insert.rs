@@ -24,7 +24,6 @@ use crate::{
     },
     sys::{
         barrier,
-        call,
         lock::Guard,
         nulls::Node,
         rcu::ReadSide, //
@@ -254,7 +253,8 @@ impl<'a> LockedPair<'a> {
 impl Admission<'_> {
     /// Looks whether there is room for the connection, and nobody with one of its tuples.
     pub(crate) fn place(&self) -> Place<'_> {
-        let limit = MIN_CHAIN + call::get_random_u32() % CHAIN_SPREAD;
+        // Nobody knows the hash, and what its bucket does not depend on is as good as random.
+        let limit = MIN_CHAIN + self.reply_hash % CHAIN_SPREAD;
         for (dir, bucket) in [
             (Direction::Original, self.original),
             (Direction::Reply, self.reply),
