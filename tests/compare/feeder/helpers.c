@@ -7,6 +7,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/jiffies.h>
+#include <linux/kprobes.h>
 #include <linux/netfilter.h>
 #include <linux/rcupdate.h>
 #include <linux/skbuff.h>
@@ -178,6 +179,104 @@ bool rct_feed_template(struct net *net, struct sk_buff *skb, u16 zone, u8 flags,
 	nf_ct_set(skb, tmpl, IP_CT_NEW);
 	return true;
 }
+
+#if defined(CONFIG_KPROBES) && defined(CONFIG_X86_64)
+
+/*
+ * Chance. What a module draws for the player's task, as NAT does its ports, is drawn here, and the
+ * same step draws the same, whoever tracks connections.
+ */
+static u64 rct_feed_chance;
+static struct task_struct *rct_feed_player;
+
+static u32 rct_feed_draw(void)
+{
+	/* Knuth's MMIX. */
+	rct_feed_chance = rct_feed_chance * 6364136223846793005ULL + 1442695040888963407ULL;
+	return rct_feed_chance >> 32;
+}
+
+static u16 rct_feed_u16(void)
+{
+	return rct_feed_draw() >> 16;
+}
+
+static u32 rct_feed_u32_below(u32 ceil)
+{
+	return ((u64)ceil * rct_feed_draw()) >> 32;
+}
+
+/* A probe that something follows is not optimized, or it could not go elsewhere. */
+static void rct_feed_followed(struct kprobe *probe, struct pt_regs *regs, unsigned long flags)
+{
+}
+
+static struct kprobe rct_feed_probes[] = {
+	{ .symbol_name = "get_random_u16" },
+	{ .symbol_name = "__get_random_u32_below" },
+};
+
+/* Before one of them: goes to what takes and gives the same. */
+static int rct_feed_drawn(struct kprobe *probe, struct pt_regs *regs)
+{
+	unsigned long caller = *(unsigned long *)regs->sp;
+
+	/* The kernel itself draws where new slabs begin, for one. */
+	if (READ_ONCE(rct_feed_player) != current || caller < MODULES_VADDR ||
+	    caller >= MODULES_END)
+		return 0;
+	regs->ip = probe == &rct_feed_probes[0] ? (unsigned long)rct_feed_u16 :
+						  (unsigned long)rct_feed_u32_below;
+	return 1;
+}
+
+int rct_feed_take_chance(void)
+{
+	int i, error;
+
+	for (i = 0; i < ARRAY_SIZE(rct_feed_probes); i++) {
+		rct_feed_probes[i].pre_handler = rct_feed_drawn;
+		rct_feed_probes[i].post_handler = rct_feed_followed;
+		error = register_kprobe(&rct_feed_probes[i]);
+		if (error) {
+			while (i--)
+				unregister_kprobe(&rct_feed_probes[i]);
+			return error;
+		}
+	}
+	return 0;
+}
+
+void rct_feed_give_chance_back(void)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(rct_feed_probes); i++)
+		unregister_kprobe(&rct_feed_probes[i]);
+}
+
+void rct_feed_set_chance(u64 chance)
+{
+	rct_feed_chance = chance;
+	WRITE_ONCE(rct_feed_player, current);
+}
+
+#else
+
+int rct_feed_take_chance(void)
+{
+	return -EOPNOTSUPP;
+}
+
+void rct_feed_give_chance_back(void)
+{
+}
+
+void rct_feed_set_chance(u64 chance)
+{
+}
+
+#endif
 
 static int rct_feed_ok(struct net *net, struct sock *sk, struct sk_buff *skb)
 {

@@ -33,6 +33,14 @@ void rct_feed_free_policies(void);
 /* Sends a packet past a hook of its namespace. */
 int rct_feed_hook(struct net *net, struct sk_buff *skb, u8 family, unsigned int hook, bool out);
 
+/*
+ * From now on, what modules draw for a task follows from what it has told rct_feed_set_chance() last;
+ * an error where the kernel cannot have that.
+ */
+int rct_feed_take_chance(void);
+void rct_feed_give_chance_back(void);
+void rct_feed_set_chance(u64 chance);
+
 /* Lets time pass. */
 void rct_feed_advance(unsigned long jiffies);
 unsigned long rct_feed_jiffies(unsigned int milliseconds);

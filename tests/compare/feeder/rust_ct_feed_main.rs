@@ -76,12 +76,42 @@ impl Drop for Policies {
     }
 }
 
+/// What modules draw for the player follows from its steps, until this is gone.
+struct Chance(());
+
+impl Chance {
+    fn take() -> Option<Self> {
+        // SAFETY: Process context; what is redirected is given back before the module is gone.
+        let error = unsafe { bindings::rct_feed_take_chance() };
+        if error != 0 {
+            pr_notice!("NAT draws ports by chance, as nothing can be probed ({error})\n");
+            return None;
+        }
+        Some(Self(()))
+    }
+}
+
+impl Drop for Chance {
+    fn drop(&mut self) {
+        // SAFETY: It was taken.
+        unsafe { bindings::rct_feed_give_chance_back() };
+    }
+}
+
+/// A number that bytes are scattered to (FNV-1a).
+fn number_of(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |number, &byte| {
+        (number ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
 /// The loaded module. Fields are dropped in their order.
 #[pin_data]
 struct RustCtFeed {
     #[pin]
     _device: MiscDeviceRegistration<Feed>,
     _policies: Policies,
+    _chance: Option<Chance>,
 }
 
 impl kernel::InPlaceModule for RustCtFeed {
@@ -91,6 +121,7 @@ impl kernel::InPlaceModule for RustCtFeed {
                 name: c"rust_ct_feed",
             }),
             _policies: Policies,
+            _chance: Chance::take(),
         })
     }
 }
@@ -171,6 +202,8 @@ impl Case {
         // SAFETY: A running task has a namespace, which nobody but itself changes.
         let net = unsafe { bindings::rct_current_net() };
         let mut record = Record::new_zeroed();
+        // SAFETY: Any number will do.
+        unsafe { bindings::rct_feed_set_chance(number_of(bytes)) };
         if step.way == WAY_NETLINK {
             self.wait(step, net);
             self.count(net, &mut record);
@@ -205,11 +238,10 @@ impl Case {
 
         self.wait(step, net);
         let mut skb = Buffer::new(net, step, bytes)?;
-        record.verdict_second = VERDICT_NONE;
-        if out && !skb.route(step.family) {
-            return Err(ENETUNREACH);
+        (record.verdict_first, record.verdict_second) = (VERDICT_NONE, VERDICT_NONE);
+        if !out || skb.route(step.family) {
+            record.verdict_first = skb.pass(step.family, first, out);
         }
-        record.verdict_first = skb.pass(step.family, first, out);
         record.info_first = skb.look(&mut record);
         record.info = record.info_first;
         let goes_on = record.verdict_first == VERDICT_ACCEPT && step.flags & STEP_DROP == 0;
