@@ -80,7 +80,6 @@ struct Diff {
     rows: BTreeMap<String, Row>,
     intended: BTreeMap<&'static str, u64>,
     coverage: Coverage,
-    drawn: u64,
     listings: u64,
     listings_differing: u64,
     told: usize,
@@ -99,7 +98,6 @@ pub fn diff(task: Task<'_>) -> Result<Answer> {
         rows: BTreeMap::new(),
         intended: BTreeMap::new(),
         coverage: Coverage::default(),
-        drawn: 0,
         listings: 0,
         listings_differing: 0,
         told: 0,
@@ -150,7 +148,7 @@ impl Diff {
             }
             let last = [a, b].map(|all| all.last().map_or(0, |outcome| outcome.record.ticks));
             allowance.ticks += last.map(u64::from).iter().sum::<u64>();
-            if judgement.parted || judgement.drawn || judgement.found.is_some() {
+            if judgement.parted || judgement.found.is_some() {
                 allowance.leave_out(case);
             }
             match judgement.found {
@@ -195,7 +193,6 @@ impl Diff {
             None => row.agreed += 1,
         }
         row.intended += u64::from(judgement.found.is_none() && !judgement.intended.is_empty());
-        self.drawn += u64::from(judgement.drawn);
         for &name in &judgement.intended {
             *self.intended.entry(name).or_default() += 1;
         }
@@ -268,9 +265,6 @@ impl Diff {
         self.coverage.print();
         for (name, cases) in &self.intended {
             println!("intended: {name} in {cases} cases");
-        }
-        if self.drawn > 0 {
-            println!("a port was drawn in {} cases", self.drawn);
         }
         let (all, differing) = (self.listings, self.listings_differing);
         println!("listings: {all}, {differing} of them differ");

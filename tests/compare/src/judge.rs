@@ -4,7 +4,6 @@
 
 use crate::{
     ctnetlink, describe,
-    drawn::Drawn,
     expectations,
     format::WAY_NETLINK,
     intended::{
@@ -39,8 +38,6 @@ pub struct Judgement {
     pub intended: BTreeSet<&'static str>,
     /// Whether the rest of it was not compared because of one of them.
     pub parted: bool,
-    /// Whether NAT drew a port for one of its packets, so that it is not the same in both.
-    pub drawn: bool,
     /// The first difference that is not intended.
     pub found: Option<Found>,
 }
@@ -69,11 +66,7 @@ impl Found {
 /// Compares two recordings of a case, which have as many outcomes as it has packets.
 pub fn judge(case: &Case, a: &[Outcome], b: &[Outcome]) -> Judgement {
     let mut judgement = Judgement::default();
-    let (mut drawn, mut renamed) = (Drawn::default(), Vec::new());
     for index in 0..case.packets.len() {
-        renamed.push(drawn.rename(&a[index], &b[index]));
-        judgement.drawn = drawn.is_any();
-        let b = renamed.as_slice();
         let mut differences = differences(Look::at(a, index), Look::at(b, index));
         differences.extend(packets(&a[index], &b[index]));
         differences.extend(said(&case.packets[index], &a[index], &b[index]));

@@ -7,7 +7,6 @@ mod coverage;
 mod ctnetlink;
 mod describe;
 mod diff;
-mod drawn;
 mod expectations;
 mod file;
 #[allow(dead_code, reason = "some of it is for the kernel module only")]
