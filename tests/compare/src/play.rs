@@ -74,6 +74,9 @@ const USUAL: usize = 256;
 /// How often progress is told.
 const PROGRESS: Duration = Duration::from_secs(5);
 
+/// Milliseconds that are waited before a packet, and may have let connections expire.
+const LONG: u32 = 1000;
+
 /// How often what is left is read until it fits, and how long to wait in between.
 const TRIES: u32 = 25;
 const PAUSE: Duration = Duration::from_millis(20);
@@ -185,13 +188,17 @@ fn feed<D: Read + Write>(
             translated = Translated::default();
             addresses = expectations::addresses(case);
         }
-        match packet.step.flags & STEP_PLAIN {
-            0 => player.push(&Packet {
-                step: packet.step,
-                bytes: translated.translate(&packet.bytes),
-            }),
-            _ => player.push(packet),
+        let mut packet = packet.clone();
+        if packet.step.delay >= LONG {
+            // NAT takes the ports of what has expired for taken until a worker comes by, whenever
+            // that is. The listing leaves nothing of it.
+            player.wait(&mut packet.step)?;
+            text(LISTING)?;
         }
+        if packet.step.flags & STEP_PLAIN == 0 {
+            packet.bytes = translated.translate(&packet.bytes);
+        }
+        player.push(&packet);
         progress.add(player.steps);
         player.exchange()?;
         if let Some(outcome) = player.outcomes.last_mut() {
@@ -229,22 +236,14 @@ impl<D: Read + Write> Player<'_, D> {
 
     /// Sends a request, after the time before it, and has the feeder count.
     fn ask(&mut self, packet: &Packet, sockets: &mut Sockets) -> Result<()> {
-        let mut step = Step {
-            len: 0,
-            ..packet.step
-        };
+        let mut step = packet.step;
         let flags = step.flags;
         if step.delay > 0 || flags & STEP_BEGIN != 0 {
-            self.push(&Packet {
-                step,
-                bytes: Vec::new(),
-            });
-            self.exchange()?;
-            self.outcomes.pop();
+            self.wait(&mut step)?;
         }
         let number = self.outcomes.len() as u32 + 1;
         let said = sockets.ask(&packet.bytes, number, flags & STEP_KNOWN != 0)?;
-        (step.delay, step.flags) = (0, 0);
+        (step.len, step.flags) = (0, 0);
         self.push(&Packet {
             step,
             bytes: Vec::new(),
@@ -253,6 +252,24 @@ impl<D: Read + Write> Player<'_, D> {
         if let Some(outcome) = self.outcomes.last_mut() {
             outcome.said = said;
         }
+        Ok(())
+    }
+
+    /// Lets the time before a step pass, so that none is left of it.
+    fn wait(&mut self, step: &mut Step) -> Result<()> {
+        let wait = Step {
+            len: 0,
+            way: WAY_NETLINK,
+            ..*step
+        };
+        self.push(&Packet {
+            step: wait,
+            bytes: Vec::new(),
+        });
+        self.exchange()?;
+        self.outcomes.pop();
+        step.delay = 0;
+        step.flags &= !STEP_BEGIN;
         Ok(())
     }
 
