@@ -8,7 +8,6 @@ pub mod message;
 pub use answer::{
     differences,
     kinds,
-    known_id,
     show, //
 };
 
@@ -25,10 +24,7 @@ use netlink_sys::{
     Socket,
     SocketAddr, //
 };
-use std::{
-    collections::BTreeMap,
-    io::ErrorKind, //
-};
+use std::io::ErrorKind;
 
 /// The groups of all events: NEW, UPDATE and DESTROY of connections, then of expectations.
 const GROUPS: u32 = 0x3f;
@@ -54,8 +50,6 @@ pub enum Heard {
 pub struct Sockets {
     asks: Socket,
     listens: Socket,
-    /// The identifiers that were heard, by the tuple of what has them.
-    ids: BTreeMap<String, [u8; 4]>,
 }
 
 impl Sockets {
@@ -74,41 +68,42 @@ impl Sockets {
         Ok(Self {
             asks,
             listens: open(GROUPS).context("cannot listen to ctnetlink")?,
-            ids: BTreeMap::new(),
         })
     }
 
     /// Sends a request with a number, and gives what was heard: kind, length and bytes of each.
-    /// With `known`, its last four bytes become the identifier of what its tuple names.
+    /// With `known`, its last attribute becomes the identifier that what it names has now.
     pub fn ask(&mut self, request: &[u8], number: u32, known: bool) -> Result<Vec<u8>> {
         let mut heard = Vec::new();
         hear(&self.listens, Heard::Before, &mut heard)?;
-        self.learn(&heard);
         let mut request = request.to_vec();
-        message::set_number(&mut request, number, NLM_F_ACK);
         if known {
-            let id = known_id(&request).and_then(|name| self.ids.get(&name));
+            let id = self.id(&message::question(&request))?;
             if let (Some(id), Some(at)) = (id, request.len().checked_sub(4)) {
-                request[at..].copy_from_slice(id);
+                request[at..].copy_from_slice(&id);
             }
         }
-        if let Err(error) = self.asks.send_to(&request, &SocketAddr::new(0, 0), 0) {
-            push(&mut heard, Heard::Error, error.to_string().as_bytes());
-        }
+        message::set_number(&mut request, number, NLM_F_ACK);
+        self.send(&request, &mut heard);
         // The kernel has answered when it comes back, or goes on when what it said was read.
         hear(&self.asks, Heard::Answer, &mut heard)?;
         hear(&self.listens, Heard::Event, &mut heard)?;
-        self.learn(&heard);
         Ok(heard)
     }
 
-    fn learn(&mut self, heard: &[u8]) {
-        for (_, bytes) in frames(heard) {
-            for message in Message::all(bytes) {
-                if let Some((name, id)) = answer::identity(&message) {
-                    self.ids.insert(name, id);
-                }
-            }
+    /// The identifier in the answer to a question, if there is one.
+    fn id(&self, question: &[u8]) -> Result<Option<[u8; 4]>> {
+        let mut heard = Vec::new();
+        self.send(question, &mut heard);
+        hear(&self.asks, Heard::Answer, &mut heard)?;
+        let frames = frames(&heard);
+        let mut messages = frames.iter().flat_map(|(_, bytes)| Message::all(bytes));
+        Ok(messages.find_map(|message| Some(answer::identity(&message)?.1)))
+    }
+
+    fn send(&self, request: &[u8], heard: &mut Vec<u8>) {
+        if let Err(error) = self.asks.send_to(request, &SocketAddr::new(0, 0), 0) {
+            push(heard, Heard::Error, error.to_string().as_bytes());
         }
     }
 }

@@ -255,6 +255,8 @@ impl Candidate {
 
 /// Takes the last attribute from a request; returns whether there was one.
 fn drop_attribute(packet: &mut Packet) -> bool {
+    // An identifier is the last attribute.
+    packet.step.flags &= !crate::format::STEP_KNOWN;
     packet.step.way == WAY_NETLINK && message::drop_last(&mut packet.bytes)
 }
 

@@ -137,11 +137,6 @@ pub fn identity(message: &Message<'_>) -> Option<(String, [u8; 4])> {
     Some((name(message)?, *id.first_chunk()?))
 }
 
-/// What a request is about.
-pub fn known_id(request: &[u8]) -> Option<String> {
-    name(Message::all(request).first()?)
-}
-
 fn name(message: &Message<'_>) -> Option<String> {
     let (tuple, _, zone) = places(message.subsystem())?;
     let attrs = message.attrs();
@@ -279,7 +274,11 @@ fn said(heard: &[u8]) -> Vec<Said> {
         .flat_map(|(heard, bytes)| Message::all(bytes).into_iter().map(|m| (*heard, m)))
         .collect();
     let mut ids = Ids::new();
-    for (name, id) in messages.iter().filter_map(|(_, m)| identity(m)) {
+    // What an answer tells is there at one time; what is made later may be where another one was.
+    let answers = messages
+        .iter()
+        .filter(|(heard, _)| *heard == Heard::Answer);
+    for (name, id) in answers.filter_map(|(_, message)| identity(message)) {
         let names = ids.entry(id).or_default();
         if !names.contains(&name) {
             names.push(name);
@@ -371,6 +370,7 @@ mod tests {
         message::{
             attr,
             nest,
+            question,
             request, //
         },
         push, //
@@ -414,6 +414,10 @@ mod tests {
         let bytes = message(1, 5, 20);
         let all = Message::all(&bytes);
         let (name, id) = identity(&all[0]).unwrap();
-        assert_eq!((Some(name), id), (known_id(&bytes), [0, 0, 0, 5]));
+        assert_eq!(id, [0, 0, 0, 5]);
+        let question = question(&bytes);
+        let asked = Message::all(&question)[0];
+        assert_eq!((asked.kind as u8, asked.attrs().len()), (1, 2));
+        assert_eq!(super::name(&asked), Some(name));
     }
 }

@@ -65,6 +65,19 @@ pub fn drop_last(request: &mut Vec<u8>) -> bool {
     true
 }
 
+/// A request for what another one is about: the same without its last attribute.
+///
+/// `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_EXP_GET` are the same number.
+pub fn question(request: &[u8]) -> Vec<u8> {
+    let mut question = request.to_vec();
+    drop_last(&mut question);
+    if let Some(header) = question.first_chunk_mut::<HEADER>() {
+        header[4] = 1;
+        header[6..8].copy_from_slice(&NLM_F_REQUEST.to_ne_bytes());
+    }
+    question
+}
+
 /// Gives a request its number, and sets flags in it.
 pub fn set_number(request: &mut [u8], number: u32, flags: u16) {
     if let Some(header) = request.first_chunk_mut::<HEADER>() {
