@@ -178,23 +178,22 @@ impl Batches {
         self.batches += 1;
 
         let mut enough = u64::from(rng.range(1000, 2000));
-        if matches!(self.family.beside, Beside::Nat | Beside::Helpers) {
+        if self.family.beside == Beside::Nat {
             // Rules take long to set up.
             enough *= 5;
         }
         let enough = enough.min(most);
         let mut made = Made::default();
-        made.batch.settings = settings::settings(&mut rng, self.family.protos);
+        made.batch.settings = match self.family.beside {
+            Beside::Nothing | Beside::Nat => settings::settings(&mut rng, self.family.protos),
+            // What expires ends expectations, and is told, whenever a worker comes by.
+            Beside::Helpers | Beside::Requests => settings::lasting(&mut rng),
+        };
         match self.family.beside {
-            Beside::Nothing => {}
             Beside::Nat => made.batch.rules = nat::rules(&mut rng),
             Beside::Helpers => made.batch.rules = helper::rules(&mut rng),
-            Beside::Requests => {
-                made.batch.settings = settings::lasting(&mut rng);
-                if rng.chance(2) {
-                    made.batch.rules = nat::rules(&mut rng);
-                }
-            }
+            Beside::Requests if rng.chance(2) => made.batch.rules = nat::rules(&mut rng),
+            Beside::Requests | Beside::Nothing => {}
         }
         let (mut packets, mut waited) = (0, 0);
         while packets < enough && waited < LONGEST_BATCH {

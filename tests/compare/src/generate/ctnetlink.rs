@@ -8,6 +8,7 @@ use crate::{
         attr,
         nest,
         request,
+        Message,
         CT,
         EXP,
         NLM_F_CREATE,
@@ -204,6 +205,11 @@ fn number(kind: u16, value: u32) -> Vec<u8> {
 fn text(kind: u16, text: &str) -> Vec<u8> {
     attr(kind, &[text.as_bytes(), &[0]].concat())
 }
+
+/// What lasts so many seconds does not expire while a case is played.
+const LASTING: u32 = 100;
+/// The jiffies of so many seconds are no small number in 32 bits.
+const MONTH: u32 = 30 * 24 * 3600;
 
 /// Seconds that do not go by while a case is played.
 fn timeout(rng: &mut Rng) -> u32 {
@@ -526,6 +532,7 @@ fn request_of(ipv6: bool, subsystem: u8, kind: u8, flags: u16, attrs: &[Vec<u8>]
 /// Sends a request, or what became of it.
 fn send(walk: &mut Walk<'_>, subsystem: u8, kind: u8, flags: u16, mut attrs: Vec<Vec<u8>>) {
     let family = family(walk);
+    let right = request(subsystem, kind, flags, family, &attrs);
     let disturbed = walk.rng.chance(20);
     if disturbed {
         make_wrong(&mut walk.rng, &mut attrs);
@@ -550,8 +557,26 @@ fn send(walk: &mut Walk<'_>, subsystem: u8, kind: u8, flags: u16, mut attrs: Vec
             }
         }
     }
+    if is_brief(&bytes) {
+        bytes = right;
+    }
     walk.disturbed += usize::from(disturbed);
     walk.request(bytes, false);
+}
+
+/// Returns whether a request makes something that expires soon, whatever else is wrong with it.
+fn is_brief(request: &[u8]) -> bool {
+    Message::all(request).iter().any(|message| {
+        let place = match message.subsystem() {
+            CT => 7,
+            _ => 4,
+        };
+        message.attrs().iter().any(|(kind, value)| {
+            let seconds = value.first_chunk().map(|b| u32::from_be_bytes(*b));
+            // Jiffies of expectations go round after some months.
+            *kind == place && seconds.is_some_and(|s| !(LASTING..MONTH).contains(&s))
+        })
+    })
 }
 
 /// Does something to attributes.
