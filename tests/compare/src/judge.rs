@@ -3,8 +3,7 @@
 //! Judging a case: whether two recordings of it agree.
 
 use crate::{
-    ctnetlink, describe,
-    expectations,
+    ctnetlink, describe, expectations,
     format::WAY_NETLINK,
     intended::{
         explain,

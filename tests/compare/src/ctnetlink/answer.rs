@@ -275,9 +275,7 @@ fn said(heard: &[u8]) -> Vec<Said> {
         .collect();
     let mut ids = Ids::new();
     // What an answer tells is there at one time; what is made later may be where another one was.
-    let answers = messages
-        .iter()
-        .filter(|(heard, _)| *heard == Heard::Answer);
+    let answers = messages.iter().filter(|(heard, _)| *heard == Heard::Answer);
     for (name, id) in answers.filter_map(|(_, message)| identity(message)) {
         let names = ids.entry(id).or_default();
         if !names.contains(&name) {

@@ -614,3 +614,20 @@ fn make_wrong(rng: &mut Rng, attrs: &mut Vec<Vec<u8>>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_expire_soon_is_known() {
+        let brief = |subsystem, kind, seconds| {
+            let attrs = [text(6, "ftp"), number(kind, seconds)];
+            is_brief(&request(subsystem, 0, 0, packet::IPV4, &attrs))
+        };
+        assert!(brief(CT, 7, 0) && brief(CT, 7, 99) && brief(EXP, 4, 7) && brief(EXP, 4, u32::MAX));
+        assert!(!brief(CT, 7, 100) && !brief(EXP, 4, 1 << 20) && !brief(CT, 4, 7));
+        let cut = request(CT, 0, 0, packet::IPV4, &[attr(7, &[0, 0])]);
+        assert!(!is_brief(&cut));
+    }
+}
