@@ -34,8 +34,8 @@ void rct_feed_free_policies(void);
 int rct_feed_hook(struct net *net, struct sk_buff *skb, u8 family, unsigned int hook, bool out);
 
 /*
- * From now on, what modules draw for a task follows from what it has told rct_feed_set_chance() last;
- * an error where the kernel cannot have that.
+ * From now on, what modules draw for a task follows from what it has told rct_feed_set_chance()
+ * last; an error where the kernel cannot have that.
  */
 int rct_feed_take_chance(void);
 void rct_feed_give_chance_back(void);

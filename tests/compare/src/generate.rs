@@ -177,12 +177,7 @@ impl Batches {
         let mut rng = Rng::of(&[self.seed, self.family.number(), 0, self.batches]);
         self.batches += 1;
 
-        let mut enough = u64::from(rng.range(1000, 2000));
-        if self.family.beside == Beside::Nat {
-            // Rules take long to set up.
-            enough *= 5;
-        }
-        let enough = enough.min(most);
+        let enough = u64::from(rng.range(1000, 2000)).min(most);
         let mut made = Made::default();
         made.batch.settings = match self.family.beside {
             Beside::Nothing | Beside::Nat => settings::settings(&mut rng, self.family.protos),
