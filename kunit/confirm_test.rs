@@ -21,7 +21,8 @@ use crate::{
     pure::{
         l4proto::tcp::{
             Proto,
-            State, //
+            State,
+            Tcp, //
         },
         reason::Reason,
         state::{
@@ -61,9 +62,11 @@ use crate::{
 };
 use kernel::{
     macros::kunit_tests,
-    prelude::*, //
+    prelude::*,
+    sync::atomic::Relaxed, //
 };
 
+const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
 
@@ -541,6 +544,48 @@ mod tests {
                         netns.stats.total_reason(reason) - before,
                         u64::from(!tracked)
                     );
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// A segment that does not fit goes with its connection, which it leaves as it was, if the
+    /// namespace leaves it to its receiver; else it is INVALID.
+    #[test]
+    fn segments_are_left_to_their_receivers() -> Result {
+        case(|netns| {
+            for family in [Family::Ipv4, Family::Ipv6] {
+                let syn = skbs::tcp(Original, 1000, SYN, 100, 0, b"");
+                let mut first = Buffer::new(packet(family, Original, ipproto::TCP, &syn).get())?;
+                first.track(Place::PreRouting, family)?;
+                first.leave(family)?;
+                let conn = first.conn().ok_or(EINVAL)?;
+                let old = (conn.status(), conn.private_of::<Tcp>(), conn.use_count());
+
+                let fin = skbs::tcp(Reply, 1000, FIN | ACK, 500, 7, b"");
+                let fin = packet(family, Reply, ipproto::TCP, &fin);
+                for leaves in [1, 0] {
+                    netns.rfc5961.store(leaves, Relaxed);
+                    let reason = netns.stats.total_reason(Reason::TcpRfc5961);
+                    let mut buffer = Buffer::new(fin.get())?;
+                    let mut verdict = None;
+                    let counts = counted(netns, [Stat::Invalid], || {
+                        verdict = Some(buffer.track(Place::PreRouting, family)?);
+                        Ok(())
+                    });
+                    netns.rfc5961.store(1, Relaxed);
+                    let passed = leaves != 0;
+                    check_eq!(verdict, Some(Verdict::ACCEPT));
+                    check_eq!(counts?, [u64::from(!passed)]);
+                    check_eq!(
+                        netns.stats.total_reason(Reason::TcpRfc5961) - reason,
+                        u64::from(passed)
+                    );
+                    check_eq!(buffer.info(), passed.then_some(CtInfo::EstablishedReply));
+                    drop(buffer);
+                    let new = (conn.status(), conn.private_of::<Tcp>(), conn.use_count());
+                    check!(new == old, "leaves {}", leaves);
                 }
             }
             Ok(())

@@ -262,6 +262,11 @@ mod tests {
             (ignored.action, ignored.log),
             (Action::Accept, Some(Reason::TcpIgnored))
         );
+        let passing = Outcome::pass_by(Reason::TcpRfc5961);
+        check_eq!(
+            (passing.action, passing.log),
+            (Action::PassBy, Some(Reason::TcpRfc5961))
+        );
         let invalid = Outcome::invalid(Reason::TcpNew);
         check_eq!(invalid.action, Action::Invalid(Reason::TcpNew));
         check!(!invalid.assured && !invalid.protoinfo_changed);

@@ -8,6 +8,7 @@
 use crate::{
     datapath::{
         bytes::Bytes,
+        packet,
         seqadj, //
     },
     object::{
@@ -85,17 +86,22 @@ pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
 }
 
 /// Lets the helper of a connection read a packet, and shifts the packet's sequence numbers where a
-/// helper has changed what went before.
+/// helper has changed what went before. A segment that passes by is nothing that an end has said.
 ///
 /// A packet that is no longer a whole segment, a fragment, passes as it is.
 fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &State) -> Verdict {
     // A bridge has no family, the connection has.
     let family = conn.tuple(Direction::Original).family();
-    let l4 = family.and_then(|family| Bytes::of(skb, state).l4(family));
-    let Some(l4) = l4 else {
+    let Some(family) = family else {
         return Verdict::ACCEPT;
     };
-    if let Some(helper) = conn.helper(state.rcu()) {
+    let pkt = Bytes::of(skb, state);
+    let Some(l4) = pkt.l4(family) else {
+        return Verdict::ACCEPT;
+    };
+    let helper = conn.helper(state.rcu());
+    let helper = helper.filter(|_| !packet::is_passing_by(conn, info, &pkt, &l4, family));
+    if let Some(helper) = helper {
         let verdict = helper.help(skb, &l4, conn, info);
         if verdict != Verdict::ACCEPT {
             return verdict;
@@ -130,16 +136,18 @@ pub(crate) fn help(
     if info == CtInfo::RelatedReply {
         return Verdict::ACCEPT;
     }
-    let l4 = Bytes::at(skb, hook::Place::PostRouting).l4(family);
-    let (Some(helper), Some(l4)) = (conn.helper(rcu), l4) else {
+    let pkt = Bytes::at(skb, hook::Place::PostRouting);
+    let (Some(helper), Some(l4)) = (conn.helper(rcu), pkt.l4(family)) else {
         return Verdict::ACCEPT;
     };
     if !helper.reads(family.nfproto(), l4.proto) {
         return Verdict::ACCEPT;
     }
-    match helper.help(skb, &l4, conn, info) {
-        Verdict::ACCEPT => (),
-        verdict => return verdict,
+    if !packet::is_passing_by(conn, info, &pkt, &l4, family) {
+        match helper.help(skb, &l4, conn, info) {
+            Verdict::ACCEPT => (),
+            verdict => return verdict,
+        }
     }
     let shifted = conn.status().contains(Status::SEQ_ADJUST);
     if shifted && seqadj::adjust(conn, info.direction(), skb, &l4).is_none() {

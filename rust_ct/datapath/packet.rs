@@ -28,7 +28,8 @@ use crate::{
         l4proto::Storage,
         netns::{
             limit,
-            Netns, //
+            Netns,
+            NETNS, //
         },
         setting,
         stat::Stat, //
@@ -41,10 +42,14 @@ use crate::{
                 Message, //
             },
             seqadj::SeqAdj,
-            tcp,
+            tcp::{
+                self,
+                Tcp, //
+            },
             Action,
             Context,
             Input,
+            L4Proto,
             Outcome, //
         },
         reason::Reason,
@@ -60,6 +65,7 @@ use crate::{
             self,
             ipproto,
             ipv4::Ipv4,
+            tcp::Segment,
             Family,
             Packet,
             L4, //
@@ -428,6 +434,7 @@ impl Arrival<'_> {
                 end::kill(conn);
             }
             Action::Accept => (),
+            Action::PassBy => return Ok(Judged::Passes),
             Action::Refresh(jiffies) => {
                 let is_settled = !outcome.protoinfo_changed;
                 renew(netns, conn, &input, jiffies, is_settled, self.skb.len());
@@ -556,6 +563,16 @@ impl<P: Packet> Context for Surroundings<'_, P> {
         tcp_tuning(self.net)
     }
 
+    #[cold]
+    fn leaves_to_receiver(&self) -> bool {
+        leaves_to_receiver(self.net)
+    }
+
+    #[cold]
+    fn met(&self) -> tcp::Proto {
+        self.conn.private()
+    }
+
     #[inline(always)]
     fn synproxy(&self) -> bool {
         self.conn.is_proxied()
@@ -566,6 +583,49 @@ impl<P: Packet> Context for Surroundings<'_, P> {
         let locked = self.locked.as_mut();
         locked.map(|locked| locked.shift(dir)).unwrap_or_default()
     }
+}
+
+/// Returns whether a namespace leaves TCP segments to their receivers.
+fn leaves_to_receiver(net: &Net) -> bool {
+    NETNS.get(net).is_some_and(Netns::leaves_to_receiver)
+}
+
+/// Returns whether a packet goes with a connection without being of it: its receiver judges it, and
+/// nobody on the way is to believe it. What the tracker took it takes again, unless another packet
+/// has moved the connection meanwhile. Any context; the caller holds no lock.
+pub(crate) fn is_passing_by(
+    conn: &Conn,
+    info: CtInfo,
+    pkt: &Bytes<'_>,
+    l4: &L4,
+    family: Family,
+) -> bool {
+    if l4.proto != ipproto::TCP || !leaves_to_receiver(conn.net()) {
+        return false;
+    }
+    let Ok(segment) = Segment::read(pkt, l4, family, false) else {
+        return false;
+    };
+    let input = Input {
+        status: conn.status(),
+        ctinfo: info,
+        now: 0,
+        remaining: 0,
+        hz: time::HZ,
+    };
+    let mut locked = conn.lock();
+    let met: tcp::Proto = locked.private();
+    let env = tcp::Env {
+        tuning: &tcp_tuning(conn.net()),
+        // For how long it would live is not asked.
+        timeouts: &Tcp::defaults(time::HZ),
+        synproxy: conn.is_proxied(),
+        seqadj: locked.shift(input.dir().other()),
+    };
+    let mut private = met;
+    let outcome = tcp::track(&mut private, &segment, &input, &env);
+    let outcome = tcp::reconsider(&mut private, &met, &segment, &input, &env, outcome);
+    outcome.action == Action::PassBy
 }
 
 /// What the settings of a namespace say of TCP.

@@ -80,6 +80,23 @@ pub(crate) const EXPECTATIONS: Setting = Setting {
     set: Setter::Store(|_, value| EXPECT_MAX.store(value, Relaxed)),
 };
 
+/// Whether no TCP segment is INVALID that its receiver may answer or take. Not nf_conntrack's.
+pub(crate) const RFC5961: Setting = Setting {
+    name: c"nf_conntrack_tcp_rfc5961",
+    mode: Mode::Writable,
+    format: Format::Byte(0, 1),
+    get: |net| {
+        NETNS
+            .get(net)
+            .map_or(0, |netns| netns.rfc5961.load(Relaxed))
+    },
+    set: Setter::Try(|net, value| {
+        let netns = NETNS.get(net).ok_or(ENOENT)?;
+        netns.rfc5961.store(value, Relaxed);
+        Ok(())
+    }),
+};
+
 /// Creates the files of a namespace. Process context.
 pub(crate) fn create(here: Here<'_>) -> Result<[Option<Files>; 2]> {
     let mut files = Draft::new(here);
@@ -99,7 +116,7 @@ pub(crate) fn for_each(f: &mut dyn FnMut(&Setting) -> Result) -> Result {
     for row in setting::ALL {
         f(row.file())?;
     }
-    for row in [MAX, COUNT, BUCKETS, EXPECTATIONS] {
+    for row in [MAX, COUNT, BUCKETS, EXPECTATIONS, RFC5961] {
         f(&row)?;
     }
     for_each_timeout(&mut |timeout| match timeout.name {

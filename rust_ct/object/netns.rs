@@ -60,6 +60,9 @@ pub(crate) struct Netns {
     pub(crate) max: Atomic<u32>,
     /// The highest limit that its owner may set; zero if root has set none.
     ceiling: Atomic<u32>,
+    /// Whether a TCP segment is left to its receiver where that may answer or take it, `1` or `0`;
+    /// `nf_conntrack_tcp_rfc5961`.
+    pub(crate) rfc5961: Atomic<u32>,
     /// What became of packets.
     pub(crate) stats: Published<COUNT>,
     /// The line about a full table.
@@ -99,6 +102,7 @@ impl Netns {
             initial,
             max: Atomic::new(begins_with),
             ceiling: Atomic::new(begins_with),
+            rfc5961: Atomic::new(1),
             stats: Published::new(here)?,
             warning: Throttle::new(),
             expects: Atomic::new(0),
@@ -110,6 +114,11 @@ impl Netns {
             files <- kernel::new_mutex!(None, "rust_ct_files"),
             settings <- kernel::new_mutex!([None, None], "rust_ct_settings"),
         })
+    }
+
+    /// Returns whether no TCP segment is INVALID that its receiver may answer or take.
+    pub(crate) fn leaves_to_receiver(&self) -> bool {
+        self.rfc5961.load(Relaxed) != 0
     }
 }
 

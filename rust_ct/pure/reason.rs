@@ -101,6 +101,8 @@ causes! {
         TcpSeqUnder = "tcp_seq_under",
         /// The TCP segment passes, but its acknowledgment is overly delayed.
         TcpAckUnder = "tcp_ack_under",
+        /// The TCP segment passes without effect, as its receiver may answer or take it (RFC 5961).
+        TcpRfc5961 = "tcp_rfc5961",
 
         /// The packet ends inside the UDP header.
         UdpShort = "udp_short",

@@ -12,6 +12,8 @@
 # PCAP     capture files, in the place of generated packets and of the sessions that the
 #          scenario `sessions` has captured in this clone
 # KERNEL   stock (default) or debug
+# RFC5961  1: with nf_conntrack_tcp_rfc5961 on, which only rust_ct has. Else it is off, but for a
+#          tenth of the packets of the family tcp, which are played with it beside all families
 # ROUNDS   how often a case that differs is played before it counts (default 4)
 # SHRINK   0: a case that differs is not made smaller
 # LONG_WAY 1: the module has no straight way (Documentation/data-path.md)
@@ -74,6 +76,7 @@ make_sequences() {
 	if [ -n "${PCAP:-}" ]; then
 		# shellcheck disable=SC2086 # a list of files
 		make_of_captures pcap "" $PCAP
+		[ "${RFC5961:-0}" = 0 ] || switch_on pcap
 		return
 	fi
 	shopt -s nullglob
@@ -91,6 +94,21 @@ make_sequences() {
 		compare generate --seed "$seed" --family "$family" --packets "$count" \
 			-o "/out/$directory/1/$family.seq"
 	done
+	if [ "${RFC5961:-0}" != 0 ]; then
+		for family in "$work"/1/*.seq; do
+			switch_on "$(basename "$family" .seq)"
+		done
+	elif [ -z "${FAMILY:-}" ]; then
+		compare generate --seed "$((seed + 1))" --family tcp --packets "$((packets / 10))" \
+			-o "/out/$directory/1/rfc5961.seq"
+		switch_on rfc5961
+	fi
+}
+
+# switch_on NAME: has a sequence played with nf_conntrack_tcp_rfc5961 on.
+switch_on() {
+	compare rfc5961 "/out/$directory/1/$1.seq" -o "/out/$directory/on.seq"
+	mv "$work/on.seq" "$work/1/$1.seq"
 }
 
 # judge ROUND: compares the recordings of a round; what is to be played again is the next.

@@ -3,7 +3,7 @@
 #
 # Compares the TCP and SCTP trackers with the kernel's own, packet by packet: compiles
 # net/netfilter/nf_conntrack_proto_{tcp,sctp}.c of the source tree KSRC for user space, and gives random
-# sequences of packets to both.
+# sequences of packets to both. And looks at what the kernel's packetdrill scripts send.
 #
 # usage: reference.sh KSRC
 # CARGO_TARGET_DIR, PROPTEST_CASES, PROPTEST_RNG_SEED: as in run.sh
@@ -41,4 +41,5 @@ done
 ar rcs "$build/librct_reference.a" "$build/tcp.o" "$build/sctp.o"
 
 export RCT_REFERENCE="$build"
+export RCT_SELFTESTS="$ksrc/tools/testing/selftests"
 exec "$here/run.sh" tests::reference

@@ -32,6 +32,7 @@ from lib import (
     main,
     pseudo,
     statistics,
+    sysctl,
     tcp,
     tcp_segment,
     udp,
@@ -211,6 +212,8 @@ def judge(router, rules, seen_before, row):
 def scenario():
     router = Router()
     load()
+    # Left to its receiver else (the scenario rfc5961), and this is about the reasons.
+    sysctl("nf_conntrack_tcp_rfc5961", 0, router.ns)
     rules = Rules(router.ns)
     # Protocol 254 over IPv4 is the marker that says when all before it is through.
     rules.states("mangle", "PREROUTING", "!", "-p", "254", families=(4,))

@@ -41,7 +41,8 @@ TRIALS = (
 )
 # The table is made anew with each of these, so that they are few and small.
 BUCKETS = ["0", "-1", "junk", "1", "1000", "4096"]
-NAMELESS = ("nf_conntrack_frag6_", "nf_log", "nf_hooks_")
+# Those of other modules, and what nf_conntrack does not have (the scenario rfc5961 does).
+NAMELESS = ("nf_conntrack_frag6_", "nf_log", "nf_hooks_", "nf_conntrack_tcp_rfc5961")
 
 # (file, namespace): what is meant to differ, and why.
 INTENDED = {

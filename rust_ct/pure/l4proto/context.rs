@@ -5,7 +5,10 @@
 use crate::pure::{
     l4proto::{
         seqadj::SeqAdj,
-        tcp::Tuning, //
+        tcp::{
+            Proto,
+            Tuning, //
+        },
     },
     tuple::{
         Direction,
@@ -37,6 +40,13 @@ pub(crate) trait Context {
 
     /// What the namespace has set for TCP.
     fn tuning(&self) -> Tuning;
+
+    /// Returns whether the namespace leaves segments to their receivers (`tcp_rfc5961`). Asked for
+    /// those only that are INVALID else.
+    fn leaves_to_receiver(&self) -> bool;
+
+    /// The private state of a TCP connection as the segment met it.
+    fn met(&self) -> Proto;
 
     /// Returns whether the connection goes through a SYN proxy.
     fn synproxy(&self) -> bool;

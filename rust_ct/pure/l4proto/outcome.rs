@@ -17,6 +17,9 @@ pub(crate) enum Action {
     Kill,
     /// The packet passes with its connection, but neither renews the timeout nor is accounted.
     Accept,
+    /// The packet passes with its connection, which stays as if the packet had not come: not even
+    /// SEEN_REPLY is set.
+    PassBy,
     /// The packet is accounted, and the connection is to expire this many jiffies from now.
     Refresh(u32),
 }
@@ -61,6 +64,13 @@ impl Outcome {
     /// The packet passes without effect, for a reason worth a line in the log.
     pub(crate) const fn ignore(reason: Reason) -> Self {
         let mut outcome = Self::of(Action::Accept);
+        outcome.log = Some(reason);
+        outcome
+    }
+
+    /// The packet passes and changes nothing, for a reason worth a line in the log.
+    pub(crate) const fn pass_by(reason: Reason) -> Self {
+        let mut outcome = Self::of(Action::PassBy);
         outcome.log = Some(reason);
         outcome
     }

@@ -14,6 +14,7 @@
 
 mod env;
 mod private;
+mod receiver;
 mod state;
 pub(crate) mod table;
 mod window;
@@ -62,6 +63,7 @@ use crate::pure::{
     },
 };
 use private::option_flags;
+use receiver::Fate;
 use table::Next;
 
 /// How long a connection must have left for an invalid FIN or RST to shorten it, in seconds.
@@ -133,7 +135,13 @@ impl L4Proto for Tcp {
             synproxy: context.synproxy(),
             seqadj: context.shift(input.dir().other()),
         };
-        track(private, segment, input, &env)
+        let outcome = track(private, segment, input, &env);
+        match outcome.action {
+            Action::Invalid(_) if context.leaves_to_receiver() => {
+                reconsider(private, &context.met(), segment, input, &env, outcome)
+            }
+            _ => outcome,
+        }
     }
 
     #[inline(always)]
@@ -249,6 +257,32 @@ pub(crate) fn renew(
     Some(proto.timeout(Kind::Ack, tuning, timeout))
 }
 
+/// Looks again at a segment that [`track`] has judged. What it refused goes with its connection if
+/// the receiver may answer or take it, and then the private state is `met` again, what the segment
+/// met. Not so behind a SYN proxy, which believes whatever goes with a connection.
+#[cold]
+#[inline(never)]
+pub(crate) fn reconsider(
+    proto: &mut Proto,
+    met: &Proto,
+    seg: &Segment,
+    input: &Input,
+    env: &Env<'_>,
+    outcome: Outcome,
+) -> Outcome {
+    let reason = match outcome.action {
+        Action::Invalid(reason) if input.confirmed() && !env.synproxy => reason,
+        _ => return outcome,
+    };
+    let other = match receiver::fate(met, seg, input.dir(), reason) {
+        Fate::Refused => return outcome,
+        Fate::PassesBy => Outcome::pass_by(Reason::TcpRfc5961),
+        Fate::Begins => Outcome::of(Action::Reuse),
+    };
+    *proto = *met;
+    other
+}
+
 impl Proto {
     /// Who sends in a direction.
     const fn sender(&self, dir: Direction) -> &Peer {
@@ -273,6 +307,12 @@ impl Proto {
     /// Returns whether the last segment was of this kind.
     const fn last_was(&self, kind: Kind) -> bool {
         self.last_index == kind as u8
+    }
+
+    /// Returns whether what the receiver of a direction has acknowledged is known: it has, and no
+    /// SYN has passed since then that may have begun another connection.
+    const fn has_acknowledged(&self, dir: Direction) -> bool {
+        self.receiver(dir).has(peer_flag::MAXACK_SET) && !self.last_was(Kind::Syn)
     }
 
     /// Notes kind and direction of a segment.
@@ -466,9 +506,8 @@ fn plan_reset(proto: &Proto, seg: &Segment, input: &Input, env: &Env<'_>) -> Pla
         return Plan::Take(old, State::Close);
     }
 
-    // What the receiver has acknowledged is the least that an honest sender can number an RST with,
-    // if no SYN has passed since then that may have begun another connection.
-    if receiver.has(peer_flag::MAXACK_SET) && !proto.last_was(Kind::Syn) {
+    // What the receiver has acknowledged is the least that an honest sender can number an RST with.
+    if proto.has_acknowledged(dir) {
         let established = old == State::Established && input.assured();
         let answers_syn = seg.seq == 0 && !established;
 

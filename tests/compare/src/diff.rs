@@ -136,7 +136,7 @@ impl Diff {
         let mut allowance = Allowance::default();
         let cases = by_case(batch, &a.outcomes);
         for ((case, a), (_, b)) in cases.into_iter().zip(by_case(batch, &b.outcomes)) {
-            let mut judgement = judge(case, a, b);
+            let mut judgement = judge(case, &batch.settings, [a, b]);
             // What the reference does may depend on when its worker ran, and on the clock, which
             // ticks by itself: what differs counts if it does whenever it is played.
             if let Some(found) = &mut judgement.found {

@@ -4,15 +4,27 @@
 
 use crate::{
     checksum::proto,
-    format::Record,
+    format::{
+        Record,
+        INFO_NONE,
+        VERDICT_ACCEPT, //
+    },
     record::{
+        has_connection,
         proto_of,
         Difference, //
-    }, //
+    },
+    sequence::{
+        leaves_to_receiver,
+        Setting, //
+    },
 };
 
 /// The place of `retrans` in `struct ip_ct_tcp`.
 const RETRANS: usize = 42;
+
+/// `IPS_NAT_MASK`.
+const NAT: u32 = 0x30;
 
 /// How far a difference is explained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,14 +35,20 @@ pub enum Explained {
     Same,
     /// It is, and the states part here, so that what follows cannot be compared.
     Parted,
+    /// It is, and the states may part here: if they do, what follows differs, from there on.
+    MayPart,
 }
 
 /// What became of a packet.
 pub struct Scene<'a> {
+    /// What was set.
+    pub settings: &'a [Setting],
     /// The record of nf_conntrack.
     pub a: &'a Record,
     /// The record of rust_ct.
     pub b: &'a Record,
+    /// The record of rust_ct of the packet before; `None` for the first one.
+    pub before: Option<&'a Record>,
     /// Where they differ.
     pub differences: &'a [Difference],
 }
@@ -56,10 +74,16 @@ pub struct Intended {
 }
 
 /// All of them.
-pub const INTENDED: [Intended; 1] = [Intended {
-    name: "retrans-saturates",
-    explains: retrans_saturates,
-}];
+pub const INTENDED: [Intended; 2] = [
+    Intended {
+        name: "retrans-saturates",
+        explains: retrans_saturates,
+    },
+    Intended {
+        name: "rfc5961",
+        explains: rfc5961,
+    },
+];
 
 /// Finds the intended difference that explains a scene.
 pub fn explain(scene: &Scene<'_>) -> Option<(&'static str, Explained)> {
@@ -82,6 +106,40 @@ fn retrans_saturates(scene: &Scene<'_>) -> Explained {
         true => Explained::Parted,
         false => Explained::Same,
     }
+}
+
+/// With the setting, a segment that is INVALID with nf_conntrack goes with its connection, in which
+/// it changes nothing, or is a SYN that begins another one.
+fn rfc5961(scene: &Scene<'_>) -> Explained {
+    let (a, b) = (scene.a, scene.b);
+    let passes = [a, b].map(|record| record.verdict_first) == [VERDICT_ACCEPT; 2];
+    let refused = a.info_first == INFO_NONE && !has_connection(a);
+    let attached = has_connection(b) && proto_of(b) == proto::TCP;
+    if !leaves_to_receiver(scene.settings) || !passes || !refused || !attached {
+        return Explained::No;
+    }
+    let mut fields = vec!["info", "original", "reply", "count.invalid"];
+    if b.status & NAT != 0 {
+        // It is translated, as all of its connection.
+        fields.push("packet");
+    }
+    if !scene.only(&fields) || !scene.differs("count.invalid") {
+        return Explained::No;
+    }
+    let same = |before: &Record| before.tuples != b.tuples || is_unchanged(before, b);
+    match scene.before.is_none_or(same) {
+        true => Explained::MayPart,
+        false => Explained::No,
+    }
+}
+
+/// Returns whether a packet has changed nothing in its connection but how long it has left.
+fn is_unchanged(before: &Record, after: &Record) -> bool {
+    before.proto == after.proto
+        && before.status == after.status
+        && before.timeout >= after.timeout
+        && before.accounting == after.accounting
+        && before.mark == after.mark
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use crate::{
     recording::Outcome,
     sequence::{
         Case,
-        Packet, //
+        Packet,
+        Setting, //
     },
 };
 use std::{
@@ -35,7 +36,7 @@ const HISTORY: usize = 12;
 pub struct Judgement {
     /// The intended differences in it.
     pub intended: BTreeSet<&'static str>,
-    /// Whether the rest of it was not compared because of one of them.
+    /// Whether the states have parted because of one of them, or may have.
     pub parted: bool,
     /// The first difference that is not intended.
     pub found: Option<Found>,
@@ -62,8 +63,9 @@ impl Found {
     }
 }
 
-/// Compares two recordings of a case, which have as many outcomes as it has packets.
-pub fn judge(case: &Case, a: &[Outcome], b: &[Outcome]) -> Judgement {
+/// Compares two recordings of a case, which have as many outcomes as it has packets. It was played
+/// with some settings.
+pub fn judge(case: &Case, settings: &[Setting], [a, b]: [&[Outcome]; 2]) -> Judgement {
     let mut judgement = Judgement::default();
     for index in 0..case.packets.len() {
         let mut differences = differences(Look::at(a, index), Look::at(b, index));
@@ -73,17 +75,22 @@ pub fn judge(case: &Case, a: &[Outcome], b: &[Outcome]) -> Judgement {
             continue;
         }
         let scene = Scene {
+            settings,
             a: &a[index].record,
             b: &b[index].record,
+            before: index.checked_sub(1).map(|before| &b[before].record),
             differences: &differences,
         };
         if let Some((name, explained)) = explain(&scene) {
             judgement.intended.insert(name);
-            judgement.parted = explained == Explained::Parted;
-            if judgement.parted {
+            judgement.parted |= explained != Explained::Same;
+            if explained == Explained::Parted {
                 break;
             }
             continue;
+        }
+        if judgement.parted {
+            break;
         }
         judgement.found = Some(Found {
             index,
@@ -156,12 +163,15 @@ mod tests {
     use crate::{
         format::{
             Record,
-            Step, //
+            Step,
+            INFO_NONE,
+            VERDICT_ACCEPT, //
         },
         packet::{
             Addr,
             Ip, //
         },
+        sequence::RFC5961,
     };
     use zerocopy::FromZeros;
 
@@ -195,12 +205,12 @@ mod tests {
         b.record.ticks = 2;
         b.record.timeout = 998;
         assert_eq!(
-            judge(&case(1, 6, &[0; 20]), &[a.clone()], &[b.clone()]),
+            judge(&case(1, 6, &[0; 20]), &[], [&[a.clone()], &[b.clone()]]),
             Judgement::default()
         );
 
         b.record.timeout = 997;
-        let found = judge(&case(1, 6, &[0; 20]), &[a.clone()], &[b.clone()])
+        let found = judge(&case(1, 6, &[0; 20]), &[], [&[a.clone()], &[b.clone()]])
             .found
             .unwrap();
         assert!(found.ticked);
@@ -215,8 +225,11 @@ mod tests {
         let case = case(3, 6, &[0; 20]);
         let found = judge(
             &case,
-            &[a.clone(), a.clone(), a.clone()],
-            &[a.clone(), b.clone(), b.clone()],
+            &[],
+            [
+                &[a.clone(), a.clone(), a.clone()],
+                &[a.clone(), b.clone(), b.clone()],
+            ],
         )
         .found
         .unwrap();
@@ -239,7 +252,7 @@ mod tests {
         let (mut a, mut b) = (record(), record());
         a.record.counters[1] = 1;
         b.record.counters[7] = 1;
-        let found = judge(&case(1, 6, &[0; 20]), &[a.clone()], &[b.clone()])
+        let found = judge(&case(1, 6, &[0; 20]), &[], [&[a.clone()], &[b.clone()]])
             .found
             .unwrap();
         assert_eq!(
@@ -260,8 +273,8 @@ mod tests {
         end.record.mark = 1;
         let judgement = judge(
             &case(2, 6, &[0; 20]),
-            &[a.clone(), a.clone()],
-            &[b.clone(), end.clone()],
+            &[],
+            [&[a.clone(), a.clone()], &[b.clone(), end.clone()]],
         );
         assert_eq!(judgement.intended, BTreeSet::from(["retrans-saturates"]));
         assert_eq!(judgement.found.unwrap().index, 1);
@@ -270,9 +283,55 @@ mod tests {
         a.record.timeout = 5;
         let judgement = judge(
             &case(2, 6, &[0; 20]),
-            &[a.clone(), a.clone()],
-            &[b.clone(), end.clone()],
+            &[],
+            [&[a.clone(), a.clone()], &[b.clone(), end.clone()]],
         );
         assert!(judgement.parted && judgement.found.is_none());
+    }
+
+    /// With nf_conntrack a segment is INVALID, with rust_ct it goes with its connection.
+    #[test]
+    fn a_segment_that_passes_by_is_intended() {
+        let on = [Setting::number(RFC5961, 1)];
+        let case = case(3, 6, &[0; 20]);
+        let (known, mut none, mut passed) = (record(), record(), record());
+        none.record = Record {
+            info_first: INFO_NONE,
+            info: INFO_NONE,
+            ..Record::new_zeroed()
+        };
+        none.record.counters[1] = 1;
+        for record in [&mut none.record, &mut passed.record] {
+            record.verdict_first = VERDICT_ACCEPT;
+        }
+        let mut later = known.clone();
+        later.record.counters[1] = 1;
+        let of_a = [known.clone(), none, later];
+        let of_b = |passed: &Outcome, last: &Outcome| [known.clone(), passed.clone(), last.clone()];
+
+        let judgement = judge(&case, &on, [&of_a, &of_b(&passed, &known)]);
+        assert_eq!(judgement.intended, BTreeSet::from(["rfc5961"]));
+        assert!(judgement.parted && judgement.found.is_none());
+        // What nf_conntrack has made of the segment may show later.
+        let mut other = known.clone();
+        other.record.proto[43] = 3;
+        let judgement = judge(&case, &on, [&of_a, &of_b(&passed, &other)]);
+        assert_eq!(judgement.found, None);
+
+        // Not where the setting is off, and not if the segment changes anything.
+        let judgement = judge(&case, &[], [&of_a, &of_b(&passed, &known)]);
+        assert_eq!(judgement.found.unwrap().index, 1);
+        let changes: [fn(&mut Record); 4] = [
+            |record| record.proto[43] = 3,
+            |record| record.status = 2,
+            |record| record.timeout = 1001,
+            |record| record.accounting[0] = 1,
+        ];
+        for change in changes {
+            let mut moved = passed.clone();
+            change(&mut moved.record);
+            let judgement = judge(&case, &on, [&of_a, &of_b(&moved, &known)]);
+            assert_eq!(judgement.found.unwrap().index, 1);
+        }
     }
 }

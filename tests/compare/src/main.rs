@@ -40,6 +40,10 @@ use lexopt::{
     prelude::*,
     Parser, //
 };
+use sequence::{
+    Setting,
+    RFC5961, //
+};
 use shrink::Picked;
 use std::{
     path::PathBuf,
@@ -52,6 +56,7 @@ usage: compare generate --seed N --family NAME --packets N -o FILE
        compare candidates SEQUENCE ID -o FILE
        compare pick SEQUENCE A B -o FILE
        compare pcap CAPTURE... [--split] [--verified] -o FILE
+       compare rfc5961 SEQUENCE -o FILE
        compare topcap SEQUENCE [--case ID] -o CAPTURE
        compare show SEQUENCE [--case ID]
        compare diff SEQUENCE A B [--again FILE] [--last] [--max N]
@@ -63,6 +68,7 @@ pick       writes the smallest of such candidates that still differs. Exit statu
            smaller than the case, 1: the case does not differ, 3: no smaller one does
 pcap       makes a sequence of captures, pcap or pcapng: each is a case, or with --split each pair
            of hosts in it; with --verified, checksums do not matter
+rfc5961    makes the same sequence with nf_conntrack_tcp_rfc5961 on, which only rust_ct has
 topcap     makes a capture of a sequence, or of one case
 show       prints a sequence, or one case, in words
 play       plays a sequence to /dev/rust_ct_feed; in the guest, as root
@@ -185,6 +191,11 @@ fn run() -> Result<u8> {
         }
         "pcap" if args.files.is_empty() => bail!("no capture is named"),
         "pcap" => pcap::convert(&args.files, args.manner, args.output()?)?,
+        "rfc5961" => {
+            let [sequence] = args.files()?;
+            let setting = Setting::number(RFC5961, 1);
+            sequence::set(sequence, &setting, args.output()?)?;
+        }
         "topcap" => {
             let [sequence] = args.files()?;
             topcap::convert(sequence, args.case.as_deref(), args.output()?)?;

@@ -22,7 +22,8 @@ use crate::{
         Batch,
         Packet,
         Reader,
-        Setting, //
+        Setting,
+        RFC5961, //
     },
     translate::Translated,
 };
@@ -89,7 +90,7 @@ pub fn play(sequence: &Path, recording: &Path) -> Result<()> {
 
     while let Some(batch) = reader.next()? {
         unshare(CloneFlags::CLONE_NEWNET).context("cannot create a network namespace")?;
-        for setting in &batch.settings {
+        for setting in [Setting::number(RFC5961, 0)].iter().chain(&batch.settings) {
             set(setting)?;
         }
         network::set_up(&batch.rules)?;

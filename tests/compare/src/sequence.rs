@@ -32,6 +32,10 @@ const MAGIC: Magic = *b"rctseq\0\x02";
 /// The longest packet: what one of IPv4 can be, and what the steps' chunks have room for.
 pub const LONGEST: usize = 65535;
 
+/// The setting that only rust_ct has (Documentation/rfc5961.md). It is off where a batch does not
+/// have it, so that rust_ct judges as nf_conntrack does.
+pub const RFC5961: &str = "?nf_conntrack_tcp_rfc5961";
+
 /// A sysctl of `net.netfilter` and the value that it is set to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
@@ -145,6 +149,26 @@ impl Batch {
             false => texts.join(" "),
         }
     }
+}
+
+/// Returns whether settings leave TCP segments to their receivers.
+pub fn leaves_to_receiver(settings: &[Setting]) -> bool {
+    let mut on = settings
+        .iter()
+        .filter(|setting| setting.value == "1")
+        .map(|setting| setting.name.as_str());
+    on.any(|name| name == RFC5961)
+}
+
+/// Writes a sequence in which each batch has another setting.
+pub fn set(sequence: &Path, setting: &Setting, path: &Path) -> Result<()> {
+    let mut reader = Reader::open(sequence)?;
+    let mut writer = Writer::create(path)?;
+    while let Some(mut batch) = reader.next()? {
+        batch.settings.push(setting.clone());
+        writer.push(&batch)?;
+    }
+    writer.finish()
 }
 
 /// Writes a sequence file.

@@ -90,7 +90,7 @@ pub fn pick(sequence: &Path, a: &Path, b: &Path, path: &Path) -> Result<Picked> 
         let [case] = batch.cases.as_slice() else {
             bail!("{}: is not one of candidates", sequence.display());
         };
-        let found = judge(case, &a.outcomes, &b.outcomes).found;
+        let found = judge(case, &batch.settings, [&a.outcomes, &b.outcomes]).found;
         if number == 0 {
             name = case.id.split(MARK).next().unwrap_or_default().to_owned();
             original.clone_from(&found);

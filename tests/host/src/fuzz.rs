@@ -24,6 +24,7 @@ use crate::{
             ftp,
             tftp, //
         },
+        reason::Reason,
         state::{
             CtInfo,
             Status, //
@@ -207,20 +208,82 @@ fn env(timeouts: &Timeouts) -> tcp::Env<'_> {
     }
 }
 
-/// Plays a sequence of segments on one connection; eleven bytes make a segment.
+/// Plays a sequence of segments on one connection, as nf_conntrack judges them, and with those left
+/// to their receivers that they may want; eleven bytes make a segment.
 pub fn tcp_sequence(data: &[u8]) {
     let timeouts = Timeouts::new(HZ);
     let env = env(&timeouts);
-    let mut conn = Conn {
-        remaining: timeouts.tcp[tcp::State::Established as usize],
-        ..Conn::default()
-    };
+    for leaves_to_receiver in [false, true] {
+        let mut conn = Conn {
+            remaining: timeouts.tcp[tcp::State::Established as usize],
+            leaves_to_receiver,
+            ..Conn::default()
+        };
+        for bytes in data.chunks_exact(STEP) {
+            let bytes = bytes.first_chunk().expect("an exact chunk");
+            let (seg, dir) = segment(bytes, &conn.proto);
+            if leaves_to_receiver {
+                passes_by_or_is_the_same(&conn, &seg, dir, &env);
+            }
+            conn.step(&seg, dir, &env);
+            check(&conn.proto);
+        }
+    }
+}
 
-    for bytes in data.chunks_exact(STEP) {
-        let bytes = bytes.first_chunk().expect("an exact chunk");
-        let (seg, dir) = segment(bytes, &conn.proto);
-        conn.step(&seg, dir, &env);
-        check(&conn.proto);
+/// Gives a segment to a connection that leaves segments to their receivers, and to the same one as
+/// it is with nf_conntrack: both make the same of it, or the second one finds it INVALID, and it
+/// changes nothing in the first one.
+pub(crate) fn passes_by_or_is_the_same(
+    conn: &Conn,
+    seg: &Segment,
+    dir: Direction,
+    env: &tcp::Env<'_>,
+) {
+    let (mut on, mut off) = (*conn, *conn);
+    (on.leaves_to_receiver, off.leaves_to_receiver) = (true, false);
+    let met = on;
+    let [outcome, usual] = [&mut on, &mut off].map(|conn| conn.step(seg, dir, env));
+    off.leaves_to_receiver = true;
+
+    if outcome.action == Action::PassBy {
+        let Action::Invalid(reason) = usual.action else {
+            panic!("{seg:?} is not INVALID else, but {usual:?}");
+        };
+        use Reason::*;
+        let listed = [TcpState, TcpRst, TcpSeqOver, TcpAckOver];
+        assert!(
+            listed.contains(&reason),
+            "{seg:?} is INVALID for {reason:?}"
+        );
+        assert_eq!(outcome, Outcome::pass_by(TcpRfc5961));
+        assert_eq!(on, met, "{seg:?} changes nothing");
+        return;
+    }
+    if outcome.action == Action::Reuse && usual.action == Action::Invalid(Reason::TcpState) {
+        assert_eq!(
+            (seg.kind, met.proto.state()),
+            (Kind::Syn, tcp::State::Close)
+        );
+        assert_eq!(outcome, Outcome::of(Action::Reuse));
+        return;
+    }
+    assert_eq!(
+        (outcome, on),
+        (usual, off),
+        "{seg:?} is as with nf_conntrack"
+    );
+
+    // Who looks at it again on its way out finds that it is of the connection, if it counts at all.
+    let counts = matches!(outcome.action, Action::Refresh(_))
+        || matches!(
+            outcome.log,
+            Some(Reason::TcpSeqUnder | Reason::TcpAckUnder | Reason::TcpOvershot)
+        );
+    let sane = |conn: &Conn| conn.proto.seen.iter().all(|peer| peer.td_maxwin < 1 << 31);
+    if counts && sane(&met) && sane(&on) {
+        let again = on.step(seg, dir, env);
+        assert_ne!(again.action, Action::PassBy, "{seg:?} at {met:?}");
     }
 }
 
@@ -274,12 +337,14 @@ fn segment(bytes: &[u8; STEP], proto: &tcp::Proto) -> (Segment, Direction) {
 }
 
 /// A TCP connection without the rest of the module around it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Conn {
     pub(crate) proto: tcp::Proto,
     pub(crate) status: Status,
     /// Jiffies until it expires.
     pub(crate) remaining: u32,
+    /// What its receiver may want is not INVALID (`tcp_rfc5961`).
+    pub(crate) leaves_to_receiver: bool,
 }
 
 impl Conn {
@@ -298,13 +363,21 @@ impl Conn {
             remaining: self.remaining,
             hz: HZ,
         };
-        let outcome = judge_tcp(&mut self.proto, seg, &input, env);
+        let met = self.proto;
+        let mut outcome = judge_tcp(&mut self.proto, seg, &input, env);
+        if self.leaves_to_receiver {
+            outcome = tcp::reconsider(&mut self.proto, &met, seg, &input, env, outcome);
+        }
+        if outcome.action == Action::PassBy {
+            return outcome;
+        }
 
         let over = matches!(outcome.action, Action::Reuse | Action::Kill);
         let refused = matches!(outcome.action, Action::Invalid(_)) && !input.confirmed();
         if over || refused {
             *self = Self {
                 remaining: self.remaining,
+                leaves_to_receiver: self.leaves_to_receiver,
                 ..Self::default()
             };
             return outcome;

@@ -37,6 +37,9 @@ mod tests {
     mod reason;
     #[cfg(rct_reference)]
     mod reference;
+    #[cfg(rct_reference)]
+    mod reference_scripts;
+    mod rfc5961;
     mod sctp;
     mod seqadj;
     mod siphash;

@@ -113,6 +113,7 @@ impl Told {
             Action::Reuse => ("reuse", None),
             Action::Kill => ("kill", None),
             Action::Accept => ("accept", None),
+            Action::PassBy => ("pass by", None),
             Action::Refresh(jiffies) => ("refresh", Some(jiffies)),
         };
         Self {
