@@ -100,7 +100,7 @@ fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &St
         return Verdict::ACCEPT;
     };
     let helper = conn.helper(state.rcu());
-    let helper = helper.filter(|_| !packet::is_passing_by(conn, info, &pkt, &l4, family));
+    let helper = helper.filter(|_| !packet::is_passing_by(netns, conn, info, &pkt, &l4, family));
     if let Some(helper) = helper {
         let verdict = helper.help(skb, &l4, conn, info);
         if verdict != Verdict::ACCEPT {
@@ -143,7 +143,8 @@ pub(crate) fn help(
     if !helper.reads(family.nfproto(), l4.proto) {
         return Verdict::ACCEPT;
     }
-    if !packet::is_passing_by(conn, info, &pkt, &l4, family) {
+    let passes = |netns| packet::is_passing_by(netns, conn, info, &pkt, &l4, family);
+    if !conn.netns().is_some_and(passes) {
         match helper.help(skb, &l4, conn, info) {
             Verdict::ACCEPT => (),
             verdict => return verdict,

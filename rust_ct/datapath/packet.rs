@@ -434,7 +434,12 @@ impl Arrival<'_> {
                 end::kill(conn);
             }
             Action::Accept => (),
-            Action::PassBy => return Ok(Judged::Passes),
+            Action::PassBy => {
+                if status.contains(Status::HELPER) {
+                    netns.note_overheard();
+                }
+                return Ok(Judged::Passes);
+            }
             Action::Refresh(jiffies) => {
                 let is_settled = !outcome.protoinfo_changed;
                 renew(netns, conn, &input, jiffies, is_settled, self.skb.len());
@@ -563,12 +568,12 @@ impl<P: Packet> Context for Surroundings<'_, P> {
         tcp_tuning(self.net)
     }
 
-    #[cold]
+    #[inline(always)]
     fn leaves_to_receiver(&self) -> bool {
         leaves_to_receiver(self.net)
     }
 
-    #[cold]
+    #[inline(always)]
     fn met(&self) -> tcp::Proto {
         self.conn.private()
     }
@@ -586,26 +591,34 @@ impl<P: Packet> Context for Surroundings<'_, P> {
 }
 
 /// Returns whether a namespace leaves TCP segments to their receivers.
+#[cold]
+#[inline(never)]
 fn leaves_to_receiver(net: &Net) -> bool {
     NETNS.get(net).is_some_and(Netns::leaves_to_receiver)
 }
 
-/// Returns whether a packet goes with a connection without being of it: its receiver judges it, and
-/// nobody on the way is to believe it. What the tracker took it takes again, unless another packet
-/// has moved the connection meanwhile. Any context; the caller holds no lock.
+/// Returns whether a packet goes with a connection without being of it, so that no helper is to
+/// believe it. Any context; the caller holds no lock.
+#[inline]
 pub(crate) fn is_passing_by(
+    netns: &Netns,
     conn: &Conn,
     info: CtInfo,
     pkt: &Bytes<'_>,
     l4: &L4,
     family: Family,
 ) -> bool {
-    if l4.proto != ipproto::TCP || !leaves_to_receiver(conn.net()) {
-        return false;
-    }
-    let Ok(segment) = Segment::read(pkt, l4, family, false) else {
-        return false;
-    };
+    l4.proto == ipproto::TCP
+        && netns.has_overheard()
+        && Segment::read(pkt, l4, family, false).is_ok_and(|segment| passes(conn, info, &segment))
+}
+
+/// Returns whether a segment of a connection is left to its receiver: as the packet does not say so,
+/// it is judged once more. What counted when it came counts again, unless another packet has moved
+/// the connection meanwhile.
+#[cold]
+#[inline(never)]
+fn passes(conn: &Conn, info: CtInfo, segment: &Segment) -> bool {
     let input = Input {
         status: conn.status(),
         ctinfo: info,
@@ -623,8 +636,8 @@ pub(crate) fn is_passing_by(
         seqadj: locked.shift(input.dir().other()),
     };
     let mut private = met;
-    let outcome = tcp::track(&mut private, &segment, &input, &env);
-    let outcome = tcp::reconsider(&mut private, &met, &segment, &input, &env, outcome);
+    let outcome = tcp::track(&mut private, segment, &input, &env);
+    let outcome = tcp::reconsider(&mut private, &met, segment, &input, &env, outcome);
     outcome.action == Action::PassBy
 }
 

@@ -63,6 +63,8 @@ pub(crate) struct Netns {
     /// Whether a TCP segment is left to its receiver where that may answer or take it, `1` or `0`;
     /// `nf_conntrack_tcp_rfc5961`.
     pub(crate) rfc5961: Atomic<u32>,
+    /// Whether a segment has passed by a connection that has a helper, `1` or `0`.
+    overheard: Atomic<u32>,
     /// What became of packets.
     pub(crate) stats: Published<COUNT>,
     /// The line about a full table.
@@ -103,6 +105,7 @@ impl Netns {
             max: Atomic::new(begins_with),
             ceiling: Atomic::new(begins_with),
             rfc5961: Atomic::new(1),
+            overheard: Atomic::new(0),
             stats: Published::new(here)?,
             warning: Throttle::new(),
             expects: Atomic::new(0),
@@ -119,6 +122,17 @@ impl Netns {
     /// Returns whether no TCP segment is INVALID that its receiver may answer or take.
     pub(crate) fn leaves_to_receiver(&self) -> bool {
         self.rfc5961.load(Relaxed) != 0
+    }
+
+    /// Notes that a segment passes by a connection that has a helper.
+    pub(crate) fn note_overheard(&self) {
+        self.overheard.store(1, Relaxed);
+    }
+
+    /// Returns whether a packet on its way may be one that passes by a connection that has a helper.
+    /// Whoever has the packet sees what was noted for it, as it was handed on.
+    pub(crate) fn has_overheard(&self) -> bool {
+        self.overheard.load(Relaxed) != 0
     }
 }
 

@@ -136,6 +136,7 @@ impl L4Proto for Tcp {
             seqadj: context.shift(input.dir().other()),
         };
         let outcome = track(private, segment, input, &env);
+        // No segment that fits gets further than this comparison.
         match outcome.action {
             Action::Invalid(_) if context.leaves_to_receiver() => {
                 reconsider(private, &context.met(), segment, input, &env, outcome)
@@ -197,6 +198,7 @@ enum Plan {
 /// Judges a segment.
 ///
 /// Source: net/netfilter/nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet().
+#[inline(always)]
 pub(crate) fn track(proto: &mut Proto, seg: &Segment, input: &Input, env: &Env<'_>) -> Outcome {
     if !input.confirmed() {
         if let Err(reason) = proto.begin(seg, env.tuning) {
@@ -260,8 +262,7 @@ pub(crate) fn renew(
 /// Looks again at a segment that [`track`] has judged. What it refused goes with its connection if
 /// the receiver may answer or take it, and then the private state is `met` again, what the segment
 /// met. Not so behind a SYN proxy, which believes whatever goes with a connection.
-#[cold]
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn reconsider(
     proto: &mut Proto,
     met: &Proto,
@@ -274,7 +275,8 @@ pub(crate) fn reconsider(
         Action::Invalid(reason) if input.confirmed() && !env.synproxy => reason,
         _ => return outcome,
     };
-    let other = match receiver::fate(met, seg, input.dir(), reason) {
+    // Copies, so that a segment that fits needs no memory for what is lent here.
+    let other = match receiver::fate(*met, *seg, input.dir(), reason) {
         Fate::Refused => return outcome,
         Fate::PassesBy => Outcome::pass_by(Reason::TcpRfc5961),
         Fate::Begins => Outcome::of(Action::Reuse),

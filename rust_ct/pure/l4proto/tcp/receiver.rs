@@ -38,7 +38,9 @@ pub(super) enum Fate {
 
 /// What becomes of a segment that was refused for a reason, as far as `met` tells, the private
 /// state that the segment met.
-pub(super) fn fate(met: &Proto, seg: &Segment, dir: Direction, reason: Reason) -> Fate {
+#[cold]
+#[inline(never)]
+pub(super) fn fate(met: Proto, seg: Segment, dir: Direction, reason: Reason) -> Fate {
     let is_of_another_syn = reason == Reason::TcpAckOver
         && met.state() == State::SynSent
         && dir == Direction::Reply
