@@ -18,7 +18,7 @@ collect() {
 	mkdir -p "$to/lib"
 	cp "$source/net/lib.sh" "$to/"
 	cp -r "$source/net/lib/sh" "$to/lib/"
-	cp -r "$source/net/netfilter" "$to/"
+	cp -r "$source/net/netfilter" "$source/net/packetdrill" "$to/"
 	cp "$source"/net/{ip_defrag.*,in_netns.sh,udpgro.sh,udpgso_bench_*.c} "$to/"
 	cp -r "$source/tc-testing" "$to/"
 	# From elsewhere, by a script beside the others; what needs scapy is left out.
@@ -45,6 +45,8 @@ rm -rf "$work"
 mkdir -p "$work"
 run_step "the scripts' helpers" "$LOGS/build-selftests.log" \
 	in_root bash -euc "$(declare -f collect); collect"
+# Ours, for the scripts of net/packetdrill.
+cp "$TOP/tests/selftests/net_packetdrill.sh" "$work/net/netfilter/"
 # A copy, as a build beside the long run may replace it.
 [ -n "${RUST_CT_KO:-}" ] || "$TOP/scripts/setup/build.sh" stock
 cp "${RUST_CT_KO:-$WORK/stock/rust_ct/rust_ct.ko}" "$work/rust_ct.ko"

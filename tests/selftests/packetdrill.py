@@ -2,23 +2,27 @@
 # SPDX-License-Identifier: GPL-2.0
 """packetdrill for the kernel's nf_conntrack_packetdrill.sh, which calls it by that name; Debian has no package of it.
 
-    packetdrill [--ip_version=ipv4|ipv6] [--mtu=BYTES] [--tolerance_usecs=N] [--non_fatal=packet] [--dry_run] FILE
+    packetdrill [--ip_version=ipv4|ipv6] [--mtu=BYTES] [--tolerance_usecs=N] [--non_fatal=packet] [--dry_run]
+        [-D NAME=VALUE]... FILE
 
-It plays that part of packetdrill's language which those scripts use: system calls, commands between backticks,
-segments that are injected (`<`) into a tun device and segments that have to come out of it (`>`). As there,
+It plays that part of packetdrill's language which those scripts use, and many of net/packetdrill: system calls,
+commands between backticks, segments that are injected (`<`) into a tun device and segments that have to come out of it
+(`>`). As there,
 
 - the network namespace is the caller's, the device is tun0, the port 8080;
-- sequence numbers are relative to the first SYN of their side, but for segments that are SYNs themselves;
+- sequence numbers are relative to the first SYN of their side, but for segments that are SYNs themselves; with another
+  listen() or connect(), they begin anew;
 - the values of timestamps are the kernel's own, and what is injected echoes them;
 - several segments are taken for one of the length that is expected.
 
-Two things are not as there. With --non_fatal=packet a segment that has another window is warned of and nothing else:
-flags, numbers, length and options are always to be right. And a slow machine is no error: when it falls behind, the
-script's clock waits for it, a segment may come late, by up to PATIENCE, and what came already and comes again
-meanwhile is passed over.
+Three things are not as there. What a script asserts of tcp_info (`%{ }%`) is passed over. With --non_fatal=packet a
+segment that has another window is warned of and nothing else: flags, numbers, length and options are always to be
+right. And a slow machine is no error: when it falls behind, the script's clock waits for it, a segment may come late,
+by up to PATIENCE, and what came already and comes again meanwhile is passed over.
 """
 
 import argparse
+import ctypes
 import errno
 import fcntl
 import os
@@ -28,6 +32,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,27 +43,43 @@ from lib import FLAGS, SLOW, ip_batch, tcp  # noqa: E402
 
 PATIENCE = 3 * SLOW
 PORT = 8080
-# Of a client that the script plays.
+# Of the first client that the script plays.
 CLIENT_PORT = 34375
 # Family, the kernel's own address, that of whom the script plays, and what is routed there.
 SIDES = {
-    "ipv4": (socket.AF_INET, "192.168.0.2", "192.0.2.1", "192.0.2.0/24"),
-    "ipv6": (socket.AF_INET6, "fd3d:fa7b:d17d::2", "2001:db8::1", "2001:db8::/32"),
+    "ipv4": (socket.AF_INET, "192.168.0.1", "192.0.2.1", "192.0.2.0/24"),
+    "ipv6": (socket.AF_INET6, "fd3d:a0b:17d6::1", "fd3d:fa7b:d17d::1", "fd3d:fa7b:d17d::/48"),
 }
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 
 EVENT = re.compile(
-    r"(?:(?P<relative>\+?)(?P<seconds>\d*\.?\d+)\s+)?"
+    r"(?:(?:(?P<relative>\+?)(?P<seconds>\d*\.?\d+)(?:\s*(?P<until>\.\.\.|~)\s*\+?\d*\.?\d+)?|\*)\s+)?"
     r"(?:`(?P<command>[^`]+)`"
+    r"|(?P<code>%\{.*\}%)"
     r"|(?P<way>[<>])\s+(?P<segment>.+)"
-    r"|(?P<call>\w+)\((?P<arguments>.*)\)\s*=\s*(?P<value>-?\d+)(?:\s+(?P<error>E[A-Z]+)\b.*)?)"
+    r"|(?P<call>\w+)\((?P<arguments>.*)\)\s*=\s*(?P<value>-?(?:0x[0-9a-f]+|\d+))"
+    r"(?:\s+(?P<error>E[A-Z]+)\b)?(?:\s+\(.*\))?)",
+    re.DOTALL,
 )
 SEGMENT = re.compile(
     r"(?P<flags>[SFRP.]+)\s+(?P<seq>\d+):(?P<end>\d+)\((?P<length>\d+)\)"
     r"(?:\s+ack\s+(?P<ack>\d+))?(?:\s+win\s+(?P<window>\d+))?(?:\s+<(?P<options>.+)>)?"
 )
-# TCP's options: the word in a script, the number, the format of what follows its length.
-OPTIONS = {"nop": (1, ""), "mss": (2, "H"), "wscale": (3, "B"), "sackOK": (4, ""), "TS": (8, "II")}
+# TCP's options: the word in a script, the number, the format of what follows its length, one that is repeated.
+OPTIONS = {
+    "nop": (1, ""),
+    "mss": (2, "H"),
+    "wscale": (3, "B"),
+    "sackOK": (4, ""),
+    "sack": (5, "I*"),
+    "TS": (8, "II"),
+    "FO": (34, "B*"),
+}
+# What may be set.
+LEVELS = {"SOL_SOCKET", "SOL_TCP", "IPPROTO_TCP"}
+NAMES = {"SO_REUSEADDR", "SO_RCVBUF", "SO_SNDBUF", "TCP_CORK", "TCP_FASTOPEN", "TCP_NODELAY", "TCP_USER_TIMEOUT"}
+# How something may be sent.
+MANNERS = {"0", "MSG_EOR", "MSG_MORE"}
 
 
 class Wrong(Exception):
@@ -67,14 +88,14 @@ class Wrong(Exception):
 
 @dataclass
 class Segment:
-    """A TCP segment, as a script writes it; ack and window are None where it does not name them."""
+    """A TCP segment, as a script writes it; ack, window and options are None where it does not say what they are."""
 
     flags: str
     seq: int
     ack: int | None
     window: int | None
     length: int
-    options: list
+    options: list | None
 
     @classmethod
     def parse(cls, text):
@@ -84,8 +105,11 @@ class Segment:
             raise Wrong("not of the language")
         seq, end, length = (int(match[name]) for name in ("seq", "end", "length"))
         ack, window = (int(match[name]) if match[name] else None for name in ("ack", "window"))
-        if end - seq != length or (ack is None) == ("." in match["flags"]):
+        # An RST need not say what it acknowledges.
+        if end - seq != length or (ack is None) == ("." in match["flags"]) and (match["flags"], ack) != ("R.", None):
             raise Wrong("length or ack do not fit")
+        if match["options"] == "...":
+            return cls(match["flags"], seq, ack, window, length, None)
         options = [option_of(words.split()) for words in (match["options"] or "").split(",") if words]
         return cls(match["flags"], seq, ack, window, length, options)
 
@@ -98,7 +122,7 @@ class Segment:
         return cls(flags, seq, ack if "." in flags else None, window, len(text) - head, decode_options(text[20:head]))
 
     def __str__(self):
-        options = ",".join(" ".join(map(str, option)) for option in self.options)
+        options = "..." if self.options is None else ",".join(" ".join(map(str, option)) for option in self.options)
         text = f"{self.flags} {self.seq}:{self.seq + self.length}({self.length})"
         text += "".join(f" {name} {value}" for name, value in (("ack", self.ack), ("win", self.window)) if value is not None)
         return f"{text} <{options}>"
@@ -106,9 +130,28 @@ class Segment:
 
 def option_of(words):
     """One option of a script: its name and numbers."""
+    if words[0] not in OPTIONS:
+        raise Wrong("not of the language")
     if words[0] == "TS":
         return ("TS", int(words[2]), int(words[4]))
+    if words[0] == "sack":
+        return ("sack", *(int(end) for block in words[1:] for end in block.split(":")))
+    if words[0] == "FO":
+        return ("FO", *bytes.fromhex("".join(words[1:])))
     return (words[0], *map(int, words[1:]))
+
+
+def format_of(form, values):
+    """The format of an option that is to hold so many values, or bytes."""
+    if not form.endswith("*"):
+        return f"!{form}"
+    many = len(values) // struct.calcsize(form[0]) if isinstance(values, bytes) else len(values)
+    return f"!{many}{form[0]}"
+
+
+def shifted(option, by):
+    """An option with its sequence numbers moved, if it has any."""
+    return ("sack", *(end + by & 0xFFFFFFFF for end in option[1:])) if option[0] == "sack" else option
 
 
 def encode_options(options):
@@ -116,7 +159,7 @@ def encode_options(options):
     text = b""
     for name, *values in options:
         kind, form = OPTIONS[name]
-        body = struct.pack(f"!{form}", *values)
+        body = struct.pack(format_of(form, values), *values)
         text += bytes([kind]) if name == "nop" else bytes([kind, 2 + len(body)]) + body
     if len(text) % 4:
         raise Wrong(f"the options have {len(text)} bytes")
@@ -130,29 +173,71 @@ def decode_options(text):
     while text:
         name = names.get(text[0], f"option {text[0]}")
         size = 1 if name == "nop" else text[1]
-        found.append((name, *struct.unpack(f"!{OPTIONS[name][1]}", text[2:size])) if name in OPTIONS else (name,))
+        body = text[2:size]
+        found.append((name, *struct.unpack(format_of(OPTIONS[name][1], body), body)) if name in OPTIONS else (name,))
         text = text[size:]
     return found
 
 
-def parse(path):
-    """The events of a script, each with the number and the text of its line."""
-    events = []
-    for number, line in enumerate(Path(path).read_text(encoding="ascii").splitlines(), 1):
+def lines_of(text):
+    """The lines of a script without its comments: (number of the first, text). What is open at an end goes on."""
+    whole, first = "", 0
+    for number, line in enumerate(text.splitlines(), 1):
         line = re.sub("(^|\\s)//.*", "", line).strip()
-        if not line:
+        whole, first = (f"{whole}\n{line}", first) if whole else (line, number)
+        if whole and whole.count("`") % 2 == 0 and whole.count("%{") == whole.count("}%"):
+            yield first, whole
+            whole = ""
+    if whole:
+        yield first, whole
+
+
+def parse(path, defined=()):
+    """A script: the options that it brings along, and its events, each with the number and the text of its line."""
+    options, events = [], []
+    text = Path(path).read_text(encoding="ascii")
+    for name, value in (one.split("=", 1) for one in defined):
+        text = re.sub(rf"\b{name}\b", value, text)
+    for number, line in lines_of(text):
+        if line.startswith("--") and not events:
+            options += line.split()
             continue
         match = EVENT.fullmatch(line)
-        event = match.groupdict() if match else {"call": line}
-        if event["call"] and not hasattr(Player, f"call_{event['call']}"):
-            sys.exit(f"{path}:{number}: {line}: not of the language")
-        if event["segment"]:
-            try:
+        event = match.groupdict() if match else {"call": line, "segment": None}
+        try:
+            if event["call"]:
+                check_call(event)
+            if event["segment"]:
                 event["segment"] = Segment.parse(event["segment"])
-            except Wrong as wrong:
-                sys.exit(f"{path}:{number}: {line}: {wrong}")
+        except Wrong as wrong:
+            sys.exit(f"{path}:{number}: {line}: {wrong}")
         events.append((f"{number}: {line}", event))
-    return events
+    return options, events
+
+
+def check_call(event):
+    """Raises Wrong if a system call is not played, or not so."""
+    name = event["call"]
+    words = arguments_of(event) if hasattr(Player, f"call_{name}") else []
+    if name == "setsockopt":
+        known = len(words) == 5 and words[1] in LEVELS and words[2] in NAMES
+    elif name == "getsockopt":
+        known = words[1:3] == ["SOL_SOCKET", "SO_ERROR"]
+    elif name in ("recv", "send"):
+        known = len(words) == 4 and words[1] == "..." and words[3] in MANNERS
+    elif name == "fcntl":
+        known = words[1:] in (["F_GETFL"], ["F_SETFL", "O_RDWR"], ["F_SETFL", "O_RDWR|O_NONBLOCK"])
+    elif name in ("read", "write"):
+        known = words[1:2] == ["..."]
+    else:
+        known = words
+    if not known:
+        raise Wrong("not of the language")
+
+
+def arguments_of(event):
+    """The arguments of a system call."""
+    return [word.strip() for word in event["arguments"].split(",")]
 
 
 class Player:
@@ -171,18 +256,25 @@ class Player:
             f"addr add {self.near} dev tun0 {nodad}",
             f"route add {beyond} dev tun0",
         )
-        # Sockets by the script's numbers of them.
-        self.sockets = {}
+        # Sockets by the script's numbers of them, and those that it does not wait for.
+        self.sockets, self.impatient = {}, set()
+        self.client_port = CLIENT_PORT - 1
+        self.forget(None)
+        # The call that has not returned yet.
+        self.pending = None
+        # When the script began, and its time.
+        self.begin, self.at = time.monotonic(), 0.0
+
+    def forget(self, ports):
+        """Another connection begins."""
         # Ports: the kernel's own, and the other side's.
-        self.ports = None
+        self.ports = ports
         # The first sequence numbers, and what the script takes for the kernel's.
         self.near_isn = self.far_isn = self.script_isn = None
         # What came: flags, length, number and acknowledgement.
         self.came = set()
         # The script's value of a timestamp -> the kernel's.
         self.timestamps = {}
-        # When the script began, and its time.
-        self.begin, self.at = time.monotonic(), 0.0
 
     def play(self, event):
         """One event. It is not done before its time."""
@@ -200,27 +292,46 @@ class Player:
             if status:
                 raise Wrong(f"status {status}")
         elif event["call"]:
-            self.call(event)
+            self.settle()
+            if event["until"] == "...":
+                self.pending = Pending(self, event)
+            else:
+                self.call(event)
+
+    def settle(self):
+        """Waits until the call returns that has not yet."""
+        pending, self.pending = self.pending, None
+        if pending:
+            pending.join()
 
     # ---------------------------------------------------------------------------------- system calls
 
     def call(self, event):
         """A system call, whose value or error has to be the script's."""
-        arguments = [word.strip() for word in event["arguments"].split(",")]
-        wanted = int(event["value"])
+        arguments, wanted = arguments_of(event), int(event["value"], 0)
         try:
             got = getattr(self, f"call_{event['call']}")(arguments, wanted), None
-        except TimeoutError as error:
-            raise Wrong("it does not return") from error
         except OSError as error:
+            if error.errno is None:
+                raise Wrong("it does not return") from error
             got = -1, errno.errorcode[error.errno]
         if got != (wanted, event["error"]):
             raise Wrong(f"returned {got}")
 
-    def call_socket(self, _, number):
-        self.sockets[number] = socket.socket(self.family, socket.SOCK_STREAM)
-        self.sockets[number].settimeout(PATIENCE)
+    def adopt(self, number, sock, waits=True):
+        """A new socket of the script."""
+        self.sockets[number] = sock
+        self.set_waits(number, waits)
         return number
+
+    def set_waits(self, number, waits):
+        """Whether calls wait."""
+        (self.impatient.discard if waits else self.impatient.add)(number)
+        self.sockets[number].settimeout(PATIENCE if waits else 0)
+
+    def call_socket(self, arguments, number):
+        waits = "SOCK_NONBLOCK" not in arguments[1]
+        return self.adopt(number, socket.socket(self.family, socket.SOCK_STREAM), waits)
 
     def call_setsockopt(self, arguments, _):
         level, name = (getattr(socket, word) for word in arguments[1:3])
@@ -233,31 +344,55 @@ class Player:
 
     def call_listen(self, arguments, _):
         self.sockets[int(arguments[0])].listen(int(arguments[1]))
-        self.ports = PORT, CLIENT_PORT
+        self.client_port += 1
+        self.forget((PORT, self.client_port))
         return 0
 
     def call_accept(self, arguments, number):
-        self.sockets[number] = self.sockets[int(arguments[0])].accept()[0]
-        self.sockets[number].settimeout(PATIENCE)
-        return number
+        listener = self.sockets[int(arguments[0])]
+        return self.adopt(number, listener.accept()[0])
 
     def call_fcntl(self, arguments, _):
-        if arguments[1:] != ["F_SETFL", "O_RDWR|O_NONBLOCK"]:
-            raise Wrong("not of the language")
-        self.sockets[int(arguments[0])].setblocking(False)
+        number = int(arguments[0])
+        if arguments[1] == "F_GETFL":
+            return os.O_RDWR | (os.O_NONBLOCK if number in self.impatient else 0)
+        self.set_waits(number, "O_NONBLOCK" not in arguments[2])
         return 0
 
     def call_connect(self, arguments, _):
-        self.sockets[int(arguments[0])].connect((self.far, PORT))
+        sock = self.sockets[int(arguments[0])]
+        if arguments[1] == "AF_UNSPEC":
+            if ctypes.CDLL(None, use_errno=True).connect(sock.fileno(), bytes(16), 16):
+                raise OSError(ctypes.get_errno(), "connect")
+            return 0
+        self.forget(None)
+        sock.connect((self.far, PORT))
+        return 0
+
+    def call_getsockopt(self, arguments, _):
+        got = self.sockets[int(arguments[0])].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if got != int(arguments[3].strip("[]")):
+            raise Wrong(f"it is {got}")
         return 0
 
     def call_write(self, arguments, _):
-        return self.sockets[int(arguments[0])].send(bytes(int(arguments[2])))
+        manner = arguments[3] if arguments[3:] else "0"
+        flags = int(getattr(socket, manner, 0))
+        return self.sockets[int(arguments[0])].send(bytes(int(arguments[2])), flags)
+
+    call_send = call_write
 
     def call_read(self, arguments, _):
         return len(self.sockets[int(arguments[0])].recv(int(arguments[2])))
 
+    call_recv = call_read
+
+    def call_shutdown(self, arguments, _):
+        self.sockets[int(arguments[0])].shutdown(getattr(socket, arguments[1]))
+        return 0
+
     def call_close(self, arguments, _):
+        self.impatient.discard(int(arguments[0]))
         self.sockets.pop(int(arguments[0])).close()
         return 0
 
@@ -271,6 +406,7 @@ class Player:
         near, far = self.ports
         ack, options = 0, segment.options
         if segment.ack is not None:
+            options = [shifted(one, self.near_isn) for one in options]
             ack = segment.ack + self.near_isn - (self.script_isn if syn else 0)
             if any(option[0] == "TS" and option[2] not in self.timestamps for option in options):
                 raise Wrong("it echoes a timestamp that did not come")
@@ -281,8 +417,8 @@ class Player:
             far,
             near,
             segment.flags.replace(".", "A"),
-            seq=segment.seq + (0 if syn else self.far_isn or 0),
-            ack=ack,
+            seq=segment.seq + (0 if syn else self.far_isn or 0) & 0xFFFFFFFF,
+            ack=ack & 0xFFFFFFFF,
             window=segment.window,
             data=bytes(segment.length),
             options=encode_options(options),
@@ -323,7 +459,10 @@ class Player:
         got.seq = got.seq - (self.near_isn or 0) + (self.script_isn if syn else 0) & 0xFFFFFFFF
         if got.ack is not None and not syn:
             got.ack = got.ack - (self.far_isn or 0) & 0xFFFFFFFF
-        for number, (mine, theirs) in enumerate(zip(want.options, got.options)):
+        if want.options is None:
+            got.options = None
+        for number, (mine, theirs) in enumerate(zip(want.options or [], got.options or [])):
+            got.options[number] = shifted(theirs, -(self.far_isn or 0))
             if mine[0] == theirs[0] == "TS":
                 self.timestamps[mine[1]] = theirs[1]
                 got.options[number] = ("TS", mine[1], theirs[2])
@@ -335,6 +474,26 @@ class Player:
             raise Wrong(f"it came {early:.3f} s too early")
 
 
+class Pending(threading.Thread):
+    """A system call that may take a while."""
+
+    def __init__(self, player, event):
+        super().__init__(daemon=True)
+        self.player, self.event, self.wrong = player, event, None
+        self.start()
+
+    def run(self):
+        try:
+            self.player.call(self.event)
+        except Wrong as wrong:
+            self.wrong = wrong
+
+    def join(self, timeout=PATIENCE):
+        super().join(timeout)
+        if self.wrong or self.is_alive():
+            raise self.wrong or Wrong("a call before it does not return")
+
+
 def main():
     parser = argparse.ArgumentParser(prog="packetdrill")
     parser.add_argument("--ip_version", choices=SIDES, default="ipv4")
@@ -343,15 +502,22 @@ def main():
     parser.add_argument("--non_fatal", default="")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--dry_run", action="store_true")
+    parser.add_argument("-D", dest="defined", action="append", default=[])
     parser.add_argument("file")
-    options = parser.parse_args()
-    events = parse(options.file)
+    given = parser.parse_args()
+    brought, events = parse(given.file, given.defined)
+    # What a script says itself holds, as far as it means anything here.
+    options, _ = parser.parse_known_args([*sys.argv[1:], *brought])
     if options.dry_run:
         return
+    # For net/packetdrill/set_sysctls.py.
+    os.environ["PACKETDRILL_PID"] = str(os.getpid())
     player = Player(options.ip_version, options.mtu, options.tolerance_usecs / 1e6, options.non_fatal == "packet")
     for where, event in events:
         try:
             player.play(event)
+            if event is events[-1][1]:
+                player.settle()
         except Wrong as wrong:
             sys.exit(f"{options.file}:{where}: {wrong}")
 

@@ -35,7 +35,7 @@ WORK = Path("/tmp/selftests")
 TRUE_PROC = Path("/tmp/selftests-proc")
 SLOW = int(os.environ.get("SLOW", "1"))
 LIMITS = {
-    **dict.fromkeys(("nft_flowtable", "nft_queue", "conntrack_resize"), 900),
+    **dict.fromkeys(("nft_flowtable", "nft_queue", "conntrack_resize", "net_packetdrill"), 900),
     **dict.fromkeys(("nft_nat", "nft_nat_zones", "nft_fib", "nft_audit"), 600),
     "nft_concat_range": 3600,
 }

@@ -33,6 +33,42 @@ RIGHT = """\
 +0 close(4) = 0
 """
 
+MORE = """\
+--mss=1000
+
+`test -e /proc/sys/net/ipv4 &&
+    test -n "$PACKETDRILL_PID"`
+0 socket(..., SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 3
++0 fcntl(3, F_GETFL) = 0x802 (flags O_RDWR|O_NONBLOCK)
++0 fcntl(3, F_SETFL, O_RDWR) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 10) = 0
++0...0.100 accept(3, ..., ...) = 4
++.1 < S 7:7(0) win SOME <mss 1000,nop,nop,sackOK>
+* > S. 0:0(0) ack 8 <...>
++0 < . 1:1(0) ack 1 win 257
++.01 < . 11:21(10) ack 1 win 257
++0 > . 1:1(0) ack 1 <nop,nop,sack 11:21>
++0 %{ assert tcpi_unacked == 0, \\
+      tcpi_unacked }%
++0 send(4, ..., 50, MSG_EOR) = 50
++0 > P. 1:51(50) ack 1 <nop,nop,sack 11:21>
++0 < . 1:11(10) ack 1 win 257 <nop,nop,sack 41:51>
++0 > . 51:51(0) ack 21
++0 < R. 21:21(0) win 257
++.01 getsockopt(4, SOL_SOCKET, SO_ERROR, [104], [4]) = 0
++0 close(4) = 0
++0 close(3) = 0
+// Another connection.
++0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3
++0 setsockopt(3, SOL_SOCKET, SO_REUSEADDR, [1], 4) = 0
++0 bind(3, ..., ...) = 0
++0 listen(3, 10) = 0
++0 < S 70:70(0) win 32792 <mss 1000>
++0 > S. 0:0(0) ack 71 <mss 1460>
++0 < R 1:1(0) win 32792
+"""
+
 # What is wrong|what of the script|is replaced by|what is said.
 WRONG = """\
 a segment that does not come|close(4) = 0|> R. 51:51(0) ack 101|it does not come
@@ -51,7 +87,7 @@ another value|= 100|= 99|returned (100, None)
 another error|ECONNRESET|EAGAIN|returned (-1, 'ECONNRESET')
 a command that fails|test -e|test ! -e|status 1
 no acknowledgement|S. 0:0(0) ack 8|S. 0:0(0)|length or ack do not fit
-another language|close(4) = 0|shutdown(4, SHUT_WR) = 0|not of the language
+another language|close(4) = 0|epoll_create(1) = 5|not of the language
 """
 
 
@@ -74,6 +110,11 @@ class Packetdrill(unittest.TestCase):
 
     def test_right_ipv6(self):
         self.assertEqual(play(RIGHT, "--ip_version=ipv6", "--mtu=1520"), (0, ""))
+
+    def test_more_of_the_language(self):
+        self.assertEqual(play(MORE, "-D", "SOME=32792"), (0, ""))
+        for old, new in ("sack 11:21", "sack 11:20"), ("[104]", "[110]"), ("0x802", "0x2"):
+            self.assertEqual(play(MORE.replace(old, new), "-D", "SOME=32792")[0], 1, old)
 
     def test_what_is_sent_again_is_passed_over(self):
         late = "+.6 < . 101:101(0) ack 51 win 257 <nop,nop,TS val 4 ecr 110>\n"
