@@ -269,6 +269,33 @@ mod tests {
         Ok(())
     }
 
+    /// A segment that passes by goes with the connection, but is not read; those that fit are, as
+    /// before.
+    #[test]
+    fn strangers() -> Result {
+        const LINE: &[u8] = b"PORT 10,0,0,1,8,1\r\n";
+        const FAR: u32 = 1 << 30;
+        case(|netns| {
+            let mut control = Control::open()?;
+            let [seq, ack] = control.said;
+            for (seq, ack) in [(seq.wrapping_add(FAR), ack), (seq, ack.wrapping_add(FAR))] {
+                let client = Direction::Original;
+                let mut buffer = segment(client, ACK, seq, ack, LINE, Shape::Linear)?;
+                check_eq!(
+                    buffer.track(Place::PreRouting, Family::Ipv4)?,
+                    Verdict::ACCEPT
+                );
+                check_eq!(buffer.info(), Some(CtInfo::Established));
+                check_eq!(buffer.leave(Family::Ipv4)?, Verdict::ACCEPT);
+                check_eq!(expected(netns), 0);
+            }
+            check!(netns.has_overheard());
+            control.say(Direction::Original, LINE)?;
+            check_eq!(expected(netns), 1);
+            Ok(())
+        })
+    }
+
     /// A connection at another port has no helper, and its words mean nothing.
     #[test]
     fn other_ports() -> Result {
