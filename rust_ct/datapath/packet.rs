@@ -608,9 +608,7 @@ pub(crate) fn is_passing_by(
     l4: &L4,
     family: Family,
 ) -> bool {
-    l4.proto == ipproto::TCP
-        && netns.has_overheard()
-        && Segment::read(pkt, l4, family, false).is_ok_and(|segment| passes(conn, info, &segment))
+    l4.proto == ipproto::TCP && netns.has_overheard() && passes(conn, info, pkt, l4, family)
 }
 
 /// Returns whether a segment of a connection is left to its receiver: as the packet does not say so,
@@ -618,7 +616,10 @@ pub(crate) fn is_passing_by(
 /// the connection meanwhile.
 #[cold]
 #[inline(never)]
-fn passes(conn: &Conn, info: CtInfo, segment: &Segment) -> bool {
+fn passes(conn: &Conn, info: CtInfo, pkt: &Bytes<'_>, l4: &L4, family: Family) -> bool {
+    let Ok(segment) = Segment::read(pkt, l4, family, false) else {
+        return false;
+    };
     let input = Input {
         status: conn.status(),
         ctinfo: info,
@@ -636,8 +637,8 @@ fn passes(conn: &Conn, info: CtInfo, segment: &Segment) -> bool {
         seqadj: locked.shift(input.dir().other()),
     };
     let mut private = met;
-    let outcome = tcp::track(&mut private, segment, &input, &env);
-    let outcome = tcp::reconsider(&mut private, &met, segment, &input, &env, outcome);
+    let outcome = tcp::track(&mut private, &segment, &input, &env);
+    let outcome = tcp::reconsider(&mut private, &met, &segment, &input, &env, outcome);
     outcome.action == Action::PassBy
 }
 

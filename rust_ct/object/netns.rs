@@ -129,7 +129,7 @@ impl Netns {
         self.overheard.store(1, Relaxed);
     }
 
-    /// Returns whether a packet on its way may be one that passes by a connection that has a helper.
+    /// Returns whether a packet on its way may be one that passes by a connection with a helper.
     /// Whoever has the packet sees what was noted for it, as it was handed on.
     pub(crate) fn has_overheard(&self) -> bool {
         self.overheard.load(Relaxed) != 0

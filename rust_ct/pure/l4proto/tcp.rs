@@ -198,7 +198,6 @@ enum Plan {
 /// Judges a segment.
 ///
 /// Source: net/netfilter/nf_conntrack_proto_tcp.c, nf_conntrack_tcp_packet().
-#[inline(always)]
 pub(crate) fn track(proto: &mut Proto, seg: &Segment, input: &Input, env: &Env<'_>) -> Outcome {
     if !input.confirmed() {
         if let Err(reason) = proto.begin(seg, env.tuning) {

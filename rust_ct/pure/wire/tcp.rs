@@ -65,7 +65,7 @@ struct Header {
 }
 
 impl Header {
-    #[inline]
+    #[inline(always)]
     fn read<P: Packet>(pkt: &P, offset: u32) -> Option<Self> {
         let bytes = pkt.read::<{ size_of::<Self>() }>(offset)?;
         Some(zerocopy::transmute!(bytes))
@@ -171,6 +171,7 @@ impl Segment {
     /// # Errors
     ///
     /// The reason for which the packet is INVALID.
+    #[inline(always)]
     pub(crate) fn read<P: Packet>(
         pkt: &P,
         l4: &L4,
@@ -284,6 +285,7 @@ mod option {
 }
 
 /// Reads the options of the segment at `offset`; `None` if the packet ends before they do.
+#[inline(always)]
 fn read_options<P: Packet>(pkt: &P, offset: u32, hdr: &Header) -> Option<Options> {
     let ack = hdr.ack.get();
     let mut from = offset.checked_add(size_of::<Header>() as u32)?;
