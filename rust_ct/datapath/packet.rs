@@ -611,9 +611,9 @@ pub(crate) fn is_passing_by(
     l4.proto == ipproto::TCP && netns.has_overheard() && passes(conn, info, pkt, l4, family)
 }
 
-/// Returns whether a segment of a connection is left to its receiver: as the packet does not say so,
-/// it is judged once more. What counted when it came counts again, unless another packet has moved
-/// the connection meanwhile.
+/// Returns whether a segment of a connection is left to its receiver: the packet does not say so,
+/// so it is judged once more. What counted when it came counts again, unless another packet has
+/// moved the connection meanwhile.
 #[cold]
 #[inline(never)]
 fn passes(conn: &Conn, info: CtInfo, pkt: &Bytes<'_>, l4: &L4, family: Family) -> bool {

@@ -13,6 +13,7 @@ play() {
 
 # in_namespace RULES SCRIPT: plays it behind these rules.
 in_namespace() {
+	# shellcheck disable=SC2016 # the inner shell's
 	unshare -n sh -c 'nft "$0" && exec timeout 120 "$@"' "$1" "$self" "$2"
 }
 
