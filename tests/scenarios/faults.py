@@ -15,50 +15,16 @@ import os
 import random
 import socket
 
-from lib import CLONE_NEWNET, PARAMETERS, RUST, SLOW, check, diag, equal, grown, hosts, load, main, make_socket, named_counters, poll, read, run, skip, times, unload, write
+from failslab import FAILSLAB, failing, failing_nth, one_by_one
+
+from lib import CLONE_NEWNET, PARAMETERS, RUST, SLOW, check, diag, equal, grown, hosts, load, main, make_socket, named_counters, poll, read, run, skip, times, unload
 
 HOME, AWAY = "rct-home", "rct-away"
-FAILSLAB = "/sys/kernel/debug/failslab"
 RULES = """table inet rct {
   ct helper rct-ftp { type "ftp" protocol tcp; }
   chain pre { type filter hook prerouting priority -100; tcp dport 2121 ct helper set "rct-ftp"; ct mark set 7; }
   chain in { type filter hook input priority 0; ct state established,related accept; ct label 3 counter; }
 }"""
-
-
-@contextlib.contextmanager
-def failing(percent):
-    """Lets so many of the allocations that must not sleep fail, all over the kernel."""
-    for name, value in (("verbose", 0), ("ignore-gfp-wait", "Y"), ("interval", 1), ("times", -1), ("probability", percent)):
-        write(f"{FAILSLAB}/{name}", value)
-    try:
-        yield
-    finally:
-        write(f"{FAILSLAB}/probability", 0)
-
-
-@contextlib.contextmanager
-def one_by_one():
-    """Lets the allocation fail whose number a task has asked for, also one that may sleep; yields that task's file."""
-    for name, value in (("verbose", 0), ("ignore-gfp-wait", "N"), ("probability", 0), ("times", -1)):
-        write(f"{FAILSLAB}/{name}", value)
-    file = os.open("/proc/self/fail-nth", os.O_RDWR)
-    try:
-        yield file
-    finally:
-        os.close(file)
-        write(f"{FAILSLAB}/ignore-gfp-wait", "Y")
-
-
-def failing_nth(file, number, call):
-    """Calls while allocation `number` of this process fails; returns what it fails with, and how many were left to go."""
-    os.pwrite(file, b"%d" % number, 0)
-    try:
-        error = call()
-        left = int(os.pread(file, 20, 0))
-    finally:
-        os.pwrite(file, b"0", 0)
-    return error, left
 
 
 # What parts of the kernel say in a new namespace instead of ENOMEM: its network core, /proc, netlink, the sockets of

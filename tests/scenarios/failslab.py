@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Allocations that fail, on a kernel with failslab: some of all, or just one."""
+
+import contextlib
+import os
+
+from lib import write
+
+FAILSLAB = "/sys/kernel/debug/failslab"
+
+
+@contextlib.contextmanager
+def failing(percent):
+    """Lets so many of the allocations that must not sleep fail, all over the kernel."""
+    for name, value in (("verbose", 0), ("ignore-gfp-wait", "Y"), ("interval", 1), ("times", -1), ("probability", percent)):
+        write(f"{FAILSLAB}/{name}", value)
+    try:
+        yield
+    finally:
+        write(f"{FAILSLAB}/probability", 0)
+
+
+@contextlib.contextmanager
+def one_by_one():
+    """Lets the allocation fail whose number a task has asked for, also one that may sleep; yields that task's file."""
+    for name, value in (("verbose", 0), ("ignore-gfp-wait", "N"), ("probability", 0), ("times", -1)):
+        write(f"{FAILSLAB}/{name}", value)
+    file = os.open("/proc/self/fail-nth", os.O_RDWR)
+    try:
+        yield file
+    finally:
+        os.close(file)
+        write(f"{FAILSLAB}/ignore-gfp-wait", "Y")
+
+
+def failing_nth(file, number, call):
+    """Calls while allocation `number` of this process fails; returns what it fails with, and how many were left to go."""
+    os.pwrite(file, b"%d" % number, 0)
+    try:
+        error = call()
+        left = int(os.pread(file, 20, 0))
+    finally:
+        os.pwrite(file, b"0", 0)
+    return error, left
