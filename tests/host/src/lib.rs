@@ -33,6 +33,7 @@ mod tests {
     mod ftp_check;
     mod ftp_stream;
     mod icmp_error;
+    mod line;
     mod mask;
     mod reason;
     #[cfg(rct_reference)]

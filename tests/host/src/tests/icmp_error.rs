@@ -240,3 +240,23 @@ fn redirects() {
         assert_eq!(found(Family::Ipv6, &pkt), expected, "{what}");
     }
 }
+
+/// A redirect is about the packet that it has in its option, eight bytes behind where that begins.
+#[test]
+fn the_redirected_packet() {
+    let inner = ipv6(17, &udp(b"query"));
+    let mut body = vec![0; 32];
+    body.extend([4, u8::try_from((8 + inner.len()).div_ceil(8)).unwrap()]);
+    body.extend([0; 6]);
+    body.extend(&inner);
+    let mut pkt = ipv6(58, &icmp(137, 0, 0, &body));
+    // From a neighbour, that is, from its link-local address.
+    pkt[8..10].copy_from_slice(&[0xfe, 0x80]);
+    let Ok(Message::Error(error)) = read(Family::Ipv6, &pkt, false) else {
+        panic!("no error");
+    };
+    let inner = Bytes(&inner);
+    let l4 = wire::l4(&inner, 0, Family::Ipv6).unwrap();
+    let about = Tuple::from_packet(&inner, 0, Family::Ipv6, &l4).unwrap();
+    assert_eq!(Some(error.lookup), about.invert());
+}

@@ -14,6 +14,7 @@ use crate::pure::{
     },
 };
 use proptest::prelude::*;
+use zerocopy::IntoBytes;
 
 /// A packet from an address and port to the one that is waited for.
 fn from(src: [u8; 4], port: u16) -> Tuple {
@@ -99,4 +100,36 @@ proptest! {
             prop_assert!(both.matches(&a, &b));
         }
     }
+}
+
+/// Each bit of the port counts by itself, and each part of two masks goes with its like.
+#[test]
+fn every_bit_counts_by_itself() {
+    let anybody = Addr::v4([0; 4]);
+    let wanted = from([10, 1, 2, 3], 0x0114);
+    let rows = [
+        (0xff00, 0x0234, false),
+        (0xff00, 0x0134, true),
+        (0x0f00, 0xf1ff, true),
+        (0x0f00, 0xf2ff, false),
+        (0x00f0, 0xff1f, true),
+        (0x00f0, 0xff2f, false),
+    ];
+    for (id, port, same) in rows {
+        let mask = Mask::new(anybody, u16::to_be_bytes(id));
+        let packet = from([1, 2, 3, 4], port);
+        assert_eq!(
+            mask.matches(&packet, &wanted),
+            same,
+            "{port:#x} under {id:#x}"
+        );
+    }
+
+    let one = Mask::new(Addr::v6([0x0f; 16]), [0x0f, 0x3c]);
+    let two = Mask::new(Addr::v6([0x3c; 16]), [0x3c, 0x0f]);
+    let both = Mask::new(Addr::v6([0x0c; 16]), [0x0c, 0x0c]);
+    assert!(one.and(&two) == both);
+    assert!(both != Mask::new(Addr::v6([0x0c; 16]), [0x0c, 0x0d]));
+    assert!(both != Mask::new(Addr::v6([0x0d; 16]), [0x0c, 0x0c]));
+    assert_eq!(both.as_bytes()[18..], [0; 2]);
 }

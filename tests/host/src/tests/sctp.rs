@@ -21,10 +21,12 @@ use crate::{
                 table::next,
                 track,
                 Proto,
+                Sctp as Tracker,
                 State, //
             },
             Action,
             Input,
+            L4Proto,
             Outcome, //
         },
         reason::Reason,
@@ -463,5 +465,23 @@ proptest! {
                 prop_assert!((HZ..=210 * HZ).contains(&jiffies), "{:?}", outcome);
             }
         }
+    }
+}
+
+/// An association that begins again while it is shut down is kept for as long as one that is closed.
+#[test]
+fn begun_again_while_shut_down() {
+    for state in [State::ShutdownSent, State::ShutdownRecd] {
+        let mut rig = Rig::default();
+        rig.proto.state = state as u32;
+        rig.status = Status::CONFIRMED.with(Status::SEEN_REPLY);
+        assert_eq!(Tracker::state(&rig.proto), state as u8);
+        let outcome = rig.send(Original, 0, &[init(INIT, B)]);
+        assert_eq!(outcome.action, Action::Refresh(10 * HZ), "{state:?}");
+        assert_eq!(Tracker::state(&rig.proto), 1);
+        assert_eq!(
+            Tracker::show(&rig.proto, rig.status, HZ).to_string(),
+            "CLOSED "
+        );
     }
 }

@@ -234,3 +234,26 @@ proptest! {
         prop_assert_eq!(there.wrapping_sub(shift.offset_of_ack(there)), seq);
     }
 }
+
+/// An acknowledgment is compared as the other end has counted, before the shift.
+#[test]
+fn acknowledgments_count_the_shift_already() {
+    let shift = SeqAdj {
+        correction_pos: 1000,
+        offset_before: 10,
+        offset_after: 30,
+    };
+    for (ack, expected) in [(995, 10), (1005, 10), (1010, 10), (1011, 30), (1030, 30)] {
+        assert_eq!(shift.offset_of_ack(ack), expected, "{ack}");
+    }
+}
+
+/// What is shifted from the beginning on is shifted everywhere.
+#[test]
+fn all_is_shifted() {
+    let mut shift = SeqAdj::default();
+    shift.shift_all(-7);
+    for seq in [0, 1, 1 << 31, u32::MAX] {
+        assert_eq!(shift.offset(seq), 7u32.wrapping_neg(), "{seq}");
+    }
+}

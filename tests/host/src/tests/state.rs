@@ -118,3 +118,24 @@ fn zones_come_from_the_mark() {
         }
     );
 }
+
+/// Sets of status bits: what is in both, in one of them, in either.
+#[test]
+fn status_bits_are_sets() {
+    let (one, two) = (Status::ASSURED, Status::DYING);
+    let both = one.with(two);
+    let none = Status::default();
+    let rows = [
+        (both, one, true, true, two),
+        (both, both, true, true, none),
+        (one, both, false, true, none),
+        (one, two, false, false, one),
+        (none, one, false, false, none),
+        (one, none, true, false, one),
+    ];
+    for (set, of, contains, intersects, without) in rows {
+        assert_eq!(set.contains(of), contains, "{set:?} contains {of:?}");
+        assert_eq!(set.intersects(of), intersects, "{set:?} meets {of:?}");
+        assert_eq!(set.without(of), without, "{set:?} without {of:?}");
+    }
+}

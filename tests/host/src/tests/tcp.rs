@@ -16,9 +16,11 @@ use crate::{
                 Peer,
                 Proto,
                 State,
+                Tcp,
                 Tuning, //
             },
             Action,
+            L4Proto,
             Outcome, //
         },
         reason::Reason,
@@ -709,6 +711,7 @@ fn invalid_ends_lower_the_timeout() {
             false,
         ),
         ("two minutes left", both, any, 120, 60, true),
+        ("as much left as that", both, any, 150, 150, false),
         ("less than two minutes left", both, any, 119, 60, false),
         (
             "less left than the lower timeout",
@@ -813,5 +816,51 @@ fn who_closed_first() {
             .map(|peer| peer.flags & peer_flag::CLOSE_INIT != 0)
             .collect();
         assert_eq!(first, [dir == Original, dir == Reply]);
+    }
+}
+
+/// A timeout that is not shorter than the usual one does not hide one that is.
+#[test]
+fn the_first_shorter_timeout() {
+    let mut rig = Rig::established();
+    rig.tuning.max_retrans = 0;
+    let [_, _, _, usual, ..] = &mut rig.timeouts.tcp;
+    *usual = 300 * HZ;
+    rig.timeouts.tcp[13] = 100 * HZ;
+    let data = segment(ACK, 1001, 5001, 10);
+    assert_eq!(rig.send(Original, data).action, Action::Refresh(100 * HZ));
+}
+
+/// Who has closed first stays so, also if user space has said it before.
+#[test]
+fn closed_first_is_not_taken_back() {
+    let mut rig = Rig::established();
+    rig.conn.proto.seen[0].flags |= peer_flag::CLOSE_INIT;
+    rig.send(Original, segment(FIN | ACK, 1001, 5001, 0));
+    let [original, _] = rig.conn.proto.seen;
+    assert_eq!(
+        original.flags & peer_flag::CLOSE_INIT,
+        peer_flag::CLOSE_INIT
+    );
+}
+
+/// What a protocol says of a private state: its number and, unless a flow table has it, its name.
+#[test]
+fn shown() {
+    let proto = Proto {
+        state: State::CloseWait as u8,
+        ..Proto::default()
+    };
+    assert_eq!(Tcp::state(&proto), 5);
+    for (status, text) in [
+        (Status::ASSURED, "CLOSE_WAIT "),
+        (Status::OFFLOAD, ""),
+        (Status::HW_OFFLOAD, "CLOSE_WAIT "),
+    ] {
+        assert_eq!(
+            Tcp::show(&proto, status, HZ).to_string(),
+            text,
+            "{status:?}"
+        );
     }
 }

@@ -13,7 +13,8 @@ use crate::{
         timeout::{
             part,
             slot,
-            Adaptive, //
+            Adaptive,
+            Setting, //
         },
     },
     timeouts::Timeouts, //
@@ -145,5 +146,19 @@ proptest! {
         prop_assert!(left(many) <= left(few) && left(few) <= timeout);
         prop_assert!(left(many) >= least.min(timeout));
         prop_assert!(adaptive.percent(many, limit) <= 100);
+    }
+}
+
+/// Who can set a timeout: everybody, a policy, nobody.
+#[test]
+fn settings() {
+    let rows = [
+        (Setting::new(c"name", 5), Some(c"name"), true),
+        (Setting::unnamed(5), None, true),
+        (Setting::hidden(5), None, false),
+    ];
+    for (setting, sysctl, in_policy) in rows {
+        let found = (setting.sysctl, setting.seconds, setting.in_policy);
+        assert_eq!(found, (sysctl, 5, in_policy));
     }
 }

@@ -21,6 +21,7 @@ use crate::{
             udp as udp_tracker,
             Action,
             Input,
+            L4Proto,
             Outcome, //
         },
         reason::Reason,
@@ -273,4 +274,34 @@ fn outcomes() {
     assert_eq!(invalid, Outcome::of(Action::Invalid(Reason::TcpNew)));
     assert!(!invalid.assured && !invalid.protoinfo_changed);
     assert_eq!((invalid.lower_timeout, invalid.log), (None, None));
+}
+
+/// The timeouts of a connection of GRE are shown in seconds, where there are any.
+#[test]
+fn shown_of_gre() {
+    let proto = gre::Proto {
+        stream_timeout: 180 * HZ,
+        timeout: 30 * HZ,
+    };
+    let shown = |hz| gre::Gre::show(&proto, REPLIED, hz).to_string();
+    assert_eq!(shown(HZ), "timeout=30, stream_timeout=180 ");
+    assert_eq!(shown(0), "");
+}
+
+/// A protocol without states has one, and no datagram is taken whose header is cut off.
+#[test]
+fn protocols_without_states() {
+    assert_eq!(udp_tracker::Udp::state(&udp_tracker::Proto::default()), 0);
+    let short = ipv4(17, &udp(b"")[..7]);
+    let l4 = L4 {
+        proto: 17,
+        offset: 20,
+    };
+    let read = |pkt: &[u8]| udp_tracker::Udp::read(&Bytes(pkt), &l4, Family::Ipv4, true);
+    assert_eq!(read(&short), Err(Reason::UdpShort));
+    let sealed = seal(Family::Ipv4, ipv4(17, &udp(b"query")));
+    assert_eq!(read(&sealed), Ok(()));
+    let mut wrong = sealed;
+    wrong[30] ^= 1;
+    assert_eq!(read(&wrong), Err(Reason::UdpChecksum));
 }

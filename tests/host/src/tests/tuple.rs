@@ -235,3 +235,62 @@ proptest! {
         prop_assert_eq!(a == b, key(&a) == key(&b));
     }
 }
+
+/// A tuple that says nothing yet has nothing but zeroes where something could be; a mask has all
+/// bits of its family's addresses.
+#[test]
+fn nothing_but_what_was_said() {
+    let new = expected(Family::Ipv4, 6);
+    assert_eq!((new.src_id(), new.dst_id()), ([0; 2], [0; 2]));
+    let numbers = Tuple::of_numbers(3, 7);
+    assert_eq!((numbers.l3num(), numbers.proto()), (3, 7));
+    assert_eq!(
+        (*numbers.src(), *numbers.dst()),
+        (Addr::default(), Addr::default())
+    );
+    assert_eq!(Addr::mask(2), Addr::v4([255; 4]));
+    assert_eq!(Addr::mask(10), Addr::v6([255; 16]));
+
+    let (one, two): ([u8; 16], [u8; 16]) = ([0x0f; 16], [0x3c; 16]);
+    assert_eq!(Addr::v6(one).and(&Addr::v6(two)), Addr::v6([0x0c; 16]));
+
+    let query = expected(Family::Ipv4, 1).with_icmp(8, 3, 77);
+    let found = (query.icmp_type(), query.icmp_code(), query.icmp_id());
+    assert_eq!(found, (8, 3, 77));
+}
+
+/// A call of PPTP is told by the ends and the number of its receiver, whoever the sender says that
+/// it is.
+#[test]
+fn calls() {
+    let call = expected(Family::Ipv4, 47).with_ports(1, 2);
+    let elsewhere = Addr::v4([192, 0, 2, 1]);
+    let rows = [
+        ("itself", call, true),
+        (
+            "another number of the sender's",
+            call.with_ports(9, 2),
+            true,
+        ),
+        ("the other direction", call.with_dir(Direction::Reply), true),
+        ("another call", call.with_ports(1, 9), false),
+        ("another sender", call.with_source(elsewhere, [0, 1]), false),
+        (
+            "another receiver",
+            call.with_destination(elsewhere, [0, 2]),
+            false,
+        ),
+        ("another protocol", call.with_proto(6), false),
+        (
+            "another family",
+            Tuple::of_numbers(10, 47)
+                .with_source(*call.src(), call.src_id())
+                .with_destination(*call.dst(), call.dst_id()),
+            false,
+        ),
+    ];
+    for (what, other, same) in rows {
+        assert_eq!(call.is_same_call(&other), same, "{what}");
+        assert_eq!(other.is_same_call(&call), same, "{what}, turned");
+    }
+}

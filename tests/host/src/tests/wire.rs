@@ -25,6 +25,8 @@ use crate::{
         wire::{
             self,
             ipproto,
+            ipv4::Ipv4,
+            ipv6::Ipv6,
             sctp::Sctp,
             tcp::{
                 Kind,
@@ -627,5 +629,68 @@ proptest! {
         let (_, family, pkt, _) = which.get(&samples);
         let whole = read_all(&Bytes(pkt), *family);
         prop_assert_eq!(read_all(&Pieces::cut(pkt, &cuts), *family), whole);
+    }
+}
+
+/// A fragment is one, be it the first, the last or one between; a packet that may not be cut is none.
+#[test]
+fn fragments_of_ipv4() {
+    for (frag, expected) in [
+        (0u16, false),
+        (0x4000, false),
+        (0x8000, false),
+        (0x2000, true),
+        (0x0001, true),
+        (0x1000, true),
+        (0x2001, true),
+    ] {
+        let mut pkt = ipv4(17, b"");
+        pkt[6..8].copy_from_slice(&frag.to_be_bytes());
+        let header = Ipv4::read(&Bytes(&pkt), 0).unwrap();
+        assert_eq!(header.is_fragment(), expected, "{frag:#x}");
+    }
+}
+
+/// Link-local are fe80::/10 and the groups of that scope.
+#[test]
+fn link_local_sources() {
+    for (start, expected) in [
+        (0xfe80u16, true),
+        (0xfebf, true),
+        (0xfec0, false),
+        (0xfe40, false),
+        (0xfe00, false),
+        (0xff02, true),
+        (0xff12, true),
+        (0xfff2, true),
+        (0xff01, false),
+        (0xff03, false),
+        (0xff05, false),
+        (0xfe02, false),
+        (0x2001, false),
+        (0, false),
+    ] {
+        let mut pkt = ipv6(17, b"");
+        pkt[8..10].copy_from_slice(&start.to_be_bytes());
+        let header = Ipv6::read(&Bytes(&pkt), 0).unwrap();
+        assert_eq!(header.saddr_is_link_local(), expected, "{start:x}::");
+    }
+}
+
+/// A segment is taken with a right checksum, and with a wrong one only where nobody asks.
+#[test]
+fn checksums_of_segments() {
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let right = seal(family, ip(family, 6, &tcp(1, 2, 0x10, &[], b"x")));
+        let l4 = wire::l4(&Bytes(&right), 0, family).unwrap();
+        let mut wrong = right.clone();
+        *wrong.last_mut().unwrap() ^= 1;
+        let read = |pkt: &[u8], verify| {
+            let seg = Segment::read(&Bytes(pkt), &l4, family, verify);
+            seg.map(|seg| (seg.seq, seg.end, seg.ack))
+        };
+        assert_eq!(read(&right, true), Ok((1, 2, 2)));
+        assert_eq!(read(&wrong, false), Ok((1, 2, 2)));
+        assert_eq!(read(&wrong, true), Err(Reason::TcpChecksum));
     }
 }
