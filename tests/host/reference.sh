@@ -5,7 +5,7 @@
 # net/netfilter/nf_conntrack_proto_{tcp,sctp}.c of the source tree KSRC for user space, and gives random
 # sequences of packets to both. And looks at what the kernel's packetdrill scripts send.
 #
-# usage: reference.sh KSRC
+# usage: reference.sh [--build] KSRC, with --build only to compile them, into $CARGO_TARGET_DIR/reference
 # CARGO_TARGET_DIR, PROPTEST_CASES, PROPTEST_RNG_SEED: as in run.sh
 set -euo pipefail
 
@@ -16,9 +16,14 @@ die() {
 	exit 1
 }
 
+only_build=
+[ "${1:-}" != --build ] || {
+	only_build=1
+	shift
+}
 ksrc="${1:-}"
 [ -f "$ksrc/net/netfilter/nf_conntrack_proto_tcp.c" ] ||
-	die "usage: reference.sh KSRC, a kernel source tree; got '$ksrc'"
+	die "usage: reference.sh [--build] KSRC, a kernel source tree; got '$ksrc'"
 ksrc=$(readlink -f "$ksrc")
 here=$(dirname "$(readlink -f "$0")")
 cache="${CARGO_TARGET_DIR:-${XDG_CACHE_HOME:-$HOME/.cache}/rust_ct/host}"
@@ -40,6 +45,7 @@ for proto in tcp sctp; do
 done
 ar rcs "$build/librct_reference.a" "$build/tcp.o" "$build/sctp.o"
 
+[ -z "$only_build" ] || exit 0
 export RCT_REFERENCE="$build"
 export RCT_SELFTESTS="$ksrc/tools/testing/selftests"
 exec "$here/run.sh" tests::reference
