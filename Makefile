@@ -36,7 +36,7 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags) RESOLVE_BTFIDS_FLAGS=
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock test-unfit test-in-tree compare count selftests apps fuzz uml lint deb test-install distclean
+	test-stock test-unfit test-in-tree compare count selftests apps fuzz mutants soak uml lint deb test-install distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
 	@test "$(NAME)" = rust_ct -o "$(NAME)" = nf_conntrack || { \
@@ -97,6 +97,12 @@ count: ## count the instructions of a packet, beside nf_conntrack (KO= another r
 
 fuzz: ## fuzz the parsers and trackers, each target for SECONDS= (default 60)
 	SECONDS_OF_FUZZING=$(or $(SECONDS),60) scripts/test/test.sh fuzz
+
+mutants: ## put each small mistake into the pure layer: would its tests notice? (PARTS="window.rs seqadj")
+	scripts/test/mutants.sh $(PARTS)
+
+soak: ## everything at once on the debug kernel, for HOURS= (default a sixth; SEED= CPUS= WITHOUT="memory modules")
+	scripts/test/soak.sh
 
 uml: ## build, load under user-mode Linux, and run CMD= there
 	scripts/guest/uml.sh $(if $(CMD),'$(CMD)')
