@@ -21,6 +21,7 @@
 struct bpf_verifier_log;
 struct ctl_table;
 struct kernel_param;
+struct net_device;
 struct nf_conn___init;
 struct nf_conn_help;
 struct nf_conntrack_expect;
@@ -66,6 +67,7 @@ bool rct_skb_csum_none(const struct sk_buff *skb);
 void rct_skb_csum_set_unnecessary(struct sk_buff *skb);
 bool rct_skb_is_gso(const struct sk_buff *skb);
 u32 rct_skb_mark(const struct sk_buff *skb);
+const struct net_device *rct_skb_dev(const struct sk_buff *skb);
 struct net *rct_skb_dev_net(const struct sk_buff *skb);
 bool rct_skb_is_loopback(const struct sk_buff *skb);
 bool rct_leaves_l3_master(const struct nf_hook_state *state);
@@ -205,6 +207,29 @@ struct proc_dir_entry *rct_proc_create(struct net *net, bool stat, const char *n
 bool rct_bpf_has_btf(void);
 int rct_bpf_register(void);
 void rct_bpf_allow_writes(bool allow);
+
+/*
+ * tracepoints (trace.c): what one tells of; what does not belong to it is empty
+ */
+struct rct_told {
+	/* The packet, or the connection, to be compared only. */
+	const void *about;
+	const struct net_device *dev;
+	struct rct_array reason;
+	/* The tuple, and the other one that belongs to it, as text. */
+	struct rct_array tuple;
+	struct rct_array other;
+	struct rct_array helper;
+	/* The tuple once more: an IPv4 address is in the first bytes. */
+	u8 saddr[16];
+	u8 daddr[16];
+	u16 sport;
+	u16 dport;
+	u16 family;
+	u8 proto;
+	u16 zone;
+	u32 netns;
+};
 
 /* memory */
 unsigned long rct_total_ram(void);

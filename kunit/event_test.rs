@@ -18,6 +18,7 @@ use crate::{
         setting, //
     },
     pure::{
+        fate::Ended,
         tuple::Direction::{
             self,
             Original,
@@ -176,7 +177,7 @@ mod tests {
             pass_udp(Reply)?;
             check_heard(&[])?;
             let conn = last.conn().ok_or(EINVAL)?;
-            check!(end::kill_for(conn, SOMEBODY));
+            check!(end::kill_for(conn, SOMEBODY, Ended::Deleted));
             check_heard(&[(&[Event::Destroy], 77)])?;
             check!(!end::kill(conn), "it is told once");
             check_heard(&[])
@@ -231,7 +232,7 @@ mod tests {
             FULL.store(true, Relaxed);
             pass_udp(Reply)?;
             let conn = last.conn().ok_or(EINVAL)?;
-            check!(!end::kill_for(conn, SOMEBODY), "it is kept");
+            check!(!end::kill_for(conn, SOMEBODY, Ended::Deleted), "it is kept");
             drop(last);
             check_eq!((netns.connections(), in_table()), (1, 0));
             check!(!netns.dying.is_empty());

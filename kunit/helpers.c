@@ -11,6 +11,7 @@
 
 #include "../rust_ct/callbacks.c"
 #include "../rust_ct/helpers.c"
+#include "../rust_ct/trace.c"
 #include "rust_ct_kunit.h"
 
 /* In the place of params.c: the tests register no hooks. */

@@ -59,6 +59,11 @@ u32 rct_skb_mark(const struct sk_buff *skb)
 	return skb->mark;
 }
 
+const struct net_device *rct_skb_dev(const struct sk_buff *skb)
+{
+	return skb->dev;
+}
+
 struct net *rct_skb_dev_net(const struct sk_buff *skb)
 {
 	return skb->dev ? dev_net(skb->dev) : NULL;

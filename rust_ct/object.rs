@@ -16,3 +16,4 @@ pub(crate) mod netns_ct;
 pub(crate) mod setting;
 pub(crate) mod stat;
 pub(crate) mod table;
+pub(crate) mod trace;

@@ -12,6 +12,7 @@
 pub(crate) mod bpf;
 pub(crate) mod evict;
 pub(crate) mod expect_line;
+pub(crate) mod fate;
 pub(crate) mod l4proto;
 pub(crate) mod line;
 pub(crate) mod mask;

@@ -41,4 +41,5 @@ pub(crate) mod slab;
 pub(crate) mod sockopt;
 pub(crate) mod sysctl;
 pub(crate) mod time;
+pub(crate) mod trace;
 pub(crate) mod work;

@@ -39,11 +39,16 @@ use crate::{
             Visit,
             TABLE, //
         },
+        trace, //
     },
     pure::{
         evict::{
             Choice,
             Rank, //
+        },
+        fate::{
+            Ended,
+            Refused, //
         },
         l4proto,
         state::Status,
@@ -51,7 +56,8 @@ use crate::{
     },
     sys::{
         net::Net,
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        trace as point, //
     },
 };
 use core::ops::ControlFlow;
@@ -80,9 +86,6 @@ const EVICTION_BUCKETS: u32 = 1024;
 /// How often somebody is chosen who is gone before he can be made to go.
 const EVICTION_TRIES: u32 = 3;
 
-/// There is no room, or no memory, for a connection.
-pub(crate) struct Refused;
-
 /// Makes a connection without extensions, which counts from now on, and has no reference yet. Any
 /// context.
 ///
@@ -90,6 +93,10 @@ pub(crate) struct Refused;
 /// make room for it, or one that waits for its DESTROY event. Where all namespaces together are,
 /// one of somebody who is above his share; the namespace has its share even if there is none.
 /// Source: net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc().
+///
+/// # Errors
+///
+/// Why there is none.
 pub(crate) fn allocate(
     netns: &Netns,
     net: &Net,
@@ -102,19 +109,29 @@ pub(crate) fn allocate(
             netns.stats.count(Stat::Full);
             warn_full(netns, net);
             expire::request_early_drop();
-            return Err(Refused);
+            return Err(refuse(net, new_conn, Refused::Full));
         }
     }
     UniqueConn::new(net, new_conn).ok_or_else(|| {
         netns.uncount();
-        Refused
+        refuse(net, new_conn, Refused::Memory)
     })
+}
+
+/// Tells of a connection that is refused.
+fn refuse(net: &Net, new_conn: &NewConn<'_>, why: Refused) -> Refused {
+    trace::new_conn::<point::Refused>(net, new_conn, why.word());
+    why
 }
 
 /// Makes a connection for a packet that belongs to none, as a template wants it, if a rule gave it
 /// one. Any context.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
+///
+/// # Errors
+///
+/// As [`allocate`].
 pub(crate) fn begin(
     netns: &Netns,
     net: &Net,
@@ -127,7 +144,9 @@ pub(crate) fn begin(
     let plan = extensions(net, template, masks);
     if !plan.is_empty() {
         // What was allocated is dropped, and uncounted, if this fails.
-        unique.extend(&plan).map_err(|_| Refused)?;
+        unique
+            .extend(&plan)
+            .map_err(|_| refuse(net, new_conn, Refused::Memory))?;
         unique.begin_events(masks);
         if let Some(template) = template {
             unique.take_policy(template, rcu);
@@ -316,7 +335,7 @@ fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<bool> {
     // What was seen without a reference is looked at again with one.
     let goes =
         candidate.is_of_any(whose) && (whose.is_some() || is_above_share(&conn)) && conn.may_go();
-    goes.then(|| end::kill(&conn))
+    goes.then(|| end::kill_as(&conn, Ended::EarlyDrop))
 }
 
 fn warn_full(netns: &Netns, net: &Net) {

@@ -28,8 +28,14 @@ use crate::{
             Refusal,
             TABLE, //
         },
+        trace, //
     },
     pure::{
+        fate::{
+            Begun,
+            Dropped,
+            Refused, //
+        },
         l4proto,
         state::{
             CtInfo,
@@ -48,7 +54,8 @@ use crate::{
             Verdict, //
         },
         rcu::ReadSide,
-        skb::Skb, //
+        skb::Skb,
+        trace as point, //
     },
 };
 use kernel::sync::{
@@ -104,10 +111,25 @@ fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &St
     if let Some(helper) = helper {
         let verdict = helper.help(skb, &l4, conn, info);
         if verdict != Verdict::ACCEPT {
-            return verdict;
+            return told(verdict, skb, conn, info);
         }
     }
     adjust(netns, conn, info, skb, &l4)
+}
+
+/// Tells of a packet if its helper's verdict drops it.
+fn told(verdict: Verdict, skb: &Skb, conn: &Conn, info: CtInfo) -> Verdict {
+    if verdict == Verdict::DROP {
+        tell_of_drop(skb, conn, info, Dropped::Helper.word());
+    }
+    verdict
+}
+
+/// Tells of a packet that is dropped. Its connection's tuple is what it had when it came.
+#[inline(always)]
+fn tell_of_drop(skb: &Skb, conn: &Conn, info: CtInfo, word: &'static str) {
+    let tuple = || Some(conn.tuple(info.direction()));
+    trace::packet::<point::Dropped>(skb, None, conn.net(), tuple, word);
 }
 
 /// Shifts the sequence numbers of a packet if its connection's are; one that cannot be is dropped.
@@ -116,6 +138,7 @@ fn adjust(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, l4: &L4) -> V
     let adjusted = conn.status().contains(Status::SEQ_ADJUST) && !skb.is_loopback();
     if adjusted && seqadj::adjust(conn, info.direction(), skb, l4).is_none() {
         netns.stats.count(Stat::Drop);
+        tell_of_drop(skb, conn, info, Dropped::SeqAdjust.word());
         return Verdict::DROP;
     }
     Verdict::ACCEPT
@@ -147,11 +170,12 @@ pub(crate) fn help(
     if !conn.netns().is_some_and(passes) {
         match helper.help(skb, &l4, conn, info) {
             Verdict::ACCEPT => (),
-            verdict => return verdict,
+            verdict => return told(verdict, skb, conn, info),
         }
     }
     let shifted = conn.status().contains(Status::SEQ_ADJUST);
     if shifted && seqadj::adjust(conn, info.direction(), skb, &l4).is_none() {
+        tell_of_drop(skb, conn, info, Dropped::SeqAdjust.word());
         return Verdict::DROP;
     }
     Verdict::ACCEPT
@@ -206,8 +230,8 @@ enum Decision {
     Beside,
     /// The packet is to go with this connection instead, which is the same one and came first.
     Merge(ARef<Conn>),
-    /// The packet is to be dropped.
-    Drop,
+    /// The connection is refused, and the packet is to be dropped.
+    Drop(Refused),
 }
 
 /// Enters the unconfirmed connection of a packet into the table. Softirq or process context.
@@ -226,8 +250,15 @@ pub(crate) fn confirm(netns: &Netns, skb: &mut Skb) -> Verdict {
             cache_beginning(conn);
             Verdict::ACCEPT
         }
-        Decision::Beside => Verdict::ACCEPT,
-        Decision::Drop => Verdict::DROP,
+        Decision::Beside => {
+            trace::conn::<point::Confirmed>(conn, Begun::Beside.word());
+            Verdict::ACCEPT
+        }
+        Decision::Drop(why) => {
+            trace::conn::<point::Refused>(conn, why.word());
+            tell_of_drop(skb, conn, info, why.word());
+            Verdict::DROP
+        }
         Decision::Merge(winner) => {
             netns.stats.count(Stat::ClashResolve);
             if let Some(counted) = conn.accounting() {
@@ -247,10 +278,12 @@ fn cache_beginning(conn: &Conn) {
     if conn.has_helper() {
         conn.cache_event(Event::Helper);
     }
-    conn.cache_event(match conn.master() {
-        Some(_) => Event::Related,
-        None => Event::New,
-    });
+    let (event, begun) = match conn.master() {
+        Some(_) => (Event::Related, Begun::Related),
+        None => (Event::New, Begun::New),
+    };
+    conn.cache_event(event);
+    trace::conn::<point::Confirmed>(conn, begun.word());
 }
 
 fn decide(netns: &Netns, conn: &Conn) -> Decision {
@@ -260,10 +293,11 @@ fn decide(netns: &Netns, conn: &Conn) -> Decision {
     let admission = match TABLE.admit(conn, reply, ReadSide::of(&guard)) {
         Ok(admission) => admission,
         // Another packet with the same connection was here first: a clone of this one.
-        Err(Refusal::Confirmed | Refusal::NoTable) => return Decision::Drop,
+        Err(Refusal::Confirmed) => return Decision::Drop(Refused::Twice),
+        Err(Refusal::NoTable) => return Decision::Drop(Refused::NoTable),
         Err(Refusal::Dying) => {
             netns.stats.count(Stat::InsertFailed);
-            return Decision::Drop;
+            return Decision::Drop(Refused::Ended);
         }
     };
     match admission.place() {
@@ -280,12 +314,12 @@ fn decide(netns: &Netns, conn: &Conn) -> Decision {
         Place::Taken(_) => {
             netns.stats.count(Stat::Drop);
             netns.stats.count(Stat::InsertFailed);
-            Decision::Drop
+            Decision::Drop(Refused::Taken)
         }
         Place::Crowded => {
             netns.stats.count(Stat::ChainTooLong);
             netns.stats.count(Stat::InsertFailed);
-            Decision::Drop
+            Decision::Drop(Refused::Crowded)
         }
     }
 }
@@ -308,7 +342,7 @@ fn resolve_clash(
         Some(None) => {
             netns.stats.count(Stat::Drop);
             netns.stats.count(Stat::InsertFailed);
-            Decision::Drop
+            Decision::Drop(Refused::Taken)
         }
         None => {
             // Packets go the winner's way, which may be another destination, but the answers to

@@ -16,21 +16,37 @@ use crate::{
             Conn, //
         },
         expect,
-        table::TABLE, //
+        table::TABLE,
+        trace, //
     },
-    sys::net::Net, //
+    pure::{
+        evict::Rank,
+        fate::Ended, //
+    },
+    sys::{
+        net::Net,
+        trace::{
+            self as point,
+            Point, //
+        },
+    },
 };
 
 /// Ends a connection: removes it from the table, and gives the table's reference back. Returns
 /// whether this call did, and the DESTROY event was delivered, as nf_ct_delete(). Any context, with
 /// none of the table's locks held.
 pub(crate) fn kill(conn: &Conn) -> bool {
-    kill_for(conn, Requester::NOBODY)
+    kill_as(conn, Ended::Deleted)
 }
 
-/// As [`kill`], at somebody's request. If the DESTROY event cannot be delivered, the connection is
-/// out of the table, but is kept until it can.
-pub(crate) fn kill_for(conn: &Conn, requester: Requester) -> bool {
+/// As [`kill`], for a reason.
+pub(crate) fn kill_as(conn: &Conn, why: Ended) -> bool {
+    kill_for(conn, Requester::NOBODY, why)
+}
+
+/// As [`kill`], for a reason, at somebody's request. If the DESTROY event cannot be delivered, the
+/// connection is out of the table, but is kept until it can.
+pub(crate) fn kill_for(conn: &Conn, requester: Requester, why: Ended) -> bool {
     let Some(dying) = conn.begin_dying() else {
         return false;
     };
@@ -40,6 +56,7 @@ pub(crate) fn kill_for(conn: &Conn, requester: Requester) -> bool {
     let Some(unlinked) = TABLE.unlink(dying) else {
         return false;
     };
+    tell(conn, why);
     expect::remove_all(conn);
     if !told && unlinked.keep() {
         retry::ask();
@@ -47,12 +64,21 @@ pub(crate) fn kill_for(conn: &Conn, requester: Requester) -> bool {
     told
 }
 
+/// Tells of a connection that has left the table.
+#[inline(always)]
+fn tell(conn: &Conn, why: Ended) {
+    if point::EarlyDrop::is_on() && why == Ended::EarlyDrop {
+        trace::conn::<point::EarlyDrop>(conn, conn.lost().map_or("", Rank::word));
+    }
+    trace::conn::<point::Ended>(conn, why.word());
+}
+
 /// Ends a connection that was met without a reference, if it has expired. Any context, with none of
 /// the table's locks held.
 pub(crate) fn overdue(candidate: Candidate<'_>) {
     if let Some(conn) = candidate.get() {
         if conn.is_overdue() {
-            kill(&conn);
+            kill_as(&conn, Ended::Expired);
         }
     }
 }
@@ -60,7 +86,7 @@ pub(crate) fn overdue(candidate: Candidate<'_>) {
 /// Ends every connection of `net`, or of all namespaces. Process context, sleeps.
 pub(crate) fn kill_all(net: Option<&Net>) {
     TABLE.for_each(net, |conn| {
-        kill(conn);
+        kill_as(conn, Ended::Netns);
     });
 }
 

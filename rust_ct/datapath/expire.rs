@@ -33,7 +33,10 @@ use crate::{
             TABLE, //
         },
     },
-    pure::state::Status,
+    pure::{
+        fate::Ended,
+        state::Status, //
+    },
     sys::{
         barrier, call,
         field::Field,
@@ -356,6 +359,6 @@ fn remove_early(candidate: Candidate<'_>) {
         return;
     };
     if conn.netns().is_some_and(Netns::is_crowded) && conn.may_go() {
-        end::kill(&conn);
+        end::kill_as(&conn, Ended::EarlyDrop);
     }
 }

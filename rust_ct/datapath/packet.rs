@@ -32,9 +32,14 @@ use crate::{
             NETNS, //
         },
         setting,
-        stat::Stat, //
+        stat::Stat,
+        trace, //
     },
     pure::{
+        fate::{
+            Ended,
+            Refused, //
+        },
         l4proto::{
             dispatch,
             icmp_error::{
@@ -81,7 +86,11 @@ use crate::{
         log,
         net::Net,
         skb::Skb,
-        time, //
+        time,
+        trace::{
+            Dropped,
+            Invalid, //
+        },
     },
 };
 use kernel::sync::aref::ARef;
@@ -112,8 +121,8 @@ enum Refusal {
     Error(Reason),
     /// It is dropped, because a tracker says so.
     Drop(Reason),
-    /// It is dropped, because there is no room for its connection.
-    Full,
+    /// It is dropped, because its connection is refused.
+    Refused(Refused),
 }
 
 /// Finds out which connection a packet belongs to, and attaches it. Softirq or process context.
@@ -184,29 +193,44 @@ pub(crate) fn sequence_number(skb: &Skb, family: Family) -> Option<u32> {
 
 /// What becomes of a packet whose connection was not found, or does not want it.
 fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict {
-    let stats = &netns.stats;
+    let (stats, net) = (&netns.stats, state.net());
+    let tuple = || readable_tuple(netns, skb, state);
     match *refusal {
         Refusal::Invalid(reason) => {
             stats.count(Stat::Invalid);
             remark(netns, skb, state, reason);
+            trace::packet::<Invalid>(skb, Some(state), net, tuple, reason.name());
             Verdict::ACCEPT
         }
         Refusal::Error(reason) => {
             stats.count(Stat::Error);
             remark(netns, skb, state, reason);
+            trace::packet::<Invalid>(skb, Some(state), net, tuple, reason.name());
             Verdict::ACCEPT
         }
         Refusal::Drop(reason) => {
             stats.count(Stat::Invalid);
             stats.count(Stat::Drop);
             remark(netns, skb, state, reason);
+            trace::packet::<Dropped>(skb, Some(state), net, tuple, reason.name());
             Verdict::DROP
         }
-        Refusal::Full => {
+        Refusal::Refused(why) => {
             stats.count(Stat::Drop);
+            trace::packet::<Dropped>(skb, Some(state), net, tuple, why.word());
             Verdict::DROP
         }
     }
+}
+
+/// The tuple of a packet, as far as it can be read: without ports, where there are none.
+fn readable_tuple(netns: &Netns, skb: &Skb, state: &State) -> Option<Tuple> {
+    let family = Family::from_nfproto(state.nfproto().into())?;
+    let nhoff = u32::try_from(skb.network_offset()).ok()?;
+    whole_tuple(netns, skb, nhoff, family).or_else(|| {
+        let tuple = Tuple::of_addresses(&Bytes::of(skb, state), nhoff, family)?;
+        Some(tuple.with_proto(transport(skb, state).unwrap_or(tuple.proto())))
+    })
 }
 
 /// Counts a reason for which a packet is INVALID, dropped or without effect, and logs it if that is
@@ -384,7 +408,7 @@ impl Arrival<'_> {
             zone,
             hash,
         };
-        let conn = begin::begin(netns, net, &new_conn, template, rcu).map_err(|_| Refusal::Full)?;
+        let conn = begin::begin(netns, net, &new_conn, template, rcu).map_err(Refusal::Refused)?;
         Ok((conn, Direction::Original))
     }
 
@@ -427,11 +451,11 @@ impl Arrival<'_> {
         match outcome.action {
             Action::Invalid(reason) => return Err(Refusal::Invalid(reason)),
             Action::Drop(reason) => return Err(Refusal::Drop(reason)),
-            Action::Reuse if end::kill(conn) => return Ok(Judged::Begins),
+            Action::Reuse if end::kill_as(conn, Ended::Reused) => return Ok(Judged::Begins),
             Action::Reuse => return Err(Refusal::Drop(Reason::TcpReuseRace)),
             Action::Kill => {
                 conn.account(input.dir(), self.skb.len());
-                end::kill(conn);
+                end::kill_as(conn, Ended::Reset);
             }
             Action::Accept => (),
             Action::PassBy => {

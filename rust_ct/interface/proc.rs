@@ -23,6 +23,7 @@ use crate::{
     },
     pure::{
         expect_line::ExpectLine,
+        fate::Ended,
         l4proto::{
             dispatch,
             L4Proto, //
@@ -99,7 +100,7 @@ impl Walk for Connections {
 
     fn show(&self, conn: &Self::Item, _net: &Net, out: &mut Output) {
         if conn.is_overdue() {
-            end::kill(conn);
+            end::kill_as(conn, Ended::Expired);
             return;
         }
         // What does not fit is asked for again.

@@ -361,6 +361,13 @@ impl Conn {
         l4proto::can_early_drop(self.proto(), self.lock().state())
     }
 
+    /// What was lost with the connection, which has made room: as when it was chosen, before it was
+    /// dying, and perhaps ASSURED.
+    pub(crate) fn lost(&self) -> Option<Rank> {
+        let status = self.status().without(Status::DYING.with(Status::ASSURED));
+        Rank::of(status, || self.is_closing())
+    }
+
     /// Returns whether the connection may be removed to make room.
     pub(crate) fn may_go(&self) -> bool {
         let status = self.status();

@@ -31,6 +31,15 @@ impl Rank {
             (!is_assured).then_some(Self::Answered)
         }
     }
+
+    /// The word of the tracepoints.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Unanswered => "unanswered",
+            Self::Closing => "closing",
+            Self::Answered => "answered",
+        }
+    }
 }
 
 /// So many of the lowest rank are enough to choose from, and of so many sources it is known how

@@ -169,17 +169,23 @@ impl Tuple {
         family: Family,
         l4: &L4,
     ) -> Result<Self, Reason> {
-        let (src, dst) = match family {
+        let tuple = Self::of_addresses(pkt, nhoff, family).ok_or(Reason::IpShort)?;
+        ids.read(tuple.with_proto(l4.proto), pkt, l4.offset)
+    }
+
+    /// What the network header says of a packet's tuple: its addresses, and what comes next.
+    #[inline(always)]
+    pub(crate) fn of_addresses<P: Packet>(pkt: &P, nhoff: u32, family: Family) -> Option<Self> {
+        Some(match family {
             Family::Ipv4 => {
-                let ip = Ipv4::read(pkt, nhoff).ok_or(Reason::IpShort)?;
-                (Addr::v4(ip.saddr), Addr::v4(ip.daddr))
+                let ip = Ipv4::read(pkt, nhoff)?;
+                Self::new(family, ip.proto, Addr::v4(ip.saddr), Addr::v4(ip.daddr))
             }
             Family::Ipv6 => {
-                let ip = Ipv6::read(pkt, nhoff).ok_or(Reason::IpShort)?;
-                (Addr::v6(ip.saddr), Addr::v6(ip.daddr))
+                let ip = Ipv6::read(pkt, nhoff)?;
+                Self::new(family, ip.nexthdr, Addr::v6(ip.saddr), Addr::v6(ip.daddr))
             }
-        };
-        ids.read(Self::new(family, l4.proto, src, dst), pkt, l4.offset)
+        })
     }
 
     /// The tuple of the packets that answer this one.

@@ -21,6 +21,38 @@ use core::fmt::{
     Formatter, //
 };
 
+/// A text that is no longer than `N` bytes: what is beyond is cut off.
+pub(crate) struct Short<const N: usize> {
+    bytes: [u8; N],
+    len: usize,
+}
+
+impl<const N: usize> Short<N> {
+    /// An empty one.
+    pub(crate) const fn new() -> Self {
+        Self {
+            bytes: [0; N],
+            len: 0,
+        }
+    }
+
+    /// The text, without spaces at its end.
+    pub(crate) fn as_str(&self) -> &str {
+        let bytes = self.bytes.get(..self.len).unwrap_or_default();
+        core::str::from_utf8(bytes).unwrap_or_default().trim_end()
+    }
+}
+
+impl<const N: usize> fmt::Write for Short<N> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for (byte, from) in self.bytes.iter_mut().skip(self.len).zip(text.bytes()) {
+            *byte = from;
+            self.len = self.len.saturating_add(1);
+        }
+        Ok(())
+    }
+}
+
 /// A connection as it was at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line<'a> {

@@ -151,6 +151,12 @@ impl State {
         unsafe { Net::from_raw(self.0.net) }
     }
 
+    /// The device that the packet is to leave by, if that is known.
+    pub(super) fn out(&self) -> Option<&Memory<bindings::net_device>> {
+        // SAFETY: The device of a hook that runs lives at least until the hook returns.
+        unsafe { self.0.out.cast::<Memory<_>>().as_ref() }
+    }
+
     /// Returns whether the packet leaves through a device that stands for a VRF: it will pass
     /// POST_ROUTING once more, through the device below.
     #[inline]

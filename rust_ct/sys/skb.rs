@@ -42,6 +42,8 @@ unsafe extern "C" {
     safe fn rct_skb_is_gso(skb: &Skb) -> bool;
     safe fn rct_skb_is_loopback(skb: &Skb) -> bool;
     safe fn rct_skb_mark(skb: &Skb) -> u32;
+    /// The device of a packet lives while the packet is on its way.
+    safe fn rct_skb_dev(skb: &Skb) -> Option<&Memory<bindings::net_device>>;
     /// The device of a packet lives while the packet is on its way, and with it the namespace.
     safe fn rct_skb_dev_net(skb: &Skb) -> Option<&Net>;
     safe fn skb_ensure_writable(skb: &mut Skb, len: u32) -> c_int;
@@ -271,6 +273,11 @@ impl Skb {
         let held = self.nfct();
         field!(self.0, _nfct).store(0);
         held
+    }
+
+    /// The device that the packet is at, if it is at one.
+    pub(super) fn dev(&self) -> Option<&Memory<bindings::net_device>> {
+        rct_skb_dev(self)
     }
 
     /// The namespace of the device that the packet is at, if it is at one.

@@ -25,6 +25,7 @@ use crate::{
         },
     },
     pure::{
+        fate::Ended,
         state::Status,
         tuple::{
             Direction,
@@ -260,7 +261,7 @@ fn end_call(net: &Net, zone: &crate::pure::zone::Zone, call: &Tuple) {
     let rcu = ReadSide::of(&guard);
     let key = crate::object::conn::Key::new(call, *zone, net);
     if let Some((sibling, _)) = lookup::find(&key, key.hash(Direction::Original), rcu) {
-        end::kill(&sibling);
+        end::kill_as(&sibling, Ended::Master);
     } else if let Some(exp) = expect::find(net, zone, call, rcu) {
         exp.mark_dead();
     }

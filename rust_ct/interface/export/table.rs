@@ -17,6 +17,7 @@ use crate::{
         table::TABLE, //
     },
     pure::{
+        fate::Ended,
         state::CtInfo,
         tuple::{
             Direction,
@@ -82,7 +83,7 @@ extern "C" fn rust_ct_tuple_taken(reply: &Fixed<Tuple>, conn: &Conn) -> c_int {
 /// nf_ct_delete(): see [`crate::datapath::end::kill_for`].
 #[no_mangle]
 extern "C" fn rust_ct_delete(conn: &Conn, portid: u32, report: c_int) -> bool {
-    end::kill_for(conn, Requester { portid, report })
+    end::kill_for(conn, Requester { portid, report }, Ended::Deleted)
 }
 
 /// nf_ct_kill_acct(): as [`rust_ct_delete`], after a packet was counted.
@@ -124,7 +125,7 @@ impl Iter {
 fn remove_if(net: Option<&Net>, requester: Requester, iter: &Iter) {
     TABLE.for_each(net, |conn: &Conn| {
         if iter.takes(conn) {
-            end::kill_for(conn, requester);
+            end::kill_for(conn, requester, Ended::Flushed);
         }
     });
 }

@@ -27,9 +27,11 @@ use crate::{
             EXPECT_MAX,
             NETNS, //
         },
-        stat::Stat, //
+        stat::Stat,
+        trace, //
     },
     pure::{
+        fate::NotExpected,
         state::Status,
         tuple::Tuple,
         zone::Zone, //
@@ -44,6 +46,10 @@ use crate::{
         time::{
             self,
             Throttle, //
+        },
+        trace::{
+            self as point,
+            Point, //
         },
     },
 };
@@ -258,6 +264,29 @@ pub(crate) fn insert(exp: &Expect, flags: u32, requester: Requester) -> Result {
         exp.report_event(Event::New, requester, held);
         Ok(())
     })
+    .inspect_err(|&error| tell_of_refusal(exp, error))
+}
+
+/// Tells of an expectation.
+#[inline(always)]
+fn tell<P: Point>(exp: &Expect, word: &'static str) {
+    let helper = || {
+        let guard = rcu::read_lock();
+        Some(exp.master().helper(ReadSide::of(&guard))?.name())
+    };
+    trace::expectation::<P>(|| exp.tuple(), exp.master(), helper, word);
+}
+
+/// Tells of an expectation that was refused with an error of [`insert`].
+fn tell_of_refusal(exp: &Expect, error: Error) {
+    let why = match error {
+        ESHUTDOWN => NotExpected::NoHelper,
+        EALREADY => NotExpected::Already,
+        EBUSY => NotExpected::Clash,
+        EMFILE => NotExpected::Full,
+        _ => NotExpected::Unfit,
+    };
+    tell::<point::NotExpected>(exp, why.word());
 }
 
 /// Expects a connection that a master has announced. Any context. `None` if there is no room or no
@@ -291,6 +320,10 @@ pub(crate) fn insert_pair(pair: [&Expect; 2], flags: u32) -> Result {
         first.report_event(Event::New, Requester::NOBODY, held);
         second.report_event(Event::New, Requester::NOBODY, held);
         Ok(())
+    })
+    .inspect_err(|&error| {
+        tell_of_refusal(first, error);
+        tell_of_refusal(second, error);
     })
 }
 
@@ -379,6 +412,7 @@ fn enter(exp: &Expect, help: &Help, held: Held<'_>) {
         netns.expects.fetch_add(1, Relaxed);
         netns.stats.count(Stat::ExpectCreate);
     }
+    tell::<point::Expected>(exp, "made");
 }
 
 fn warn_full() {

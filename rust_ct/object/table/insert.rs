@@ -16,9 +16,14 @@ use crate::{
             UniqueConn, //
         },
         dying::Unlinked,
-        stat::Stat, //
+        stat::Stat,
+        trace, //
     },
     pure::{
+        fate::{
+            Begun,
+            Refused, //
+        },
         state::Status,
         tuple::Direction, //
     },
@@ -26,7 +31,8 @@ use crate::{
         barrier,
         lock::Guard,
         nulls::Node,
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        trace as point, //
     },
 };
 use core::{
@@ -161,8 +167,8 @@ impl Table {
         Ok(pair.admission(conn, reply_hash))
     }
 
-    /// Inserts a connection that user space has made, and which has no reference yet: then it has
-    /// one, the caller's, beside the table's. Any context.
+    /// Inserts a connection that user space or a BPF program has made, and which has no reference
+    /// yet: then it has one, the caller's, beside the table's. Any context.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_hash_check_insert().
     ///
@@ -175,27 +181,31 @@ impl Table {
         // given back to the caller.
         let conn = unsafe { &*ptr::from_ref(unique.conn()) };
         let reply_hash = conn.key(Direction::Reply).hash(Direction::Reply);
-        let rcu = rcu::read_lock();
+        let guard = rcu::read_lock();
+        let rcu = ReadSide::of(&guard);
         let original_hash = conn.hash(Direction::Original);
-        let Some(pair) = self.lock_pair(original_hash, reply_hash, ReadSide::of(&rcu)) else {
+        let Some(pair) = self.lock_pair(original_hash, reply_hash, rcu) else {
+            trace::conn::<point::Refused>(conn, Refused::NoTable.word());
             return Err((unique, ENOENT));
         };
         // INVARIANT: Nobody else has the connection.
         let admission = pair.admission(conn, reply_hash);
-        let error = match admission.place() {
+        let (error, why) = match admission.place() {
             Place::Free => {
                 let published = unique.publish();
                 admission.insert();
                 count(conn, Stat::Insert);
+                trace::conn::<point::Confirmed>(conn, Begun::Inserted.word());
                 return Ok(published);
             }
-            Place::Taken(_) => EEXIST,
+            Place::Taken(_) => (EEXIST, Refused::Taken),
             Place::Crowded => {
                 count(conn, Stat::ChainTooLong);
-                ENOSPC
+                (ENOSPC, Refused::Crowded)
             }
         };
         drop(admission);
+        trace::conn::<point::Refused>(conn, why.word());
         Err((unique, error))
     }
 

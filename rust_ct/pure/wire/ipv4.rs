@@ -28,7 +28,8 @@ pub(crate) struct Ipv4 {
     _id: U16,
     frag: U16,
     _ttl: u8,
-    proto: u8,
+    /// Transport protocol.
+    pub(crate) proto: u8,
     _checksum: U16,
     /// Source address.
     pub(crate) saddr: [u8; 4],

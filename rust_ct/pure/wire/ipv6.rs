@@ -38,7 +38,8 @@ mod nexthdr {
 pub(crate) struct Ipv6 {
     _version_class_flow: U32,
     _payload_len: U16,
-    nexthdr: u8,
+    /// Transport protocol, or number of the first extension header.
+    pub(crate) nexthdr: u8,
     /// Hop limit; 255 proves that no router has forwarded the packet.
     pub(crate) hop_limit: u8,
     /// Source address.

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Why: each tracepoint tells what happened."""
+
+# limit: 240
+
+import os
+import re
+
+from lib import (
+    RUST,
+    Router,
+    check,
+    count,
+    drop_namespaces,
+    equal,
+    find,
+    ip6,
+    load,
+    main,
+    module,
+    named_counters,
+    poll,
+    read,
+    run,
+    skip,
+    sysctl,
+    tcp,
+    udp,
+    write,
+)
+
+TRACING = "/sys/kernel/tracing"
+EVENTS = f"{TRACING}/events/rust_ct"
+NAMES = {"ct_invalid", "ct_drop", "ct_confirm", "ct_refuse", "ct_early_drop", "ct_end", "ct_expect", "ct_expect_refuse"}
+A4, B4, A6, B6 = Router.A4, Router.B4, Router.A6, Router.B6
+LIMIT = 20
+# The router's namespace.
+NUMBERS = set()
+SECONDS = 3
+
+
+def number_of(ns):
+    """The number by which the kernel names a namespace."""
+    return str(os.stat(f"/run/netns/{ns}" if ns else "/proc/self/ns/net").st_ino)
+
+
+class Event(dict):
+    """One line of the trace: its fields, of which the first counts if one comes twice."""
+
+    def __init__(self, name, text):
+        super().__init__()
+        self.name, self.text = name, text
+        for word in text.split():
+            key, found, value = word.partition("=")
+            if found:
+                self.setdefault(key, value)
+
+    def has(self, **want):
+        return all(self.get(key) == str(value) for key, value in want.items())
+
+
+def clear():
+    write(f"{TRACING}/trace", "")
+
+
+def events(name=None):
+    """What was told of the router since the trace was cleared; other namespaces track, too."""
+    found = [Event(*one) for one in re.findall(r": (ct_\w+): (.*)$", read(f"{TRACING}/trace"), re.MULTILINE)]
+    return [event for event in found if event["netns"] in NUMBERS and name in (None, event.name)]
+
+
+def told(what, name, number=1, **want):
+    """Checks that an event was told so many times, with these fields; returns the first one."""
+    matching = lambda: [event for event in events(name) if event.has(**want)]  # noqa: E731
+    poll(lambda: len(matching()) >= number, 10)
+    found = matching()
+    check(len(found) == number, f"{what}: {name} {' '.join(f'{key}={value}' for key, value in want.items())}", events())
+    return found[0] if found else Event(name, "")
+
+
+def packets(net, here):
+    """INVALID packets, of which as much is told as can be read."""
+    clear()
+    net.a.send(udp(A4, B4, 33, 32, b"data", length=7))
+    one = told("a packet is INVALID", "ct_invalid", reason="udp_length", dev="ea", netns=here, proto=17)
+    check(one.has(src=A4, dst=B4, sport=33, dport=32), "with its tuple", one.text)
+    net.a.send(ip6(A6, B6, 59, b"whatever"))
+    one = told("one without a transport header", "ct_invalid", reason="ipv6_no_next_header", dev="ea", netns=here)
+    check(one.has(src="fd01:0000:0000:0000:0000:0000:0000:0002"), "with its addresses", one.text)
+    net.b.send(tcp(B4, A4, 80, 40, "SA", seq=1, ack=1))
+    told("a SYN-ACK that nobody asked for", "ct_invalid", reason="tcp_new", dev="eb", src=B4, sport=80, dport=40)
+    equal([event.name for event in events()], ["ct_invalid"] * 3, "nothing else is told")
+
+
+def lives(net, here):
+    """Connections begin and end, for reasons."""
+    clear()
+    net.a.send(udp(A4, B4, 1000, 53, b"x"))
+    one = told("a connection begins", "ct_confirm", reason="new", netns=here, zone=0, proto=17, src=A4, sport=1000)
+    check("src=10.2.0.2 dst=10.1.0.2 sport=53 dport=1000" in one.text, "with the tuple of its answers", one.text)
+    told("it expires", "ct_end", reason="expired", netns=here, sport=1000, ct=one.get("ct"))
+    net.a.send(tcp(A4, B4, 1001, 80, "S", seq=1))
+    told("a SYN", "ct_confirm", reason="new", proto=6, sport=1001)
+    net.b.send(tcp(B4, A4, 80, 1001, "RA", seq=0, ack=2))
+    told("a port is closed", "ct_end", reason="tcp_reset", sport=1001)
+    net.a.send(tcp(A4, B4, 1002, 80, "S", seq=1))
+    told("another SYN", "ct_confirm", sport=1002)
+    run("conntrack", "-D", "-p", "tcp", "--sport", "1002", ns=net.ns)
+    told("user space deletes it", "ct_end", reason="deleted", sport=1002)
+    made = "-I -w 5 -t 100 -p udp -s 10.1.0.2 -d 10.2.0.2 --sport 7 --dport 8".split()
+    run("conntrack", *made, ns=net.ns)
+    told("user space makes one, in a zone", "ct_confirm", reason="insert", zone=5, sport=7)
+    run("conntrack", "-F", ns=net.ns)
+    told("user space deletes all", "ct_end", reason="flushed", zone=5, sport=7)
+    equal(events("ct_invalid") + events("ct_drop"), [], "no packet was INVALID or dropped")
+
+
+def established(net, sport, dport=80):
+    net.a.send(tcp(A4, B4, sport, dport, "S", seq=1))
+    net.b.send(tcp(B4, A4, dport, sport, "SA", seq=1, ack=2))
+    net.a.send(tcp(A4, B4, sport, dport, "A", seq=2, ack=2))
+
+
+def expectations(net, here):
+    """A helper announces a connection, twice."""
+    clear()
+    for sport in (2000, 2001):
+        established(net, sport, 21)
+        for at, text in ((0, b"220 ready\r\n"), (11, b"227 Entering Passive Mode (10,2,0,2,19,137)\r\n")):
+            net.b.send(tcp(B4, A4, 21, sport, "PA", seq=2 + at, ack=2, data=text))
+    wanted = {"helper": "ftp", "netns": here, "proto": 6, "dst": B4, "dport": 5001}
+    one = told("a connection is expected", "ct_expect", reason="made", **wanted)
+    master = "master: src=10.1.0.2 dst=10.2.0.2 sport=2000 dport=21"
+    check(master in one.text, "with the one that announces it", one.text)
+    told("another one announces it, too", "ct_expect_refuse", reason="clash", helper="ftp", dport=5001)
+    told("its packet is dropped", "ct_drop", reason="helper", sport=21, dport=2001)
+    net.a.send(tcp(A4, B4, 2002, 5001, "S", seq=1))
+    told("it comes", "ct_confirm", reason="related", sport=2002, dport=5001)
+    run("conntrack", "-F", ns=net.ns)
+
+
+def full(net, here):
+    """A namespace is full: who is there makes room, or who comes is refused."""
+    sysctl("nf_conntrack_max", LIMIT, net.ns)
+    for sport in range(LIMIT - 1):
+        established(net, 3000 + sport)
+    check(poll(lambda: len(find(net.ns, l4="tcp")) == LIMIT - 1, 10), "the namespace is nearly full", count(net.ns))
+    clear()
+    for sport in (4000, 4001):
+        net.a.send(udp(A4, B4, sport, 9, b"x"))
+        net.settle()
+    one = told("one has to make room", "ct_early_drop", reason="unanswered", netns=here, proto=17, sport=4000)
+    told("so it ends", "ct_end", reason="early_drop", sport=4000, ct=one.get("ct"))
+    established(net, 3999)
+    others = lambda: sum("ASSURED" in one.flags for one in find(net.ns, l4="tcp"))  # noqa: E731
+    check(poll(lambda: others() == LIMIT, 10), "it is full of others", count(net.ns))
+    clear()
+    net.a.send(udp(A4, B4, 5000, 9, b"x"))
+    told("one is refused", "ct_refuse", reason="table_full", netns=here, zone=0, sport=5000)
+    told("its packet is dropped", "ct_drop", reason="table_full", dev="ea", netns=here, sport=5000)
+    equal(named_counters(net.ns)["table_full"] >= 1, True, "as the counter says")
+    sysctl("nf_conntrack_max", 1000, net.ns)
+    run("conntrack", "-F", ns=net.ns)
+
+
+def nobody_looks(net):
+    """Without a look there is nothing, whatever happens."""
+    write(f"{EVENTS}/enable", 0)
+    clear()
+    net.a.send(udp(A4, B4, 6000, 9, b"x"), udp(A4, B4, 33, 32, b"data", length=7))
+    net.settle()
+    equal(events(), [], "nothing is told when nobody looks")
+    # A filter of the kernel's.
+    write(f"{EVENTS}/ct_confirm/filter", "dport == 7777 && proto == 17")
+    write(f"{EVENTS}/ct_confirm/enable", 1)
+    for port in (7776, 7777):
+        net.a.send(udp(A4, B4, 6001, port, b"x"))
+    net.settle()
+    equal([event["dport"] for event in events()], ["7777"], "one can look for a port")
+    write(f"{EVENTS}/enable", 0)
+    write(f"{EVENTS}/ct_confirm/filter", "0")
+
+
+def tracepoints():
+    if not os.path.exists(f"{TRACING}/events") and run("mount", "-t", "tracefs", "tracefs", TRACING, must=False)[0]:
+        skip("tracepoints tell what happens", "this kernel has no tracefs")
+        return
+    net = Router()
+    # All of a small table is looked at for somebody who can go.
+    load("helpers=ftp:21", "hashsize=512")
+    equal(set(os.listdir(EVENTS)) - {"enable", "filter"}, NAMES, "the events of the tracker")
+    for name in ("udp_timeout", "udp_timeout_stream"):
+        sysctl(f"nf_conntrack_{name}", SECONDS, net.ns)
+    write(f"{EVENTS}/enable", 1)
+    here = number_of(net.ns)
+    NUMBERS.add(here)
+    packets(net, here)
+    if module("nf_conntrack_netlink"):
+        lives(net, here)
+    else:
+        skip("a connection's life is told", "this kernel does not have nf_conntrack_netlink")
+    expectations(net, here)
+    sysctl("nf_conntrack_udp_timeout", 600, net.ns)
+    full(net, here)
+    nobody_looks(net)
+    write(f"{EVENTS}/enable", 1)
+    clear()
+    net.a.send(udp(A4, B4, 6100, 53, b"x"))
+    told("one more begins", "ct_confirm", sport=6100)
+    net.a.sock.close()
+    net.b.sock.close()
+    drop_namespaces()
+    told("its namespace goes", "ct_end", reason="netns_exit", netns=here, sport=6100)
+    write(f"{EVENTS}/enable", 0)
+
+
+def scenario():
+    if not RUST:
+        skip("it is told why", "nf_conntrack has no tracepoints")
+        return
+    tracepoints()
+
+
+main(scenario)
