@@ -194,9 +194,12 @@ enum rct_step {
 	RCT_SHOW,
 };
 
-/* A file's lines: one step of a walk, and the size of what an open file keeps. */
+/*
+ * A file's lines: one step of a walk, and the size of what an open file keeps. A step returns
+ * whether there is an item, or an error.
+ */
 struct rct_lines {
-	bool (*step)(void *open, struct net *net, struct seq_file *m, unsigned int step);
+	int (*step)(void *open, struct net *net, struct seq_file *m, unsigned int step);
 	unsigned int size;
 };
 

@@ -140,7 +140,7 @@ void rct_net_exit(struct net *net)
 	rust_ct_net_exit(net);
 }
 
-static bool lines_step(struct seq_file *m, enum rct_step step)
+static int lines_step(struct seq_file *m, enum rct_step step)
 {
 	const struct rct_lines *lines = pde_data(file_inode(m->file));
 
@@ -149,13 +149,13 @@ static bool lines_step(struct seq_file *m, enum rct_step step)
 
 static void *lines_start(struct seq_file *m, loff_t *pos)
 {
-	return lines_step(m, *pos ? RCT_RESUME : RCT_BEGIN) ? m : NULL;
+	return lines_step(m, *pos ? RCT_RESUME : RCT_BEGIN) > 0 ? m : NULL;
 }
 
 static void *lines_next(struct seq_file *m, void *v, loff_t *pos)
 {
 	++*pos;
-	return lines_step(m, RCT_NEXT) ? m : NULL;
+	return lines_step(m, RCT_NEXT) > 0 ? m : NULL;
 }
 
 static void lines_stop(struct seq_file *m, void *v)
@@ -165,8 +165,7 @@ static void lines_stop(struct seq_file *m, void *v)
 
 static int lines_show(struct seq_file *m, void *v)
 {
-	lines_step(m, RCT_SHOW);
-	return 0;
+	return min(lines_step(m, RCT_SHOW), 0);
 }
 
 static const struct seq_operations lines_ops = {

@@ -98,14 +98,15 @@ impl Walk for Connections {
         self.seek(net)
     }
 
-    fn show(&self, conn: &Self::Item, _net: &Net, out: &mut Output) {
+    fn show(&self, conn: &Self::Item, _net: &Net, out: &mut Output) -> Result {
         if conn.is_overdue() {
             end::kill_as(conn, Ended::Expired);
-            return;
+            return Ok(());
         }
         // What does not fit is asked for again.
         let secctx = SecurityCtx::from_secid(conn.secmark()).ok();
         let _ = write!(out, "{}", line(conn, secctx.as_ref().and_then(text)));
+        Ok(())
     }
 }
 
@@ -163,7 +164,7 @@ impl Walk for Expectations {
         self.seek(net)
     }
 
-    fn show(&self, exp: &Self::Item, _net: &Net, out: &mut Output) {
+    fn show(&self, exp: &Self::Item, _net: &Net, out: &mut Output) -> Result {
         let guard = rcu::read_lock();
         // A helper first has its expectations removed, and goes a grace period later.
         let helper = exp
@@ -178,6 +179,7 @@ impl Walk for Expectations {
             helper: (names.as_ref()).map(|(name, class)| (helper::text(name), helper::text(class))),
         };
         let _ = write!(out, "{line}");
+        Ok(())
     }
 }
 
@@ -217,17 +219,17 @@ impl Walk for CpuCounters {
         self.current(net)
     }
 
-    fn show(&self, line: &CpuLine, net: &Net, out: &mut Output) {
+    fn show(&self, line: &CpuLine, net: &Net, out: &mut Output) -> Result {
         let &CpuLine::Cpu(cpu) = line else {
             out.write(
                 b"entries  clashres found new invalid ignore delete chainlength insert \
                   insert_failed drop early_drop icmp_error  expect_new expect_create \
                   expect_delete search_restart\n",
             );
-            return;
+            return Ok(());
         };
         let Some(netns) = NETNS.get(net) else {
-            return;
+            return Ok(());
         };
         let n = |stat| netns.stats.on_cpu(cpu, stat);
         let _ = writeln!(
@@ -252,6 +254,7 @@ impl Walk for CpuCounters {
             n(Stat::ExpectDelete),
             n(Stat::SearchRestart),
         );
+        Ok(())
     }
 }
 
@@ -280,16 +283,16 @@ impl Walk for Counters {
         self.current(net)
     }
 
-    fn show(&self, &line: &usize, net: &Net, out: &mut Output) {
+    fn show(&self, &line: &usize, net: &Net, out: &mut Output) -> Result {
         let Some(netns) = NETNS.get(net) else {
-            return;
+            return Ok(());
         };
         let Some(line) = line.checked_sub(NOW) else {
             let _ = match line {
                 0 => writeln!(out, "entries {}", netns.connections()),
                 _ => writeln!(out, "timeout_percent {}", netns.timeout_percent()),
             };
-            return;
+            return Ok(());
         };
         if let Some(&(stat, name)) = Stat::ALL.get(line) {
             let _ = writeln!(out, "{name} {}", netns.stats.total(stat));
@@ -302,5 +305,6 @@ impl Walk for Counters {
             let total = netns.stats.total_refused(refused);
             let _ = writeln!(out, "refused_{} {total}", refused.name());
         }
+        Ok(())
     }
 }

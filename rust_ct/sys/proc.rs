@@ -19,7 +19,9 @@ use crate::{
     },
 };
 use kernel::{
+    error::from_result,
     ffi::{
+        c_int,
         c_uint,
         c_void, //
     },
@@ -94,7 +96,11 @@ pub(crate) trait Walk: Copy + 'static {
     fn advance(&mut self, net: &Net) -> Option<Self::Item>;
 
     /// Writes the line. Nothing if there is none to write after all.
-    fn show(&self, item: &Self::Item, net: &Net, out: &mut Output);
+    ///
+    /// # Errors
+    ///
+    /// What the reader is told instead.
+    fn show(&self, item: &Self::Item, net: &Net, out: &mut Output) -> Result;
 }
 
 /// What an open file keeps: the network core's part first, then ours. The kernel zeroes it at open,
@@ -122,7 +128,7 @@ impl<W: Walk> Open<W> {
     });
 }
 
-/// One step of a walk. Returns whether there is an item.
+/// One step of a walk. Returns whether there is an item, or an error.
 ///
 /// # Safety
 ///
@@ -133,7 +139,7 @@ unsafe extern "C" fn step<W: Walk>(
     net: *mut bindings::net,
     m: *mut bindings::seq_file,
     step: c_uint,
-) -> bool {
+) -> c_int {
     // SAFETY: The kernel allocated what is kept with the size of an `Open<W>`, and runs one
     // operation on the file at a time. It holds the namespace as long as the file is open.
     let (open, net, out) = unsafe {
@@ -154,17 +160,17 @@ unsafe extern "C" fn step<W: Walk>(
             walk.advance(net)
         }
         bindings::rct_step_RCT_SHOW => {
-            if let Some(item) = open.item.get() {
-                walk.show(item, net, out);
-            }
-            return true;
+            return from_result(|| match open.item.get() {
+                Some(item) => walk.show(item, net, out).map(|()| 1),
+                None => Ok(0),
+            });
         }
         _ => {
             drop(open.item.take());
-            return false;
+            return 0;
         }
     };
-    item.map(|item| open.item.put(item)).is_some()
+    item.map(|item| open.item.put(item)).is_some().into()
 }
 
 /// A directory of a namespace.
