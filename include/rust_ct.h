@@ -177,6 +177,7 @@ void rct_walk_nets(void *each);
 void *rct_per_cpu_ptr(void __percpu *base, unsigned int cpu);
 bool rct_cpu_possible(unsigned int cpu);
 void rct_this_cpu_add(u32 __percpu *counter, u32 value);
+void *rct_raw_cpu_ptr(void __percpu *base);
 
 /* work */
 void rct_init_work(struct delayed_work *work);
@@ -185,6 +186,8 @@ void rct_requeue_work(struct delayed_work *work, unsigned long delay);
 
 /* proc */
 void rct_seq_write(struct seq_file *m, struct rct_array bytes);
+size_t rct_seq_room(struct seq_file *m);
+void rct_seq_overflow(struct seq_file *m);
 
 enum rct_step {
 	RCT_BEGIN,

@@ -37,6 +37,7 @@ use object::{
     expect,
     helper::registry,
     netns,
+    recent,
     table, //
 };
 
@@ -74,6 +75,7 @@ mod table_test;
 mod tcp_test;
 mod template_test;
 mod timeout_test;
+mod top_test;
 mod tuple_test;
 mod wire_test;
 
@@ -110,6 +112,7 @@ static SETTLED: Atomic<u32> = Atomic::new(0);
 /// Fields are dropped in their order, as those of rust_ct.
 struct RustCtKunit {
     _netns: sys::pernet::Registration<netns::Netns>,
+    _recent: recent::SetUp,
     _helpers: builtin::Registered,
     _expect: expect::SetUp,
     _cache: sys::slab::Created<conn::Conn>,
@@ -135,10 +138,12 @@ impl kernel::Module for RustCtKunit {
         registry::set_up();
         builtin::FTP.want(&[helper_test::PORT, 0, 0, 0, 0, 0, 0, 0]);
         let helpers = builtin::Registered::new(module)?;
+        let recent = recent::set_up()?;
         let netns = netns::NETNS.register()?;
         random::begin(module_parameters::seed.value());
         Ok(Self {
             _netns: netns,
+            _recent: recent,
             _helpers: helpers,
             _expect: expect,
             _cache: cache,

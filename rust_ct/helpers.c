@@ -272,6 +272,18 @@ void rct_seq_write(struct seq_file *m, struct rct_array bytes)
 	seq_write(m, bytes.at, bytes.len);
 }
 
+size_t rct_seq_room(struct seq_file *m)
+{
+	char *room;
+
+	return seq_get_buf(m, &room);
+}
+
+void rct_seq_overflow(struct seq_file *m)
+{
+	seq_commit(m, -1);
+}
+
 int rct_nla_put(struct sk_buff *skb, int type, struct rct_array bytes)
 {
 	return nla_put(skb, type, bytes.len, bytes.at);
@@ -365,6 +377,11 @@ void rct_put_net(struct net *net)
 void rct_this_cpu_add(u32 __percpu *counter, u32 value)
 {
 	this_cpu_add(*counter, value);
+}
+
+void *rct_raw_cpu_ptr(void __percpu *base)
+{
+	return raw_cpu_ptr(base);
 }
 
 void *rct_per_cpu_ptr(void __percpu *base, unsigned int cpu)

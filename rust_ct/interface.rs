@@ -6,3 +6,4 @@ pub(crate) mod export;
 pub(crate) mod param;
 pub(crate) mod proc;
 pub(crate) mod sysctl;
+pub(crate) mod top;

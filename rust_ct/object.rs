@@ -13,6 +13,7 @@ pub(crate) mod keymap;
 pub(crate) mod l4proto;
 pub(crate) mod netns;
 pub(crate) mod netns_ct;
+pub(crate) mod recent;
 pub(crate) mod setting;
 pub(crate) mod stat;
 pub(crate) mod table;

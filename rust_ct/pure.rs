@@ -10,6 +10,7 @@
 #![allow(dead_code)] // The tests use all of it.
 
 pub(crate) mod bpf;
+pub(crate) mod counts;
 pub(crate) mod evict;
 pub(crate) mod expect_line;
 pub(crate) mod fate;
@@ -19,8 +20,10 @@ pub(crate) mod mask;
 pub(crate) mod payload;
 pub(crate) mod reason;
 pub(crate) mod siphash;
+pub(crate) mod source;
 pub(crate) mod state;
 pub(crate) mod timeout;
+pub(crate) mod top;
 pub(crate) mod tuple;
 pub(crate) mod wire;
 pub(crate) mod zone;

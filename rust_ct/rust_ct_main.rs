@@ -29,6 +29,7 @@ use object::{
     expect,
     helper::registry,
     netns,
+    recent,
     table, //
 };
 
@@ -46,7 +47,7 @@ module! {
 /// through, which waits for every connection to be gone, then what connections are made of.
 struct RustCt {
     _writable: param::Writable,
-    _proc: [sys::proc::File; 3],
+    _proc: [sys::proc::File; 4],
     #[cfg(CONFIG_DEBUG_INFO_BTF_MODULES)]
     _functions: export::bpf::Functions,
     _options: export::origdst::Options,
@@ -54,6 +55,7 @@ struct RustCt {
     _retry: sys::work::Running,
     _netns: sys::pernet::Registration<netns::Netns>,
     _tracker: sys::hook::Tracker,
+    _recent: recent::SetUp,
     _helpers: builtin::Registered,
     _expect: expect::SetUp,
     _cache: sys::slab::Created<conn::Conn>,
@@ -77,6 +79,7 @@ impl kernel::Module for RustCt {
         let expect = expect::set_up(expect_lists)?;
         registry::set_up();
         let helpers = builtin::Registered::new(module)?;
+        let recent = recent::set_up()?;
         let tracker = sys::hook::Tracker::publish(&export::CT_HOOK).inspect_err(|_| {
             pr_err!("another connection tracker is loaded: unload it first (rmmod nf_conntrack)\n")
         })?;
@@ -89,6 +92,7 @@ impl kernel::Module for RustCt {
                 sys::proc::File::link(c"rust_ct", c"net/nf_conntrack")?,
                 sys::proc::File::link(c"rust_ct_expect", c"net/nf_conntrack_expect")?,
                 sys::proc::File::link(c"rust_ct_stat", c"net/stat/rust_ct")?,
+                sys::proc::File::link(c"rust_ct_top", c"net/rust_ct_top")?,
             ],
             #[cfg(CONFIG_DEBUG_INFO_BTF_MODULES)]
             _functions: export::bpf::Functions::register(),
@@ -96,6 +100,7 @@ impl kernel::Module for RustCt {
             _retry: retry,
             _netns: netns,
             _tracker: tracker,
+            _recent: recent,
             _helpers: helpers,
             _expect: expect,
             _cache: cache,

@@ -34,6 +34,7 @@ pub(crate) mod proc;
 pub(crate) mod rcu;
 pub(crate) mod rcu_box;
 pub(crate) mod refcount;
+pub(crate) mod rings;
 pub(crate) mod shared;
 pub(crate) mod siphash;
 pub(crate) mod skb;

@@ -21,6 +21,7 @@ use crate::{
         },
         helper::Helper,
         netns::Netns,
+        recent,
         stat::Stat,
         table::{
             Admission,
@@ -245,12 +246,16 @@ pub(crate) fn confirm(netns: &Netns, skb: &mut Skb) -> Verdict {
     if info.direction() == Direction::Reply {
         return Verdict::ACCEPT;
     }
-    match decide(netns, conn) {
+    let guard = rcu::read_lock();
+    let rcu = ReadSide::of(&guard);
+    match decide(netns, conn, rcu) {
         Decision::Entered => {
+            recent::note(conn, rcu);
             cache_beginning(conn);
             Verdict::ACCEPT
         }
         Decision::Beside => {
+            recent::note(conn, rcu);
             trace::conn::<point::Confirmed>(conn, Begun::Beside.word());
             Verdict::ACCEPT
         }
@@ -286,11 +291,10 @@ fn cache_beginning(conn: &Conn) {
     trace::conn::<point::Confirmed>(conn, begun.word());
 }
 
-fn decide(netns: &Netns, conn: &Conn) -> Decision {
+fn decide(netns: &Netns, conn: &Conn, rcu: ReadSide<'_>) -> Decision {
     // NAT may have changed what the answers look like since the connection was made.
     let reply = conn.key(Direction::Reply).hash(Direction::Reply);
-    let guard = rcu::read_lock();
-    let admission = match TABLE.admit(conn, reply, ReadSide::of(&guard)) {
+    let admission = match TABLE.admit(conn, reply, rcu) {
         Ok(admission) => admission,
         // Another packet with the same connection was here first: a clone of this one.
         Err(Refusal::Confirmed) => return Decision::Drop(Refused::Twice),

@@ -4,6 +4,7 @@
 
 use crate::{
     datapath::end,
+    interface::top,
     object::{
         conn::Conn,
         expect::{
@@ -58,12 +59,13 @@ use kernel::{
 };
 
 /// Creates the files of a namespace. Process context.
-pub(crate) fn create(here: Here<'_>) -> Result<[File; 4]> {
+pub(crate) fn create(here: Here<'_>) -> Result<[File; 5]> {
     Ok([
         File::create::<Connections>(here, Dir::Net, c"nf_conntrack", 0o440)?,
         File::create::<Expectations>(here, Dir::Net, c"nf_conntrack_expect", 0o440)?,
         File::create::<CpuCounters>(here, Dir::Stat, c"nf_conntrack", 0o444)?,
         File::create::<Counters>(here, Dir::Stat, c"rust_ct", 0o444)?,
+        File::create::<top::Text>(here, Dir::Net, c"rust_ct_top", 0o440)?,
     ])
 }
 

@@ -25,7 +25,10 @@ use crate::{
         },
         proc,
         sysctl,
-        time::Throttle, //
+        time::{
+            self,
+            Throttle, //
+        }, //
     },
 };
 use kernel::{
@@ -56,6 +59,8 @@ pub(crate) struct Netns {
     count: Atomic<i32>,
     /// Whether this is the initial namespace.
     initial: bool,
+    /// When this was made, in jiffies.
+    since: usize,
     /// How many connections the namespace may hold; zero if it has no limit of its own.
     pub(crate) max: Atomic<u32>,
     /// The highest limit that its owner may set; zero if root has set none.
@@ -88,7 +93,7 @@ pub(crate) struct Netns {
     pub(crate) hooks_bridge: bridge::Hooks,
     /// The files in /proc/net.
     #[pin]
-    pub(crate) files: Mutex<Option<[proc::File; 4]>>,
+    pub(crate) files: Mutex<Option<[proc::File; 5]>>,
     /// The files in /proc/sys/net/netfilter, and in the initial namespace that in /proc/sys/net.
     #[pin]
     pub(crate) settings: Mutex<[Option<sysctl::Files>; 2]>,
@@ -102,6 +107,7 @@ impl Netns {
         try_pin_init!(Self {
             count: Atomic::new(0),
             initial,
+            since: time::jiffies(),
             max: Atomic::new(begins_with),
             ceiling: Atomic::new(begins_with),
             rfc5961: Atomic::new(1),
@@ -133,6 +139,13 @@ impl Netns {
     /// Whoever has the packet sees what was noted for it, as it was handed on.
     pub(crate) fn has_overheard(&self) -> bool {
         self.overheard.load(Relaxed) != 0
+    }
+}
+
+impl Netns {
+    /// For how long the namespace has been there, or this module, in jiffies.
+    pub(crate) fn age(&self) -> usize {
+        time::jiffies().wrapping_sub(self.since)
     }
 }
 

@@ -2,7 +2,14 @@
 
 //! Who makes room: which one goes of those that were met.
 
-use crate::pure::state::Status;
+use crate::pure::{
+    counts::{
+        Counts,
+        Slot, //
+    },
+    source::Source,
+    state::Status, //
+};
 use core::ops::ControlFlow;
 
 /// What is lost with a connection: the least first.
@@ -50,13 +57,9 @@ pub(crate) const ENOUGH: usize = 16;
 /// them.
 pub(crate) struct Choice<T> {
     /// The one so far, and how many of its rank and source there were.
-    best: Option<(T, Rank, u32)>,
-    /// The sources of that rank, and how many each has.
-    sources: [(u64, u32); ENOUGH],
-    /// How many sources there are.
-    known: usize,
-    /// How many of that rank there were.
-    equals: usize,
+    best: Option<(T, Rank, u64)>,
+    /// How many of that rank each source has.
+    sources: Counts<[Slot<Source>; ENOUGH]>,
 }
 
 impl<T> Choice<T> {
@@ -64,51 +67,33 @@ impl<T> Choice<T> {
     pub(crate) const fn new() -> Self {
         Self {
             best: None,
-            sources: [(0, 0); ENOUGH],
-            known: 0,
-            equals: 0,
+            sources: Counts::new([Slot::EMPTY; ENOUGH]),
         }
     }
 
     /// One is met. Breaks when there are enough.
-    pub(crate) fn offer(&mut self, one: T, rank: Rank, source: u64) -> ControlFlow<()> {
+    pub(crate) fn offer(&mut self, one: T, rank: Rank, source: Source) -> ControlFlow<()> {
         let (best, most) = match &self.best {
             Some((_, best, most)) if rank >= *best => (*best, *most),
             _ => {
                 // Who costs more was met in vain.
-                (self.known, self.equals) = (0, 0);
+                self.sources.clear();
                 (rank, 0)
             }
         };
         if rank > best {
             return ControlFlow::Continue(());
         }
-        self.equals = self.equals.saturating_add(1);
-        let count = self.count(source);
+        // One of a source too many has one.
+        let count = self.sources.add(source, 1);
         if count > most {
             self.best = Some((one, rank, count));
         }
-        if rank == Rank::Unanswered && self.equals >= ENOUGH {
+        if rank == Rank::Unanswered && self.sources.total() >= ENOUGH as u64 {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
         }
-    }
-
-    /// Counts one of a source; returns how many it has. That of one source too many has one.
-    fn count(&mut self, source: u64) -> u32 {
-        let known = self.sources.iter_mut().take(self.known);
-        for (of, count) in known {
-            if *of == source {
-                *count = count.saturating_add(1);
-                return *count;
-            }
-        }
-        if let Some(next) = self.sources.get_mut(self.known) {
-            *next = (source, 1);
-            self.known = self.known.saturating_add(1);
-        }
-        1
     }
 
     /// The one that goes.

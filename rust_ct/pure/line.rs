@@ -163,7 +163,7 @@ impl Display for Ends<'_> {
 }
 
 /// An IPv4 address.
-struct Dotted([u8; 4]);
+pub(super) struct Dotted(pub(super) [u8; 4]);
 
 impl Display for Dotted {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

@@ -10,7 +10,8 @@ use core::sync::atomic::{
 };
 use kernel::sync::barrier::{
     smp_mb,
-    Read, //
+    Read,
+    Write, //
 };
 
 /// What is read from now on is no older than what was read before, as with smp_rmb().
@@ -23,5 +24,17 @@ pub(crate) fn read() {
         compiler_fence(Ordering::SeqCst);
     } else {
         smp_mb(Read);
+    }
+}
+
+/// What is written from now on is seen no earlier than what was written before, as with smp_wmb().
+///
+/// On x86, where processors write in order, that is for the compiler alone, as above.
+#[inline(always)]
+pub(crate) fn write() {
+    if cfg!(CONFIG_X86) {
+        compiler_fence(Ordering::SeqCst);
+    } else {
+        smp_mb(Write);
     }
 }

@@ -38,6 +38,8 @@ use kernel::{
 )]
 unsafe extern "C" {
     safe fn rct_seq_write(out: &mut Output, bytes: Bytes<'_>);
+    safe fn rct_seq_room(out: &mut Output) -> usize;
+    safe fn rct_seq_overflow(out: &mut Output);
     safe fn rct_proc_create(
         net: &Net,
         stat: bool,
@@ -69,6 +71,21 @@ impl Output {
     pub(crate) fn write(&mut self, bytes: &[u8]) {
         rct_seq_write(self, bytes.into());
     }
+
+    /// Returns whether there is room for so many bytes. If not, the line is asked for again with
+    /// more: who makes it with much effort asks first.
+    pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
+        let there_is = rct_seq_room(self) >= bytes;
+        if !there_is {
+            rct_seq_overflow(self);
+        }
+        there_is
+    }
+}
+
+/// Returns whether a signal waits for who reads. Process context.
+pub(crate) fn is_interrupted() -> bool {
+    kernel::current!().signal_pending()
 }
 
 impl core::fmt::Write for Output {

@@ -49,7 +49,7 @@ def traces(ns):
     """What of the tracker can be seen from a namespace."""
     seen = []
     with inside(ns):
-        for path in ("/proc/net/nf_conntrack", "/proc/net/stat/nf_conntrack", "/proc/net/nf_conntrack_expect", "/proc/rust_ct", "/proc/rust_ct_stat", "/proc/rust_ct_expect"):
+        for path in ("/proc/net/nf_conntrack", "/proc/net/stat/nf_conntrack", "/proc/net/nf_conntrack_expect", "/proc/rust_ct", "/proc/rust_ct_stat", "/proc/rust_ct_expect", "/proc/rust_ct_top"):
             if os.path.lexists(path):
                 seen.append(path)
         # nf_defrag_ipv6 has sysctls of its own, frag6.

@@ -1,20 +1,26 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Why: each tracepoint tells what happened."""
+"""Why, and by whom: each tracepoint tells what happened, and /proc/rust_ct_top tells who fills the table."""
 
-# limit: 240
+# limit: 420
 
 import os
 import re
+import time
 
 from lib import (
+    LISTING,
     RUST,
     Router,
     check,
     count,
+    diag,
     drop_namespaces,
     equal,
     find,
+    inside,
+    ip,
     ip6,
+    ip_batch,
     load,
     main,
     module,
@@ -25,6 +31,7 @@ from lib import (
     skip,
     sysctl,
     tcp,
+    times,
     udp,
     write,
 )
@@ -32,10 +39,12 @@ from lib import (
 TRACING = "/sys/kernel/tracing"
 EVENTS = f"{TRACING}/events/rust_ct"
 NAMES = {"ct_invalid", "ct_drop", "ct_confirm", "ct_refuse", "ct_early_drop", "ct_end", "ct_expect", "ct_expect_refuse"}
+TOP = "/proc/rust_ct_top"
 A4, B4, A6, B6 = Router.A4, Router.B4, Router.A6, Router.B6
 LIMIT = 20
 # The router's namespace.
 NUMBERS = set()
+ENTRIES, OTHERS, SIX = times(8_000), 300, 400
 SECONDS = 3
 
 
@@ -214,11 +223,131 @@ def tracepoints():
     write(f"{EVENTS}/enable", 0)
 
 
+def rows(kind, ns=None, text=None):
+    """The lines of a kind, each as its fields."""
+    lines = (text or read(TOP, ns)).splitlines()
+    return [dict(word.split("=", 1) for word in line.split()[1:]) for line in lines if line.split()[0] == kind]
+
+
+def within(row, number):
+    """Whether a line is true of a number of entries."""
+    return int(row["entries"]) - int(row["error"]) <= number <= int(row["entries"])
+
+
+def fill(net):
+    """One source has three quarters of the entries, many others share the rest, and so does an IPv6 network."""
+    greedy = ENTRIES * 3 // 4
+    for number in range(ENTRIES):
+        dst = f"10.2.{16 + number % 128}.{number // 128 % 250 + 1}"
+        src = "10.1.77.1" if number < greedy else f"10.1.{78 + number % OTHERS // 200}.{number % OTHERS % 200 + 1}"
+        net.a.send(ip(src, dst, 253, b"long"))
+    for number in range(SIX):
+        net.a.send(ip(f"fd01::{number + 0x100:x}", B6, 253, b"long"))
+    return greedy
+
+
+def top():
+    """Who fills the table, as root and as another namespace see it."""
+    net = Router()
+    ip_batch(None, "netns add rct-n")
+    load("hashsize=32768", "max=100000")
+    here = number_of(net.ns)
+    began = time.monotonic()
+    greedy = fill(net)
+    check(poll(lambda: count(net.ns) == ENTRIES + SIX, 30), f"{ENTRIES + SIX} connections", count(net.ns))
+    diag(f"filled in {time.monotonic() - began:.1f} s")
+
+    began = time.monotonic()
+    text = read(TOP)
+    took = time.monotonic() - began
+    diag(f"{ENTRIES + SIX} entries: read in {took * 1000:.0f} ms, {len(text)} bytes", text)
+    check(took < 5, f"{ENTRIES + SIX} entries are read in less than five seconds", took)
+    check(text.endswith("\n") and len(text) < 32768, "in whole lines, in a text of limited length", text[-100:])
+    table = rows("table", text=text)[0]
+    check(int(table["entries"]) >= ENTRIES + SIX, "all of them are seen", table)
+    spaces = {one["netns"]: one for one in rows("namespace", text=text)}
+    equal(spaces[here]["connections"], str(ENTRIES + SIX), "the namespace has so many")
+    equal(spaces[here]["max"], "100000", "and may have so many")
+    states = [one for one in rows("state", text=text) if one["netns"] == here]
+    want = {"netns": here, "zone": "0", "proto": "253", "state": "UNREPLIED"}
+    equal(states, [want | {"entries": str(ENTRIES + SIX), "error": "0"}], "by zone, protocol and state")
+
+    holders = rows("holds", text=text)
+    first = holders[0]
+    equal((first["netns"], first["src"]), (here, "10.1.77.1"), "who holds most")
+    check(within(first, greedy), f"{greedy} of them, within the error", first)
+    six = [one for one in holders if one["src"] == "fd01:0000:0000:0000::/64"]
+    check(six and within(six[0], SIX), f"an IPv6 network holds {SIX}, with all its addresses", holders)
+    check(len(holders) <= 32, "of many sources, some are named", len(holders))
+    most = int(table["entries"]) // 256
+    check(all(int(one["error"]) <= most for one in holders), "no error is above the 256th part", holders)
+
+    # The last beginnings are those of the IPv6 network, and then of one that begins many.
+    for number in range(600):
+        net.a.send(udp("10.1.99.9", B4, 1024 + number, 9, b"x"))
+    net.settle()
+    first = rows("begins")[0]
+    equal((first["netns"], first["src"]), (here, "10.1.99.9"), "who begins most, in the last seconds")
+    check(float(first["per_second"]) > 10, "and how many a second", first)
+
+    only = read(TOP, net.ns)
+    seen = {one["netns"] for kind in ("namespace", "state", "holds", "begins") for one in rows(kind, text=only)}
+    equal(seen, {here}, "the namespace sees itself alone")
+    equal(rows("holds", text=only)[0]["src"], "10.1.77.1", "and who holds most there")
+    seen = [one for kind in ("namespace", "state", "holds", "begins") for one in rows(kind, "rct-n")]
+    equal(seen, [], "another one sees nothing of it")
+    who_may_read(net)
+    made_by_hand(net, here)
+    its_successor(net, here)
+
+
+def made_by_hand(net, here):
+    """What user space makes begins as well."""
+    if not module("nf_conntrack_netlink"):
+        skip("what user space makes begins as well", "this kernel does not have nf_conntrack_netlink")
+        return
+    run("conntrack", "-F", ns=net.ns)
+    run("conntrack", *"-I -t 100 -p udp -s 10.1.88.8 -d 10.2.0.2 --sport 7 --dport 8".split(), ns=net.ns)
+    seen = [one["netns"] for one in rows("begins", net.ns) if one["src"] == "10.1.88.8"]
+    equal(seen, [here], "what user space makes begins as well")
+
+
+def its_successor(net, here):
+    """The kernel gives the number of a namespace that is gone to the next one."""
+    net.a.sock.close()
+    net.b.sock.close()
+    drop_namespaces()
+    made = {}
+
+    def another():
+        name = f"rct-s{len(made)}"
+        ip_batch(None, f"netns add {name}")
+        made[number_of(name)] = name
+        return made.get(here)
+
+    heir = poll(another, 5, 0.2)
+    if not heir:
+        skip("what one began that is gone is not its successor's", "no namespace got its number")
+        return
+    diag(f"namespaces made until one got the number: {len(made)}", rows("begins")[:1])
+    equal(rows("begins", heir), [], "what one began that is gone is not its successor's")
+    equal(rows("holds", heir), [], "nor what it held")
+
+
+def who_may_read(net):
+    for path in (TOP, "/proc/net/rust_ct_top"):
+        equal(os.stat(path).st_mode, os.stat(LISTING).st_mode, f"{path} has the mode of {LISTING}")
+        with inside(net.ns):
+            status, text = run("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "cat", path, must=False)
+        check(status and "Permission denied" in text, f"{path}: not for everybody", text)
+
+
 def scenario():
     if not RUST:
-        skip("it is told why", "nf_conntrack has no tracepoints")
+        skip("it is told why, and by whom", "nf_conntrack has neither tracepoints nor /proc/rust_ct_top")
         return
     tracepoints()
+    top()
 
 
 main(scenario)

@@ -13,6 +13,7 @@ use crate::{
             dispatch,
             L4Proto, //
         },
+        source::Source,
         state::Status,
         tuple::Direction, //
     },
@@ -152,10 +153,9 @@ impl<'a> Candidate<'a> {
         (proto, dispatch!(proto, P => P::state(&conn.private())))
     }
 
-    /// Where the connection was begun from: an IPv4 address, or the first half of an IPv6 one.
-    pub(crate) fn source(&self) -> u64 {
-        let [source, ..] = self.conn.tuple_words(Direction::Original);
-        source.load()
+    /// Where the connection comes from.
+    pub(crate) fn source(&self) -> Source {
+        Source::of(&self.conn.tuple(Direction::Original))
     }
 
     /// The hash of the key of packets in this direction.

@@ -16,6 +16,7 @@ use crate::{
             UniqueConn, //
         },
         dying::Unlinked,
+        recent,
         stat::Stat,
         trace, //
     },
@@ -195,6 +196,7 @@ impl Table {
                 let published = unique.publish();
                 admission.insert();
                 count(conn, Stat::Insert);
+                recent::note(conn, rcu);
                 trace::conn::<point::Confirmed>(conn, Begun::Inserted.word());
                 return Ok(published);
             }

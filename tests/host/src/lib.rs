@@ -28,6 +28,7 @@ use rust_ct::pure;
 mod tests {
     mod bpf;
     mod build;
+    mod counts;
     mod evict;
     mod ftp;
     mod ftp_check;
@@ -51,6 +52,7 @@ mod tests {
     mod tcp_table;
     mod tftp;
     mod timeout;
+    mod top;
     mod trackers;
     mod tuple;
     mod wire;

@@ -8,7 +8,16 @@ use crate::pure::{
         Rank,
         ENOUGH, //
     },
+    source::Source,
     state::Status,
+    tuple::{
+        Addr,
+        Tuple, //
+    },
+    wire::{
+        ipproto,
+        Family, //
+    },
 };
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -39,11 +48,18 @@ fn ranks() {
     }
 }
 
+/// A source with a number.
+fn of(number: u64) -> Source {
+    let [a, b, c, d, e, f, g, h] = number.to_be_bytes();
+    let network = Addr::v6([a, b, c, d, e, f, g, h, 0, 0, 0, 0, 0, 0, 0, 0]);
+    Source::of(&Tuple::new(Family::Ipv6, ipproto::TCP, network, network))
+}
+
 /// Offers all of them until there are enough; returns how many were, and who was chosen.
 fn choose(met: &[(usize, u64)]) -> (usize, Option<usize>) {
     let mut choice = Choice::new();
     for (number, &(rank, source)) in met.iter().enumerate() {
-        if choice.offer(number, RANKS[rank], source).is_break() {
+        if choice.offer(number, RANKS[rank], of(source)).is_break() {
             return (number + 1, choice.chosen());
         }
     }
