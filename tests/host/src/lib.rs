@@ -30,6 +30,7 @@ mod tests {
     mod build;
     mod counts;
     mod evict;
+    mod fate;
     mod ftp;
     mod ftp_check;
     mod ftp_stream;
