@@ -192,6 +192,8 @@ pub(crate) fn sequence_number(skb: &Skb, family: Family) -> Option<u32> {
 }
 
 /// What becomes of a packet whose connection was not found, or does not want it.
+#[cold]
+#[inline(never)]
 fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict {
     let (stats, net) = (&netns.stats, state.net());
     let tuple = || readable_tuple(netns, skb, state);
