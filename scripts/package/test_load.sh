@@ -48,6 +48,7 @@ stub insmod ""
 stub modprobe ""
 stub modinfo "case \$2 in filename) echo $own ;; esac"
 try "without rust_ct, the one that is there is loaded" "modprobe --ignore-install nf_conntrack hashsize=1024" hashsize=1024
+try "and the log says so" "there is none for 1.0-test"
 stub modinfo "case \$2 in filename) echo $ours ;; esac"
 try "with it, it is, with its options" "modprobe --ignore-install nf_conntrack hashsize=1024" hashsize=1024
 stub modinfo "case \$2 in filename) echo $ours ;; built_for) echo 1.0-1 ;; esac"
@@ -73,6 +74,8 @@ mv "$own" "$archive/"
 echo "$own" >"$archive/${own##*/}.origin"
 stub modinfo "exit 1"
 try "DKMS has put the own away and nothing in its place: it is found" "insmod $archive/${own##*/} hashsize=1024" hashsize=1024
+stub modinfo "case \$2 in filename) echo $own ;; esac"
+try "also if depmod has not run since" "insmod $archive/${own##*/} hashsize=1024" hashsize=1024
 sh /src/packaging/keep_own.sh 1.0-test >/dev/null
 if [ -e "$own" ] && [ ! -e /var/lib/dkms/rust-ct/original_module ]; then
 	echo "ok - keep_own: what DKMS has put away is back"
