@@ -90,15 +90,27 @@ why() {
 		tail -n 1 "$log"; } | cut -c1-200
 }
 
+# What a tree is made from: another version of one of these makes another tree.
 stamp() {
 	package_version "linux-headers-$kver"
 	echo
 	rustc --version 2>/dev/null || true
+	cksum <"$0"
+}
+
+# Drops the trees of kernels that are gone.
+clean() {
+	local old
+	for old in "$cache"/*/; do
+		old=${old%/}
+		[ -e "/lib/modules/${old##*/}/build" ] || rm -rf "$old" "$old.log"
+	done
 }
 
 mkdir -p "$cache"
 exec {lock}>"$cache/lock"
 flock "$lock"
+clean
 [ "$(cat "$tree/rust-ct.complete" 2>/dev/null)" != "$(stamp)" ] || exit 0
 rm -rf "$tree"
 check

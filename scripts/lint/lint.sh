@@ -61,7 +61,8 @@ check_checkpatch() {
 check_shellcheck() {
 	# shellcheck disable=SC2016,SC2046
 	in_root sh -c 'cd /src && shellcheck -x "$@"' sh .ci/run packaging/files/load \
-		packaging/files/rust-ct-switch packaging/files/refresh-initramfs $(sources '*.sh')
+		packaging/files/rust-ct-switch packaging/files/refresh-initramfs packaging/debian/*.p* \
+		$(sources '*.sh')
 }
 
 # lint NAME COMMAND...: one check.

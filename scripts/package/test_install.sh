@@ -5,7 +5,7 @@
 # has its own disk, kernel, initramfs and systemd, and boots it after each step. A line
 # 'ok - ...' or 'not ok - ...' for each check, what each step took, and as the last line
 # 'N passed, N failed'. What a machine printed is in work-*/test-install/STEP.console. A machine
-# that does not turn itself off is ended after BOOT_LIMIT seconds (default 900). STEPs in the place
+# that does not turn itself off is ended after BOOT_LIMIT seconds (default 1500). STEPs in the place
 # of all are for a disk that an earlier run has left.
 
 # shellcheck source=scripts/setup/lib.sh
@@ -14,7 +14,7 @@
 work=$WORK/test-install
 disk=$work/disk.img
 mount=$work/mount
-limit=${BOOT_LIMIT:-900}
+limit=${BOOT_LIMIT:-1500}
 passed=0
 failed=0
 times=
@@ -131,6 +131,14 @@ is_signed() {
 	[ -n "$(module signer)" ]
 }
 
+is_of() {
+	is_built && [ "$(module version)" = "$1" ]
+}
+
+is_for_kernel() {
+	[ "$(module built_for)" = "$(root_version kernel_version)" ]
+}
+
 is_installed() {
 	# shellcheck disable=SC2016 # dpkg's variable
 	[ "$(on_disk dpkg-query -W -f '${db:Status-Status}' "$1")" = installed ]
@@ -153,15 +161,24 @@ step_prepare() {
 		systemctl enable rust-ct-test.service"
 }
 
-# A machine in which DKMS cannot build: there is no compiler, or no room.
+# A machine in which DKMS cannot build: there is no compiler, or no room. Beside its kernel there is
+# one that is too old.
 step_dkms_failures() {
-	local packages="/mnt/debs/rust-ct-common_${version}_all.deb /mnt/debs/rust-ct-dkms_${version}_all.deb"
-	native no-compiler sh -c "mv /usr/bin/rustc /usr/bin/rustc.away
-		dpkg -i $packages
+	local debs="/mnt/debs/rust-ct-common_${version}_all.deb /mnt/debs/rust-ct-dkms_${version}_all.deb"
+	native no-compiler sh -ec "mkdir -p /lib/modules/6.1.0-1-amd64
+		cp -a /lib/modules/$release/build /lib/modules/6.1.0-1-amd64/
+		touch /boot/vmlinuz-6.1.0-1-amd64
+		mv /usr/bin/rustc /usr/bin/rustc.away
+		dpkg -i $debs
+		rm -r /lib/modules/6.1.0-1-amd64 /boot/vmlinuz-6.1.0-1-amd64
+		/etc/kernel/postinst.d/dkms $release /boot/vmlinuz-$release
+		echo 'a kernel is installed'
 		mv /usr/bin/rustc.away /usr/bin/rustc"
+	check "an older kernel: the log says why it keeps its own" says no-compiler '6.1.0-1-amd64 keeps its own nf_conntrack: only kernels'
 	check "without a compiler: the log says in one line why" says no-compiler 'keeps its own nf_conntrack: rustc is missing'
 	check "without a compiler: the kernel keeps its own" is_own
 	check "without a compiler: the package is installed all the same" is_installed rust-ct-dkms
+	check "without a compiler: and so is a kernel, which DKMS leaves out" says no-compiler 'a kernel is installed'
 	native disk-full sh -c 'mkdir -p /var/cache/rust-ct
 		mount -t tmpfs -o size=64M tmpfs /var/cache/rust-ct
 		dpkg-reconfigure rust-ct-dkms'
@@ -174,21 +191,26 @@ step_dkms_failures() {
 	check "room that is used up while it builds: the kernel keeps its own" is_own
 }
 
-# One in which it can, beside a kernel that is too old.
+# One in which it can: first with a source of another version than the kernel's, until the right
+# one is unpacked, of which dpkg tells by a trigger.
 step_dkms_build() {
-	native old-kernel sh -c "mkdir -p /lib/modules/6.1.0-1-amd64
-		cp -a /lib/modules/$release/build /lib/modules/6.1.0-1-amd64/
-		touch /boot/vmlinuz-6.1.0-1-amd64
+	local source
+	source=linux-source-$(root_version series)
+	native other-source sh -ec "sed -i '/^Package: $source\$/,/^\$/s/^Version: .*/&.1/' /var/lib/dpkg/status
 		dpkg-reconfigure rust-ct-dkms
-		rm -r /lib/modules/6.1.0-1-amd64 /boot/vmlinuz-6.1.0-1-amd64"
-	check "an older kernel: the log says why it keeps its own" says old-kernel '6.1.0-1-amd64 keeps its own nf_conntrack: only kernels'
-	check "DKMS built the module and installed it" is_built
+		sed -i '/^Package: $source\$/,/^\$/s/^\(Version: .*\)[.]1\$/\1/' /var/lib/dpkg/status"
+	check "a source of another version: the log says why" says other-source "keeps its own nf_conntrack: its version is .*: install the same one"
+	native build sh -ec "dpkg-trigger --by-package=$source /usr/src
+		dpkg --triggers-only --pending"
+	check "when the right one comes, DKMS builds the module and installs it" is_built
 	check "the kernel's own is where it was" on_disk sh -c \
 		"test -e /lib/modules/$release/kernel/net/netfilter/nf_conntrack.ko.xz"
-	check "the headers were completed, with progress" says old-kernel "rust-ct: ${release//+/[+]}: [0-9]+ seconds, "
+	check "the headers were completed, with progress" says build "rust-ct: ${release//+/[+]}: [0-9]+ seconds, "
 	# The tree is there, so that it is short.
-	native again dpkg-reconfigure rust-ct-dkms
-	check "a second build finds that done" says_not again "rust-ct: ${release//+/[+]}:"
+	native upgrade dpkg -i "/mnt/debs/rust-ct-common_$version.1_all.deb" "/mnt/debs/rust-ct-dkms_$version.1_all.deb"
+	check "an upgrade finds that done" says_not upgrade "rust-ct: ${release//+/[+]}:"
+	check "and DKMS builds the new version" is_of "$version.1"
+	check "for the kernel's package that is installed" is_for_kernel
 	check "DKMS signed it with the machine's key" is_signed
 }
 

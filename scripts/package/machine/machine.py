@@ -18,6 +18,9 @@ NAME = "nf_conntrack"
 NEAR, FAR = "10.9.0.1", "10.9.0.2"
 OPTIONS = "/etc/modprobe.d/machine.conf"
 BUCKETS = 8192
+# What rust-ct-switch is to put back beside the rules.
+SETTING, SET = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established", "4321"
+USER = "nf_conntrack_ftp"
 
 
 def run(*command):
@@ -114,6 +117,8 @@ def ours(version, where):
     check(loaded_at <= firewall_at, "systemd-modules-load brought it", (loaded_at, firewall_at))
     if os.path.exists(OPTIONS):
         check(hashsize() == BUCKETS, "options in modprobe.d hold", hashsize())
+    seen = "\n".join(re.findall(r"rust_ct: .*", log()))
+    check(os.path.exists(f"/sys/kernel/btf/{NAME}"), "BPF programs find what they call, by its BTF", seen)
     firewall()
 
 
@@ -145,6 +150,15 @@ def left():
     return run("find", *where, *named, "-not", "-path", "/etc/systemd/*", "-not", "-path", "/var/log/*")[1]
 
 
+def switch(tracker):
+    began = time.monotonic()
+    status, text = run("rust-ct-switch", tracker)
+    right = status == 0 and os.path.exists("/proc/rust_ct") == (tracker == "rust_ct")
+    check(right, f"rust-ct-switch {tracker} ({time.monotonic() - began:.0f} s)", text)
+    check(read(SETTING).strip() == SET, f"a setting is as before, on {tracker}", read(SETTING))
+    check(os.path.exists(f"/sys/module/{USER}"), f"so are modules that nobody asks for, on {tracker}")
+
+
 def before():
     kernels_own()
     with open(OPTIONS, "w", encoding="utf-8") as file:
@@ -153,11 +167,11 @@ def before():
     check("from the next boot" in text, "they say when it begins", text)
     check("/updates/rust-ct/" in file_of_module(), "modprobe will find it", file_of_module())
     check(not os.path.exists("/proc/rust_ct"), "nothing has changed for what runs")
+    run("modprobe", USER)
+    with open(SETTING, "w", encoding="utf-8") as file:
+        file.write(SET)
     for tracker in ("rust_ct", "kernel"):
-        began = time.monotonic()
-        status, text = run("rust-ct-switch", tracker)
-        right = status == 0 and os.path.exists("/proc/rust_ct") == (tracker == "rust_ct")
-        check(right, f"rust-ct-switch {tracker} ({time.monotonic() - began:.0f} s)", text)
+        switch(tracker)
         firewall()
 
 
@@ -195,7 +209,7 @@ def dkms_off():
 
 
 def dkms():
-    ours(OLD, "dkms")
+    ours(NEW, "dkms")
     dpkg("the packages are purged", "--purge", "rust-ct-dkms", "rust-ct-common")
     check("/kernel/net/netfilter/" in file_of_module(), "modprobe will find the kernel's own", file_of_module())
     check(not left(), "nothing of them is left", left())
