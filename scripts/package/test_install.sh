@@ -240,6 +240,31 @@ step_dkms_build() {
 	check "and DKMS builds the new version" is_of "$version.1"
 	check "for the kernel's package that is installed" is_for_kernel
 	check "DKMS signed it with the machine's key" is_signed
+	next_kernel
+}
+
+# As when the package of another kernel is installed and removed: what dpkg runs then. It has this
+# kernel's files by another name, so that its headers need not be completed, and cannot be booted.
+next_kernel() {
+	local next=${release%-amd64}-next-amd64
+	native next-kernel sh -ec "cd /lib/modules
+		mkdir $next
+		cp -a $release/build $release/kernel $release/modules.* $next/
+		touch /boot/vmlinuz-$next
+		sed -n '/^Package: linux-headers-$release\$/,/^\$/p' /var/lib/dpkg/status >/root/headers
+		sed '1s/.*/Package: linux-headers-$next/' /root/headers >>/var/lib/dpkg/status
+		touch /var/lib/dpkg/info/linux-headers-$next.list
+		cp -al /var/cache/rust-ct/$release /var/cache/rust-ct/$next
+		/etc/kernel/postinst.d/dkms $next
+		echo installed: \$(modinfo -k $next -F filename nf_conntrack)
+		/etc/kernel/prerm.d/dkms $next
+		echo removed: \$(modinfo -k $next -F filename nf_conntrack)
+		sed -i '/^Package: linux-headers-$next\$/,/^\$/d' /var/lib/dpkg/status
+		rm -r $next /boot/vmlinuz-$next /var/lib/dpkg/info/linux-headers-$next.list /root/headers
+		/usr/src/rust-ct-$version.1/packaging/prepare_tree.sh $release
+		test ! -e /var/cache/rust-ct/$next"
+	check "a kernel is installed: DKMS builds for it" says next-kernel '^installed: .*/updates/dkms/'
+	check "before it is removed, it has its own again" says next-kernel '^removed: .*/kernel/net/netfilter/'
 }
 
 all=(prepare before ours upgraded refused after disk_full dkms_failures dkms_build dkms_off dkms purged)
