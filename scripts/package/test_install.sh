@@ -244,7 +244,8 @@ step_dkms_build() {
 }
 
 # As when the package of another kernel is installed and removed: what dpkg runs then. It has this
-# kernel's files by another name, so that its headers need not be completed, and cannot be booted.
+# kernel's files by another name, so that its headers need not be completed, and cannot be booted. DKMS
+# leaves depmod to the kernel's package then.
 next_kernel() {
 	local next=${release%-amd64}-next-amd64
 	native next-kernel sh -ec "cd /lib/modules
@@ -258,13 +259,13 @@ next_kernel() {
 		/etc/kernel/postinst.d/dkms $next
 		echo installed: \$(modinfo -k $next -F filename nf_conntrack)
 		/etc/kernel/prerm.d/dkms $next
-		echo removed: \$(modinfo -k $next -F filename nf_conntrack)
+		echo removed: \$(find /lib/modules/$next -name 'nf_conntrack.ko*')
 		sed -i '/^Package: linux-headers-$next\$/,/^\$/d' /var/lib/dpkg/status
 		rm -r $next /boot/vmlinuz-$next /var/lib/dpkg/info/linux-headers-$next.list /root/headers
 		/usr/src/rust-ct-$version.1/packaging/prepare_tree.sh $release
 		test ! -e /var/cache/rust-ct/$next"
 	check "a kernel is installed: DKMS builds for it" says next-kernel '^installed: .*/updates/dkms/'
-	check "before it is removed, it has its own again" says next-kernel '^removed: .*/kernel/net/netfilter/'
+	check "before it is removed, it has its own again" says next-kernel '^removed: [^ ]*/kernel/net/netfilter/nf_conntrack.ko.xz$'
 }
 
 all=(prepare before ours upgraded refused after disk_full dkms_failures dkms_build dkms_off dkms purged)
