@@ -9,6 +9,7 @@ ifneq ($(KERNELRELEASE),)
 obj-$(CONFIG_RUST_CT) += rust_ct/
 obj-$(CONFIG_RUST_CT_KUNIT_TEST) += kunit/
 obj-$(CONFIG_RUST_CT_FEED) += tests/compare/feeder/
+obj-$(CONFIG_RUST_CT_METER) += tests/meter/
 
 else
 
@@ -25,18 +26,23 @@ export RUST_CT_NAME = $(NAME)
 export CONFIG_RUST_CT ?= m
 export CONFIG_RUST_CT_KUNIT_TEST ?=
 export CONFIG_RUST_CT_FEED ?=
+export CONFIG_RUST_CT_METER ?=
+# Without the checks of the kernels that we build, which Debian's has not.
+BENCH ?=
 
 # A tree that clang built wants clang, and a user-mode kernel wants its code where
 # its loader can reach it.
 kconf = $(shell grep -s '^$(1)=y' $(KDIR)/include/config/auto.conf)
+rust_flags := $(if $(call kconf,CONFIG_UML),-Crelocation-model=static -Ccode-model=large) \
+	$(if $(BENCH),-Cdebug-assertions=n -Coverflow-checks=n)
 kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
-	$(if $(call kconf,CONFIG_UML),ARCH=um \
-	KRUSTFLAGS='-Crelocation-model=static -Ccode-model=large')
+	$(if $(call kconf,CONFIG_UML),ARCH=um) $(if $(strip $(rust_flags)),KRUSTFLAGS='$(strip $(rust_flags))')
 # Types are to have the same numbers in the module's BTF as in the kernel, see rust_ct/add_btf.sh.
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags) RESOLVE_BTFIDS_FLAGS=
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock test-unfit test-in-tree compare count selftests apps fuzz mutants soak uml lint deb test-install distclean
+	test-stock test-unfit test-in-tree compare count count-check count-accept bench selftests apps \
+	fuzz mutants soak uml lint deb test-install distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
 	@test "$(NAME)" = rust_ct -o "$(NAME)" = nf_conntrack || { \
@@ -92,8 +98,17 @@ selftests: ## run the kernel's own netfilter scripts on both trackers (SELFTESTS
 apps: ## run programs of Debian's archive on both trackers (APPS="docker ufw" TRACKERS=rust_ct)
 	scripts/test/apps.sh
 
-count: ## count the instructions of a packet, beside nf_conntrack (KO= another rust_ct.ko)
+count: ## count what each path of a packet costs, beside nf_conntrack (KO= another rust_ct.ko, FUNCTIONS=PATH)
 	scripts/test/count.sh
+
+count-check: ## the same, and compare with the figures of the tree
+	scripts/test/count.sh check
+
+count-accept: ## the same, and write the figures of the tree
+	scripts/test/count.sh accept
+
+bench: ## time both trackers at native speed, with a plot (ROUNDS= FLOWS="1024 131072")
+	scripts/test/bench.sh
 
 fuzz: ## fuzz the parsers and trackers, each target for SECONDS= (default 60)
 	SECONDS_OF_FUZZING=$(or $(SECONDS),60) scripts/test/test.sh fuzz

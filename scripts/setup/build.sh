@@ -5,7 +5,8 @@
 # kernel, and for the debug kernel the KUnit module too. They end in /out/KIND of
 # the build root, which is the directory work-*/KIND of the cache. With
 # NAME=nf_conntrack in the environment, the module has that name, and ends in
-# /out/KIND-nf_conntrack.
+# /out/KIND-nf_conntrack. With BENCH=1 it is built without Rust's own checks, as for Debian's
+# kernel, and ends, with rust_ct_meter.ko, in /out/KIND-bench.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/lib.sh"
@@ -14,7 +15,8 @@ kind=$1
 shift
 [ "$kind" != debug ] || set -- CONFIG_RUST_CT_KUNIT_TEST=m "$@"
 "$TOP/scripts/setup/setup.sh" "$kind"
-out=$kind${NAME:+-$NAME}
+[ -z "${BENCH:-}" ] || set -- BENCH=1 CONFIG_RUST_CT_METER=m "$@"
+out=$kind${NAME:+-$NAME}${BENCH:+-bench}
 mkdir -p "$WORK/$out"
 exec {lock}>"$WORK/$out.lock"
 flock "$lock"
