@@ -1,16 +1,27 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# count.sh: how many instructions a packet takes through a router without a tracker, with
-# nf_conntrack and with rust_ct, on the stock kernel. The guest's clock is the count of its instructions,
-# so the figures do not depend on what else the machine does, and are nearly the same each time.
+# count.sh [check|accept]: counts what each path of a packet costs with nf_conntrack and with rust_ct, in the stock
+# kernel's machine code; see Documentation/performance.md. `check` compares with tests/count/figures, and the last
+# line is 'N passed, N failed'; `accept` writes them.
 #
-# KO  another rust_ct.ko, to count beside: that of the commit before, for example
+# KO         another rust_ct.ko, to count beside: that of the commit before, for example
+# FUNCTIONS  for paths whose name has this in it: in which functions
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
 
-"$TOP/scripts/setup/build.sh" stock
-[ -z "${KO:-}" ] || cp "$KO" "$WORK/count-other.ko"
-"$TOP/scripts/guest/guest.sh" --name count --timeout 1200 --cpus 1 --qemu "-icount shift=0,sleep=off" \
-	--cached stock env RUST_CT_KO=/out/stock/rust_ct/rust_ct.ko python3 -B tests/count/count.py ${KO:+/out/count-other.ko}
+figures=tests/count/figures
+options=()
+"$TOP/scripts/setup/build.sh" stock CONFIG_RUST_CT_METER=m
+if [ -n "${KO:-}" ]; then
+	cp "$KO" "$WORK/count-other.ko"
+	options+=(--other /out/count-other.ko)
+fi
+[ -z "${FUNCTIONS:-}" ] || options+=(--functions "$FUNCTIONS")
+[ "${1:-}" != check ] || options+=(--check "/src/$figures")
+in_root python3 -B /src/tests/count/count.py /out/count /out/stock "${options[@]}"
+if [ "${1:-}" = accept ]; then
+	cp "$WORK/count/figures" "$TOP/$figures"
+	say "count: written to $figures"
+fi

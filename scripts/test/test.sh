@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|kunit|debug]...: sets up what is needed and runs
+# test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug]...: sets up what is needed and runs
 # those layers of tests (default: all but demo and lint), prints what each of them
 # counted and how long it took, and as the last line the sum. A layer that does not
 # run counts as failed.
@@ -52,14 +52,14 @@ wait_for_setup() {
 }
 
 layers=("$@")
-[ ${#layers[@]} -gt 0 ] || layers=(scripts host reference fuzz stock compare kunit debug)
+[ ${#layers[@]} -gt 0 ] || layers=(scripts host reference fuzz stock compare count kunit debug)
 passed=0
 failed=0
 table=
 setup_pid=
 start=$SECONDS
 case " ${layers[*]} " in
-*' demo '* | *' stock '* | *' compare '* | *' lint '*) scripts/setup/setup.sh stock ;;
+*' demo '* | *' stock '* | *' compare '* | *' count '* | *' lint '*) scripts/setup/setup.sh stock ;;
 *) scripts/setup/setup.sh root ;;
 esac
 case " ${layers[*]} " in
@@ -69,8 +69,8 @@ table+=$(printf '%-10s %27s %8s' "(set-up)" "" "$(duration $((SECONDS - start)))
 for layer in "${layers[@]}"; do
 	case $layer in
 	kunit | debug) wait_for_setup ;;
-	demo | lint | scripts | host | reference | fuzz | stock | compare) ;;
-	*) die "unknown layer '$layer' (demo, lint, scripts, host, reference, fuzz, stock, compare, kunit, debug)" ;;
+	demo | lint | scripts | host | reference | fuzz | stock | compare | count) ;;
+	*) die "unknown layer '$layer' (demo, lint, scripts, host, reference, fuzz, stock, compare, count, kunit, debug)" ;;
 	esac
 	run_layer "$layer"
 done

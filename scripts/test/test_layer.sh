@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|compare|kunit|debug: runs one layer of
+# test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug: runs one layer of
 # tests; the last line is 'N passed, N failed'. With SHORT=1 in the environment, the scenarios leave
 # out what CI has no time for.
 
@@ -40,6 +40,8 @@ layer_scripts() {
 	python3 -B -m unittest discover --verbose scripts/setup 2>&1 | tee -a "$log" || status=$?
 	in_root python3 -B -m unittest discover --verbose /src/tests/selftests 2>&1 |
 		tee -a "$log" || status=$?
+	in_root python3 -B -m unittest discover --verbose /src/tests/count 2>&1 |
+		tee -a "$log" || status=$?
 	scripts/test/rebuild.sh 2>&1 | tee -a "$log" || status=$?
 	scripts/package/test_load.sh 2>&1 | tee -a "$log" || status=$?
 	echo "$(grep -cE ' \.\.\. ok$|^ok - ' "$log" || true) passed, $((status != 0)) failed"
@@ -77,6 +79,10 @@ layer_compare() {
 		return
 	}
 	PACKETS=${PACKETS:-5000} scripts/test/compare.sh
+}
+
+layer_count() {
+	scripts/test/count.sh check
 }
 
 layer_kunit() {
