@@ -1,31 +1,42 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# uml.sh [COMMAND]: the development loop. Builds the modules for user-mode Linux,
+# uml.sh [--bare] [COMMAND]: the development loop. Builds the modules for user-mode Linux,
 # boots it with the build root as its disk, loads rust_ct.ko, runs the shell
 # line COMMAND, and unloads. Ends with COMMAND's status, or 99 when the kernel
-# complained.
+# complained. With --bare nothing is built or loaded, and COMMAND does all by itself. UML_TIMEOUT
+# (seconds, default 120) and UML_MEMORY (default 512M) say how much of it the kernel gets.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
 
+bare=
+if [ "${1:-}" = --bare ]; then
+	bare=1
+	shift
+fi
 command=${1:-ping -c 1 -W 1 127.0.0.1; cat /proc/rust_ct}
 console=$LOGS/uml.console
 
-"$TOP/scripts/setup/build.sh" uml
-cat >"$WORK/uml-job" <<END
-set -e
-modprobe -a nf_defrag_ipv4 nf_defrag_ipv6
-insmod /out/uml/rust_ct/rust_ct.ko
-status=0
-bash -c $(printf %q "$command") || status=\$?
-rmmod rust_ct
-exit "\$status"
-END
+if [ -n "$bare" ]; then
+	"$TOP/scripts/setup/setup.sh" uml
+	printf 'exec bash -c %q\n' "$command" >"$WORK/uml-job"
+else
+	"$TOP/scripts/setup/build.sh" uml
+	cat >"$WORK/uml-job" <<-END
+		set -e
+		modprobe -a nf_defrag_ipv4 nf_defrag_ipv6
+		insmod /out/uml/rust_ct/rust_ct.ko
+		status=0
+		bash -c $(printf %q "$command") || status=\$?
+		rmmod rust_ct
+		exit "\$status"
+	END
+fi
 rm -f "$WORK/uml-status"
 start=$SECONDS
 in_root timeout --foreground --kill-after=5 "${UML_TIMEOUT:-120}" \
-	"/usr/lib/modules/$(cat "$(tree_dir uml)/release")/vmlinuz" mem=512M \
+	"/usr/lib/modules/$(cat "$(tree_dir uml)/release")/vmlinuz" mem="${UML_MEMORY:-512M}" \
 	root=/dev/root rootfstype=hostfs rootflags=/ rw ncpus=1 seccomp=off \
 	con=null con0=null,fd:1 init=/src/scripts/guest/uml_init.sh \
 	</dev/null 2>&1 | tr -d '\r' | tee "$console" | sed -n '/rust_ct guest: begin/,/rust_ct guest: end/p'
