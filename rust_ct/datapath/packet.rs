@@ -510,8 +510,8 @@ impl Arrival<'_> {
     }
 }
 
-/// Lets a connection live on for so many jiffies, and counts a packet of so many bytes. `is_settled`
-/// says whether the packet changes no state.
+/// Lets a connection live on for so many jiffies, and counts a packet of so many bytes.
+/// `is_settled` says whether the packet changes no state.
 #[inline(always)]
 pub(super) fn renew(
     netns: &Netns,

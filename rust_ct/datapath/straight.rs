@@ -5,9 +5,9 @@
 //!
 //! headers -> tuple -> lookup -> protocol -> attach, as in [`crate::datapath::packet`], with
 //! everything rare left out: whatever is met that is not plain, the packet takes the long way, from
-//! the beginning, and nothing was changed for it. So this decides nothing that is not decided there
-//! as well: what is plain is said in [`crate::pure`], beside what is judged there, and tests compare
-//! the two.
+//! the beginning, and nothing was changed for it. So this decides nothing that is not decided
+//! there as well: what is plain is said in [`crate::pure`], beside what is judged there, and tests
+//! compare the two.
 
 use crate::{
     datapath::{

@@ -7,7 +7,8 @@
 //! inside (Documentation/security/siphash.rst). So it is here. Who does not know the key cannot
 //! choose what falls into one bucket, and is shown nothing of a hash but how long a lookup takes.
 //!
-//! Source: Jean-Philippe Aumasson and Daniel J. Bernstein, "SipHash: a fast short-input PRF" (2012).
+//! Source: Jean-Philippe Aumasson and Daniel J. Bernstein, "SipHash: a fast short-input PRF"
+//! (2012).
 
 /// A secret key.
 pub(crate) type Key = [u64; 2];
@@ -62,7 +63,7 @@ impl State {
 pub(crate) fn hash<const N: usize>(key: Key, words: [u64; N]) -> u64 {
     // The number of bytes is in the last word's highest byte.
     const { assert!(N * size_of::<u64>() < 1 << 8) };
-    let len = (N as u64 * u64::BITS as u64 / 8) << 56;
+    let len = const { (N * size_of::<u64>()) as u64 } << 56;
 
     let mut state = State::new(key);
     // Unrolled, as an iterator is not.

@@ -71,7 +71,11 @@ pub(crate) fn l4<P: Packet>(pkt: &P, nhoff: u32, family: Family) -> Result<L4, R
 pub(crate) fn plain_l4<P: Packet>(pkt: &P, nhoff: u32, family: Family) -> Option<L4> {
     let (proto, len) = match family {
         Family::Ipv4 => (Ipv4::read(pkt, nhoff)?.plain_proto()?, size_of::<Ipv4>()),
-        Family::Ipv6 => (Ipv6::read(pkt, nhoff)?.plain_proto()?, size_of::<Ipv6>()),
+        Family::Ipv6 => {
+            let next = Ipv6::read(pkt, nhoff)?.nexthdr;
+            let plain = matches!(next, ipproto::TCP | ipproto::UDP);
+            (plain.then_some(next)?, size_of::<Ipv6>())
+        }
     };
     // CAST: The size of a header.
     let offset = nhoff.checked_add(len as u32)?;

@@ -11,8 +11,8 @@ pub(crate) mod mutant {
         None => 0,
     };
 
-    /// Whether this is a run of a mutant. What the compiler computes has no mistake in it, unless this
-    /// is a build of that mutant.
+    /// Whether this is a run of a mutant. What the compiler computes has no mistake in it, unless
+    /// this is a build of that mutant.
     #[inline(always)]
     pub(crate) const fn m(number: u32) -> bool {
         number == BUILT || core::intrinsics::const_eval_select((number,), never, runs)

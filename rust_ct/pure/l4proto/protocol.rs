@@ -93,9 +93,9 @@ pub(crate) trait L4Proto {
         None
     }
 
-    /// As [`L4Proto::track`], of a packet that only lets a confirmed connection live on, for so many
-    /// jiffies, and perhaps changes the private state in what nobody is told of. `None` of others:
-    /// then the private state is as good as lost, and [`L4Proto::track`] is to be asked.
+    /// As [`L4Proto::track`], of a packet that only lets a confirmed connection live on, for so
+    /// many jiffies, and perhaps changes the private state in what nobody is told of. `None` of
+    /// others: then the private state is as good as lost, and [`L4Proto::track`] is to be asked.
     ///
     /// `timeout` gives the timeout of an index, in jiffies.
     #[inline(always)]

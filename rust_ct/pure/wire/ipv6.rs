@@ -5,7 +5,6 @@
 use crate::pure::{
     reason::Reason,
     wire::{
-        ipproto,
         Packet,
         L4, //
     },
@@ -54,12 +53,6 @@ impl Ipv6 {
     pub(crate) fn read<P: Packet>(pkt: &P, offset: u32) -> Option<Self> {
         let bytes = pkt.read::<{ size_of::<Self>() }>(offset)?;
         Some(zerocopy::transmute!(bytes))
-    }
-
-    /// The transport protocol, if it is TCP or UDP and its header is right behind this one.
-    #[inline(always)]
-    pub(super) fn plain_proto(&self) -> Option<u8> {
-        matches!(self.nexthdr, ipproto::TCP | ipproto::UDP).then_some(self.nexthdr)
     }
 
     /// Returns whether the source address is link-local: fe80::/10, or a multicast group of that

@@ -3,9 +3,9 @@
 //! `rust_ct_mutants PURE OUT EXTRA...`: writes the files of the folder PURE to the folder OUT with
 //! all of their mutants in them, and prints a list of those.
 //!
-//! A mutant is the program with one small mistake in it. All of them are compiled at once: where one
-//! would differ there is a condition, `crate::mutant::m(number)` (mutant.rs), which is true in a run
-//! of that mutant, and in a build of it.
+//! A mutant is the program with one small mistake in it. All of them are compiled at once: where
+//! one would differ there is a condition, `crate::mutant::m(number)` (mutant.rs), which is true in
+//! a run of that mutant, and in a build of it.
 //!
 //! A line of the list has the mutant's number; `build` if it is in a function that constants may be
 //! made with (by what is in PURE and the folders EXTRA), so that only a build of it shows all, else

@@ -468,7 +468,8 @@ proptest! {
     }
 }
 
-/// An association that begins again while it is shut down is kept for as long as one that is closed.
+/// An association that begins again while it is shut down is kept for as long as one that is
+/// closed.
 #[test]
 fn begun_again_while_shut_down() {
     for state in [State::ShutdownSent, State::ShutdownRecd] {

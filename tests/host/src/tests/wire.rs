@@ -632,7 +632,8 @@ proptest! {
     }
 }
 
-/// A fragment is one, be it the first, the last or one between; a packet that may not be cut is none.
+/// A fragment is one, be it the first, the last or one between; a packet that may not be cut is
+/// none.
 #[test]
 fn fragments_of_ipv4() {
     for (frag, expected) in [
