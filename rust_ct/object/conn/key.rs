@@ -85,18 +85,18 @@ impl<'a> Key<'a> {
 
     /// The hash by which a connection is found if its packets in direction `dir` have the key.
     ///
-    /// The namespace and the number of the zone are part of it: equal tuples in many of them spread
-    /// out.
+    /// The namespace and the number of the zone are part of the hash's key, as in
+    /// hash_conntrack_raw(): equal tuples in many of them spread out, and what is learnt of one
+    /// says nothing of another.
     #[inline(always)]
     pub(crate) fn hash(&self, dir: Direction) -> u32 {
         let [a, b, c, d, e] = self.words.0;
-        let a = a ^ u64::from(self.net.hash_mix());
-        // The number of the zone goes where that of the family is, which is the same for all.
-        let [z0, z1] = self.zone.id(dir).to_ne_bytes();
-        let c = c ^ u64::from_ne_bytes([0, 0, z0, z1, 0, 0, 0, 0]);
         let e = e & Words::MASK;
-
-        let key = HASH_KEY.words();
+        let [k0, k1] = HASH_KEY.words();
+        let key = [
+            k0 ^ u64::from(self.zone.id(dir)),
+            k1 ^ u64::from(self.net.hash_mix()),
+        ];
         let hash = match self.family {
             // Of `a` the one half is zero, of `e` the other, and `b` and `d` are.
             Some(Family::Ipv4) => siphash::hash(key, [a ^ e, c]),
