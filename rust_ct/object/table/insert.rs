@@ -33,6 +33,10 @@ use crate::{
         lock::Guard,
         nulls::Node,
         rcu::ReadSide,
+        time::{
+            self,
+            HZ, //
+        },
         trace as point, //
     },
 };
@@ -265,8 +269,9 @@ impl<'a> LockedPair<'a> {
 impl Admission<'_> {
     /// Looks whether there is room for the connection, and nobody with one of its tuples.
     pub(crate) fn place(&self) -> Place<'_> {
-        // Nobody knows the hash, and what its bucket does not depend on is as good as random.
-        let limit = MIN_CHAIN + self.reply_hash % CHAIN_SPREAD;
+        // Nobody knows the hash, and what its bucket does not depend on is as good as random. A
+        // packet that is sent again, a second later, has another chance.
+        let limit = MIN_CHAIN + self.reply_hash.wrapping_add(time::now() / HZ) % CHAIN_SPREAD;
         for (dir, bucket) in [
             (Direction::Original, self.original),
             (Direction::Reply, self.reply),
