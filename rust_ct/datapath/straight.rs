@@ -127,7 +127,7 @@ impl Plain<'_> {
     #[inline(always)]
     fn renew<P: Storage>(&self, netns: &Netns) -> Option<(ARef<Conn>, CtInfo)> {
         let (net, rcu) = (self.state.net(), self.state.rcu());
-        let header = P::read_plain(&self.pkt, &self.l4, self.family, self.verify_checksum)?;
+        let header = P::read_plain(&self.pkt, &self.l4)?;
         let tuple = Tuple::read(P::IDS, &self.pkt, self.nhoff, self.family, &self.l4).ok()?;
         let key = Key::new(&tuple, Zone::DEFAULT, net);
         let (conn, dir) = TABLE.find_at_once(&key, key.hash(Direction::Original), rcu)?;
@@ -135,6 +135,10 @@ impl Plain<'_> {
         let status = conn.status();
         // The first answer is told of.
         if dir == Direction::Reply && !status.contains(Status::SEEN_REPLY) {
+            return None;
+        }
+        // Behind the lookup, so that only who has a connection can have a packet summed twice.
+        if self.verify_checksum && !P::verify(&self.pkt, &self.l4, self.family) {
             return None;
         }
         let now = time::jiffies();

@@ -17,6 +17,7 @@ use crate::pure::{
         Setting, //
     },
     wire::{
+        Checksum,
         Family,
         Packet,
         L4, //
@@ -81,16 +82,17 @@ pub(crate) trait L4Proto {
         context: &mut C,
     ) -> Outcome;
 
-    /// As [`L4Proto::read`], of what most packets of the protocol are. `None` of others, whatever
-    /// there is to read of them.
+    /// As [`L4Proto::read`], of what most packets of the protocol are, but for the checksum. `None`
+    /// of others, whatever there is to read of them.
     #[inline(always)]
-    fn read_plain<P: Packet>(
-        _pkt: &P,
-        _l4: &L4,
-        _family: Family,
-        _verify_checksum: bool,
-    ) -> Option<Self::Header> {
+    fn read_plain<P: Packet>(_pkt: &P, _l4: &L4) -> Option<Self::Header> {
         None
+    }
+
+    /// Returns whether the checksum of a packet is right that [`L4Proto::read_plain`] has read.
+    #[inline(always)]
+    fn verify<P: Packet>(pkt: &P, l4: &L4, family: Family) -> bool {
+        pkt.checksum_ok(Checksum::Internet, l4, family)
     }
 
     /// As [`L4Proto::track`], of a packet that only lets a confirmed connection live on, for so

@@ -146,13 +146,8 @@ impl L4Proto for Tcp {
     }
 
     #[inline(always)]
-    fn read_plain<P: Packet>(
-        pkt: &P,
-        l4: &L4,
-        family: Family,
-        verify_checksum: bool,
-    ) -> Option<Segment> {
-        Segment::read_plain(pkt, l4, family, verify_checksum)
+    fn read_plain<P: Packet>(pkt: &P, l4: &L4) -> Option<Segment> {
+        Segment::read_plain(pkt, l4)
     }
 
     #[inline(always)]

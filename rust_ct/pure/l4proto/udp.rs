@@ -90,13 +90,13 @@ impl L4Proto for Udp {
     }
 
     #[inline(always)]
-    fn read_plain<P: Packet>(
-        pkt: &P,
-        l4: &L4,
-        family: Family,
-        verify_checksum: bool,
-    ) -> Option<()> {
-        check(pkt, l4, family, verify_checksum).ok()
+    fn read_plain<P: Packet>(pkt: &P, l4: &L4) -> Option<()> {
+        length(pkt, l4).ok().map(|_| ())
+    }
+
+    #[inline(always)]
+    fn verify<P: Packet>(pkt: &P, l4: &L4, family: Family) -> bool {
+        wire::Udp::read(pkt, l4.offset).is_some_and(|udp| sum_ok(&udp, pkt, l4, family))
     }
 
     #[inline(always)]
@@ -125,6 +125,16 @@ pub(crate) fn check<P: Packet>(
     family: Family,
     verify_checksum: bool,
 ) -> Result<(), Reason> {
+    let udp = length(pkt, l4)?;
+    if verify_checksum && !sum_ok(&udp, pkt, l4, family) {
+        return Err(Reason::UdpChecksum);
+    }
+    Ok(())
+}
+
+/// Reads the header of a packet, whose length must hold the header and be in the packet.
+#[inline(always)]
+fn length<P: Packet>(pkt: &P, l4: &L4) -> Result<wire::Udp, Reason> {
     let udp = wire::Udp::read(pkt, l4.offset).ok_or(Reason::UdpShort)?;
 
     let len = match u32::from(udp.len.get()) {
@@ -134,14 +144,13 @@ pub(crate) fn check<P: Packet>(
     if len < size_of::<wire::Udp>() as u32 || len > l4.len(pkt) {
         return Err(Reason::UdpLength);
     }
+    Ok(udp)
+}
 
-    if verify_checksum
-        && udp.checksum.get() != 0
-        && !pkt.checksum_ok(Checksum::Internet, l4, family)
-    {
-        return Err(Reason::UdpChecksum);
-    }
-    Ok(())
+/// Returns whether the checksum is right, or the sender made none.
+#[inline(always)]
+fn sum_ok<P: Packet>(udp: &wire::Udp, pkt: &P, l4: &L4, family: Family) -> bool {
+    udp.checksum.get() == 0 || pkt.checksum_ok(Checksum::Internet, l4, family)
 }
 
 /// Judges a packet whose header [`check`] found right.

@@ -209,14 +209,10 @@ impl Segment {
     }
 
     /// As [`Segment::read`], of an ACK with data or without, whose one option is a time stamp if it
-    /// has any, as of most segments. `None` of others, whatever there is to read of them.
+    /// has any, as of most segments; the checksum is not looked at. `None` of others, whatever
+    /// there is to read of them.
     #[inline(always)]
-    pub(crate) fn read_plain<P: Packet>(
-        pkt: &P,
-        l4: &L4,
-        family: Family,
-        verify_checksum: bool,
-    ) -> Option<Self> {
+    pub(crate) fn read_plain<P: Packet>(pkt: &P, l4: &L4) -> Option<Self> {
         const LEN: u32 = size_of::<Header>() as u32;
         const STAMPED: u32 = LEN + ALIGNED_TIMESTAMP as u32;
 
@@ -231,9 +227,6 @@ impl Segment {
             _ => return None,
         };
         let payload = l4.len(pkt).checked_sub(hdr.len())?;
-        if verify_checksum && !pkt.checksum_ok(Checksum::Internet, l4, family) {
-            return None;
-        }
         Some(Self {
             kind: Kind::Ack,
             flags: flag::ACK | with,

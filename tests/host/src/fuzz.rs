@@ -14,10 +14,17 @@ use crate::{
             },
             sctp,
             seqadj,
-            tcp,
-            udp,
+            tcp::{
+                self,
+                Tcp, //
+            },
+            udp::{
+                self,
+                Udp, //
+            },
             Action,
             Input,
+            L4Proto,
             Outcome, //
         },
         payload::{
@@ -103,8 +110,9 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
         match l4.proto {
             ipproto::TCP => {
                 let read = Segment::read(pkt, l4, family, verify);
-                if let Some(plain) = Segment::read_plain(pkt, l4, family, verify) {
-                    assert_eq!(read, Ok(plain));
+                if let Some(plain) = Segment::read_plain(pkt, l4) {
+                    let right = !verify || Tcp::verify(pkt, l4, family);
+                    assert_eq!(read, right.then_some(plain).ok_or(Reason::TcpChecksum));
                 }
                 if let Ok(seg) = read {
                     let env = env(&timeouts);
@@ -113,7 +121,12 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
                 shift(pkt, l4);
             }
             ipproto::UDP => {
-                if udp::check(pkt, l4, family, verify).is_ok() {
+                let read = udp::check(pkt, l4, family, verify);
+                if Udp::read_plain(pkt, l4).is_some() {
+                    let right = !verify || Udp::verify(pkt, l4, family);
+                    assert_eq!(read, right.then_some(()).ok_or(Reason::UdpChecksum));
+                }
+                if read.is_ok() {
                     judge_udp(&mut udp::Proto::default(), &input, &timeouts.udp);
                 }
             }
