@@ -94,7 +94,8 @@ const REMAINING_MAX: u32 = 300 * HZ;
 const INITIAL_COUNT: u32 = 100;
 
 /// A packet that renews its connection by less than this, in jiffies, calls [`hasten`]: the next
-/// round comes later. All of them do where timeouts shrink.
+/// round comes later. All of them do where timeouts shrink. Each packet reads it, for which an
+/// `Atomic` would call a function.
 static WATCH: Field<u32> = Field::new(0);
 /// What lives for so many jiffies from now on is met in time.
 static MET_IN_TIME: Atomic<u32> = Atomic::new(INTERVAL_MAX);

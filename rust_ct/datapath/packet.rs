@@ -282,7 +282,7 @@ fn find(
         family,
         nhoff,
         l4: wire::l4(&Bytes::of(skb, state), nhoff, family).map_err(Refusal::Invalid)?,
-        verify_checksum: state.is_at(Place::PreRouting) && setting::CHECKSUM.get(state.net()) != 0,
+        verify_checksum: verifies_checksums(state),
     };
 
     if let Some(found) = arrival.error(netns, zone)? {
@@ -311,6 +311,28 @@ fn with_call(netns: &Netns, tuple: Tuple) -> Tuple {
         // Plain GRE has no calls.
         ipproto::GRE if tuple.dst_port() != 0 => netns.keymap.complete(&tuple),
         _ => tuple,
+    }
+}
+
+/// Returns whether the checksums of packets are verified at a hook: what this machine sends it has
+/// summed itself, or leaves to its device.
+#[inline(always)]
+pub(super) fn verifies_checksums(state: &State) -> bool {
+    state.is_at(Place::PreRouting) && setting::CHECKSUM.get(state.net()) != 0
+}
+
+/// What a tracker is told of a packet that has come now, to a connection that has just had a
+/// status.
+#[inline(always)]
+pub(super) fn input(conn: &Conn, status: Status, ctinfo: CtInfo) -> Input {
+    let now = time::jiffies();
+    Input {
+        status,
+        ctinfo,
+        now,
+        // CAST: Connections keep the lower half.
+        remaining: conn.remaining_at(now as u32),
+        hz: time::HZ,
     }
 }
 
@@ -425,16 +447,7 @@ impl Arrival<'_> {
         status: Status,
         info: CtInfo,
     ) -> Result<Judged, Refusal> {
-        let now = time::jiffies();
-        // CAST: Connections keep the lower half.
-        let moment = now as u32;
-        let input = Input {
-            status,
-            ctinfo: info,
-            now,
-            remaining: conn.remaining_at(moment),
-            hz: time::HZ,
-        };
+        let input = input(conn, status, info);
         let outcome = self.outcome(conn, &input).map_err(Refusal::Invalid)?;
 
         if let Some(jiffies) = outcome.lower_timeout {

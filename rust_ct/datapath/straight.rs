@@ -25,7 +25,6 @@ use crate::{
         },
         l4proto::Storage,
         netns::Netns,
-        setting,
         table::TABLE, //
     },
     pure::{
@@ -53,12 +52,8 @@ use crate::{
     },
     sys::{
         field::Field,
-        hook::{
-            Place,
-            State, //
-        },
-        skb::Skb,
-        time, //
+        hook::State,
+        skb::Skb, //
     },
 };
 use kernel::sync::aref::ARef;
@@ -113,7 +108,7 @@ fn find_among(
         state,
         family,
         nhoff,
-        verify_checksum: state.is_at(Place::PreRouting) && setting::CHECKSUM.get(state.net()) != 0,
+        verify_checksum: packet::verifies_checksums(state),
     };
     match plain.l4.proto {
         Tcp::NUMBER => plain.renew::<Tcp>(netns),
@@ -138,19 +133,10 @@ impl Plain<'_> {
             return None;
         }
         // Behind the lookup, so that only who has a connection can have a packet summed twice.
-        if self.verify_checksum && !P::verify(&self.pkt, &self.l4, self.family) {
+        if self.verify_checksum && !P::verify(&self.pkt, &header, &self.l4, self.family) {
             return None;
         }
-        let now = time::jiffies();
-        // CAST: Connections keep the lower half.
-        let moment = now as u32;
-        let input = Input {
-            status,
-            ctinfo: packet::info(status, dir),
-            now,
-            remaining: conn.remaining_at(moment),
-            hz: time::HZ,
-        };
+        let input = packet::input(&conn, status, packet::info(status, dir));
         let timeouts = P::place_in_force(&conn, net, rcu)?;
         let timeout = |index: usize| timeouts.get(index).map_or(0, Field::load);
 

@@ -89,9 +89,10 @@ pub(crate) trait L4Proto {
         None
     }
 
-    /// Returns whether the checksum of a packet is right that [`L4Proto::read_plain`] has read.
+    /// Returns whether the checksum of a packet is right, of which [`L4Proto::read_plain`] has read
+    /// the header.
     #[inline(always)]
-    fn verify<P: Packet>(pkt: &P, l4: &L4, family: Family) -> bool {
+    fn verify<P: Packet>(pkt: &P, _header: &Self::Header, l4: &L4, family: Family) -> bool {
         pkt.checksum_ok(Checksum::Internet, l4, family)
     }
 

@@ -65,7 +65,7 @@ impl L4Proto for Udp {
     const OFFLOAD_TIMEOUT: Option<Setting> = Some(Setting::new(c"nf_flowtable_udp_timeout", 30));
 
     type Timeouts = [u32; TIMEOUTS.len()];
-    type Header = ();
+    type Header = wire::Udp;
     type Private = Proto;
 
     #[inline(always)]
@@ -74,14 +74,14 @@ impl L4Proto for Udp {
         l4: &L4,
         family: Family,
         verify_checksum: bool,
-    ) -> Result<(), Reason> {
+    ) -> Result<wire::Udp, Reason> {
         check(pkt, l4, family, verify_checksum)
     }
 
     #[inline(always)]
     fn track<C: Context>(
         private: &mut Proto,
-        _header: &(),
+        _header: &wire::Udp,
         input: &Input,
         timeouts: &Self::Timeouts,
         _context: &mut C,
@@ -90,19 +90,19 @@ impl L4Proto for Udp {
     }
 
     #[inline(always)]
-    fn read_plain<P: Packet>(pkt: &P, l4: &L4) -> Option<()> {
-        length(pkt, l4).ok().map(|_| ())
+    fn read_plain<P: Packet>(pkt: &P, l4: &L4) -> Option<wire::Udp> {
+        length(pkt, l4).ok()
     }
 
     #[inline(always)]
-    fn verify<P: Packet>(pkt: &P, l4: &L4, family: Family) -> bool {
-        wire::Udp::read(pkt, l4.offset).is_some_and(|udp| sum_ok(&udp, pkt, l4, family))
+    fn verify<P: Packet>(pkt: &P, udp: &wire::Udp, l4: &L4, family: Family) -> bool {
+        sum_ok(udp, pkt, l4, family)
     }
 
     #[inline(always)]
     fn renew<C: Context>(
         private: &mut Proto,
-        _header: &(),
+        _header: &wire::Udp,
         input: &Input,
         timeout: impl Fn(usize) -> u32,
         _context: &mut C,
@@ -124,12 +124,12 @@ pub(crate) fn check<P: Packet>(
     l4: &L4,
     family: Family,
     verify_checksum: bool,
-) -> Result<(), Reason> {
+) -> Result<wire::Udp, Reason> {
     let udp = length(pkt, l4)?;
     if verify_checksum && !sum_ok(&udp, pkt, l4, family) {
         return Err(Reason::UdpChecksum);
     }
-    Ok(())
+    Ok(udp)
 }
 
 /// Reads the header of a packet, whose length must hold the header and be in the packet.

@@ -111,7 +111,7 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
             ipproto::TCP => {
                 let read = Segment::read(pkt, l4, family, verify);
                 if let Some(plain) = Segment::read_plain(pkt, l4) {
-                    let right = !verify || Tcp::verify(pkt, l4, family);
+                    let right = !verify || Tcp::verify(pkt, &plain, l4, family);
                     assert_eq!(read, right.then_some(plain).ok_or(Reason::TcpChecksum));
                 }
                 if let Ok(seg) = read {
@@ -121,9 +121,9 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
                 shift(pkt, l4);
             }
             ipproto::UDP => {
-                let read = udp::check(pkt, l4, family, verify);
-                if Udp::read_plain(pkt, l4).is_some() {
-                    let right = !verify || Udp::verify(pkt, l4, family);
+                let read = udp::check(pkt, l4, family, verify).map(|_| ());
+                if let Some(plain) = Udp::read_plain(pkt, l4) {
+                    let right = !verify || Udp::verify(pkt, &plain, l4, family);
                     assert_eq!(read, right.then_some(()).ok_or(Reason::UdpChecksum));
                 }
                 if read.is_ok() {

@@ -194,7 +194,7 @@ fn plain_headers() {
                 }
             }
             assert!(
-                !Tcp::verify(&Bytes(&whole), &l4, family),
+                !Tcp::verify(&Bytes(&whole), &segment(ACK, 0, 0, 0), &l4, family),
                 "its checksum is wrong"
             );
         }

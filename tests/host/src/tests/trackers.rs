@@ -136,7 +136,7 @@ fn udp_lengths() {
         let mut pkt = ipv4(17, &udp(b"12345678"));
         pkt[24..26].copy_from_slice(&len.to_be_bytes());
 
-        let found = udp_tracker::check(&Bytes(&pkt), &l4, Family::Ipv4, false);
+        let found = udp_tracker::check(&Bytes(&pkt), &l4, Family::Ipv4, false).map(|_| ());
         let right = if (8..=16).contains(&len) {
             Ok(())
         } else {
@@ -144,7 +144,7 @@ fn udp_lengths() {
         };
         assert_eq!(found, right, "length {len}");
 
-        let gso = udp_tracker::check(&Gso(Bytes(&pkt)), &l4, Family::Ipv4, false);
+        let gso = udp_tracker::check(&Gso(Bytes(&pkt)), &l4, Family::Ipv4, false).map(|_| ());
         assert_eq!(
             gso,
             if len == 0 { Ok(()) } else { right },
@@ -153,7 +153,7 @@ fn udp_lengths() {
     }
     for len in 0..8 {
         let pkt = ipv4(17, &udp(b"")[..len]);
-        let found = udp_tracker::check(&Bytes(&pkt), &l4, Family::Ipv4, false);
+        let found = udp_tracker::check(&Bytes(&pkt), &l4, Family::Ipv4, false).map(|_| ());
         assert_eq!(found, Err(Reason::UdpShort), "{len} bytes");
     }
 }
@@ -177,7 +177,7 @@ fn udp_checksums() {
             (with([0, 1]), Err(Reason::UdpChecksum)),
         ];
         for (pkt, expected) in rows {
-            let check = |verify| udp_tracker::check(&Bytes(&pkt), &l4, family, verify);
+            let check = |verify| udp_tracker::check(&Bytes(&pkt), &l4, family, verify).map(|_| ());
             assert_eq!(check(true), expected);
             assert_eq!(check(false), Ok(()));
         }
@@ -297,7 +297,8 @@ fn protocols_without_states() {
         proto: 17,
         offset: 20,
     };
-    let read = |pkt: &[u8]| udp_tracker::Udp::read(&Bytes(pkt), &l4, Family::Ipv4, true);
+    let read =
+        |pkt: &[u8]| udp_tracker::Udp::read(&Bytes(pkt), &l4, Family::Ipv4, true).map(|_| ());
     assert_eq!(read(&short), Err(Reason::UdpShort));
     let sealed = seal(Family::Ipv4, ipv4(17, &udp(b"query")));
     assert_eq!(read(&sealed), Ok(()));
