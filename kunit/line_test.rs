@@ -5,6 +5,7 @@
 //! Source: net/netfilter/nf_conntrack_standalone.c, ct_seq_show().
 
 use crate::{
+    expected::expect_line::ROWS,
     interface::proc,
     maker::{
         case,
@@ -113,19 +114,7 @@ mod tests {
         };
         let tcp = v4(ipproto::TCP).with_ports(0, 2000);
         let ends = "src=10.0.0.2 dst=1.1.1.1 sport=0 dport=2000 ";
-        let ftp: Option<(&[u8], &[u8])> = Some((b"ftp", b""));
-        let sip: Option<(&[u8], &[u8])> = Some((b"sip", b"signalling"));
-        for (flags, helper, rest) in [
-            (0, None, ""),
-            (0, ftp, "ftp"),
-            (0, sip, "sip/signalling"),
-            (0x1, None, "PERMANENT"),
-            (0x1, sip, "PERMANENT sip/signalling"),
-            (0x2, ftp, "INACTIVE ftp"),
-            (0x3, ftp, "PERMANENT,INACTIVE ftp"),
-            (0x4, ftp, "USERSPACE ftp"),
-            (0x7, None, "PERMANENT,INACTIVE,USERSPACE"),
-        ] {
+        for (flags, helper, rest) in ROWS {
             let text = Text::of(line(tcp, flags, helper));
             let text = text.as_str().strip_prefix("300 l3proto = 2 proto=6 ");
             let text = text.and_then(|text| text.strip_prefix(ends));

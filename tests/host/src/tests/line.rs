@@ -9,17 +9,20 @@ use super::build::{
     SERVER,
     SERVER6, //
 };
-use crate::pure::{
-    expect_line::ExpectLine,
-    l4proto::Shown,
-    line::Line,
-    state::Status,
-    tuple::{
-        Addr,
-        Tuple, //
+use crate::{
+    expected::expect_line::ROWS,
+    pure::{
+        expect_line::ExpectLine,
+        l4proto::Shown,
+        line::Line,
+        state::Status,
+        tuple::{
+            Addr,
+            Tuple, //
+        },
+        wire::Family,
+        zone::Zone, //
     },
-    wire::Family,
-    zone::Zone, //
 };
 
 const REPLIED: Status = Status::CONFIRMED.with(Status::SEEN_REPLY);
@@ -145,21 +148,7 @@ fn addresses_of_ipv6() {
 
 #[test]
 fn expectations() {
-    type Names<'a> = Option<(&'a [u8], &'a [u8])>;
-    let ftp: Names<'_> = Some((b"ftp", b""));
-    let sip: Names<'_> = Some((b"sip", b"signalling"));
-    for (flags, helper, rest) in [
-        (0, None, ""),
-        (0, ftp, "ftp"),
-        (0, sip, "sip/signalling"),
-        (0x1, None, "PERMANENT"),
-        (0x1, sip, "PERMANENT sip/signalling"),
-        (0x2, ftp, "INACTIVE ftp"),
-        (0x4, ftp, "USERSPACE ftp"),
-        (0x7, None, "PERMANENT,INACTIVE,USERSPACE"),
-        // Without a name of its own, but there.
-        (0x8, ftp, " ftp"),
-    ] {
+    for (flags, helper, rest) in ROWS {
         let line = ExpectLine {
             seconds: 300,
             tuple: tuple(),
