@@ -60,10 +60,7 @@ const PRIORITY_CONFIRM: i32 = i32::MAX;
 /// process context.
 #[inline(never)]
 pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
-    match straight::pass(netns, skb, state) {
-        true => Verdict::ACCEPT,
-        false => packet::track(netns, skb, state),
-    }
+    straight::pass(netns, skb, state).unwrap_or_else(|| packet::track(netns, skb, state))
 }
 
 /// A packet comes in.

@@ -102,15 +102,20 @@ use kernel::sync::aref::ARef;
 /// That cannot go on for long; the bound makes it certain what one packet costs at the most.
 const REUSE_LIMIT: usize = 4;
 
+/// A packet's headers.
+#[derive(Clone, Copy)]
+pub(crate) struct Headers {
+    pub(super) family: Family,
+    /// Offset of the network header.
+    pub(super) nhoff: u32,
+    pub(super) l4: L4,
+}
+
 /// A packet whose headers were found.
 struct Arrival<'a> {
     skb: &'a Skb,
     state: &'a State,
-    family: Family,
-    /// Offset of the network header.
-    nhoff: u32,
-    l4: L4,
-    verify_checksum: bool,
+    headers: Headers,
 }
 
 /// Why a packet goes on without a connection, or not at all.
@@ -140,7 +145,58 @@ pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
         }
     };
 
-    let verdict = match find(netns, skb, state, zone, template.as_deref()) {
+    let sought = Sought {
+        netns,
+        zone,
+        template: template.as_deref(),
+    };
+    let found = find(skb, state, &sought, None);
+    let verdict = finish(netns, skb, state, found);
+    // A template has done its duty once the packet is tracked.
+    drop(template);
+    verdict
+}
+
+/// As [`track`], for a packet that no template wants anything of, and whose tuple no connection has:
+/// its key has the hash.
+#[inline(never)]
+pub(super) fn track_new(
+    netns: &Netns,
+    skb: &mut Skb,
+    state: &State,
+    headers: Headers,
+    tuple: Tuple,
+    hash: u32,
+) -> Verdict {
+    let arrival = Arrival {
+        skb,
+        state,
+        headers,
+    };
+    let sought = Sought::plain(netns);
+    let found = arrival
+        .begin(&sought, &tuple, hash)
+        .and_then(|new| arrival.settle(&sought, Some(new)));
+    finish(netns, skb, state, found)
+}
+
+/// As [`track`], for a packet that no template wants anything of, and whose connection was found.
+#[inline(never)]
+pub(super) fn track_found(
+    netns: &Netns,
+    skb: &mut Skb,
+    state: &State,
+    conn: ARef<Conn>,
+    dir: Direction,
+) -> Verdict {
+    let found = find(skb, state, &Sought::plain(netns), Some((conn, dir)));
+    finish(netns, skb, state, found)
+}
+
+/// Attaches what was found, or refuses the packet.
+#[inline(always)]
+fn finish(netns: &Netns, skb: &mut Skb, state: &State, found: Result<Found, Refusal>) -> Verdict {
+    match found {
         Ok(Found::Conn(conn, info)) => {
             conn::attach(skb, conn, info);
             Verdict::ACCEPT
@@ -150,10 +206,7 @@ pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
             Verdict::ACCEPT
         }
         Err(refusal) => refuse(netns, skb, state, &refusal),
-    };
-    // A template has done its duty once the packet is tracked.
-    drop(template);
-    verdict
+    }
 }
 
 /// Returns whether a packet is an IPv4 fragment.
@@ -263,13 +316,12 @@ enum Found {
     Untracked,
 }
 
-/// Reads the packet and finds its connection, or makes one.
+/// Reads the packet and finds its connection, unless it is found already, or makes one.
 fn find(
-    netns: &Netns,
     skb: &Skb,
     state: &State,
-    zone: Zone,
-    template: Option<&Conn>,
+    sought: &Sought<'_>,
+    found: Option<(ARef<Conn>, Direction)>,
 ) -> Result<Found, Refusal> {
     let family = Family::from_nfproto(state.nfproto().into());
     let nhoff = u32::try_from(skb.network_offset());
@@ -279,29 +331,34 @@ fn find(
     let arrival = Arrival {
         skb,
         state,
-        family,
-        nhoff,
-        l4: wire::l4(&Bytes::of(skb, state), nhoff, family).map_err(Refusal::Invalid)?,
-        verify_checksum: verifies_checksums(state),
+        headers: Headers {
+            family,
+            nhoff,
+            l4: wire::l4(&Bytes::of(skb, state), nhoff, family).map_err(Refusal::Invalid)?,
+        },
     };
-
-    if let Some(found) = arrival.error(netns, zone)? {
-        return Ok(found);
+    match arrival.error(sought)? {
+        Some(found) => Ok(found),
+        None => arrival.settle(sought, found),
     }
-    let tuple = Tuple::from_packet(&arrival.bytes(), nhoff, family, &arrival.l4)
-        .map_err(Refusal::Invalid)?;
-    let tuple = with_call(netns, tuple);
+}
 
-    for _ in 0..REUSE_LIMIT {
-        let (conn, dir) = arrival.resolve(netns, &tuple, zone, template)?;
-        let status = conn.status();
-        let info = info(status, dir);
-        match arrival.judge(netns, &conn, status, info)? {
-            Judged::Passes => return Ok(Found::Conn(conn, info)),
-            Judged::Begins => (),
+/// Where a packet's connection is looked for, or made.
+struct Sought<'a> {
+    netns: &'a Netns,
+    zone: Zone,
+    template: Option<&'a Conn>,
+}
+
+impl<'a> Sought<'a> {
+    /// For a packet that no template wants anything of.
+    fn plain(netns: &'a Netns) -> Self {
+        Self {
+            netns,
+            zone: Zone::DEFAULT,
+            template: None,
         }
     }
-    Err(Refusal::Drop(Reason::TcpReuseRace))
 }
 
 /// The tuple of a packet with all that is known of it: the call at the sender, for PPTP.
@@ -365,17 +422,17 @@ impl Arrival<'_> {
     /// about, and neighbours are not tracked. `None` for everything else.
     ///
     /// Source: net/netfilter/nf_conntrack_proto_icmp.c, nf_conntrack_inet_error().
-    fn error(&self, netns: &Netns, zone: Zone) -> Result<Option<Found>, Refusal> {
-        match (self.l4.proto, self.family) {
+    fn error(&self, sought: &Sought<'_>) -> Result<Option<Found>, Refusal> {
+        match (self.headers.l4.proto, self.headers.family) {
             (ipproto::ICMP, Family::Ipv4) | (ipproto::ICMPV6, Family::Ipv6) => (),
             _ => return Ok(None),
         }
         let message = icmp_error::parse(
             &self.bytes(),
-            self.nhoff,
-            self.family,
-            &self.l4,
-            self.verify_checksum,
+            self.headers.nhoff,
+            self.headers.family,
+            &self.headers.l4,
+            verifies_checksums(self.state),
         )
         .map_err(Refusal::Error)?;
 
@@ -386,11 +443,11 @@ impl Arrival<'_> {
         };
         // What is looked up answers the packet in the error, which is the one that has a call.
         let lookup = match error.lookup.invert() {
-            Some(inner) if inner.proto() == ipproto::GRE => with_call(netns, inner).invert(),
+            Some(inner) if inner.proto() == ipproto::GRE => with_call(sought.netns, inner).invert(),
             _ => None,
         };
         let lookup = lookup.unwrap_or(error.lookup);
-        let key = Key::new(&lookup, zone, self.state.net());
+        let key = Key::new(&lookup, sought.zone, self.state.net());
         let (conn, dir) = lookup::find_either(&key, self.state.rcu())
             .ok_or(Refusal::Error(Reason::IcmpErrorUnknown))?;
         if !error.is_addressed_to(&conn.tuple(dir)) {
@@ -403,18 +460,42 @@ impl Arrival<'_> {
         Ok(Some(Found::Conn(conn, info)))
     }
 
-    /// Finds the connection with a tuple, or makes it.
+    /// Finds the connection of the packet, unless it is found already, or makes it, and has the
+    /// packet judged.
+    #[inline(never)]
+    fn settle(
+        &self,
+        sought: &Sought<'_>,
+        mut found: Option<(ARef<Conn>, Direction)>,
+    ) -> Result<Found, Refusal> {
+        for _ in 0..REUSE_LIMIT {
+            let (conn, dir) = match found.take() {
+                Some(found) => found,
+                None => self.resolve(sought)?,
+            };
+            let status = conn.status();
+            let info = info(status, dir);
+            match self.judge(sought.netns, &conn, status, info)? {
+                Judged::Passes => return Ok(Found::Conn(conn, info)),
+                Judged::Begins => (),
+            }
+        }
+        Err(Refusal::Drop(Reason::TcpReuseRace))
+    }
+
+    /// Finds the connection of the packet, or makes it.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, resolve_normal_ct().
-    fn resolve(
-        &self,
-        netns: &Netns,
-        tuple: &Tuple,
-        zone: Zone,
-        template: Option<&Conn>,
-    ) -> Result<(ARef<Conn>, Direction), Refusal> {
+    #[inline(never)]
+    fn resolve(&self, sought: &Sought<'_>) -> Result<(ARef<Conn>, Direction), Refusal> {
+        let Headers {
+            family, nhoff, l4, ..
+        } = &self.headers;
         let (net, rcu) = (self.state.net(), self.state.rcu());
-        let key = Key::new(tuple, zone, net);
+        let tuple =
+            Tuple::from_packet(&self.bytes(), *nhoff, *family, l4).map_err(Refusal::Invalid)?;
+        let tuple = with_call(sought.netns, tuple);
+        let key = Key::new(&tuple, sought.zone, net);
         let hash = key.hash(Direction::Original);
         if let Some(found) = lookup::find(&key, hash, rcu) {
             return Ok(found);
@@ -422,17 +503,28 @@ impl Arrival<'_> {
         if let Some(found) = lookup::find_reply(&key, rcu) {
             return Ok(found);
         }
+        self.begin(sought, &tuple, hash)
+    }
 
+    /// Makes the connection of the packet, which has a tuple, whose key has a hash.
+    fn begin(
+        &self,
+        sought: &Sought<'_>,
+        tuple: &Tuple,
+        hash: u32,
+    ) -> Result<(ARef<Conn>, Direction), Refusal> {
         let reply = tuple
             .invert()
             .ok_or(Refusal::Invalid(Reason::IcmpNoCounterpart))?;
         let new_conn = NewConn {
             original: tuple,
             reply: &reply,
-            zone,
+            zone: sought.zone,
             hash,
         };
-        let conn = begin::begin(netns, net, &new_conn, template, rcu).map_err(Refusal::Refused)?;
+        let (net, rcu) = (self.state.net(), self.state.rcu());
+        let conn = begin::begin(sought.netns, net, &new_conn, sought.template, rcu)
+            .map_err(Refusal::Refused)?;
         Ok((conn, Direction::Original))
     }
 
@@ -493,23 +585,23 @@ impl Arrival<'_> {
 
     /// What the protocol's tracker decides.
     fn outcome(&self, conn: &Conn, input: &Input) -> Result<Outcome, Reason> {
-        dispatch!(self.l4.proto, P => self.outcome_of::<P>(conn, input))
+        dispatch!(self.headers.l4.proto, P => self.outcome_of::<P>(conn, input))
     }
 
     /// What a tracker decides, on a copy of the private state, under the lock if that can change.
     #[inline(always)]
     fn outcome_of<P: Storage>(&self, conn: &Conn, input: &Input) -> Result<Outcome, Reason> {
-        let pkt = self.bytes();
+        let (pkt, headers) = (self.bytes(), &self.headers);
         let mut context = Surroundings {
             pkt: &pkt,
-            l4: &self.l4,
-            family: self.family,
+            l4: &headers.l4,
+            family: headers.family,
             net: self.state.net(),
             conn,
             locked: None,
         };
-        let verify = self.verify_checksum;
-        let header = P::read(&pkt, &self.l4, self.family, verify)?;
+        let verify = verifies_checksums(self.state);
+        let header = P::read(&pkt, &headers.l4, headers.family, verify)?;
         let timeouts = P::in_force(conn, self.state.net(), self.state.rcu());
 
         context.locked = P::LOCKED.then(|| conn.lock());

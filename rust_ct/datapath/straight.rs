@@ -4,16 +4,17 @@
 //! of TCP and UDP do.
 //!
 //! headers -> tuple -> lookup -> protocol -> attach, as in [`crate::datapath::packet`], with
-//! everything rare left out: whatever is met that is not plain, the packet takes the long way, from
-//! the beginning, and nothing was changed for it. So this decides nothing that is not decided
-//! there as well: what is plain is said in [`crate::pure`], beside what is judged there, and tests
-//! compare the two.
+//! everything rare left out: whatever is met that is not plain, the packet takes the long way, and
+//! nothing was changed for it. If it was looked up, the long way begins behind the lookup. So this
+//! decides nothing that is not decided there as well: what is plain is said in [`crate::pure`],
+//! beside what is judged there, and tests compare the two.
 
 use crate::{
     datapath::{
         bytes::Linear,
         packet::{
             self,
+            Headers,
             Surroundings, //
         },
     },
@@ -25,12 +26,16 @@ use crate::{
         },
         l4proto::Storage,
         netns::Netns,
-        table::TABLE, //
+        table::{
+            Looked,
+            TABLE, //
+        },
     },
     pure::{
         l4proto::{
             tcp::Tcp,
             udp::Udp,
+            Ids,
             Input,
             L4Proto, //
         },
@@ -45,104 +50,117 @@ use crate::{
         wire::{
             self,
             Family,
-            Packet,
-            L4, //
+            Packet, //
         },
         zone::Zone, //
     },
     sys::{
         field::Field,
-        hook::State,
+        hook::{
+            State,
+            Verdict, //
+        },
         skb::Skb, //
     },
 };
-use kernel::sync::aref::ARef;
 
 /// A packet to which nothing is attached, with its headers.
 struct Plain<'a> {
     pkt: Linear<'a>,
     state: &'a State,
-    family: Family,
-    /// Offset of the network header.
-    nhoff: u32,
-    l4: L4,
-    verify_checksum: bool,
+    headers: Headers,
 }
 
-/// Finds the connection of a packet and attaches it. Softirq or process context. Returns whether it
-/// did; if not, nothing has changed, and the packet is to take the long way.
+/// Finds the connection of a packet and attaches it. Softirq or process context. `None` if the
+/// packet is to take the long way from the beginning.
 #[inline(always)]
-pub(crate) fn pass(netns: &Netns, skb: &mut Skb, state: &State) -> bool {
+pub(crate) fn pass(netns: &Netns, skb: &mut Skb, state: &State) -> Option<Verdict> {
     // Where the two ways are compared, all packets take the long one.
     if cfg!(rust_ct_long_way) || skb.nfct() != 0 {
-        return false;
+        return None;
     }
-    let Some((conn, info)) = find(netns, skb, state) else {
-        return false;
-    };
-    conn::attach(skb, conn, info);
-    true
-}
-
-#[inline(always)]
-fn find(netns: &Netns, skb: &Skb, state: &State) -> Option<(ARef<Conn>, CtInfo)> {
     // There is code of its own for each family and protocol.
     match Family::from_nfproto(state.nfproto().into())? {
-        Family::Ipv4 => find_among(Family::Ipv4, netns, skb, state),
-        Family::Ipv6 => find_among(Family::Ipv6, netns, skb, state),
+        Family::Ipv4 => pass_among(Family::Ipv4, netns, skb, state),
+        Family::Ipv6 => pass_among(Family::Ipv6, netns, skb, state),
     }
 }
 
 #[inline(always)]
-fn find_among(
-    family: Family,
-    netns: &Netns,
-    skb: &Skb,
-    state: &State,
-) -> Option<(ARef<Conn>, CtInfo)> {
+fn pass_among(family: Family, netns: &Netns, skb: &mut Skb, state: &State) -> Option<Verdict> {
     let nhoff = u32::try_from(skb.network_offset()).ok()?;
-    let pkt = Linear::of(skb, state);
-    let plain = Plain {
-        l4: wire::plain_l4(&pkt, nhoff, family)?,
-        pkt,
-        state,
+    let headers = Headers {
         family,
         nhoff,
-        verify_checksum: packet::verifies_checksums(state),
+        l4: wire::plain_l4(&Linear::of(skb, state), nhoff, family)?,
     };
-    match plain.l4.proto {
-        Tcp::NUMBER => plain.renew::<Tcp>(netns),
-        Udp::NUMBER => plain.renew::<Udp>(netns),
+    match headers.l4.proto {
+        Tcp::NUMBER => pass_of::<Tcp>(headers, netns, skb, state),
+        Udp::NUMBER => pass_of::<Udp>(headers, netns, skb, state),
         _ => None,
     }
 }
 
-impl Plain<'_> {
-    /// Finds the connection that the packet renews, and renews it.
-    #[inline(always)]
-    fn renew<P: Storage>(&self, netns: &Netns) -> Option<(ARef<Conn>, CtInfo)> {
-        let (net, rcu) = (self.state.net(), self.state.rcu());
-        let header = P::read_plain(&self.pkt, &self.l4)?;
-        let tuple = Tuple::read(P::IDS, &self.pkt, self.nhoff, self.family, &self.l4).ok()?;
-        let key = Key::new(&tuple, Zone::DEFAULT, net);
-        let (conn, dir) = TABLE.find_at_once(&key, key.hash(Direction::Original), rcu)?;
+#[inline(always)]
+fn pass_of<P: Storage>(
+    headers: Headers,
+    netns: &Netns,
+    skb: &mut Skb,
+    state: &State,
+) -> Option<Verdict> {
+    let plain = Plain {
+        pkt: Linear::of(skb, state),
+        state,
+        headers,
+    };
+    let tuple = plain.tuple(P::IDS)?;
+    let key = Key::new(&tuple, Zone::DEFAULT, state.net());
+    let hash = key.hash(Direction::Original);
+    match TABLE.find_at_once(&key, hash, state.rcu()) {
+        Looked::Found(conn, dir) => Some(match plain.renew::<P>(netns, &conn, dir) {
+            Some(info) => {
+                conn::attach(skb, conn, info);
+                Verdict::ACCEPT
+            }
+            None => packet::track_found(netns, skb, state, conn, dir),
+        }),
+        Looked::Nothing => Some(packet::track_new(netns, skb, state, headers, tuple, hash)),
+        Looked::Astray => None,
+    }
+}
 
+impl Plain<'_> {
+    #[inline(always)]
+    fn tuple(&self, ids: Ids) -> Option<Tuple> {
+        let Headers {
+            family, nhoff, l4, ..
+        } = &self.headers;
+        Tuple::read(ids, &self.pkt, *nhoff, *family, l4).ok()
+    }
+
+    /// Renews the packet's connection, which was found by a direction. Returns what the packet is
+    /// to it.
+    #[inline(always)]
+    fn renew<P: Storage>(&self, netns: &Netns, conn: &Conn, dir: Direction) -> Option<CtInfo> {
+        let (net, rcu) = (self.state.net(), self.state.rcu());
+        let Headers { family, l4, .. } = &self.headers;
+        let header = P::read_plain(&self.pkt, l4)?;
         let status = conn.status();
         // The first answer is told of.
         if dir == Direction::Reply && !status.contains(Status::SEEN_REPLY) {
             return None;
         }
         // Behind the lookup, so that only who has a connection can have a packet summed twice.
-        if self.verify_checksum && !P::verify(&self.pkt, &header, &self.l4, self.family) {
+        if packet::verifies_checksums(self.state) && !P::verify(&self.pkt, &header, l4, *family) {
             return None;
         }
-        let input = packet::input(&conn, status, packet::info(status, dir));
-        let timeouts = P::place_in_force(&conn, net, rcu)?;
+        let input = packet::input(conn, status, packet::info(status, dir));
+        let timeouts = P::place_in_force(conn, net, rcu)?;
         let timeout = |index: usize| timeouts.get(index).map_or(0, Field::load);
 
-        let jiffies = self.judge::<P>(&conn, &header, &input, timeout)?;
-        packet::renew(netns, &conn, &input, jiffies, true, self.pkt.len());
-        Some((conn, input.ctinfo))
+        let jiffies = self.judge::<P>(conn, &header, &input, timeout)?;
+        packet::renew(netns, conn, &input, jiffies, true, self.pkt.len());
+        Some(input.ctinfo)
     }
 
     /// For how many jiffies the packet renews its connection, of which the private state follows.
@@ -156,8 +174,8 @@ impl Plain<'_> {
     ) -> Option<u32> {
         let mut context = Surroundings {
             pkt: &self.pkt,
-            l4: &self.l4,
-            family: self.family,
+            l4: &self.headers.l4,
+            family: self.headers.family,
             net: self.state.net(),
             conn,
             locked: P::LOCKED.then(|| conn.lock()),

@@ -33,6 +33,7 @@ pub(crate) use insert::{
     Place,
     Refusal, //
 };
+pub(crate) use lookup::Looked;
 pub(crate) use walk::{
     Cursor,
     Visit, //

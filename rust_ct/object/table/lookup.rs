@@ -32,6 +32,16 @@ use core::{
 };
 use kernel::sync::aref::ARef;
 
+/// What one look has found.
+pub(crate) enum Looked {
+    /// The connection, to which a reference was taken, and the direction of packets with the key.
+    Found(ARef<Conn>, Direction),
+    /// There is none.
+    Nothing,
+    /// It has to be looked for again.
+    Astray,
+}
+
 impl Table {
     /// Finds the connection with a key, by the key's hash, and takes a reference to it.
     #[inline]
@@ -51,27 +61,30 @@ impl Table {
         })
     }
 
-    /// As [`Table::find`], where the first look finds it: `None` does not say that there is none.
+    /// As [`Table::find`], by one look.
     #[inline(always)]
-    pub(crate) fn find_at_once(
-        &self,
-        key: &Key<'_>,
-        hash: u32,
-        rcu: ReadSide<'_>,
-    ) -> Option<(ARef<Conn>, Direction)> {
-        let bucket = self.buckets.get(rcu)?.of(hash)?;
-        let met = bucket.walk(rcu, |candidate| match candidate.resembles(key) {
-            true => ControlFlow::Break(candidate),
-            false => ControlFlow::Continue(()),
-        });
-        let Some(ControlFlow::Break(candidate)) = met else {
-            return None;
+    pub(crate) fn find_at_once(&self, key: &Key<'_>, hash: u32, rcu: ReadSide<'_>) -> Looked {
+        let Some(buckets) = self.buckets.get(rcu) else {
+            return Looked::Astray;
         };
-        let conn = hold(candidate, key)?;
-        if candidate.is_expired() {
-            return None;
+        let met = buckets.of(hash).and_then(|bucket| {
+            bucket.walk(rcu, |candidate| match candidate.resembles(key) {
+                true => ControlFlow::Break(candidate),
+                false => ControlFlow::Continue(()),
+            })
+        });
+        match met {
+            Some(ControlFlow::Break(candidate)) => match hold(candidate, key) {
+                Some(conn) if !candidate.is_expired() => Looked::Found(conn, candidate.dir()),
+                _ => Looked::Astray,
+            },
+            Some(ControlFlow::Continue(()))
+                if self.next(rcu).is_none() && self.is_current(buckets) =>
+            {
+                Looked::Nothing
+            }
+            _ => Looked::Astray,
         }
-        Some((conn, candidate.dir()))
     }
 
     /// Returns whether a connection of the table has packets with `reply`, a tuple that the answers
