@@ -97,6 +97,7 @@ const EVICTION_TRIES: u32 = 3;
 /// # Errors
 ///
 /// Why there is none.
+#[inline]
 pub(crate) fn allocate(
     netns: &Netns,
     net: &Net,
@@ -104,13 +105,7 @@ pub(crate) fn allocate(
     rcu: ReadSide<'_>,
 ) -> Result<UniqueConn, Refused> {
     if let Some(room) = netns.count() {
-        if !make_room(netns, net, room, new_conn.hash, rcu) {
-            netns.uncount();
-            netns.stats.count(Stat::Full);
-            warn_full(netns, net);
-            expire::request_early_drop();
-            return Err(refuse(net, new_conn, Refused::Full));
-        }
+        make_room(netns, net, room, new_conn, rcu)?;
     }
     UniqueConn::new(net, new_conn).ok_or_else(|| {
         netns.uncount();
@@ -119,6 +114,7 @@ pub(crate) fn allocate(
 }
 
 /// Tells of a connection that is refused.
+#[cold]
 fn refuse(net: &Net, new_conn: &NewConn<'_>, why: Refused) -> Refused {
     trace::new_conn::<point::Refused>(net, new_conn, why.word());
     why
@@ -240,15 +236,36 @@ fn extensions(net: &Net, template: Option<&Conn>, masks: Option<EventMasks>) -> 
     plan
 }
 
-/// Makes room for a connection of a namespace. Returns whether it may be made.
-fn make_room(netns: &Netns, net: &Net, room: Room, hash: u32, rcu: ReadSide<'_>) -> bool {
-    match room {
+/// Makes room for a connection of a namespace, which is counted already.
+///
+/// # Errors
+///
+/// [`Refused::Full`] if there is none; then it does not count any more.
+#[cold]
+#[inline(never)]
+fn make_room(
+    netns: &Netns,
+    net: &Net,
+    room: Room,
+    new_conn: &NewConn<'_>,
+    rcu: ReadSide<'_>,
+) -> Result<(), Refused> {
+    let hash = new_conn.hash;
+    let has_room = match room {
         Room::Own => early_drop(netns, Some(net), hash, rcu) || evict_dying(netns),
         Room::Others => {
             early_drop(netns, None, hash, rcu);
             true
         }
+    };
+    if has_room {
+        return Ok(());
     }
+    netns.uncount();
+    netns.stats.count(Stat::Full);
+    warn_full(netns, net);
+    expire::request_early_drop();
+    Err(refuse(net, new_conn, Refused::Full))
 }
 
 /// Forgets a connection that is over but for its DESTROY event. Returns whether there was one.

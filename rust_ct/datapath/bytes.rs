@@ -60,6 +60,11 @@ impl Packet for Bytes<'_> {
         self.skb.read(offset)
     }
 
+    #[inline]
+    fn piece(&self, offset: u32, len: usize) -> Option<&[u8]> {
+        self.skb.linear_bytes().get(offset as usize..)?.get(..len)
+    }
+
     fn checksum_ok(&self, checksum: Checksum, l4: &L4, family: Family) -> bool {
         match checksum {
             Checksum::Internet => {

@@ -82,8 +82,11 @@ pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     if state.leaves_through_vrf() {
         return Verdict::ACCEPT;
     }
+    if !watched {
+        return confirm_and_deliver(netns, skb);
+    }
     // An ICMP error holds no segment of its own.
-    if watched && info != CtInfo::RelatedReply {
+    if info != CtInfo::RelatedReply {
         let conn = ARef::from(conn);
         match look_into(netns, &conn, info, skb, state) {
             Verdict::ACCEPT => (),
@@ -210,13 +213,23 @@ pub(crate) fn reinject(skb: &mut Skb, rcu: ReadSide<'_>) -> Verdict {
 ///
 /// Source: include/net/netfilter/nf_conntrack_core.h, nf_conntrack_confirm().
 fn confirm_once(netns: &Netns, skb: &mut Skb) -> Verdict {
-    let confirmed = match conn::attached(skb) {
-        Attached::Conn(conn, _) => conn.status().contains(Status::CONFIRMED),
-        _ => return Verdict::ACCEPT,
-    };
-    if !confirmed && confirm(netns, skb) != Verdict::ACCEPT {
+    match conn::attached(skb) {
+        Attached::Conn(conn, _) if conn.status().contains(Status::CONFIRMED) => {
+            conn.deliver_cached();
+            Verdict::ACCEPT
+        }
+        Attached::Conn(..) => confirm_and_deliver(netns, skb),
+        _ => Verdict::ACCEPT,
+    }
+}
+
+/// As [`confirm_once`], for a packet whose connection is not confirmed.
+#[inline(always)]
+fn confirm_and_deliver(netns: &Netns, skb: &mut Skb) -> Verdict {
+    if confirm(netns, skb) != Verdict::ACCEPT {
         return Verdict::DROP;
     }
+    // It may be another one now.
     if let Attached::Conn(conn, _) = conn::attached(skb) {
         conn.deliver_cached();
     }
@@ -279,18 +292,22 @@ pub(crate) fn confirm(netns: &Netns, skb: &mut Skb) -> Verdict {
 }
 
 /// Notes that a connection has begun.
+#[inline]
 fn cache_beginning(conn: &Conn) {
-    if conn.has_helper() {
-        conn.cache_event(Event::Helper);
-    }
     let (event, begun) = match conn.master() {
         Some(_) => (Event::Related, Begun::Related),
         None => (Event::New, Begun::New),
     };
-    conn.cache_event(event);
+    if conn.net().has_listener() {
+        if conn.has_helper() {
+            conn.cache_event(Event::Helper);
+        }
+        conn.cache_event(event);
+    }
     trace::conn::<point::Confirmed>(conn, begun.word());
 }
 
+#[inline(always)]
 fn decide(netns: &Netns, conn: &Conn, rcu: ReadSide<'_>) -> Decision {
     // NAT may have changed what the answers look like since the connection was made.
     let reply = conn.key(Direction::Reply).hash(Direction::Reply);

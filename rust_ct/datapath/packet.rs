@@ -462,7 +462,7 @@ impl Arrival<'_> {
 
     /// Finds the connection of the packet, unless it is found already, or makes it, and has the
     /// packet judged.
-    #[inline(never)]
+    #[inline(always)]
     fn settle(
         &self,
         sought: &Sought<'_>,
@@ -507,6 +507,7 @@ impl Arrival<'_> {
     }
 
     /// Makes the connection of the packet, which has a tuple, whose key has a hash.
+    #[inline]
     fn begin(
         &self,
         sought: &Sought<'_>,
@@ -532,6 +533,7 @@ impl Arrival<'_> {
     /// carries out what it decides.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_in() after resolve_normal_ct().
+    #[inline(never)]
     fn judge(
         &self,
         netns: &Netns,

@@ -5,6 +5,7 @@
 use crate::{
     bindings,
     object::conn::{
+        key::Words,
         Conn,
         Key, //
     },
@@ -15,7 +16,8 @@ use crate::{
         },
         source::Source,
         state::Status,
-        tuple::Direction, //
+        tuple::Direction,
+        zone::Zone, //
     },
     sys::{
         field::field,
@@ -86,14 +88,25 @@ impl<'a> Candidate<'a> {
     }
 
     /// Returns whether packets of this direction have the key, and the connection is in the table.
-    ///
-    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_key_equal().
     #[inline(always)]
     pub(crate) fn matches(&self, key: &Key<'_>) -> bool {
-        self.conn.words(self.dir).same_key(&key.words)
-            && self.conn.zone().equal(&key.zone, self.dir)
+        self.is_found_by(&key.words, &key.zone, key.net)
+    }
+
+    /// Returns whether packets of this direction have the key that those of another connection have
+    /// in a direction, and the connection is in the table.
+    #[inline(always)]
+    pub(crate) fn has_key_of(&self, conn: &Conn, dir: Direction) -> bool {
+        self.is_found_by(&conn.words(dir), &conn.zone(), conn.net())
+    }
+
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_key_equal().
+    #[inline(always)]
+    fn is_found_by(&self, words: &Words, zone: &Zone, net: &Net) -> bool {
+        self.conn.words(self.dir).same_key(words)
+            && self.conn.zone().equal(zone, self.dir)
             && self.conn.status().contains(Status::CONFIRMED)
-            && self.is_of(key.net)
+            && self.is_of(net)
     }
 
     /// Returns whether packets of this direction most likely have the key: ports and the like,

@@ -175,12 +175,16 @@ impl Netns {
     /// How many connections the namespace may hold: as the initial one's `nf_conntrack_max` says,
     /// or less, by a limit of its own.
     pub(crate) fn limit(&self) -> u32 {
+        let max = machine_max().load(Relaxed);
+        if self.initial {
+            return max;
+        }
         // The owner may write his own just when root does: the lower one counts.
         [&self.max, &self.ceiling]
             .map(|limit| limit.load(Relaxed))
             .into_iter()
             .filter(|&limit| limit > 0)
-            .fold(machine_max().load(Relaxed), u32::min)
+            .fold(max, u32::min)
     }
 
     /// Sets the limit of the namespace; that of the initial one holds for each, and one above it is

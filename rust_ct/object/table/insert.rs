@@ -12,7 +12,6 @@ use crate::{
             Candidate,
             Conn,
             Dying,
-            Key,
             UniqueConn, //
         },
         dying::Unlinked,
@@ -105,16 +104,28 @@ struct LockedPair<'a> {
 }
 
 impl Table {
-    /// The bucket in which a connection with a hash is, or would be. That may be another one the
-    /// next moment, unless its lock is held.
-    #[inline]
-    fn home<'a>(&self, hash: u32, rcu: ReadSide<'a>) -> Option<Bucket<'a>> {
+    /// The buckets in which connections with these hashes are, or would be. That may be others the
+    /// next moment, unless their locks are held.
+    #[inline(always)]
+    fn homes<'a, const N: usize>(
+        &self,
+        hashes: [u32; N],
+        rcu: ReadSide<'a>,
+    ) -> Option<[Bucket<'a>; N]> {
         let buckets = self.buckets.get(rcu)?;
-        let bucket = buckets.of(hash)?;
-        match self.next.get(rcu) {
-            Some(next) if bucket.index < self.moved.load() as usize => next.of(hash),
-            _ => Some(bucket),
+        let mut homes = [buckets.of(0)?; N];
+        for (home, hash) in homes.iter_mut().zip(hashes) {
+            *home = buckets.of(hash)?;
         }
+        if let Some(next) = self.next.get(rcu) {
+            let moved = self.moved.load() as usize;
+            for (home, hash) in homes.iter_mut().zip(hashes) {
+                if home.index < moved {
+                    *home = next.of(hash)?;
+                }
+            }
+        }
+        Some(homes)
     }
 
     /// Takes the locks of the buckets of two hashes.
@@ -129,8 +140,7 @@ impl Table {
             let changes = self.changes.load();
             // Pairs with the barrier in `changed`: what is read now was not decided before.
             barrier::read();
-            let original = self.home(original, rcu)?;
-            let reply = self.home(reply, rcu)?;
+            let [original, reply] = self.homes([original, reply], rcu)?;
             let guard = self.locks.lock_pair(original.index, reply.index);
             // Changing where connections are takes all locks: if it was not done before, it is not
             // now.
@@ -268,6 +278,7 @@ impl<'a> LockedPair<'a> {
 
 impl Admission<'_> {
     /// Looks whether there is room for the connection, and nobody with one of its tuples.
+    #[inline]
     pub(crate) fn place(&self) -> Place<'_> {
         // Nobody knows the hash, and what its bucket does not depend on is as good as random. A
         // packet that is sent again, a second later, has another chance.
@@ -276,7 +287,7 @@ impl Admission<'_> {
             (Direction::Original, self.original),
             (Direction::Reply, self.reply),
         ] {
-            match self.look_for(&self.conn.key(dir), bucket, limit) {
+            match self.look_for(dir, bucket, limit) {
                 Place::Free => (),
                 obstacle => return obstacle,
             }
@@ -286,18 +297,22 @@ impl Admission<'_> {
 
     /// The connection that has the tuple of the replies.
     pub(crate) fn reply_taken(&self) -> Option<Candidate<'_>> {
-        match self.look_for(&self.conn.key(Direction::Reply), self.reply, u32::MAX) {
+        match self.look_for(Direction::Reply, self.reply, u32::MAX) {
             Place::Taken(candidate) => Some(candidate),
             _ => None,
         }
     }
 
-    fn look_for<'b>(&'b self, key: &Key<'_>, bucket: Bucket<'b>, limit: u32) -> Place<'b> {
+    /// Looks through one of the buckets for a connection that has the connection's tuple in a
+    /// direction.
+    #[inline]
+    fn look_for<'b>(&'b self, dir: Direction, bucket: Bucket<'b>, limit: u32) -> Place<'b> {
+        let net = self.conn.net();
         let mut length = 0u32;
         let walked = bucket.walk(self.rcu, |candidate| {
             // What another namespace has in the bucket is not held against this one.
-            length = length.saturating_add(candidate.is_of(key.net).into());
-            if candidate.matches(key) {
+            length = length.saturating_add(candidate.is_of(net).into());
+            if candidate.has_key_of(self.conn, dir) {
                 ControlFlow::Break(Place::Taken(candidate))
             } else if length > limit {
                 ControlFlow::Break(Place::Crowded)
@@ -315,6 +330,7 @@ impl Admission<'_> {
     ///
     /// CONFIRMED comes after the links: a reader that meets the memory while it is being reused, or
     /// before both links are there, must not take it for a connection that is in the table.
+    #[inline]
     pub(crate) fn insert(self) {
         self.link(Direction::Original, self.original);
         self.link_reply_and_confirm();

@@ -53,6 +53,11 @@ pub(crate) trait Packet {
     /// Copies `N` bytes from `offset` on; `None` if the packet does not hold all of them.
     fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]>;
 
+    /// `len` bytes from `offset` on, if the packet holds them in one piece; `None` says nothing.
+    fn piece(&self, _offset: u32, _len: usize) -> Option<&[u8]> {
+        None
+    }
+
     /// Returns whether the checksum of the transport header at `l4.offset` is right, pseudo header
     /// included.
     fn checksum_ok(&self, checksum: Checksum, l4: &L4, family: Family) -> bool;

@@ -288,6 +288,9 @@ fn read_options<P: Packet>(pkt: &P, offset: u32, hdr: &Header) -> Option<Options
         // Most segments carry a timestamp and its padding: worth a read in one go.
         ALIGNED_TIMESTAMP => Some(Options::parse(&pkt.read::<ALIGNED_TIMESTAMP>(from)?, ack)),
         len => {
+            if let Some(options) = pkt.piece(from, len) {
+                return Some(Options::parse(options, ack));
+            }
             let mut buf = [0; MAX_OPTIONS];
             let buf = buf.get_mut(..len)?;
             for word in buf.chunks_exact_mut(4) {
