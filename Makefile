@@ -104,7 +104,7 @@ count: ## count what each path of a packet costs, beside nf_conntrack (KO= anoth
 count-check: ## the same, and compare with the figures of the tree
 	scripts/test/count.sh check
 
-count-accept: ## the same, and write the figures of the tree
+count-accept: ## the same, and write the figures of the tree and the table of its page
 	scripts/test/count.sh accept
 
 bench: ## time both trackers at native speed, with a plot (ROUNDS= FLOWS="1024 131072")

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Counts what each path of a packet costs in the stock kernel, with nf_conntrack and with rust_ct.
 
-    count.py DIRECTORY MODULES [--other KO] [--functions PATTERN] [--check FIGURES]
+    count.py DIRECTORY MODULES [--other KO] [--functions PATTERN] [--check FIGURES] [--document PAGE]
 
 Runs in the build root: boots the stock kernel in QEMU with nothing but busybox, the trackers and rust_ct_meter.ko,
 which walks each path COUNTED times while QEMU's plugin (plugin.rs) counts; the median of each count stands. Prints a
@@ -12,6 +12,7 @@ MODULES      where rust_ct.ko and rust_ct_meter.ko were built
 --other      another rust_ct.ko, in a column of its own
 --functions  says of the paths whose name has PATTERN (a regular expression) in which functions it was spent
 --check      compares with the figures of that file; the last line is 'N passed, N failed'
+--document   leaves in DIRECTORY that page with the rows of its table brought up to date
 """
 
 import argparse
@@ -213,6 +214,20 @@ def write_figures(file, found):
                 print(tracker, path, *counts.values(), file=out)
 
 
+def write_document(file, found, document):
+    """Writes the document with the rows of its table brought up to date, `| path | instructions | ratio | ... |`."""
+    text = document.read_text(encoding="utf-8")
+    for path, reference in found["nf_conntrack"].items():
+        counts = found["rust_ct"][path]
+        cells = [f"{reference[field]:,} / {counts[field]:,}" for field in SHOWN]
+        cells.insert(1, f"{counts['instructions'] / reference['instructions']:.2f}")
+        row = f"| `{path}` | {' | '.join(cells)} |"
+        text, rows = re.subn(rf"^\| `{path}` \|.*$", row, text, flags=re.MULTILINE)
+        if rows != 1:
+            die(f"{document}: {path} has {rows} rows in the table, where it should have one")
+    file.write_text(text, encoding="utf-8")
+
+
 def read_figures(file):
     """The versions, and tracker -> path -> field -> count."""
     made_with = {}
@@ -241,7 +256,7 @@ def check(found, file):
     made_with, figures = read_figures(file)
     if made_with != versions():
         print(f"count: not compared, as the figures are of {made_with}, and this is {versions()}")
-        print(f"{len(found['rust_ct'])} passed, 0 failed")
+        print("0 passed, 0 failed")
         return 0
     passed = failed = 0
     for tracker in ("nf_conntrack", "rust_ct"):
@@ -305,6 +320,7 @@ def main():
     parser.add_argument("--other")
     parser.add_argument("--functions")
     parser.add_argument("--check")
+    parser.add_argument("--document", type=Path)
     options = parser.parse_args()
     release = versions()["release"]
     directory = options.directory
@@ -326,6 +342,8 @@ def main():
     write_figures(directory / "figures", found)
     if options.functions:
         show_functions(directory, trackers, options.functions)
+    if options.document:
+        write_document(directory / options.document.name, found, options.document)
     if options.check:
         sys.exit(bool(check(found, options.check)))
 
