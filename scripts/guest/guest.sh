@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--qemu OPTION]...
-# [--cached] stock|debug COMMAND...: boots that kernel in QEMU through virtme-ng, with two
+# [--cached] KIND COMMAND...: boots that kernel in QEMU through virtme-ng, with two
 # processors (or N), each ARGUMENT on its command line, each OPTION on QEMU's, and the build root as its (copy-on-write) disk, with
 # --cached in its cache, and runs COMMAND in it as root, in /src, this clone. /out is writable.
 # BOOT_SILENCE (default 120) is after how many seconds of silence a guest whose job has not begun
 # will not come up any more. Ends with COMMAND's exit status; with 124 when the guest does not end in time, and with 99 when
-# COMMAND succeeded but the kernel complained on the console (or leaked memory, on the debug
+# COMMAND succeeded but the kernel complained on the console (or leaked memory, on a debug
 # kernel).
 
 # shellcheck source=scripts/setup/lib.sh
@@ -34,12 +34,12 @@ while [ $# -gt 0 ]; do
 	esac
 	shift 2
 done
-[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--qemu OPTION]... [--cached] stock|debug COMMAND..."
+[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--qemu OPTION]... [--cached] KIND COMMAND..."
 kind=$1
 shift
 memory=2G
 job_command="/src/scripts/guest/guest_job.sh"
-if [ "$kind" = debug ]; then
+if [[ $kind = *debug ]]; then
 	memory=2G
 	# Without an initramfs the kernel mounts the root itself; it may cache it,
 	# as nothing else writes there, and starts programs four times as fast.

@@ -120,13 +120,25 @@ root_dir() {
 	printf '%s/layer-%s-%s\n' "$CACHE" "$LAYER" "$key"
 }
 
+# The kernels that there may be a tree of: Debian's (stock, and its other flavours), and ours.
+KINDS="stock cloud rt debug rtdebug uml"
+
+# configs KIND: the files that a kernel of ours is configured by, below scripts/setup.
+configs() {
+	case $1 in
+	rtdebug) echo common.config debug.config rtdebug.config ;;
+	debug | uml) echo common.config "$1.config" ;;
+	esac
+}
+
 # tree_dir KIND: a kernel tree, made from the versions of kernel source and
 # toolchain in the root, the configuration and the recipe.
 tree_dir() {
-	local key
+	local key config
 	key=$({
 		cat "$(base_root_dir)/build/versions" "$TOP/scripts/setup/make_kernel.sh"
-		[ "$1" = stock ] || cat "$TOP/scripts/setup/common.config" "$TOP/scripts/setup/$1.config"
+		for config in $(configs "$1"); do cat "$TOP/scripts/setup/$config"; done
+		case $1 in cloud | rt) cat "$TOP/scripts/setup/make_flavour.sh" ;; esac
 	} | hash_of)
 	printf '%s/%s-%s\n' "$CACHE" "$1" "$key"
 }
@@ -150,7 +162,7 @@ keep_tree() {
 #   /build/KIND   the kernel trees that exist, read-only
 in_root() {
 	local kind tree binds=()
-	for kind in stock debug uml; do
+	for kind in $KINDS; do
 		tree=$(tree_dir "$kind")
 		[ -d "$tree" ] || continue
 		binds+=(--bind "$tree:/build/$kind:ro")

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# setup.sh [root|stock|debug|uml]...: makes what is named and not in the cache yet.
+# setup.sh [root|stock|cloud|rt|debug|rtdebug|uml]...: makes what is named and not in the cache yet.
 # Each thing lies in the cache under the hash of what it is made from, is built
 # under a temporary name, and is renamed when it is complete.
 
@@ -73,13 +73,29 @@ make_layer() {
 
 # make_kernel KIND TREE
 make_kernel() {
-	local kind=$1 tree=$2 configs=()
-	[ "$kind" = stock ] ||
-		configs=(/src/scripts/setup/common.config "/src/scripts/setup/$kind.config")
-	run_step "$kind kernel tree" "$LOGS/kernel-$kind.log" \
+	local kind=$1 tree=$2 config files=()
+	for config in $(configs "$kind"); do files+=("/src/scripts/setup/$config"); done
+	if [ "$kind" = rtdebug ]; then
+		# To make_kernel.sh it is a debug kernel, of another configuration: of an option that two
+		# files name, the last line holds.
+		kind=debug
+		for config in $(configs "$1"); do cat "$TOP/scripts/setup/$config"; done |
+			tac | awk '{ name = $1 == "#" ? $2 : $1; sub("=.*", "", name) } name ~ /^CONFIG_/ && !seen[name]++' |
+			tac >"$tree/merged.config"
+		files=(/build/debug/merged.config)
+	fi
+	run_step "$1 kernel tree" "$LOGS/kernel-$1.log" \
 		enter_root "$(base_root_dir)" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
-		env JOBS="$JOBS" nice bash /src/scripts/setup/make_kernel.sh "$kind" \
-		"${configs[@]}"
+		env JOBS="$JOBS" nice bash /src/scripts/setup/make_kernel.sh "$kind" "${files[@]}"
+	# It was made as a debug kernel, and is at its own place from now on.
+	[ "$kind" = "$1" ] || sed -i "s,/build/$kind\$,/build/$1," "$tree/Makefile"
+}
+
+# make_flavour FLAVOUR TREE
+make_flavour() {
+	run_step "$1 kernel, and its tree" "$LOGS/kernel-$1.log" \
+		enter_root "$(base_root_dir)" --scratch --bind "$TOP:/src:ro" --bind "$2:/build/stock" -- \
+		env JOBS="$JOBS" nice bash /src/scripts/setup/make_flavour.sh "$1"
 }
 
 check_machine
@@ -94,9 +110,10 @@ for thing in "${@:-root}"; do
 	case $thing in
 	root) ;;
 	stock) make_once stock "$(tree_dir stock)" 1 make_kernel stock ;;
-	debug) make_once debug "$(tree_dir debug)" 4 make_kernel debug ;;
+	cloud | rt) make_once "$thing" "$(tree_dir "$thing")" 2 make_flavour "$thing" ;;
+	debug | rtdebug) make_once "$thing" "$(tree_dir "$thing")" 4 make_kernel "$thing" ;;
 	uml) make_once uml "$(tree_dir uml)" 3 make_kernel uml ;;
-	*) die "setup.sh: unknown thing '$thing' (root, stock, debug or uml)" ;;
+	*) die "setup.sh: unknown thing '$thing' (root, stock, cloud, rt, debug, rtdebug or uml)" ;;
 	esac
 	[ "$thing" = root ] || touch -c "$(tree_dir "$thing")"
 done

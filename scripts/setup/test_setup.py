@@ -68,7 +68,8 @@ class SetUp(unittest.TestCase):
     def nothing_to_trust(self, left):
         """What is complete has its hash as its name; what is not, .new behind it."""
         self.assertRegex(left, "^LEFT: ?")
-        complete = [name for name in left.split()[1:] if re.fullmatch("(root|stock|debug|uml)-[0-9a-f]{12}", name)]
+        final = re.compile("(root|stock|cloud|rt|debug|rtdebug|uml)-[0-9a-f]{12}")
+        complete = [name for name in left.split()[1:] if final.fullmatch(name)]
         self.assertEqual(complete, [], left)
 
     def test_not_root(self):
