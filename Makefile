@@ -41,8 +41,8 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags) RESOLVE_BTFIDS_FLAGS=
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock test-unfit test-in-tree compare count count-check count-accept bench selftests apps \
-	fuzz mutants soak uml lint deb test-install distclean
+	test-stock test-cloud test-rt test-rtdebug test-unfit test-in-tree compare count count-check \
+	count-accept bench selftests apps fuzz mutants soak uml lint deb test-install distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
 	@test "$(NAME)" = rust_ct -o "$(NAME)" = nf_conntrack || { \
@@ -82,6 +82,15 @@ test-debug: ## scenarios in the debug kernel
 
 test-stock: ## scenarios in the stock Debian kernel
 	scripts/test/test.sh stock
+
+test-cloud: ## a short test on Debian's cloud kernel
+	scripts/test/test.sh cloud
+
+test-rt: ## a short test on Debian's rt kernel
+	scripts/test/test.sh rt
+
+test-rtdebug: ## KUnit and a short test on a debug kernel with PREEMPT_RT
+	scripts/test/test.sh rtdebug
 
 test-in-tree: ## build it as a part of the kernel's own tree, with W=1
 	scripts/test/in_tree.sh

@@ -4,20 +4,21 @@
 # kunit.sh: loads the KUnit module in the debug guest and judges what it says. A module
 # loads whatever its cases say, so the verdict comes from the console: from
 # the module's own block, as the kernel's kunit.py reads it. The last line
-# counts the cases.
+# counts the cases. KERNEL is debug (default) or rtdebug.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
 
-console=$LOGS/kunit-debug.console
+kernel=${KERNEL:-debug}
+console=$LOGS/kunit-$kernel.console
 block=$WORK/kunit.ktap
 shopt -s nullglob
 files=("$TOP"/kunit/*_test.rs)
 
-"$TOP/scripts/setup/build.sh" debug
+"$TOP/scripts/setup/build.sh" "$kernel"
 status=0
-"$TOP/scripts/guest/guest.sh" --name kunit --timeout 900 debug \
-	bash scripts/test/kunit_job.sh || status=$?
+"$TOP/scripts/guest/guest.sh" --name kunit --timeout 1200 "$kernel" \
+	bash scripts/test/kunit_job.sh "$kernel" || status=$?
 sed -n '/rust_ct kunit: begin/,/rust_ct kunit: end/p' "$console" >"$block"
 grep -q 'rust_ct kunit: end' "$block" ||
 	die "the KUnit module did not run to its end; console: $console"

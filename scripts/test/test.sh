@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug]...: sets up what is needed and runs
-# those layers of tests (default: all but demo and lint), prints what each of them
-# counted and how long it took, and as the last line the sum. A layer that does not
-# run counts as failed.
+# test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|cloud|rt|rtdebug]...:
+# sets up what is needed and runs those layers of tests (default: all but demo, lint and the last
+# three), prints what each of them counted and how long it took, and as the last line the sum. A
+# layer that does not run counts as failed.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -69,8 +69,8 @@ table+=$(printf '%-10s %27s %8s' "(set-up)" "" "$(duration $((SECONDS - start)))
 for layer in "${layers[@]}"; do
 	case $layer in
 	kunit | debug) wait_for_setup ;;
-	demo | lint | scripts | host | reference | fuzz | stock | compare | count) ;;
-	*) die "unknown layer '$layer' (demo, lint, scripts, host, reference, fuzz, stock, compare, count, kunit, debug)" ;;
+	demo | lint | scripts | host | reference | fuzz | stock | compare | count | cloud | rt | rtdebug) ;;
+	*) die "unknown layer '$layer' (demo, lint, scripts, host, reference, fuzz, stock, compare, count, kunit, debug, cloud, rt, rtdebug)" ;;
 	esac
 	run_layer "$layer"
 done

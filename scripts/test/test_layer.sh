@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug: runs one layer of
-# tests; the last line is 'N passed, N failed'. With SHORT=1 in the environment, the scenarios leave
-# out what CI has no time for.
+# test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|cloud|rt|rtdebug:
+# runs one layer of tests; the last line is 'N passed, N failed'. With SHORT=1 in the environment, the
+# scenarios leave out what CI has no time for.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -23,11 +23,15 @@ count_tap() {
 		}' "$1"
 }
 
-# What the demonstration has checked; it ends at the first thing that does not hold.
-layer_demo() {
+# demo KIND: what the demonstration has checked; it ends at the first thing that does not hold.
+demo() {
 	local status=0
-	scripts/test/run_demo.sh || status=$?
-	echo "$(grep -c '^ *\[x\]' "$LOGS/demo-stock.log" || true) passed, $((status != 0)) failed"
+	scripts/test/run_demo.sh "$1" || status=$?
+	echo "$(grep -c '^ *\[x\]' "$LOGS/demo-$1.log" || true) passed, $((status != 0)) failed"
+}
+
+layer_demo() {
+	demo stock
 }
 
 layer_lint() {
@@ -89,10 +93,10 @@ layer_kunit() {
 	scripts/test/kunit.sh
 }
 
-# scenarios KIND SLOWNESS FULL TIMEOUT: FULL=1 asks for every repetition; SLOWNESS
+# scenarios KIND SLOWNESS FULL TIMEOUT [SCENARIO...]: FULL=1 asks for every repetition; SLOWNESS
 # multiplies the time limits, as a kernel may be built beside.
 scenarios() {
-	local kind=$1 status=0 log=$LOGS/scenarios-$1.log in_place=
+	local kind=$1 slow=$2 full=$3 timeout=$4 status=0 log=$LOGS/scenarios-$1.log in_place=
 	rm -f "$log"
 	scripts/setup/build.sh "$kind"
 	if [ "$kind" = stock ]; then
@@ -100,16 +104,40 @@ scenarios() {
 		scripts/test/indices.sh
 		in_place=/out/$kind-nf_conntrack/rust_ct/nf_conntrack.ko
 	fi
-	scripts/guest/guest.sh --name scenarios --timeout "$4" --cached "$kind" \
+	scripts/guest/guest.sh --name scenarios --timeout "$timeout" --cached "$kind" \
 		env CT=rust_ct RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" \
-		IN_PLACE_KO="$in_place" INDICES=/out/indices SLOW="$2" FULL="$3" SHORT="${SHORT:+$kind}" \
-		python3 -B tests/scenarios/run.py || status=$?
+		IN_PLACE_KO="$in_place" INDICES=/out/indices SLOW="$slow" FULL="$full" SHORT="${SHORT:+$kind}" \
+		python3 -B tests/scenarios/run.py "${@:5}" || status=$?
 	if [ "$status" -ne 0 ] && ! grep -q '^not ok' "$log"; then
 		# The guest itself is what failed.
 		count_tap "$log" | awk '{ print $1, "passed,", $3 + 1, "failed" }'
 	else
 		count_tap "$log"
 	fi
+}
+
+# What loads and unloads, hooks, locks, races and expires: another flavour of a kernel may change that.
+short=(states nat ftp limit namespaces resize race helper_lifetime)
+
+# sum: copies what it reads, and adds up its lines 'N passed, N failed'.
+sum() {
+	awk '/^[0-9]+ passed, [0-9]+ failed/ { passed += $1; failed += $3 }
+		{ print; fflush() }
+		END { printf "%d passed, %d failed\n", passed, failed }'
+}
+
+# The demonstration and some scenarios, on another flavour of Debian's kernel.
+layer_cloud() {
+	{ demo cloud; scenarios cloud 3 1 1200 "${short[@]}"; } | sum
+}
+
+layer_rt() {
+	{ demo rt; scenarios rt 3 1 1200 "${short[@]}"; } | sum
+}
+
+# On a kernel with PREEMPT_RT that looks at its locks.
+layer_rtdebug() {
+	{ KERNEL=rtdebug scripts/test/kunit.sh; scenarios rtdebug 8 0 2400 "${short[@]}"; } | sum
 }
 
 layer_stock() {
