@@ -142,6 +142,9 @@ impl Drop for Taken<'_> {
 }
 
 /// Softirqs are off on this CPU while this lives, and the task does not sleep.
+///
+/// With `CONFIG_PREEMPT_RT` that is said of the task only: softirqs may run in other tasks of the
+/// CPU in the meantime, and a spinlock may sleep. To keep others out takes a lock in any case.
 pub(crate) struct BhOff(NotThreadSafe);
 
 impl BhOff {
