@@ -61,8 +61,6 @@ typedef int (*rct_from_nlattr)(struct nlattr *attr, struct nf_conn *ct);
 void nf_queue_nf_hook_drop(struct net *net);
 
 /* skb */
-int rct_skb_network_offset(const struct sk_buff *skb);
-void rct_skb_set_nfct(struct sk_buff *skb, unsigned long nfct);
 bool rct_skb_csum_none(const struct sk_buff *skb);
 void rct_skb_csum_set_unnecessary(struct sk_buff *skb);
 bool rct_skb_is_gso(const struct sk_buff *skb);

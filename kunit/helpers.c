@@ -104,11 +104,11 @@ int rct_kunit_exec(char **argv, char **envp)
 	return call_usermodehelper(argv[0], argv, envp, UMH_WAIT_EXEC);
 }
 
-u32 rct_kunit_hsiphash(const u64 *words, unsigned int count, const u64 *key)
+u32 rct_kunit_hsiphash(const u64 *words, size_t len, const u64 *key)
 {
 	hsiphash_key_t pair = { { key[0], key[1] } };
 
-	return hsiphash(words, count * sizeof(*words), &pair);
+	return hsiphash(words, len, &pair);
 }
 
 struct net *rct_kunit_get_net(void)

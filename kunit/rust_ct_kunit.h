@@ -29,7 +29,7 @@ bool rct_kunit_should_stop(void);
 int rct_kunit_exec(char **argv, char **envp);
 
 /* The kernel's hash of words. */
-u32 rct_kunit_hsiphash(const u64 *words, unsigned int count, const u64 *key);
+u32 rct_kunit_hsiphash(const u64 *words, size_t len, const u64 *key);
 
 /* A namespace that is not the initial one. */
 struct net *rct_kunit_get_net(void);

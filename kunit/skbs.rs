@@ -6,7 +6,7 @@ use crate::{
     bindings,
     datapath::{
         confirm,
-        hooks, //
+        straight, //
     },
     object::{
         conn::{
@@ -320,7 +320,7 @@ impl Buffer {
     pub(crate) fn track(&mut self, place: Place, family: Family) -> Result<Verdict> {
         let netns = NETNS.get(Net::init()).ok_or(ENOENT)?;
         Ok(at(place, family, Net::init(), |state| {
-            hooks::track(netns, self.skb_mut(), state)
+            straight::track(netns, self.skb_mut(), state)
         }))
     }
 

@@ -29,16 +29,6 @@
 
 #include "rust_ct.h"
 
-int rct_skb_network_offset(const struct sk_buff *skb)
-{
-	return skb_network_offset(skb);
-}
-
-void rct_skb_set_nfct(struct sk_buff *skb, unsigned long nfct)
-{
-	skb_set_nfct(skb, nfct);
-}
-
 bool rct_skb_csum_none(const struct sk_buff *skb)
 {
 	return skb->ip_summed == CHECKSUM_NONE;

@@ -62,9 +62,11 @@ impl Packet for Bytes<'_> {
 
     #[inline]
     fn piece(&self, offset: u32, len: usize) -> Option<&[u8]> {
-        self.skb.linear_bytes().get(offset as usize..)?.get(..len)
+        let (bytes, _) = self.skb.linear_bytes();
+        bytes.get(offset as usize..)?.get(..len)
     }
 
+    #[inline(always)]
     fn checksum_ok(&self, checksum: Checksum, l4: &L4, family: Family) -> bool {
         match checksum {
             Checksum::Internet => {
@@ -93,26 +95,32 @@ impl<'a> Linear<'a> {
     /// The bytes of a packet at a hook.
     #[inline(always)]
     pub(crate) fn of(skb: &'a Skb, state: &State) -> Self {
+        let (bytes, len) = skb.linear_bytes();
         Self {
             pkt: Bytes::of(skb, state),
-            len: skb.len(),
-            bytes: skb.linear_bytes(),
+            len,
+            bytes,
         }
     }
 }
 
 impl Packet for Linear<'_> {
-    #[inline]
+    #[inline(always)]
     fn len(&self) -> u32 {
         self.len
     }
 
     /// As of [`Bytes`], but `None` too where the linear part does not hold them.
-    #[inline]
+    #[inline(always)]
     fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
-        self.bytes.get(offset as usize..)?.first_chunk().copied()
+        let begin = offset as usize;
+        self.bytes
+            .get(begin..begin.checked_add(N)?)?
+            .first_chunk()
+            .copied()
     }
 
+    #[inline(always)]
     fn checksum_ok(&self, checksum: Checksum, l4: &L4, family: Family) -> bool {
         self.pkt.checksum_ok(checksum, l4, family)
     }

@@ -64,16 +64,35 @@ use kernel::sync::{
     rcu, //
 };
 
+/// What connections have whose packets are looked into on their way out.
+const WATCHED: Status = Status::SEQ_ADJUST.with(Status::HELPER);
+
 /// Confirms the connection of a packet that leaves or reaches a socket. Softirq or process context.
 ///
 /// Source: net/netfilter/nf_conntrack_proto.c, nf_confirm().
 #[inline]
 pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
+    const ASKED: Status = Status::CONFIRMED.with(Status::TEMPLATE).with(WATCHED);
+
+    // One look at most packets' connections: nothing is left to be done.
+    if let Some(conn) = conn::carried(skb) {
+        if conn.status().and(ASKED) == Status::CONFIRMED {
+            conn.deliver_cached();
+            return Verdict::ACCEPT;
+        }
+    }
+    leave_slowly(netns, skb, state)
+}
+
+/// As [`leave`], for whatever a packet may carry.
+#[inline(never)]
+fn leave_slowly(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     let Attached::Conn(conn, info) = conn::attached(skb) else {
         return Verdict::ACCEPT;
     };
     let status = conn.status();
-    let watched = status.intersects(Status::SEQ_ADJUST.with(Status::HELPER));
+    let watched = status.intersects(WATCHED);
+    // Another packet may have confirmed it just now.
     if status.contains(Status::CONFIRMED) && !watched {
         conn.deliver_cached();
         return Verdict::ACCEPT;

@@ -56,13 +56,6 @@ const PRIORITY_TRACK: i32 = -200;
 /// Priority of confirmation: behind everything that may still drop the packet (`NF_IP_PRI_LAST`).
 const PRIORITY_CONFIRM: i32 = i32::MAX;
 
-/// Finds the connection of a packet and attaches it, by the straight way if it can be. Softirq or
-/// process context.
-#[inline(never)]
-pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
-    straight::pass(netns, skb, state).unwrap_or_else(|| packet::track(netns, skb, state))
-}
-
 /// A packet comes in.
 struct Track;
 
@@ -70,7 +63,7 @@ impl Hook for Track {
     type Data = Netns;
 
     fn run(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
-        track(netns, skb, state)
+        straight::track(netns, skb, state)
     }
 }
 
@@ -85,7 +78,7 @@ impl Hook for TrackLocalIpv4 {
 
     fn run(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
         if !packet::is_ipv4_fragment(skb, state) {
-            return track(netns, skb, state);
+            return straight::track(netns, skb, state);
         }
         if let Attached::Template(_) = conn::attached(skb) {
             drop(conn::detach(skb));

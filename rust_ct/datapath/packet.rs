@@ -632,7 +632,11 @@ pub(super) fn renew(
         jiffies = renew_briefly(netns, conn, jiffies, is_settled && input.assured());
     }
     // CAST: Connections keep the lower half.
-    conn.refresh_at(input.now as u32, jiffies);
+    let now = input.now as u32;
+    match input.confirmed() {
+        true => conn.refresh_confirmed(input.status, now, jiffies),
+        false => conn.refresh_at(now, jiffies),
+    }
     conn.account(input.dir(), bytes);
 }
 
@@ -702,6 +706,11 @@ impl<P: Packet> Context for Surroundings<'_, P> {
     }
 
     #[inline(always)]
+    fn max_retrans(&self) -> u8 {
+        setting::TCP_MAX_RETRANS.get(self.net)
+    }
+
+    #[inline(always)]
     fn leaves_to_receiver(&self) -> bool {
         leaves_to_receiver(self.net)
     }
@@ -720,6 +729,13 @@ impl<P: Packet> Context for Surroundings<'_, P> {
     fn shift(&mut self, dir: Direction) -> SeqAdj {
         let locked = self.locked.as_mut();
         locked.map(|locked| locked.shift(dir)).unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn offset(&mut self, dir: Direction, seq: u32) -> u32 {
+        let shifts = self.locked.as_mut().and_then(Locked::seqadj);
+        let shift = shifts.and_then(|shifts| shifts.get(dir.index()));
+        shift.map_or(0, |shift| shift.offset(seq))
     }
 }
 

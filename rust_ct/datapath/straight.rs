@@ -21,12 +21,12 @@ use crate::{
     object::{
         conn::{
             self,
-            Conn,
             Key, //
         },
         l4proto::Storage,
         netns::Netns,
         table::{
+            Found,
             Looked,
             TABLE, //
         },
@@ -35,7 +35,6 @@ use crate::{
         l4proto::{
             tcp::Tcp,
             udp::Udp,
-            Ids,
             Input,
             L4Proto, //
         },
@@ -49,6 +48,8 @@ use crate::{
         },
         wire::{
             self,
+            ipv4::Ipv4,
+            ipv6::Ipv6,
             Family,
             Packet, //
         },
@@ -60,132 +61,120 @@ use crate::{
             State,
             Verdict, //
         },
-        skb::Skb, //
+        skb::Skb,
+        time, //
     },
 };
 
-/// A packet to which nothing is attached, with its headers.
-struct Plain<'a> {
-    pkt: Linear<'a>,
-    state: &'a State,
-    headers: Headers,
+/// Finds the connection of a packet and attaches it; what cannot be passed straight on takes the
+/// long way. Softirq or process context.
+#[inline(never)]
+pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
+    // There is code of its own for each family and protocol.
+    match plain(skb, state) {
+        Some((Family::Ipv4, Udp::NUMBER)) => pass::<Ipv4, Udp>(netns, skb, state),
+        Some((Family::Ipv4, Tcp::NUMBER)) => pass::<Ipv4, Tcp>(netns, skb, state),
+        Some((Family::Ipv6, Udp::NUMBER)) => pass::<Ipv6, Udp>(netns, skb, state),
+        Some((Family::Ipv6, Tcp::NUMBER)) => pass::<Ipv6, Tcp>(netns, skb, state),
+        _ => packet::track(netns, skb, state),
+    }
 }
 
-/// Finds the connection of a packet and attaches it. Softirq or process context. `None` if the
-/// packet is to take the long way from the beginning.
+/// Family and protocol of a packet to which nothing is attached, and whose network header is plain
+/// and where it begins; `None` of others.
 #[inline(always)]
-pub(crate) fn pass(netns: &Netns, skb: &mut Skb, state: &State) -> Option<Verdict> {
+fn plain(skb: &Skb, state: &State) -> Option<(Family, u8)> {
     // Where the two ways are compared, all packets take the long one.
-    if cfg!(rust_ct_long_way) || skb.nfct() != 0 {
+    if cfg!(rust_ct_long_way) || skb.nfct() != 0 || skb.network_offset() != 0 {
         return None;
     }
-    // There is code of its own for each family and protocol.
-    match Family::from_nfproto(state.nfproto().into())? {
-        Family::Ipv4 => pass_among(Family::Ipv4, netns, skb, state),
-        Family::Ipv6 => pass_among(Family::Ipv6, netns, skb, state),
-    }
+    let family = Family::from_nfproto(state.nfproto().into())?;
+    let l4 = wire::plain_l4(&Linear::of(skb, state), 0, family)?;
+    Some((family, l4.proto))
 }
 
-#[inline(always)]
-fn pass_among(family: Family, netns: &Netns, skb: &mut Skb, state: &State) -> Option<Verdict> {
-    let nhoff = u32::try_from(skb.network_offset()).ok()?;
-    let headers = Headers {
-        family,
-        nhoff,
-        l4: wire::plain_l4(&Linear::of(skb, state), nhoff, family)?,
+/// Passes a packet on with its connection, which it only renews, or sends it the long way, for which
+/// nothing has changed. [`plain`] was said of it.
+#[inline(never)]
+fn pass<N: wire::Plain, P: Storage>(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
+    let (now, l4) = (time::jiffies(), N::l4(P::NUMBER));
+    let Ok(tuple) = Tuple::read(P::IDS, &Linear::of(skb, state), 0, N::FAMILY, &l4) else {
+        return packet::track(netns, skb, state);
     };
-    match headers.l4.proto {
-        Tcp::NUMBER => pass_of::<Tcp>(headers, netns, skb, state),
-        Udp::NUMBER => pass_of::<Udp>(headers, netns, skb, state),
-        _ => None,
-    }
-}
-
-#[inline(always)]
-fn pass_of<P: Storage>(
-    headers: Headers,
-    netns: &Netns,
-    skb: &mut Skb,
-    state: &State,
-) -> Option<Verdict> {
-    let plain = Plain {
-        pkt: Linear::of(skb, state),
-        state,
-        headers,
-    };
-    let tuple = plain.tuple(P::IDS)?;
     let key = Key::new(&tuple, Zone::DEFAULT, state.net());
     let hash = key.hash(Direction::Original);
-    match TABLE.find_at_once(&key, hash, state.rcu()) {
-        Looked::Found(conn, dir) => Some(match plain.renew::<P>(netns, &conn, dir) {
+    // CAST: Connections keep the lower half.
+    match TABLE.find_at_once(&key, hash, now as u32, state.rcu()) {
+        Looked::Found(found) => match renew::<N, P>(netns, skb, state, &found, now) {
             Some(info) => {
-                conn::attach(skb, conn, info);
+                conn::attach(skb, found.conn, info);
                 Verdict::ACCEPT
             }
-            None => packet::track_found(netns, skb, state, conn, dir),
-        }),
-        Looked::Nothing => Some(packet::track_new(netns, skb, state, headers, tuple, hash)),
-        Looked::Astray => None,
+            None => packet::track_found(netns, skb, state, found.conn, found.dir),
+        },
+        Looked::Nothing => {
+            let headers = Headers {
+                family: N::FAMILY,
+                nhoff: 0,
+                l4,
+            };
+            packet::track_new(netns, skb, state, headers, tuple, hash)
+        }
+        Looked::Astray => packet::track(netns, skb, state),
     }
 }
 
-impl Plain<'_> {
-    #[inline(always)]
-    fn tuple(&self, ids: Ids) -> Option<Tuple> {
-        let Headers {
-            family, nhoff, l4, ..
-        } = &self.headers;
-        Tuple::read(ids, &self.pkt, *nhoff, *family, l4).ok()
-    }
+/// Renews the packet's connection. Returns what the packet is to it.
+#[inline(always)]
+fn renew<N: wire::Plain, P: Storage>(
+    netns: &Netns,
+    skb: &Skb,
+    state: &State,
+    found: &Found,
+    now: usize,
+) -> Option<CtInfo> {
+    let (net, rcu) = (state.net(), state.rcu());
+    let (pkt, l4) = (Linear::of(skb, state), N::l4(P::NUMBER));
+    let header = P::read_plain(&pkt, &l4)?;
 
-    /// Renews the packet's connection, which was found by a direction. Returns what the packet is
-    /// to it.
-    #[inline(always)]
-    fn renew<P: Storage>(&self, netns: &Netns, conn: &Conn, dir: Direction) -> Option<CtInfo> {
-        let (net, rcu) = (self.state.net(), self.state.rcu());
-        let Headers { family, l4, .. } = &self.headers;
-        let header = P::read_plain(&self.pkt, l4)?;
-        let status = conn.status();
+    let (conn, status) = (&found.conn, found.status);
+    let ctinfo = match (status.contains(Status::SEEN_REPLY), found.dir) {
         // The first answer is told of.
-        if dir == Direction::Reply && !status.contains(Status::SEEN_REPLY) {
-            return None;
-        }
-        // Behind the lookup, so that only who has a connection can have a packet summed twice.
-        if packet::verifies_checksums(self.state) && !P::verify(&self.pkt, &header, l4, *family) {
-            return None;
-        }
-        let input = packet::input(conn, status, packet::info(status, dir));
-        let timeouts = P::place_in_force(conn, net, rcu)?;
-        let timeout = |index: usize| timeouts.get(index).map_or(0, Field::load);
-
-        let jiffies = self.judge::<P>(conn, &header, &input, timeout)?;
-        packet::renew(netns, conn, &input, jiffies, true, self.pkt.len());
-        Some(input.ctinfo)
+        (false, Direction::Reply) => return None,
+        (false, Direction::Original) => packet::info(status, Direction::Original),
+        (true, Direction::Original) => CtInfo::Established,
+        (true, Direction::Reply) => CtInfo::EstablishedReply,
+    };
+    // Behind the lookup, so that only who has a connection can have a packet summed twice.
+    if packet::verifies_checksums(state) && !P::verify(&pkt, &header, &l4, N::FAMILY) {
+        return None;
     }
+    let input = Input {
+        status,
+        ctinfo,
+        now,
+        remaining: found.remaining,
+        hz: time::HZ,
+    };
+    let timeouts = P::place_in_force(conn, net, rcu)?;
+    let timeout = |index: usize| timeouts.get(index).map_or(0, Field::load);
 
-    /// For how many jiffies the packet renews its connection, of which the private state follows.
-    #[inline(always)]
-    fn judge<P: Storage>(
-        &self,
-        conn: &Conn,
-        header: &P::Header,
-        input: &Input,
-        timeout: impl Fn(usize) -> u32,
-    ) -> Option<u32> {
-        let mut context = Surroundings {
-            pkt: &self.pkt,
-            l4: &self.headers.l4,
-            family: self.headers.family,
-            net: self.state.net(),
-            conn,
-            locked: P::LOCKED.then(|| conn.lock()),
-        };
-        let old = conn.private();
-        let mut private = old;
-        let jiffies = P::renew(&mut private, header, input, timeout, &mut context)?;
-        if P::LOCKED {
-            conn.replace_private(&old, &private);
-        }
-        Some(jiffies)
+    let mut context = Surroundings {
+        pkt: &pkt,
+        l4: &l4,
+        family: N::FAMILY,
+        net,
+        conn,
+        locked: P::LOCKED.then(|| conn.lock()),
+    };
+    let old = conn.private_seen::<P>(found.dir);
+    let mut private = old;
+    let jiffies = P::renew(&mut private, &header, &input, timeout, &mut context)?;
+    if P::LOCKED {
+        conn.replace_private_seen::<P>(&old, &private, found.dir);
     }
+    drop(context);
+
+    packet::renew(netns, conn, &input, jiffies, true, pkt.len());
+    Some(input.ctinfo)
 }

@@ -34,6 +34,7 @@ pub(crate) use attached::{
     attach,
     attach_untracked,
     attached,
+    carried,
     detach,
     Attached, //
 };
@@ -87,6 +88,7 @@ use crate::{
         },
         net::Net,
         nulls,
+        refcount,
         siphash,
         slab,
         time, //
@@ -173,8 +175,7 @@ impl Conn {
 
     #[inline]
     fn words(&self, dir: Direction) -> Words {
-        let [a, b, c, d, e] = self.tuple_words(dir);
-        Words([a.load(), b.load(), c.load(), d.load(), e.load()])
+        Words::load(self.tuple_words(dir))
     }
 
     #[inline]
@@ -246,6 +247,16 @@ impl Conn {
         // The connection's line is left alone where nothing changes.
         if self.timeout() != timeout {
             self.store_timeout(timeout);
+        }
+    }
+
+    /// As [`Conn::refresh_at`], of a connection that was confirmed when it had `status`: that stays.
+    /// If its timeout has been fixed since, the packet was there before. The line is written to in
+    /// any case: the caller has taken a reference.
+    #[inline(always)]
+    pub(crate) fn refresh_confirmed(&self, status: Status, now: u32, jiffies: u32) {
+        if !status.contains(Status::FIXED_TIMEOUT) {
+            self.store_timeout(jiffies.wrapping_add(now));
         }
     }
 
@@ -387,7 +398,7 @@ impl Conn {
     #[inline]
     pub(crate) fn try_get(&self) -> Option<ARef<Conn>> {
         // It acquires what `UniqueConn::publish` released.
-        let taken = call::rct_conntrack_tryget(self.nfct());
+        let taken = refcount::try_get_conntrack(self.nfct());
         // SAFETY: The reference is the one just taken.
         taken.then(|| unsafe { ARef::from_raw(NonNull::from(self)) })
     }

@@ -16,6 +16,7 @@ use crate::{
         call,
         field::{
             field,
+            Field,
             Memory,
             Mirrors, //
         },
@@ -84,8 +85,9 @@ impl Net {
     /// Returns whether somebody is told of events.
     #[inline]
     pub(crate) fn has_listener(&self) -> bool {
-        !field!(of(self), nf_conntrack_event_cb as Atomic<_>)
-            .load(Relaxed)
+        // Each packet asks: an `Atomic` would call a function.
+        !field!(of(self), nf_conntrack_event_cb as Field<*mut _>)
+            .load()
             .is_null()
     }
 

@@ -33,7 +33,10 @@ pub(crate) use insert::{
     Place,
     Refusal, //
 };
-pub(crate) use lookup::Looked;
+pub(crate) use lookup::{
+    Found,
+    Looked, //
+};
 pub(crate) use walk::{
     Cursor,
     Visit, //

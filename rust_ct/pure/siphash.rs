@@ -14,21 +14,34 @@
 /// A secret key.
 pub(crate) type Key = [u64; 2];
 
+/// What the hash begins with: the key, and letters that make the words differ.
+#[derive(Clone, Copy)]
+pub(crate) struct Seed(pub(crate) [u64; 4]);
+
+impl Seed {
+    /// That of a key.
+    pub(crate) const fn new(key: Key) -> Self {
+        Self([
+            u64::from_be_bytes(*b"somepseu"),
+            u64::from_be_bytes(*b"dorandom"),
+            u64::from_be_bytes(*b"lygenera"),
+            u64::from_be_bytes(*b"tedbytes"),
+        ])
+        .with(key)
+    }
+
+    /// That of the key whose bits differ in these.
+    #[inline(always)]
+    pub(crate) const fn with(self, [k0, k1]: Key) -> Self {
+        let [v0, v1, v2, v3] = self.0;
+        Self([v0 ^ k0, v1 ^ k1, v2 ^ k0, v3 ^ k1])
+    }
+}
+
 /// The state, four words.
 struct State(u64, u64, u64, u64);
 
 impl State {
-    /// Before the first word: the key, and letters that make the words differ.
-    #[inline(always)]
-    const fn new([k0, k1]: Key) -> Self {
-        Self(
-            k0 ^ u64::from_be_bytes(*b"somepseu"),
-            k1 ^ u64::from_be_bytes(*b"dorandom"),
-            k0 ^ u64::from_be_bytes(*b"lygenera"),
-            k1 ^ u64::from_be_bytes(*b"tedbytes"),
-        )
-    }
-
     #[inline(always)]
     const fn round(self) -> Self {
         let Self(mut v0, mut v1, mut v2, mut v3) = self;
@@ -59,19 +72,23 @@ impl State {
     }
 }
 
-/// The hash of so many words.
-#[inline(always)]
-pub(crate) fn hash<const N: usize>(key: Key, words: [u64; N]) -> u64 {
-    // The number of bytes is in the last word's highest byte.
-    const { assert!(N * size_of::<u64>() < 1 << 8) };
-    let len = const { (N * size_of::<u64>()) as u64 } << 56;
+/// All bytes of a word but the highest.
+const REST: u64 = u64::MAX >> 8;
 
-    let mut state = State::new(key);
+/// The hash of so many words, less the highest byte of the last one, which does not count.
+///
+/// That is where the number of bytes belongs: so there is a round less than for whole words.
+#[inline(always)]
+pub(crate) fn hash<const N: usize>(Seed([a, b, c, d]): Seed, words: [u64; N]) -> u64 {
+    const { assert!(N > 0 && N * size_of::<u64>() < 1 << 8) };
+    let len = const { (N * size_of::<u64>() - 1) as u64 } << 56;
+
+    let mut state = State(a, b, c, d);
     // Unrolled, as an iterator is not.
     let mut i = 0;
-    while i < N {
+    while i < N - 1 {
         state = state.take(words[i]);
         i += 1;
     }
-    state.take(len).end()
+    state.take(words[N - 1] & REST | len).end()
 }

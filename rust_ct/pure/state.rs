@@ -129,6 +129,11 @@ impl Status {
         self.0 & other.0 != 0
     }
 
+    /// The bits that are in both.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// The bits but those of `other`.
     pub(crate) const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)

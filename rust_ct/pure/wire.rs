@@ -22,6 +22,7 @@ pub(crate) use packet::{
     Checksum,
     Family,
     Packet,
+    Plain,
     L4, //
 };
 

@@ -40,9 +40,18 @@ unsafe extern "C" {
     #[link_name = "rust_helper_spin_lock"]
     safe fn spin_lock(lock: &Lock);
     safe fn rct_spin_lock_nested(lock: &Lock);
+    // The function itself, where it is one.
+    #[cfg_attr(
+        all(CONFIG_SMP, not(CONFIG_PREEMPT_RT), not(CONFIG_INLINE_SPIN_LOCK_BH)),
+        link_name = "_raw_spin_lock_bh"
+    )]
     safe fn rct_spin_lock_bh(lock: &Lock);
     #[link_name = "rust_helper_spin_unlock"]
     safe fn spin_unlock(lock: Held<'_>);
+    #[cfg_attr(
+        all(CONFIG_SMP, not(CONFIG_PREEMPT_RT), not(CONFIG_INLINE_SPIN_UNLOCK_BH)),
+        link_name = "_raw_spin_unlock_bh"
+    )]
     safe fn rct_spin_unlock_bh(lock: Held<'_>);
     /// Any context but hard interrupts.
     safe fn rct_local_bh_disable();

@@ -89,6 +89,28 @@ impl Head {
         Self(Field::new(end(list)))
     }
 
+    /// The link to the first node of the list that `is_it` says is the one, or the end where the
+    /// search has ended; for a reader, who unlinks none.
+    ///
+    /// # Safety
+    ///
+    /// As [`Node::next`], of all nodes in the list.
+    #[inline(always)]
+    pub(crate) unsafe fn find(&self, mut is_it: impl FnMut(NonNull<Node>) -> bool) -> Link {
+        let mut link = self.0.load();
+        while link.addr() & 1 == 0 {
+            let Some(node) = NonNull::new(link) else {
+                break;
+            };
+            if is_it(node) {
+                return Link::Node(node);
+            }
+            // SAFETY: The caller vouches for the memory.
+            link = unsafe { node.as_ref() }.next.load();
+        }
+        Link::End(link.addr() >> 1)
+    }
+
     /// The first link of the list.
     #[inline]
     pub(crate) fn first(&self) -> Link {

@@ -1,6 +1,45 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Structures of C's that count their references in a `refcount_t`.
+//!
+//! C header: [`include/linux/refcount.h`](srctree/include/linux/refcount.h)
+
+use crate::{
+    bindings,
+    sys::{
+        call,
+        field::Memory, //
+    },
+};
+use core::sync::atomic::{
+    AtomicI32,
+    Ordering, //
+};
+
+/// Takes a reference to a connection, unless the last one is gone, as with
+/// refcount_inc_not_zero_acquire().
+///
+/// Each packet does: on x86 no function is called for it.
+#[inline(always)]
+pub(crate) fn try_get_conntrack(nfct: &Memory<bindings::nf_conntrack>) -> bool {
+    if !cfg!(CONFIG_X86) {
+        return call::rct_conntrack_tryget(nfct);
+    }
+    const { assert!(size_of::<bindings::nf_conntrack>() == size_of::<AtomicI32>()) };
+    // SAFETY: The structure is a `refcount_t` and nothing else, a number that everybody reads and
+    // writes atomically.
+    let count = unsafe { AtomicI32::from_ptr(nfct.get().cast()) };
+    let mut old = count.load(Ordering::Relaxed);
+    // What is saturated is negative.
+    while (1..i32::MAX).contains(&old) {
+        let new = old.wrapping_add(1);
+        match count.compare_exchange_weak(old, new, Ordering::Acquire, Ordering::Relaxed) {
+            Ok(_) => return true,
+            Err(now) => old = now,
+        }
+    }
+    false
+}
 
 /// Makes a type around [`Memory`](crate::sys::field::Memory) one whose references are counted, and
 /// gives it `try_get`.

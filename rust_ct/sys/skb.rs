@@ -36,7 +36,6 @@ use kernel::{
     reason = "the bindings have pointers where these have references"
 )]
 unsafe extern "C" {
-    safe fn rct_skb_network_offset(skb: &Skb) -> c_int;
     safe fn rct_skb_csum_none(skb: &Skb) -> bool;
     safe fn rct_skb_csum_set_unnecessary(skb: &Skb);
     safe fn rct_skb_is_gso(skb: &Skb) -> bool;
@@ -52,7 +51,6 @@ unsafe extern "C" {
     safe fn rct_skb_ipv6_payload_len(skb: &Skb) -> c_uint;
     /// Checks the header for every hop, and reads a jumbogram's length from it.
     safe fn nf_ip6_check_hbh_len(skb: &mut Skb, len: &mut u32) -> c_int;
-    safe fn rct_skb_set_nfct(skb: &mut Skb, nfct: usize);
     /// The network header was checked by the IP layer before any hook ran.
     safe fn nf_checksum(skb: &Skb, hook: u32, dataoff: u32, proto: u8, family: u16) -> u16;
 }
@@ -153,24 +151,43 @@ impl Skb {
     /// Offset of the network header from the start of the data; negative if it was pulled.
     #[inline]
     pub(crate) fn network_offset(&self) -> i32 {
-        rct_skb_network_offset(self)
+        let head = field!(self.0, head as Fixed<*mut u8>).load();
+        let data = field!(self.0, data as Fixed<*mut u8>).load();
+        // SAFETY: By the type invariant, the buffer is valid and nobody else's. Both of the union are
+        // the same.
+        let offset = unsafe {
+            (*self.0.get())
+                .__bindgen_anon_4
+                .headers
+                .as_ref()
+                .network_header
+        };
+        let header = head.addr().wrapping_add(offset.into());
+        // CAST: Both are in one buffer.
+        header.wrapping_sub(data.addr()) as i32
     }
 
-    /// Where the linear part of the data is, and how long.
+    /// Where the linear part of the data is, and how long; of all that is `len` long.
     #[inline]
-    fn linear(&self) -> (*mut u8, u32) {
+    fn linear_of(&self, len: u32) -> (*mut u8, u32) {
         let beyond = field!(self.0, data_len as Fixed<u32>).load();
         let data = field!(self.0, data as Fixed<_>).load();
-        (data, self.len().wrapping_sub(beyond))
+        (data, len.wrapping_sub(beyond))
     }
 
-    /// The linear part of the data.
     #[inline]
-    pub(crate) fn linear_bytes(&self) -> &[u8] {
-        let (data, len) = self.linear();
+    fn linear(&self) -> (*mut u8, u32) {
+        self.linear_of(self.len())
+    }
+
+    /// The linear part of the data, and how much data there is.
+    #[inline]
+    pub(crate) fn linear_bytes(&self) -> (&[u8], u32) {
+        let len = self.len();
+        let (data, linear) = self.linear_of(len);
         // SAFETY: So many bytes are there. By the type invariant nobody else uses the buffer while
         // it is borrowed, and who has a clone of it, with the same data, does not write to them.
-        unsafe { slice::from_raw_parts(data, len as usize) }
+        (unsafe { slice::from_raw_parts(data, linear as usize) }, len)
     }
 
     /// Copies `N` bytes from `offset` on; `None` if the packet does not hold all of them.
@@ -198,8 +215,23 @@ impl Skb {
     ///
     /// `dataoff` is the offset of the transport header in bytes. Source: net/netfilter/utils.c,
     /// nf_checksum().
+    #[inline(always)]
     pub(crate) fn checksum_ok(&self, hook: u8, dataoff: u32, proto: u8, nfproto: u16) -> bool {
-        nf_checksum(self, hook.into(), dataoff, proto, nfproto) == 0
+        // Of most packets the device has found so, or they are this machine's own: no function is
+        // called for them.
+        const UNNECESSARY: u8 = bindings::CHECKSUM_UNNECESSARY as u8;
+        const PARTIAL: u8 = bindings::CHECKSUM_PARTIAL as u8;
+        // SAFETY: By the type invariant, the buffer is valid and nobody else's. Both of the union are
+        // the same.
+        let summed = unsafe {
+            (*self.0.get())
+                .__bindgen_anon_4
+                .headers
+                .as_ref()
+                .ip_summed()
+        };
+        matches!(summed, UNNECESSARY | PARTIAL)
+            || nf_checksum(self, hook.into(), dataoff, proto, nfproto) == 0
     }
 
     /// Returns whether the CRC32c of an SCTP packet is right, whose header is at `dataoff`; if it
@@ -264,7 +296,16 @@ impl Skb {
     /// now on.
     #[inline]
     pub(crate) unsafe fn set_nfct(&mut self, nfct: usize) {
-        rct_skb_set_nfct(self, nfct);
+        let skb = self.0.get();
+        // SAFETY: By the type invariant, the buffer is valid and nobody else's. Both of the union
+        // are the same.
+        unsafe {
+            (*skb)._nfct = nfct;
+            // As skb_set_nfct(): whoever takes the buffer again has more to clear.
+            if nfct != 0 {
+                (*skb).__bindgen_anon_4.headers.as_mut().set_slow_gro(1);
+            }
+        }
     }
 
     /// Empties the slot `_nfct`, and gives what it held to the caller.

@@ -10,9 +10,9 @@ use crate::{
     bindings,
     datapath::{
         confirm,
-        hooks,
         packet,
-        seqadj, //
+        seqadj,
+        straight, //
     },
     object::{
         conn::{
@@ -72,7 +72,7 @@ use kernel::{
     sync::rcu, //
 };
 
-/// nf_conntrack_in(): finds the connection of a packet; see [`hooks::track`].
+/// nf_conntrack_in(): finds the connection of a packet; see [`straight::track`].
 ///
 /// Traffic control (net/sched/act_ct.c, tcf_ct_act()) fills in hook, family and namespace of the
 /// state, and nothing else.
@@ -81,7 +81,7 @@ extern "C" fn rust_ct_in(skb: &mut Skb, state: &State) -> c_uint {
     let state = state.bare();
     NETNS
         .get(state.net())
-        .map_or(Verdict::ACCEPT, |netns| hooks::track(netns, skb, &state))
+        .map_or(Verdict::ACCEPT, |netns| straight::track(netns, skb, &state))
         .raw()
 }
 

@@ -49,6 +49,15 @@ pub(crate) fn attached(skb: &Skb) -> Attached<'_> {
     }
 }
 
+/// The connection or template that a packet carries, whatever it is to it.
+#[inline(always)]
+pub(crate) fn carried(skb: &Skb) -> Option<&Conn> {
+    let conn = core::ptr::with_exposed_provenance_mut::<Conn>(skb.nfct() & !INFO_MASK);
+    // SAFETY: The slot holds a reference to a connection, or nothing. As long as the packet is
+    // borrowed, nobody takes it out.
+    unsafe { conn.as_ref() }
+}
+
 /// Attaches a connection to a packet, which takes the reference over. What was attached is
 /// forgotten.
 #[inline]

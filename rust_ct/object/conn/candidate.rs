@@ -20,14 +20,17 @@ use crate::{
         zone::Zone, //
     },
     sys::{
-        field::field,
+        field::{
+            field,
+            Field, //
+        },
         net::Net,
         nulls,
-        slab,
-        time, //
+        slab, //
     },
 };
 use core::{
+    marker::PhantomData,
     mem::offset_of,
     ptr::NonNull, //
 };
@@ -39,13 +42,24 @@ use kernel::sync::aref::ARef;
 ///
 /// # Invariants
 ///
-/// The memory is that of a connection throughout `'a`, in which RCU or the lock of a list that it
-/// is in is held.
+/// The link is a connection's, and the memory is that of a connection throughout `'a`, in which RCU
+/// or the lock of a list that it is in is held.
 #[derive(Clone, Copy)]
 pub(crate) struct Candidate<'a> {
-    conn: &'a Conn,
-    dir: Direction,
+    node: NonNull<nulls::Node>,
+    _conn: PhantomData<&'a Conn>,
 }
+
+/// Where the two links are in a connection. Which of them it is, a link's address tells, as a
+/// connection begins at a multiple of `ALIGN`: nothing of the connection is read.
+const ORIGINAL: usize = offset_of!(bindings::nf_conn, tuplehash);
+const REPLY: usize = ORIGINAL + size_of::<bindings::nf_conntrack_tuple_hash>();
+/// The bit of an address that tells.
+const TELLS: usize = {
+    let other = (ORIGINAL ^ REPLY) % slab::ALIGN;
+    assert!(other != 0);
+    1 << other.trailing_zeros()
+};
 
 impl<'a> Candidate<'a> {
     /// The connection that a link belongs to.
@@ -56,20 +70,31 @@ impl<'a> Candidate<'a> {
     /// the list, held for `'a`.
     #[inline]
     pub(crate) unsafe fn new(node: NonNull<nulls::Node>) -> Self {
-        const ORIGINAL: usize = offset_of!(bindings::nf_conn, tuplehash);
-        const REPLY: usize = ORIGINAL + size_of::<bindings::nf_conntrack_tuple_hash>();
-        const { assert!(ORIGINAL % slab::ALIGN != REPLY % slab::ALIGN) };
-
-        // Which of the two links it is, its address tells: nothing of the connection is read.
-        let (dir, offset) = match node.addr().get() % slab::ALIGN == ORIGINAL % slab::ALIGN {
-            true => (Direction::Original, ORIGINAL),
-            false => (Direction::Reply, REPLY),
-        };
-        // SAFETY: That far is the link into the connection, which begins at a multiple of `ALIGN`
-        // and whose memory stays one's.
-        let conn = unsafe { node.byte_sub(offset).cast::<Conn>().as_ref() };
         // INVARIANT: As the caller says.
-        Self { conn, dir }
+        Self {
+            node,
+            _conn: PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    fn conn(&self) -> &'a Conn {
+        let offset = match self.dir() {
+            Direction::Original => ORIGINAL,
+            Direction::Reply => REPLY,
+        };
+        // SAFETY: By the type invariant; that far is the link into the connection.
+        unsafe { self.node.byte_sub(offset).cast().as_ref() }
+    }
+
+    /// The words of the tuple of this direction.
+    #[inline(always)]
+    fn tuple_words(&self) -> &'a [Field<u64>; 5] {
+        const TUPLE: usize = offset_of!(bindings::nf_conntrack_tuple_hash, tuple);
+        const { assert!(size_of::<bindings::nf_conntrack_tuple>() == size_of::<[u64; 5]>()) };
+        // SAFETY: By the type invariant, the link is that of a half of a connection, whose tuple is
+        // that far from it, and aligned as asserted of [`Conn`].
+        unsafe { self.node.byte_add(TUPLE).cast().as_ref() }
     }
 
     /// The connection itself.
@@ -78,62 +103,74 @@ impl<'a> Candidate<'a> {
     ///
     /// Somebody must have a reference to it for `'a`, as a list has whose lock is held.
     pub(in super::super) unsafe fn held(self) -> &'a Conn {
-        self.conn
+        self.conn()
     }
 
     /// The direction of the link by which the connection was met.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn dir(&self) -> Direction {
-        self.dir
+        match self.node.addr().get() & TELLS == ORIGINAL & TELLS {
+            true => Direction::Original,
+            false => Direction::Reply,
+        }
     }
 
     /// Returns whether packets of this direction have the key, and the connection is in the table.
     #[inline(always)]
     pub(crate) fn matches(&self, key: &Key<'_>) -> bool {
-        self.is_found_by(&key.words, &key.zone, key.net)
+        self.status_by(key).is_some()
+    }
+
+    /// The status bits now, if the candidate matches.
+    #[inline(always)]
+    pub(crate) fn status_by(&self, key: &Key<'_>) -> Option<Status> {
+        self.found_by(&key.words, &key.zone, key.net)
     }
 
     /// Returns whether packets of this direction have the key that those of another connection have
     /// in a direction, and the connection is in the table.
     #[inline(always)]
     pub(crate) fn has_key_of(&self, conn: &Conn, dir: Direction) -> bool {
-        self.is_found_by(&conn.words(dir), &conn.zone(), conn.net())
+        self.found_by(&conn.words(dir), &conn.zone(), conn.net())
+            .is_some()
     }
 
     /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_key_equal().
     #[inline(always)]
-    fn is_found_by(&self, words: &Words, zone: &Zone, net: &Net) -> bool {
-        self.conn.words(self.dir).same_key(words)
-            && self.conn.zone().equal(zone, self.dir)
-            && self.conn.status().contains(Status::CONFIRMED)
-            && self.is_of(net)
+    fn found_by(&self, words: &Words, zone: &Zone, net: &Net) -> Option<Status> {
+        let has = self.conn().zone();
+        let same = Words::load(self.tuple_words()).same_key(words)
+            && (has == *zone || has.equal(zone, self.dir()))
+            && self.is_of(net);
+        let status = same.then(|| self.conn().status())?;
+        status.contains(Status::CONFIRMED).then_some(status)
     }
 
     /// Returns whether packets of this direction most likely have the key: ports and the like,
     /// protocol, family, and a part of an address are the same.
     #[inline(always)]
     pub(crate) fn resembles(&self, key: &Key<'_>) -> bool {
-        let [_, _, middle, _, last] = self.conn.tuple_words(self.dir);
+        let [_, _, middle, _, last] = self.tuple_words();
         key.words.resemble(middle.load(), last.load())
     }
 
     /// Returns whether this is that connection.
     pub(crate) fn is(&self, conn: &Conn) -> bool {
-        core::ptr::eq(self.conn, conn)
+        core::ptr::eq(self.conn(), conn)
     }
 
     /// Returns whether the connection begins with the same packet as another one.
     pub(crate) fn begins_as(&self, conn: &Conn) -> bool {
         let original = Direction::Original;
-        self.conn.words(original).same_key(&conn.words(original))
-            && self.conn.zone().equal(&conn.zone(), original)
+        self.conn().words(original).same_key(&conn.words(original))
+            && self.conn().zone().equal(&conn.zone(), original)
     }
 
     /// Returns whether the connection is one of a namespace.
     #[inline]
     pub(crate) fn is_of(&self, net: &Net) -> bool {
         // The pointer is compared, not followed.
-        core::ptr::eq(field!(self.conn.ct, ct_net.net).load(), net.as_ptr())
+        core::ptr::eq(field!(self.conn().ct, ct_net.net).load(), net.as_ptr())
     }
 
     /// Returns whether the connection is one of a namespace, or of any if there is none.
@@ -145,22 +182,23 @@ impl<'a> Candidate<'a> {
     /// Returns whether the connection has expired.
     #[inline]
     pub(crate) fn is_expired(&self) -> bool {
-        time::until(self.conn.timeout()) <= 0
+        self.remaining() == 0
     }
 
     /// Jiffies until the connection expires; zero if it has.
+    #[inline]
     pub(crate) fn remaining(&self) -> u32 {
-        self.conn.remaining()
+        self.conn().remaining()
     }
 
     /// The status bits now.
     pub(crate) fn status(&self) -> Status {
-        self.conn.status()
+        self.conn().status()
     }
 
     /// The protocol, and the number of the state that its tracker keeps.
     pub(crate) fn state(&self) -> (u8, u8) {
-        let conn = self.conn;
+        let conn = self.conn();
         let proto = conn.proto();
         // One unit is what is compared, so that it is of one moment; the lock is another's.
         (proto, dispatch!(proto, P => P::state(&conn.private())))
@@ -168,23 +206,23 @@ impl<'a> Candidate<'a> {
 
     /// Where the connection comes from.
     pub(crate) fn source(&self) -> Source {
-        Source::of(&self.conn.tuple(Direction::Original))
+        Source::of(&self.conn().tuple(Direction::Original))
     }
 
     /// The hash of the key of packets in this direction.
     #[inline]
     pub(crate) fn hash(&self) -> u32 {
-        self.conn.hash(self.dir)
+        self.conn().hash(self.dir())
     }
 
     /// A number that no other connection has while this one lives.
     pub(crate) fn addr(&self) -> usize {
-        core::ptr::from_ref(self.conn).addr()
+        core::ptr::from_ref(self.conn()).addr()
     }
 
     /// Takes a reference, unless the last one is gone. What is read from now on counts.
     #[inline]
     pub(crate) fn get(&self) -> Option<ARef<Conn>> {
-        self.conn.try_get()
+        self.conn().try_get()
     }
 }

@@ -134,6 +134,7 @@ impl Conn {
         }
     }
 
+    #[inline(never)]
     fn deliver_to_listener(&self) {
         let status = self.status();
         if !status.contains(Status::CONFIRMED) || status.contains(Status::DYING) {

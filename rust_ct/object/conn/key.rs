@@ -4,7 +4,10 @@
 
 use crate::{
     pure::{
-        siphash,
+        siphash::{
+            hash,
+            Seed, //
+        },
         tuple::{
             Direction,
             Tuple, //
@@ -13,13 +16,35 @@ use crate::{
         zone::Zone, //
     },
     sys::{
+        field::Field,
         net::Net,
-        siphash::Key as HashKey, //
+        siphash, //
     },
 };
 
 /// The key of the hash of tuples, drawn when the module is loaded.
-pub(crate) static HASH_KEY: HashKey = HashKey::new();
+pub(crate) static HASH_KEY: HashKey = HashKey([const { Field::new(0) }; 4]);
+
+/// A key of the hash of tuples, as what the hash begins with.
+#[repr(align(32))]
+pub(crate) struct HashKey([Field<u64>; 4]);
+
+impl HashKey {
+    /// Draws the key at random. What was hashed before is not found again.
+    pub(crate) fn draw(&self) {
+        let key = siphash::Key::new();
+        key.draw();
+        let Seed(words) = Seed::new(key.words());
+        for (place, word) in self.0.iter().zip(words) {
+            place.store(word);
+        }
+    }
+
+    #[inline(always)]
+    fn seed(&self) -> Seed {
+        Seed(self.0.each_ref().map(Field::load))
+    }
+}
 
 /// The words of a tuple. Equal ones name the same connection, whatever the direction.
 #[derive(Clone, Copy)]
@@ -33,6 +58,12 @@ impl Words {
     #[inline]
     pub(super) fn of(tuple: &Tuple) -> Self {
         Self(zerocopy::transmute!(*tuple))
+    }
+
+    /// What the words of a tuple in memory hold.
+    #[inline(always)]
+    pub(super) fn load([a, b, c, d, e]: &[Field<u64>; 5]) -> Self {
+        Self([a.load(), b.load(), c.load(), d.load(), e.load()])
     }
 
     #[inline]
@@ -90,17 +121,15 @@ impl<'a> Key<'a> {
     /// says nothing of another.
     #[inline(always)]
     pub(crate) fn hash(&self, dir: Direction) -> u32 {
+        // Where the direction is, the hash has its own.
         let [a, b, c, d, e] = self.words.0;
         let e = e & Words::MASK;
-        let [k0, k1] = HASH_KEY.words();
-        let key = [
-            k0 ^ u64::from(self.zone.id(dir)),
-            k1 ^ u64::from(self.net.hash_mix()),
-        ];
+        let differs = [self.zone.id(dir).into(), self.net.hash_mix().into()];
+        let seed = HASH_KEY.seed().with(differs);
         let hash = match self.family {
             // Of `a` the one half is zero, of `e` the other, and `b` and `d` are.
-            Some(Family::Ipv4) => siphash::hash(key, [a ^ e, c]),
-            _ => siphash::hash(key, [a, b, c, d, e]),
+            Some(Family::Ipv4) => hash(seed, [c, a ^ e]),
+            _ => hash(seed, [a, b, c, d, e]),
         };
         // CAST: One half is as good as the other.
         hash as u32

@@ -13,7 +13,10 @@ use super::{
 };
 use crate::{
     bindings,
-    pure::l4proto::L4Proto, //
+    pure::{
+        l4proto::L4Proto,
+        tuple::Direction, //
+    },
 };
 use core::mem::MaybeUninit;
 use zerocopy::{
@@ -33,25 +36,84 @@ const fn units<T>() -> usize {
     size_of::<T>() / size_of::<u32>()
 }
 
+/// How many units a protocol keeps of either end.
+const fn ends<P: L4Proto>() -> usize {
+    assert!(P::END % size_of::<u32>() == 0);
+    assert!(2 * P::END <= size_of::<P::Private>());
+    P::END / size_of::<u32>()
+}
+
 /// The units of a private state.
 fn units_of<T: IntoBytes + Immutable>(private: &T) -> impl Iterator<Item = u32> + '_ {
     let units = private.as_bytes().chunks_exact(size_of::<u32>());
     units.filter_map(|unit| Some(u32::from_ne_bytes(*unit.first_chunk()?)))
 }
 
+/// The position of unit `i` of a private state in which both ends have `end` units each, the sender's
+/// first, where that of the original direction comes first.
+#[inline(always)]
+const fn unit(i: usize, end: usize, dir: Direction) -> usize {
+    let shift = match dir {
+        Direction::Original => 0,
+        Direction::Reply => end,
+    };
+    if i < end {
+        i + shift
+    } else if i < 2 * end {
+        i - shift
+    } else {
+        i
+    }
+}
+
 impl Conn {
+    /// A copy of the private state as who sends in a direction sees it, whose end comes first.
+    #[inline(always)]
+    pub(crate) fn private_seen<P: L4Proto>(&self, dir: Direction) -> P::Private {
+        self.copy_private(const { ends::<P>() }, dir)
+    }
+
+    /// As [`Conn::replace_private`], with both as who sends in a direction sees them.
+    #[inline(always)]
+    pub(crate) fn replace_private_seen<P: L4Proto>(
+        &self,
+        old: &P::Private,
+        new: &P::Private,
+        dir: Direction,
+    ) {
+        self.write_private(old, new, const { ends::<P>() }, dir);
+    }
+
     /// A copy of the private state, which is laid out as `T`. Without the lock, one that packets
     /// change may be of different moments in its parts.
     #[inline]
     pub(crate) fn private<T: FromBytes>(&self) -> T {
+        self.copy_private(0, Direction::Original)
+    }
+
+    #[inline(always)]
+    fn copy_private<T: FromBytes>(&self, end: usize, dir: Direction) -> T {
         let mut private = MaybeUninit::<T>::uninit();
+        if const { size_of::<T>() == size_of::<usize>() && align_of::<T>() == align_of::<usize>() }
+        {
+            // SAFETY: The field is inside the connection, and holds a word, which others write by
+            // one access. Any bytes are a `T`.
+            unsafe {
+                let word = (&raw const (*self.ct()).proto)
+                    .cast::<usize>()
+                    .read_volatile();
+                private.as_mut_ptr().cast::<usize>().write(word);
+                return private.assume_init();
+            }
+        }
         for i in 0..const { units::<T>() } {
             // SAFETY: The field is inside the connection, and the index within `T` and thus within
             // the field. Others write by one access.
             unsafe {
                 let from = (&raw const (*self.ct()).proto).cast::<u32>();
                 let to = private.as_mut_ptr().cast::<u32>();
-                to.add(i).write_unaligned(from.add(i).read_volatile());
+                to.add(i)
+                    .write_unaligned(from.add(unit(i, end, dir)).read_volatile());
             }
         }
         // SAFETY: All bytes are there, and any bytes are a `T`.
@@ -68,6 +130,17 @@ impl Conn {
     /// holds the lock since `old` was copied, or the connection is not confirmed.
     #[inline]
     pub(crate) fn replace_private<T: IntoBytes + Immutable>(&self, old: &T, new: &T) {
+        self.write_private(old, new, 0, Direction::Original);
+    }
+
+    #[inline(always)]
+    fn write_private<T: IntoBytes + Immutable>(
+        &self,
+        old: &T,
+        new: &T,
+        end: usize,
+        dir: Direction,
+    ) {
         const { units::<T>() };
         // SAFETY: The field is inside the connection.
         let to = unsafe { (&raw mut (*self.ct()).proto).cast::<u32>() };
@@ -75,7 +148,7 @@ impl Conn {
             if old != new {
                 // SAFETY: The index is within `T`, and thus within the field. Others read by one
                 // access.
-                unsafe { to.add(i).write_volatile(new) };
+                unsafe { to.add(unit(i, end, dir)).write_volatile(new) };
             }
         }
     }

@@ -142,6 +142,24 @@ pub(super) struct Bucket<'a> {
 }
 
 impl<'a> Bucket<'a> {
+    /// The first connection that `is_it` says is the one, if there is one. `None` as of
+    /// [`Bucket::walk`].
+    #[inline(always)]
+    pub(super) fn find(
+        self,
+        _rcu: ReadSide<'a>,
+        mut is_it: impl FnMut(Candidate<'a>) -> bool,
+    ) -> Option<Option<Candidate<'a>>> {
+        // SAFETY: Everything in the list is a connection's link, and RCU keeps the memory that of a
+        // connection.
+        unsafe {
+            match self.head.find(|node| is_it(Candidate::new(node))) {
+                Link::Node(node) => Some(Some(Candidate::new(node))),
+                Link::End(list) => (list == self.list).then_some(None),
+            }
+        }
+    }
+
     /// Calls `f` for each connection until it breaks. `None` if a connection was moved to another
     /// list while we were at it, so that some may have been missed.
     #[inline(always)]

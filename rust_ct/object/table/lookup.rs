@@ -16,9 +16,12 @@ use crate::{
         netns::NETNS,
         stat::Stat, //
     },
-    pure::tuple::{
-        Direction,
-        Tuple, //
+    pure::{
+        state::Status,
+        tuple::{
+            Direction,
+            Tuple, //
+        }, //
     },
     sys::{
         barrier,
@@ -32,10 +35,21 @@ use core::{
 };
 use kernel::sync::aref::ARef;
 
+/// A connection that was found, with a reference.
+pub(crate) struct Found {
+    pub(crate) conn: ARef<Conn>,
+    /// The direction of the packets with the key.
+    pub(crate) dir: Direction,
+    /// The status when the reference was taken.
+    pub(crate) status: Status,
+    /// Jiffies until it expires.
+    pub(crate) remaining: u32,
+}
+
 /// What one look has found.
 pub(crate) enum Looked {
-    /// The connection, to which a reference was taken, and the direction of packets with the key.
-    Found(ARef<Conn>, Direction),
+    /// The connection.
+    Found(Found),
     /// There is none.
     Nothing,
     /// It has to be looked for again.
@@ -63,26 +77,33 @@ impl Table {
 
     /// As [`Table::find`], by one look.
     #[inline(always)]
-    pub(crate) fn find_at_once(&self, key: &Key<'_>, hash: u32, rcu: ReadSide<'_>) -> Looked {
+    pub(crate) fn find_at_once(
+        &self,
+        key: &Key<'_>,
+        hash: u32,
+        now: u32,
+        rcu: ReadSide<'_>,
+    ) -> Looked {
         let Some(buckets) = self.buckets.get(rcu) else {
             return Looked::Astray;
         };
-        let met = buckets.of(hash).and_then(|bucket| {
-            bucket.walk(rcu, |candidate| match candidate.resembles(key) {
-                true => ControlFlow::Break(candidate),
-                false => ControlFlow::Continue(()),
-            })
-        });
+        let met = buckets
+            .of(hash)
+            .and_then(|bucket| bucket.find(rcu, |candidate| candidate.resembles(key)));
         match met {
-            Some(ControlFlow::Break(candidate)) => match hold(candidate, key) {
-                Some(conn) if !candidate.is_expired() => Looked::Found(conn, candidate.dir()),
-                _ => Looked::Astray,
+            Some(Some(candidate)) => match hold(candidate, key) {
+                Some((conn, status)) => match conn.remaining_at(now) {
+                    0 => Looked::Astray,
+                    remaining => Looked::Found(Found {
+                        conn,
+                        dir: candidate.dir(),
+                        status,
+                        remaining,
+                    }),
+                },
+                None => Looked::Astray,
             },
-            Some(ControlFlow::Continue(()))
-                if self.next(rcu).is_none() && self.is_current(buckets) =>
-            {
-                Looked::Nothing
-            }
+            Some(None) if self.next(rcu).is_none() && self.is_current(buckets) => Looked::Nothing,
             _ => Looked::Astray,
         }
     }
@@ -167,10 +188,11 @@ fn examine(
     if !candidate.matches(key) {
         return ControlFlow::Continue(());
     }
-    ControlFlow::Break(hold(candidate, key).map(|conn| (conn, candidate.dir())))
+    ControlFlow::Break(hold(candidate, key).map(|(conn, _)| (conn, candidate.dir())))
 }
 
-/// Takes a reference to a connection that had the key, unless it has it no more.
+/// Takes a reference to a connection that had the key, unless it has it no more, and gives the
+/// status that it had then.
 ///
 /// What is read of it from now on is what was there when it was confirmed, or newer: its extensions
 /// are where they stay, its timeout is a moment. The reference alone does not see to that, as it
@@ -181,12 +203,10 @@ fn examine(
 ///
 /// [`UniqueConn::publish`]: crate::object::conn::UniqueConn::publish
 #[inline(always)]
-fn hold(candidate: Candidate<'_>, key: &Key<'_>) -> Option<ARef<Conn>> {
+fn hold(candidate: Candidate<'_>, key: &Key<'_>) -> Option<(ARef<Conn>, Status)> {
     let conn = candidate.get()?;
-    if !candidate.matches(key) {
-        return None;
-    }
+    let status = candidate.status_by(key)?;
     // Pairs with the barrier of the bit that confirmation sets.
     barrier::read();
-    Some(conn)
+    Some((conn, status))
 }

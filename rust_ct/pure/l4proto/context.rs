@@ -41,6 +41,12 @@ pub(crate) trait Context {
     /// What the namespace has set for TCP.
     fn tuning(&self) -> Tuning;
 
+    /// What [`Context::tuning`] says of retransmissions, alone.
+    #[inline(always)]
+    fn max_retrans(&self) -> u8 {
+        self.tuning().max_retrans
+    }
+
     /// Returns whether the namespace leaves segments to their receivers (`tcp_rfc5961`). Asked for
     /// those only that are INVALID else.
     fn leaves_to_receiver(&self) -> bool;
@@ -54,4 +60,10 @@ pub(crate) trait Context {
     /// The shift of the connection's sequence numbers in a direction, for a protocol whose tracker
     /// has the lock.
     fn shift(&mut self, dir: Direction) -> SeqAdj;
+
+    /// By how much a sequence number of a direction is shifted, as with [`Context::shift`].
+    #[inline(always)]
+    fn offset(&mut self, dir: Direction, seq: u32) -> u32 {
+        self.shift(dir).offset(seq)
+    }
 }

@@ -52,6 +52,10 @@ pub(crate) trait L4Proto {
     /// Whether the private state changes once a connection is confirmed, and so has to be locked.
     const LOCKED: bool = false;
 
+    /// How many bytes the private state has of the end that sends in the original direction, which
+    /// it begins with, and then of the other one.
+    const END: usize = 0;
+
     /// As many numbers as there are timeouts, in jiffies.
     type Timeouts: Jiffies;
 
@@ -100,7 +104,8 @@ pub(crate) trait L4Proto {
     /// many jiffies, and perhaps changes the private state in what nobody is told of. `None` of
     /// others: then the private state is as good as lost, and [`L4Proto::track`] is to be asked.
     ///
-    /// `timeout` gives the timeout of an index, in jiffies.
+    /// `timeout` gives the timeout of an index, in jiffies. Of a protocol that keeps something of
+    /// each [`L4Proto::END`], the private state begins with the sender's.
     #[inline(always)]
     fn renew<C: Context>(
         _private: &mut Self::Private,

@@ -32,7 +32,6 @@ pub(crate) use state::State;
 
 use crate::pure::{
     l4proto::{
-        seqadj::SeqAdj,
         Action,
         Context,
         Ids,
@@ -106,6 +105,7 @@ impl L4Proto for Tcp {
     /// Source: net/netfilter/nf_conntrack_proto_tcp.c, nf_conntrack_tcp_init_net().
     const OFFLOAD_TIMEOUT: Option<Setting> = Some(Setting::new(c"nf_flowtable_tcp_timeout", 30));
     const LOCKED: bool = true;
+    const END: usize = size_of::<Peer>();
 
     type Timeouts = [u32; TIMEOUTS.len()];
     type Header = Segment;
@@ -158,8 +158,15 @@ impl L4Proto for Tcp {
         timeout: impl Fn(usize) -> u32,
         context: &mut C,
     ) -> Option<u32> {
-        let seqadj = context.shift(input.dir().other());
-        renew(private, segment, input, seqadj, &context.tuning(), timeout)
+        let shift = context.offset(input.dir().other(), segment.ack.wrapping_sub(1));
+        renew(
+            private,
+            segment,
+            input,
+            shift,
+            context.max_retrans(),
+            timeout,
+        )
     }
 
     fn state(private: &Proto) -> u8 {
@@ -204,7 +211,15 @@ pub(crate) fn track(proto: &mut Proto, seg: &Segment, input: &Input, env: &Env<'
         Plan::Done(outcome) => return outcome,
         Plan::Take(old, new) => (old, new),
         Plan::Check(old, new) => {
-            match window::check(proto, seg, input.dir(), env.seqadj, env.tuning) {
+            let shift = env.seqadj.offset(seg.ack.wrapping_sub(1));
+            match window::check(
+                proto,
+                input.dir(),
+                seg,
+                input.dir(),
+                shift,
+                env.tuning.be_liberal,
+            ) {
                 window::Verdict::Inside => (old, new),
                 window::Verdict::Ignored(reason) => return Outcome::ignore(reason),
                 window::Verdict::Outside(reason) => return outside(proto, seg, input, env, reason),
@@ -218,15 +233,21 @@ pub(crate) fn track(proto: &mut Proto, seg: &Segment, input: &Input, env: &Env<'
 
 /// As [`track`], of an ACK in the window of an established connection, which renews it for so many
 /// jiffies. `None` of others; what has become of `proto` then is of no use.
+///
+/// `proto` is as the sender sees it, see [`Proto::seen_by`]. `shift` is that of the other
+/// direction's sequence number that is acknowledged. Whether segments outside the window pass is
+/// not asked.
 #[inline(always)]
 pub(crate) fn renew(
     proto: &mut Proto,
     seg: &Segment,
     input: &Input,
-    seqadj: SeqAdj,
-    tuning: &Tuning,
+    shift: u32,
+    max_retrans: u8,
     timeout: impl Fn(usize) -> u32,
 ) -> Option<u32> {
+    /// The sender's end is the first one.
+    const SENDER: Direction = Direction::Original;
     const OLD: State = State::Established;
     // So `plan` has nothing to look at but the window, and `settle` nothing to tell.
     const {
@@ -242,15 +263,15 @@ pub(crate) fn renew(
     }
     let dir = input.dir();
     // What has no window yet begins one.
-    if proto.sender(dir).td_maxwin == 0 {
+    if proto.sender(SENDER).td_maxwin == 0 {
         return None;
     }
-    match window::check(proto, seg, dir, seqadj, tuning) {
+    match window::check(proto, SENDER, seg, dir, shift, false) {
         window::Verdict::Inside => (),
         _ => return None,
     }
     proto.advance(seg, dir, OLD, OLD);
-    Some(proto.timeout(Kind::Ack, tuning, timeout))
+    Some(proto.timeout(Kind::Ack, max_retrans, timeout))
 }
 
 /// Looks again at a segment that [`track`] has judged. What it refused goes with its connection if
@@ -280,6 +301,18 @@ pub(crate) fn reconsider(
 }
 
 impl Proto {
+    /// The same with the end first that sends in a direction; and back.
+    pub(crate) const fn seen_by(self, dir: Direction) -> Self {
+        let [original, reply] = self.seen;
+        match dir {
+            Direction::Original => self,
+            Direction::Reply => Self {
+                seen: [reply, original],
+                ..self
+            },
+        }
+    }
+
     /// Who sends in a direction.
     const fn sender(&self, dir: Direction) -> &Peer {
         self.receiver(dir.other())
@@ -405,11 +438,11 @@ impl Proto {
     /// The timeout of the state that the connection is in now, in jiffies. `timeout` gives that of
     /// an index.
     #[inline(always)]
-    fn timeout(&self, kind: Kind, tuning: &Tuning, timeout: impl Fn(usize) -> u32) -> u32 {
+    fn timeout(&self, kind: Kind, max_retrans: u8, timeout: impl Fn(usize) -> u32) -> u32 {
         let state = self.state();
         let usual = timeout(state as usize);
         let shorter = [
-            (self.retrans >= tuning.max_retrans, RETRANS),
+            (self.retrans >= max_retrans, RETRANS),
             (kind == Kind::Rst && state == State::Established, UNACK),
             (self.either_has(peer_flag::DATA_UNACKNOWLEDGED), UNACK),
             (self.last_win == 0, RETRANS),
@@ -619,7 +652,9 @@ fn settle(
     old: State,
     new: State,
 ) -> Outcome {
-    let mut timeout = proto.timeout(seg.kind, env.tuning, |index| slot(env.timeouts, index));
+    let mut timeout = proto.timeout(seg.kind, env.tuning.max_retrans, |index| {
+        slot(env.timeouts, index)
+    });
     let mut outcome = Outcome::refresh(timeout);
     outcome.protoinfo_changed = old != new;
 

@@ -91,7 +91,11 @@ impl L4Proto for Udp {
 
     #[inline(always)]
     fn read_plain<P: Packet>(pkt: &P, l4: &L4) -> Option<wire::Udp> {
-        length(pkt, l4).ok()
+        let udp = wire::Udp::read(pkt, l4.offset)?;
+        // As `length`, but for what says no length.
+        let len = u32::from(udp.len.get());
+        let end = l4.offset.checked_add(len)?;
+        (len >= size_of::<wire::Udp>() as u32 && end <= pkt.len()).then_some(udp)
     }
 
     #[inline(always)]

@@ -5,7 +5,9 @@
 use crate::pure::{
     reason::Reason,
     wire::{
+        Family,
         Packet,
+        Plain,
         L4, //
     },
 };
@@ -35,6 +37,10 @@ pub(crate) struct Ipv4 {
     pub(crate) saddr: [u8; 4],
     /// Destination address.
     pub(crate) daddr: [u8; 4],
+}
+
+impl Plain for Ipv4 {
+    const FAMILY: Family = Family::Ipv4;
 }
 
 impl Ipv4 {

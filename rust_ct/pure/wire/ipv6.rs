@@ -5,7 +5,9 @@
 use crate::pure::{
     reason::Reason,
     wire::{
+        Family,
         Packet,
+        Plain,
         L4, //
     },
 };
@@ -45,6 +47,10 @@ pub(crate) struct Ipv6 {
     pub(crate) saddr: [u8; 16],
     /// Destination address.
     pub(crate) daddr: [u8; 16],
+}
+
+impl Plain for Ipv6 {
+    const FAMILY: Family = Family::Ipv6;
 }
 
 impl Ipv6 {

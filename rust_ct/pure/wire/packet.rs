@@ -33,6 +33,22 @@ impl Family {
     }
 }
 
+/// A network header without options or extension headers, as that of most packets is.
+pub(crate) trait Plain: Sized {
+    /// The family of such packets.
+    const FAMILY: Family;
+
+    /// Where the transport header is in a packet of a protocol that begins with this header.
+    #[inline(always)]
+    fn l4(proto: u8) -> L4 {
+        // CAST: The size of a header.
+        L4 {
+            proto,
+            offset: size_of::<Self>() as u32,
+        }
+    }
+}
+
 /// What a transport header's checksum is made with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Checksum {

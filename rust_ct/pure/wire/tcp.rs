@@ -226,7 +226,8 @@ impl Segment {
             STAMPED if pkt.read(l4.offset.checked_add(LEN)?)? == TIMESTAMP => true,
             _ => return None,
         };
-        let payload = l4.len(pkt).checked_sub(hdr.len())?;
+        let begin = l4.offset.checked_add(hdr.len())?;
+        let payload = pkt.len().checked_sub(begin)?;
         Some(Self {
             kind: Kind::Ack,
             flags: flag::ACK | with,

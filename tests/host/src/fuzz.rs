@@ -152,9 +152,18 @@ pub(crate) fn judge_tcp(
     input: &Input,
     env: &tcp::Env<'_>,
 ) -> Outcome {
-    let mut plain = *proto;
+    let mut plain = proto.seen_by(input.dir());
     let timeout = |index| slot(env.timeouts, index);
-    let renewed = tcp::renew(&mut plain, seg, input, env.seqadj, env.tuning, timeout);
+    let shift = env.seqadj.offset(seg.ack.wrapping_sub(1));
+    let renewed = tcp::renew(
+        &mut plain,
+        seg,
+        input,
+        shift,
+        env.tuning.max_retrans,
+        timeout,
+    );
+    let plain = plain.seen_by(input.dir());
     let outcome = tcp::track(proto, seg, input, env);
     if let Some(jiffies) = renewed {
         assert_eq!((Outcome::refresh(jiffies), &plain), (outcome, &*proto));

@@ -15,15 +15,11 @@
 //! Source: net/netfilter/nf_conntrack_proto_tcp.c, tcp_in_window().
 
 use crate::pure::{
-    l4proto::{
-        seqadj::SeqAdj,
-        tcp::{
-            peer_flag,
-            Peer,
-            Proto,
-            State,
-            Tuning, //
-        }, //
+    l4proto::tcp::{
+        peer_flag,
+        Peer,
+        Proto,
+        State, //
     },
     reason::Reason,
     tuple::Direction,
@@ -60,18 +56,20 @@ struct Edges {
 
 /// Checks a segment against the window, and moves the window with it if it is inside.
 ///
-/// `seqadj` is the shift of the direction opposite to the segment's.
+/// The sender's end is that of direction `sender`, whatever the direction of the segment. `shift` is
+/// that of the sequence number of the other direction that is acknowledged.
 #[inline(always)]
 pub(super) fn check(
     proto: &mut Proto,
+    sender: Direction,
     seg: &Segment,
     dir: Direction,
-    seqadj: SeqAdj,
-    tuning: &Tuning,
+    shift: u32,
+    be_liberal: bool,
 ) -> Verdict {
     let state = proto.state();
-    let (sender, receiver) = proto.ends(dir);
-    let mut edges = Edges::of(seg, receiver, seqadj);
+    let (sender, receiver) = proto.ends(sender);
+    let mut edges = Edges::of(seg, receiver, shift);
 
     if start(sender, receiver, seg, dir, state, &edges) {
         return Verdict::Inside;
@@ -80,7 +78,7 @@ pub(super) fn check(
 
     let verdict = edges.judge(sender, receiver);
     if verdict != Verdict::Inside {
-        let liberal = tuning.be_liberal || sender.has(peer_flag::BE_LIBERAL);
+        let liberal = be_liberal || sender.has(peer_flag::BE_LIBERAL);
         return if liberal { Verdict::Inside } else { verdict };
     }
 
@@ -162,12 +160,11 @@ fn scaled(seg: &Segment, sender: &Peer) -> u32 {
 
 impl Edges {
     #[inline(always)]
-    fn of(seg: &Segment, receiver: &Peer, seqadj: SeqAdj) -> Self {
+    fn of(seg: &Segment, receiver: &Peer, shift: u32) -> Self {
         let sack = match seg.options.sack {
             Some(sack) if receiver.has(peer_flag::SACK_PERM) => sack,
             _ => seg.ack,
         };
-        let shift = seqadj.offset(seg.ack.wrapping_sub(1));
         Self {
             seq: seg.seq,
             end: seg.end,

@@ -70,8 +70,16 @@ fn renewal(rig: &Rig, dir: Direction, seg: &Segment) -> Option<u32> {
         hz: HZ,
     };
     let timeout = |index| slot(&rig.timeouts.tcp, index);
-    let mut proto = rig.conn.proto;
-    renew(&mut proto, seg, &input, rig.seqadj, &rig.tuning, timeout)
+    let mut proto = rig.conn.proto.seen_by(dir);
+    let shift = rig.seqadj.offset(seg.ack.wrapping_sub(1));
+    renew(
+        &mut proto,
+        seg,
+        &input,
+        shift,
+        rig.tuning.max_retrans,
+        timeout,
+    )
 }
 
 /// In an established connection every ACK in the window is plain, and nothing else is.
