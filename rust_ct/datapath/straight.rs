@@ -93,8 +93,8 @@ fn plain(skb: &Skb, state: &State) -> Option<(Family, u8)> {
     Some((family, l4.proto))
 }
 
-/// Passes a packet on with its connection, which it only renews, or sends it the long way, for which
-/// nothing has changed. [`plain`] was said of it.
+/// Passes a packet on with its connection, which it only renews, or sends it the long way, for
+/// which nothing has changed. [`plain`] was said of it.
 #[inline(never)]
 fn pass<N: wire::Plain, P: Storage>(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     let (now, l4) = (time::jiffies(), N::l4(P::NUMBER));

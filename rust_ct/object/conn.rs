@@ -250,9 +250,9 @@ impl Conn {
         }
     }
 
-    /// As [`Conn::refresh_at`], of a connection that was confirmed when it had `status`: that stays.
-    /// If its timeout has been fixed since, the packet was there before. The line is written to in
-    /// any case: the caller has taken a reference.
+    /// As [`Conn::refresh_at`], of a connection that was confirmed when it had `status`: that
+    /// stays. If its timeout has been fixed since, the packet was there before. The line is written
+    /// to in any case: the caller has taken a reference.
     #[inline(always)]
     pub(crate) fn refresh_confirmed(&self, status: Status, now: u32, jiffies: u32) {
         if !status.contains(Status::FIXED_TIMEOUT) {

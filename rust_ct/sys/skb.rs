@@ -153,8 +153,8 @@ impl Skb {
     pub(crate) fn network_offset(&self) -> i32 {
         let head = field!(self.0, head as Fixed<*mut u8>).load();
         let data = field!(self.0, data as Fixed<*mut u8>).load();
-        // SAFETY: By the type invariant, the buffer is valid and nobody else's. Both of the union are
-        // the same.
+        // SAFETY: By the type invariant, the buffer is valid and nobody else's. Both of the union
+        // are the same.
         let offset = unsafe {
             (*self.0.get())
                 .__bindgen_anon_4
@@ -221,8 +221,8 @@ impl Skb {
         // called for them.
         const UNNECESSARY: u8 = bindings::CHECKSUM_UNNECESSARY as u8;
         const PARTIAL: u8 = bindings::CHECKSUM_PARTIAL as u8;
-        // SAFETY: By the type invariant, the buffer is valid and nobody else's. Both of the union are
-        // the same.
+        // SAFETY: By the type invariant, the buffer is valid and nobody else's. Both of the union
+        // are the same.
         let summed = unsafe {
             (*self.0.get())
                 .__bindgen_anon_4

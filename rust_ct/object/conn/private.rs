@@ -49,8 +49,8 @@ fn units_of<T: IntoBytes + Immutable>(private: &T) -> impl Iterator<Item = u32> 
     units.filter_map(|unit| Some(u32::from_ne_bytes(*unit.first_chunk()?)))
 }
 
-/// The position of unit `i` of a private state in which both ends have `end` units each, the sender's
-/// first, where that of the original direction comes first.
+/// The position of unit `i` of a private state in which both ends have `end` units each, the
+/// sender's first, where that of the original direction comes first.
 #[inline(always)]
 const fn unit(i: usize, end: usize, dir: Direction) -> usize {
     let shift = match dir {

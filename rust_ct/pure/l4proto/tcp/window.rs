@@ -56,8 +56,8 @@ struct Edges {
 
 /// Checks a segment against the window, and moves the window with it if it is inside.
 ///
-/// The sender's end is that of direction `sender`, whatever the direction of the segment. `shift` is
-/// that of the sequence number of the other direction that is acknowledged.
+/// The sender's end is that of direction `sender`, whatever the direction of the segment. `shift`
+/// is that of the sequence number of the other direction that is acknowledged.
 #[inline(always)]
 pub(super) fn check(
     proto: &mut Proto,

@@ -15,8 +15,8 @@ use std::{
     hash::Hasher, //
 };
 
-/// The hash of the standard library, which is SipHash-1-3 with a key of zeroes, of all bytes but the
-/// last.
+/// The hash of the standard library, which is SipHash-1-3 with a key of zeroes, of all bytes but
+/// the last.
 fn standard<const N: usize>(words: [u64; N]) -> u64 {
     let bytes = words.map(u64::to_le_bytes).concat();
     let mut hasher = DefaultHasher::new();
