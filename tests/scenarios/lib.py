@@ -24,6 +24,8 @@ SLOW = float(os.environ.get("SLOW", "1"))
 # CI, see run.py.
 SHORT = bool(os.environ.get("SHORT"))
 FULL = os.environ.get("FULL") == "1" or SLOW <= 1
+# CI on a slow kernel: each kind of thing once.
+BRIEF = SHORT and not FULL
 LISTING = "/proc/rust_ct" if RUST else "/proc/net/nf_conntrack"
 PARAMETERS = f"/sys/module/{CT}/parameters"
 SYSCTL = "/proc/sys/net/netfilter"
@@ -74,8 +76,11 @@ def main(scenario):
     print("# end", flush=True)
 
 
-def times(number):
-    """How often something is repeated: a quarter of it on a slow kernel, unless FULL=1; half of it at most in CI."""
+def times(number, brief=None):
+    """How often something is repeated: a quarter of it on a slow kernel, unless FULL=1; half of it at most in CI,
+    and there as often as `brief` says on a slow kernel."""
+    if BRIEF and brief is not None:
+        return brief
     if not FULL:
         return number // 4
     return number // 2 if SHORT else number
@@ -86,6 +91,11 @@ def some(options):
     options = list(options)
     today = int(time.time()) // 86400 % len(options)
     return options if FULL else options[today : today + 1]
+
+
+def ends(values):
+    """All of several values of one kind; in CI on a slow kernel the first and the last."""
+    return (values[0], values[-1]) if BRIEF else values
 
 
 def poll(question, seconds, pause=0.05):

@@ -17,6 +17,7 @@ from lib import (
     checksum,
     count,
     echo,
+    ends,
     equal,
     find,
     fragments4,
@@ -110,19 +111,19 @@ def extension_rows():
 
 def port_rows():
     for name, a, b in PAIRS:
-        for size in (0, 3, 4, 7):
+        for size in ends((0, 3, 4, 7)):
             yield one(f"{name}: UDP cut to {size} bytes", ip(a, b, 17, udp_segment(a, b, 31, 32)[:size]), "udp_short")
         yield one(f"{name}: UDP length 7", udp(a, b, 33, 32, b"data", length=7), "udp_length")
         yield one(f"{name}: UDP length beyond the packet", udp(a, b, 34, 32, b"data", length=100), "udp_length")
         yield one(f"{name}: UDP with a bad checksum", udp(a, b, 35, 32, b"data", check_sum=0xDEAD), "udp_checksum")
-        for size in (0, 3, 4, 19):
+        for size in ends((0, 3, 4, 19)):
             yield one(f"{name}: TCP cut to {size} bytes", ip(a, b, 6, tcp_segment(a, b, 41, 42, "S")[:size]), "tcp_short")
-        for doff in (0, 4, 6, 15):
+        for doff in ends((0, 4, 6, 15)):
             yield one(f"{name}: TCP header of {doff} words", tcp(a, b, 43, 42, "S", doff=doff), "tcp_header_length")
         yield one(f"{name}: TCP with a bad checksum", tcp(a, b, 44, 42, "S", check_sum=0xDEAD), "tcp_checksum")
-        for flags in ("", "SF", "SR", "FR", "F", "U", "P", "SFRPAU", "SFRPAUEC", "SAF", "SAR", "AFR", "E"):
+        for flags in ends(("SF", "", "SR", "FR", "F", "U", "P", "SFRPAU", "SFRPAUEC", "SAF", "SAR", "AFR", "E")):
             yield one(f"{name}: TCP flags {flags or 'none'}", tcp(a, b, 45, 42, flags), "tcp_flags")
-        for flags in ("SA", "R", "RA", "FA"):
+        for flags in ends(("SA", "R", "RA", "FA")):
             yield one(f"{name}: TCP {flags} of no connection", tcp(a, b, 46, 42, flags, seq=1, ack=1), "tcp_new")
         yield one(f"{name}: SCTP cut to 4 bytes", ip(a, b, 132, b"\0\1\0\2"), "sctp_short")
         yield one(f"{name}: SCTP with a bad checksum", ip(a, b, 132, b"\0\1\0\2" + b"\0\0\0\0" + b"\1\2\3\4" + b"\1\0\0\x14" + bytes(16)), "sctp_checksum")

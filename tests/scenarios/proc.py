@@ -10,6 +10,7 @@ import struct
 import subprocess
 
 from lib import (
+    BRIEF,
     LISTING,
     PARAMETERS,
     RUST,
@@ -32,7 +33,8 @@ from lib import (
     write,
 )
 
-FEW, MANY = 700, times(100_000)
+FEW, MANY = 150 if BRIEF else 700, times(100_000, 4_000)
+BUCKETS = 16384 if BRIEF else 131072
 SEED = int(os.environ.get("SEED", "1"))
 STAT_HEADER = (
     "entries  clashres found new invalid ignore delete chainlength insert insert_failed drop early_drop "
@@ -183,7 +185,7 @@ def in_turmoil(router, wanted, what, disturb):
 def scenario():
     print(f"# SEED={SEED}")
     router = Router()
-    load("hashsize=131072", *(["max=400000"] if RUST else []))
+    load(f"hashsize={BUCKETS}", *(["max=400000"] if RUST else []))
     router.b.sock.close()
     router.fill(0, FEW)
     check(poll(lambda: count(router.ns) == FEW, 10), f"{FEW} connections", count(router.ns))
@@ -208,7 +210,7 @@ def scenario():
         router,
         wanted,
         "the table is resized",
-        lambda turn: write(f"{PARAMETERS}/hashsize", (131072, 32768, 262144)[turn % 3]),
+        lambda turn: write(f"{PARAMETERS}/hashsize", (BUCKETS, BUCKETS // 4, BUCKETS * 2)[turn % 3]),
     )
     equal(listing("rct-r-ea"), [], "another namespace lists nothing of it")
 

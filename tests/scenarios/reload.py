@@ -40,7 +40,7 @@ from lib import (
     write,
 )
 
-ROUNDS = times(100)
+ROUNDS = times(100, 6)
 LEFT, RIGHT = "rct-left", "rct-right"
 INSERT = ("insmod", os.environ["RUST_CT_KO"]) if RUST else ("modprobe", "nf_conntrack")
 
@@ -132,7 +132,7 @@ def resized_meanwhile():
     if not child:
         writes(said)
     os.close(said)
-    rounds, taken = times(40), 0
+    rounds, taken = times(40, 4), 0
     for turn in range(rounds):
         run(*INSERT, "enable_hooks=1")
         # So that it goes at another moment of a resize each time.

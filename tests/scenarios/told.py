@@ -8,6 +8,7 @@ import re
 import time
 
 from lib import (
+    BRIEF,
     LISTING,
     RUST,
     Router,
@@ -325,7 +326,7 @@ def its_successor(net, here):
         made[number_of(name)] = name
         return made.get(here)
 
-    heir = poll(another, 5, 0.2)
+    heir = poll(another, 1 if BRIEF else 5, 0.2)
     if not heir:
         skip("what one began that is gone is not its successor's", "no namespace got its number")
         return
