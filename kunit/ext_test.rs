@@ -195,13 +195,12 @@ mod tests {
                 order.map(|kind| plan.add(kind));
                 check!(!plan.is_empty());
                 let conn = extended(&plan)?;
-                let none = [SeqAdj::default(); 2].map(|shift| shift.offset_after);
                 let shifts = |conn: &Conn| {
-                    let shifts = conn.lock().seqadj().copied();
-                    shifts.map(|both| both.map(|shift| shift.offset_after))
+                    let locked = conn.lock();
+                    Direction::BOTH.map(|dir| locked.shift(dir).offset_after)
                 };
                 let counted = |dir| conn.accounting().map(|accounting| accounting.get(dir));
-                check_eq!(shifts(&conn), Some(none), "{:?}", order);
+                check_eq!(shifts(&conn), [0, 0], "{:?}", order);
                 check_eq!(
                     Direction::BOTH.map(counted),
                     [Some((0, 0)); 2],
@@ -211,12 +210,12 @@ mod tests {
 
                 conn.stamp_start();
                 conn.account(Direction::Reply, 7);
-                if let Some(shifts) = conn.lock().seqadj() {
-                    shifts[0].offset_after = -1;
-                    shifts[1].offset_after = 1;
+                for (dir, by) in [(Direction::Original, -1), (Direction::Reply, 1)] {
+                    let mut locked = conn.lock();
+                    locked.change_shift(dir, |shift| shift.offset_after = by);
                 }
                 check_eq!(conn.age(), Some(0), "{:?}", order);
-                check_eq!(shifts(&conn), Some([-1, 1]), "{:?}", order);
+                check_eq!(shifts(&conn), [-1, 1], "{:?}", order);
                 check_eq!(
                     Direction::BOTH.map(counted),
                     [Some((0, 0)), Some((1, 7))],
@@ -236,17 +235,15 @@ mod tests {
             let mut plan = Plan::NONE;
             plan.add(Kind::SeqAdj);
             let conn = extended(&plan)?;
-            if let Some([original, reply]) = conn.lock().seqadj() {
-                *original = SeqAdj {
-                    correction_pos: 1000,
+            for (dir, correction_pos, offset_after) in
+                [(Direction::Original, 1000, 5), (Direction::Reply, 2000, -3)]
+            {
+                let new = SeqAdj {
+                    correction_pos,
                     offset_before: 0,
-                    offset_after: 5,
+                    offset_after,
                 };
-                *reply = SeqAdj {
-                    correction_pos: 2000,
-                    offset_before: 0,
-                    offset_after: -3,
-                };
+                conn.lock().change_shift(dir, |shift| *shift = new);
             }
             conn.set_status(Flag::SeqAdjust);
             maker::raise(&conn, Status::CONFIRMED);

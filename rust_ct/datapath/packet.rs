@@ -727,7 +727,7 @@ impl<P: Packet> Context for Surroundings<'_, P> {
 
     #[inline(always)]
     fn shift(&mut self, dir: Direction) -> SeqAdj {
-        let locked = self.locked.as_mut();
+        let locked = self.locked.as_ref();
         locked.map(|locked| locked.shift(dir)).unwrap_or_default()
     }
 
@@ -776,7 +776,7 @@ fn passes(conn: &Conn, info: CtInfo, pkt: &Bytes<'_>, l4: &L4, family: Family) -
         remaining: 0,
         hz: time::HZ,
     };
-    let mut locked = conn.lock();
+    let locked = conn.lock();
     let met: tcp::Proto = locked.private();
     let env = tcp::Env {
         tuning: &tcp_tuning(conn.net()),

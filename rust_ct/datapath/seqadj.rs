@@ -25,7 +25,7 @@ use crate::{
 ///
 /// Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seq_adjust().
 pub(crate) fn adjust(conn: &Conn, dir: Direction, skb: &mut Skb, l4: &L4) -> Option<()> {
-    let mut locked = conn.lock();
+    let locked = conn.lock();
     let (this_way, other_way) = (locked.shift(dir), locked.shift(dir.other()));
     drop(locked);
 

@@ -60,12 +60,8 @@ fn change(conn: &Conn, dir: Direction, by: i32, change: impl FnOnce(&mut SeqAdj)
     if by == 0 {
         return;
     }
-    let mut locked = conn.lock();
-    let shift = locked
-        .seqadj()
-        .and_then(|shifts| shifts.get_mut(dir.index()));
-    if let Some(shift) = shift {
+    conn.lock().change_shift(dir, |shift| {
         conn.set_status(Flag::SeqAdjust);
         change(shift);
-    }
+    });
 }

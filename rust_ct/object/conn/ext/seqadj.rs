@@ -3,6 +3,7 @@
 //! By how much the sequence numbers of a connection are shifted.
 
 use crate::{
+    bindings,
     object::conn::{
         ext::{
             Kind,
@@ -15,16 +16,36 @@ use crate::{
         l4proto::seqadj::SeqAdj,
         tuple::Direction, //
     },
+    sys::field::{
+        field,
+        Field,
+        Memory, //
+    },
 };
-use core::cell::UnsafeCell;
 
-/// The shifts of both directions, `struct nf_conn_seqadj`. The lock of the connection covers them.
+/// The shifts of both directions. They are written under the lock of the connection, by netlink,
+/// too, and read with or without it: so nobody has a reference to one.
 #[repr(transparent)]
-pub(super) struct Shifts(UnsafeCell<[SeqAdj; 2]>);
+pub(super) struct Shifts(Memory<bindings::nf_conn_seqadj>);
 
-// SAFETY: That is what this extension is. What changes in it is atomic, or in an `UnsafeCell`.
+// SAFETY: That is what this extension is, all whose fields may be zero. What changes in it is in
+// `Memory`.
 unsafe impl Part for Shifts {
     const KIND: Kind = Kind::SeqAdj;
+}
+
+impl Shifts {
+    /// A copy of the shift of a direction. Without the lock, it may be of different moments in its
+    /// parts.
+    #[inline]
+    fn get(&self, dir: Direction) -> SeqAdj {
+        let dir = dir.index();
+        SeqAdj {
+            correction_pos: field!(self.0, seq[dir].correction_pos as Field<_>).load(),
+            offset_before: field!(self.0, seq[dir].offset_before as Field<_>).load(),
+            offset_after: field!(self.0, seq[dir].offset_after as Field<_>).load(),
+        }
+    }
 }
 
 impl Conn {
@@ -33,28 +54,30 @@ impl Conn {
     ///
     /// Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seq_offset().
     pub(crate) fn seq_offset(&self, dir: Direction, seq: u32) -> u32 {
-        self.part::<Shifts>().map_or(0, |shifts| {
-            // SAFETY: Any bytes are shifts: those of different moments are as good as either.
-            let shifts = unsafe { shifts.0.get().read_volatile() };
-            shifts[dir.index()].offset(seq)
-        })
+        // Shifts of different moments are as good as either.
+        self.part::<Shifts>()
+            .map_or(0, |shifts| shifts.get(dir).offset(seq))
     }
 }
 
 impl Locked<'_> {
-    /// By how much the sequence numbers of both directions are shifted, if they may be.
+    /// By how much the sequence numbers of a direction are shifted; none without the extension.
     #[inline]
-    pub(crate) fn seqadj(&mut self) -> Option<&mut [SeqAdj; 2]> {
-        let shifts = self.conn.part::<Shifts>()?;
-        // SAFETY: The lock of the connection is held, under which everybody writes them.
-        Some(unsafe { &mut *shifts.0.get() })
+    pub(crate) fn shift(&self, dir: Direction) -> SeqAdj {
+        let shifts = self.conn.part::<Shifts>();
+        shifts.map_or_else(SeqAdj::default, |shifts| shifts.get(dir))
     }
 
-    /// The shift of one direction; none without the extension.
-    #[inline]
-    pub(crate) fn shift(&mut self, dir: Direction) -> SeqAdj {
-        self.seqadj()
-            .and_then(|shifts| shifts.get(dir.index()).copied())
-            .unwrap_or_default()
+    /// Changes by how much they are, if the connection has the extension.
+    pub(crate) fn change_shift(&mut self, dir: Direction, change: impl FnOnce(&mut SeqAdj)) {
+        let Some(shifts) = self.conn.part::<Shifts>() else {
+            return;
+        };
+        let mut new = shifts.get(dir);
+        change(&mut new);
+        let dir = dir.index();
+        field!(shifts.0, seq[dir].correction_pos as Field<_>).store(new.correction_pos);
+        field!(shifts.0, seq[dir].offset_before as Field<_>).store(new.offset_before);
+        field!(shifts.0, seq[dir].offset_after as Field<_>).store(new.offset_after);
     }
 }
