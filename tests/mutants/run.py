@@ -69,8 +69,9 @@ def add_features(lib):
 def make_copy():
     """Lays out the host crate with all mutants in it; returns them."""
     shutil.rmtree(COPY, ignore_errors=True)
-    for part in ("host/src", "host/Cargo.toml", "host/Cargo.lock", "host/build.rs", "expected", "shared"):
-        source, target = TOP / "tests" / part, COPY / "tests" / part
+    tests = ("host/src", "host/Cargo.toml", "host/Cargo.lock", "host/build.rs", "expected", "shared")
+    for part in [*(f"tests/{name}" for name in tests), "Documentation/why-dropped.md"]:
+        source, target = TOP / part, COPY / part
         target.parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
     (COPY / "rust_ct").mkdir()
