@@ -13,5 +13,6 @@
 
 "$TOP/scripts/setup/setup.sh" root
 in_root env CARGO_TARGET_DIR=/out/mutants bash /src/tests/host/reference.sh --build /build/source
-in_root env CARGO_TARGET_DIR=/out/mutants RCT_REFERENCE=/out/mutants/reference JOBS="$JOBS" SEED="${SEED:-}" \
+in_root env CARGO_TARGET_DIR=/out/mutants RCT_REFERENCE=/out/mutants/reference \
+	RCT_SELFTESTS=/build/source/tools/testing/selftests JOBS="$JOBS" SEED="${SEED:-}" \
 	CARGO_BUILD_JOBS="$JOBS" python3 -B /src/tests/mutants/run.py "$@"

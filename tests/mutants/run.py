@@ -14,6 +14,7 @@ as is a line of it that explains nothing.
 
 CARGO_TARGET_DIR   where to build (default $XDG_CACHE_HOME/rust_ct/mutants)
 RCT_REFERENCE      where tests/host/reference.sh has compiled the kernel's own trackers, or nothing
+RCT_SELFTESTS      where the kernel's selftests are, with RCT_REFERENCE
 JOBS               how many runs at once (default 1)
 SEED               seed of the properties' cases (default: a new one)
 """
