@@ -88,6 +88,9 @@ struct Room<T> {
     state: UnsafeCell<mem::MaybeUninit<T>>,
 }
 
+/// What the memory of a state is filled with when that is gone (`POISON_FREE`).
+const POISON: u8 = 0x6b;
+
 /// Where to find the state of a namespace.
 ///
 /// # Invariants
@@ -256,6 +259,12 @@ impl<T: PerNet> States for Slot<T> {
             // SAFETY: The hooks are gone, and so is everybody who had the state from them. Nobody
             // gets it any more; the core frees the memory next.
             unsafe { (*room.state.get()).assume_init_drop() };
+            if cfg!(CONFIG_KASAN) {
+                // The memory is there until other modules' states are gone, too. This kernel looks
+                // for mistakes: whoever is at the state then is to be seen.
+                // SAFETY: Nobody is at the memory, and any bytes may be in it.
+                unsafe { room.state.get().write_bytes(POISON, 1) };
+            }
         }
     }
 }

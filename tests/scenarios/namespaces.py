@@ -18,8 +18,10 @@ from lib import (
     mac_of,
     main,
     make_socket,
+    module,
     poll,
     run,
+    skip,
     slab_objects,
     times,
     udp,
@@ -77,8 +79,46 @@ def churn(turn):
     return seen
 
 
+# All that a rule can have of the tracker.
+RULES = """
+    table inet rct {
+        ct helper one { type "ftp" protocol tcp; }
+        ct timeout two { protocol udp; l3proto ip; policy = { unreplied : 70 }; }
+        ct expectation three { protocol udp; dport 9876; timeout 1m; size 3; l3proto ip; }
+        chain raw { type filter hook output priority raw; udp dport 53 ct zone set 7; }
+        chain rest {
+            type filter hook output priority mangle;
+            tcp dport 21 ct helper set "one"
+            udp dport 2000 ct timeout set "two" ct expectation set "three" ct mark set 5
+            ct state new counter
+        }
+    }
+"""
+
+
+def rules_go_last(is_first):
+    """A namespace goes in which rules use the tracker, whose state in it is dropped before them: nf_tables, which
+    was there first, drops what it has of a namespace after us. Whoever is at the state then meets poison."""
+    what = "a namespace goes with its rules after the tracker's state"
+    if not is_first or not module("nft_ct"):
+        skip(what, "this kernel does not have nf_tables, or nft_ct")
+        return
+    for turn in range(3):
+        hosts("rct-p", "rct-q")
+        run("nft", "-f", "-", ns="rct-p", text=RULES)
+        with make_socket("rct-p", "10.1.0.1", 1000) as one:
+            one.sendto(b"ask", ("10.1.0.2", 2000))
+        equal([entry.seconds > 40 for entry in find("rct-p", sport=1000)], [True], f"{what}: {turn}: they are in force")
+        run("ip", "netns", "delete", "rct-p")
+        run("ip", "netns", "delete", "rct-q")
+    gone = poll(lambda: run("rmmod", "nft_ct", must=False)[0] == 0, 60, 0.5)
+    check(gone, f"{what}: no rule is left")
+
+
 def scenario():
+    is_first = module("nf_tables")
     load()
+    rules_go_last(is_first)
     own_view()
     run("ip", "netns", "add", HOME)
     before = slab_objects() or 0
