@@ -3,17 +3,22 @@
 
 # limit: 240
 
+import itertools
 import os
+import signal
 import socket
 import struct
 
 from netlink import (
     CREATE,
     CTHELPER,
+    CTNETLINK_EXP,
+    Netfilter,
     Queue,
     ask,
     attribute,
     number32,
+    tuple_to,
 )
 from policy import (
     Nft,
@@ -46,6 +51,7 @@ from lib import (
     run,
     skip,
     tcp,
+    times,
     udp,
     unload,
     write,
@@ -291,13 +297,17 @@ def cthelper(net, kind, *parts):
     return ask(net.ns, CTHELPER, kind, *parts, family=socket.AF_INET, flags=CREATE)
 
 
-def user_space(net):
-    """A helper in user space: each packet of its connections waits for it, on its way out."""
-    if missing("nft_queue", "nfnetlink_cthelper"):
-        skip("a helper in user space", "nft_queue.ko or nfnetlink_cthelper.ko does not load")
-        return
-    policy = attribute(1, b"reader\0") + attribute(2, number32(1)) + attribute(3, number32(60))
-    status = cthelper(
+READER = """
+    ct helper reader { type "reader" protocol udp; }
+    chain helpers { type filter hook prerouting priority filter; udp dport 53 ct helper set "reader"; }
+    chain forward { type filter hook forward priority filter; ct state established counter comment "established"; }
+"""
+
+
+def reader(net, most, seconds, add=cthelper):
+    """User space's helper: registered, or from now on allowed so many expectations for so long; returns the error."""
+    policy = attribute(1, b"reader\0") + attribute(2, number32(most)) + attribute(3, number32(seconds))
+    return add(
         net,
         0,
         attribute(1, b"reader\0"),
@@ -307,14 +317,16 @@ def user_space(net):
         attribute(5, number32(0)),
         attribute(6, number32(1)),
     )
-    equal(status, 0, "user space registers a helper")
+
+
+def user_space(net):
+    """A helper in user space: each packet of its connections waits for it, on its way out."""
+    if missing("nft_queue", "nfnetlink_cthelper"):
+        skip("a helper in user space", "nft_queue.ko or nfnetlink_cthelper.ko does not load")
+        return
+    equal(reader(net, 1, 60), 0, "user space registers a helper")
     queue = Queue(net.ns, 5)
-    rules = Nft(
-        net.ns,
-        """ct helper reader { type "reader" protocol udp; }
-        chain helpers { type filter hook prerouting priority filter; udp dport 53 ct helper set "reader"; }
-        chain forward { type filter hook forward priority filter; ct state established counter comment "established"; }""",
-    )
+    rules = Nft(net.ns, READER)
     src, dst = pair(False)
     query, answer = udp(src, dst, 1000, 53), udp(dst, src, 53, 1000)
     net.b.drain()
@@ -337,6 +349,82 @@ def user_space(net):
     rules.delete()
     run("conntrack", "-F", ns=net.ns)
     equal(cthelper(net, 2, attribute(1, b"reader\0")), 0, "user space takes its helper back")
+
+
+def policy_changes(net):
+    """How much a helper in user space may expect is changed while it expects: what comes is by the one or the other."""
+    lacking = missing("nft_queue", "nfnetlink_cthelper", "nf_conntrack_netlink")
+    if lacking:
+        skip("a helper's policy changes", f"this kernel does not have {' '.join(lacking)}")
+        return
+    equal(reader(net, 1, 50), 0, "a helper in user space may expect one connection for 50 s")
+    queue = Queue(net.ns, 5)
+    rules = Nft(net.ns, READER)
+    asks = Netfilter(net.ns)
+
+    def wants(ends, *ports):
+        """The helper announces connections on one of its own; returns the errors."""
+        src, dst = ends
+        mask = tuple_to(3, "255.255.255.255", "0.0.0.0", 17, 0, 0)
+        return {
+            asks.ask(
+                CTNETLINK_EXP,
+                0,
+                tuple_to(1, src, dst, 17, 1000, 53),
+                tuple_to(2, src, dst, 17, 0, port),
+                mask,
+                attribute(4, number32(7)),
+                family=socket.AF_INET,
+                flags=CREATE,
+            )
+            for port in ports
+        }
+
+    def passes(ends):
+        """A packet comes by, and is let go; returns the error."""
+        net.a.send(udp(*ends, 1000, 53))
+        return queue.accept(queue.take())
+
+    def begin():
+        ends = pair(False)
+        equal(passes(ends), 0, "a connection of the helper begins")
+        return ends
+
+    for most, seconds in ((1, 50), (3, 200), (2, 100)):
+        equal(reader(net, most, seconds), 0, f"it may expect {most} for {seconds} s")
+        ends = begin()
+        equal(wants(ends, *range(6000, 6005)), {0}, "it announces five")
+        want = [expected(17, *ends, port, "reader/reader") for port in range(6005 - most, 6005)]
+        check_expected(net.ns, want, f"of which the last {most} count", seconds, of=ends[0])
+
+    policies = {2: 100, 4: 1000}
+    masters = [begin() for _ in range(4)]
+    child = os.fork()
+    if not child:
+        os.sched_setaffinity(0, range(os.cpu_count()))
+        changer = Netfilter(net.ns)
+        change = lambda _, *parts: changer.ask(CTHELPER, *parts, family=socket.AF_INET, flags=CREATE)  # noqa: E731
+        for policy in itertools.cycle(policies.items()):
+            if reader(net, *policy, change):
+                os._exit(1)
+    lives, sizes, errors = set(), set(), set()
+    for port in range(7000, 7000 + times(400)):
+        ends = masters[port % len(masters)]
+        errors |= wants(ends, port) | {passes(ends)}
+        left = [one for one in expectations(net.ns, ends[0]) if one["dport"] == str(port)]
+        lives |= {min(seconds for seconds in policies.values() if int(one["seconds"]) <= seconds) for one in left}
+        sizes.add(len(expectations(net.ns, ends[0])))
+    equal(os.waitpid(child, os.WNOHANG), (0, 0), "its policy is changed all the time")
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    equal(errors, {0}, "meanwhile all that it announces is expected")
+    equal(lives, set(policies.values()), "for as long as the one policy says, or the other")
+    check(max(sizes) <= max(policies), "never more than the higher policy says", sizes)
+    for opened in (asks, queue):
+        opened.close()
+    rules.delete()
+    run("conntrack", "-F", ns=net.ns)
+    equal(cthelper(net, 2, attribute(1, b"reader\0")), 0, "user space takes it back")
 
 
 def unloaded(net):
@@ -366,6 +454,7 @@ def scenario():
     namespace_deleted()
     queued(net)
     user_space(net)
+    policy_changes(net)
     unloaded(net)
 
 

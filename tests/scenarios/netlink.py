@@ -14,7 +14,7 @@ NETLINK_NETFILTER = 12
 ERROR, DONE = 2, 3
 REQUEST, ACK, CREATE = 1, 4, 0x400
 # Subsystems (linux/netfilter/nfnetlink.h).
-CTNETLINK, QUEUE, LOG, CTTIMEOUT, CTHELPER = 1, 3, 4, 8, 9
+CTNETLINK, CTNETLINK_EXP, QUEUE, LOG, CTTIMEOUT, CTHELPER = 1, 2, 3, 4, 8, 9
 # Of ctnetlink: the message that deletes an entry or tells its end, and the group that is told.
 CT_DELETE, GROUP_DESTROY = 2, 3
 SOL_NETLINK, BROADCAST_ERROR = 270, 4
