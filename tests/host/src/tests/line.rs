@@ -14,7 +14,10 @@ use crate::{
     pure::{
         expect_line::ExpectLine,
         l4proto::Shown,
-        line::Line,
+        line::{
+            Line,
+            Short, //
+        },
         state::Status,
         tuple::{
             Addr,
@@ -24,6 +27,8 @@ use crate::{
         zone::Zone, //
     },
 };
+
+use std::fmt::Write;
 
 const REPLIED: Status = Status::CONFIRMED.with(Status::SEEN_REPLY);
 
@@ -161,5 +166,21 @@ fn expectations() {
             format!("300 l3proto = 2 proto=50 {ends} {rest}\n"),
             "flags {flags}"
         );
+    }
+}
+
+/// What does not fit into a short text is cut off, and spaces at its end are not shown.
+#[test]
+fn a_short_text_is_cut_off() {
+    let mut text = Short::<8>::new();
+    assert_eq!(text.as_str(), "");
+    for (part, whole) in [
+        ("ab", "ab"),
+        ("c  ", "abc"),
+        ("defg", "abc  def"),
+        ("h", "abc  def"),
+    ] {
+        text.write_str(part).expect("it takes whatever comes");
+        assert_eq!(text.as_str(), whole);
     }
 }

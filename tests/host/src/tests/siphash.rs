@@ -37,6 +37,13 @@ fn keys_matter() {
     assert_eq!(hashes.len(), 129);
 }
 
+/// A key that has bits in common with what it is mixed with.
+#[test]
+fn a_key_is_mixed_in() {
+    let words = [0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908];
+    assert_eq!(siphash::hash(words, words), 0xcc4f_dd1a_7d90_8b66);
+}
+
 proptest! {
     /// The hash is SipHash-1-3. (KUnit compares it with the kernel's for other keys.)
     #[test]

@@ -7,6 +7,7 @@
 use super::{
     build::{
         ip,
+        seal,
         tcp,
         udp, //
     },
@@ -24,12 +25,20 @@ use crate::{
     packet::Bytes,
     pure::{
         l4proto::{
+            seqadj::SeqAdj,
             tcp::{
                 renew,
+                Proto,
                 State,
-                Tcp, //
+                Tcp,
+                Tuning, //
             },
-            udp as udp_tracker,
+            udp::{
+                self as udp_tracker,
+                Udp, //
+            },
+            Action,
+            Context,
             Input,
             L4Proto, //
         },
@@ -38,10 +47,13 @@ use crate::{
             Status, //
         },
         timeout::slot,
-        tuple::Direction::{
-            self,
-            Original,
-            Reply, //
+        tuple::{
+            Direction::{
+                self,
+                Original,
+                Reply, //
+            },
+            Tuple, //
         },
         wire::{
             self,
@@ -57,9 +69,9 @@ const PSH: u8 = 0x08;
 const URG: u8 = 0x20;
 const ECE: u8 = 0x40;
 
-/// For how long a segment renews the connection of a rig, if it is plain.
-fn renewal(rig: &Rig, dir: Direction, seg: &Segment) -> Option<u32> {
-    let input = Input {
+/// What a tracker knows of a packet of the connection of a rig.
+fn input_of(rig: &Rig, dir: Direction) -> Input {
+    Input {
         status: rig.conn.status,
         ctinfo: match dir {
             Original => CtInfo::Established,
@@ -68,7 +80,12 @@ fn renewal(rig: &Rig, dir: Direction, seg: &Segment) -> Option<u32> {
         now: 0,
         remaining: 0,
         hz: HZ,
-    };
+    }
+}
+
+/// For how long a segment renews the connection of a rig, if it is plain.
+fn renewal(rig: &Rig, dir: Direction, seg: &Segment) -> Option<u32> {
+    let input = input_of(rig, dir);
     let timeout = |index| slot(&rig.timeouts.tcp, index);
     let mut proto = rig.conn.proto.seen_by(dir);
     let shift = rig.seqadj.offset(seg.ack.wrapping_sub(1));
@@ -144,6 +161,10 @@ fn nothing_else_is_plain() {
         let plain = renewal(&rig, Original, &ack).is_some();
         assert_eq!(plain, state == State::Established, "{state:?}");
     }
+    let mut rig = Rig::in_window(State::Established);
+    rig.conn.proto.seen[Original as usize].td_maxwin = 0;
+    let begins_window = renewal(&rig, Original, &ack).is_none();
+    assert!(begins_window, "its sender has no window yet");
     let all = [Status::CONFIRMED, Status::SEEN_REPLY, Status::ASSURED];
     for left_out in 0..all.len() {
         let mut rig = Rig::in_window(State::Established);
@@ -269,4 +290,121 @@ fn udp_is_plain() {
         let found = udp_tracker::renew(&proto, &input(status, now), |index| [30, 120][index]);
         assert_eq!(found, expected, "{status:?} at {now}");
     }
+}
+
+/// What is around a segment of the connection of a rig.
+struct Around<'a> {
+    rig: &'a Rig,
+    leaves_to_receiver: bool,
+}
+
+impl Context for Around<'_> {
+    type Packet = Bytes<'static>;
+
+    fn packet(&self) -> &Bytes<'static> {
+        unreachable!("the segment was read")
+    }
+
+    fn l4(&self) -> &L4 {
+        unreachable!("the segment was read")
+    }
+
+    fn family(&self) -> Family {
+        unreachable!("the segment was read")
+    }
+
+    fn original(&self) -> Tuple {
+        unreachable!("TCP does not ask for it")
+    }
+
+    fn tuning(&self) -> Tuning {
+        self.rig.tuning
+    }
+
+    fn leaves_to_receiver(&self) -> bool {
+        self.leaves_to_receiver
+    }
+
+    fn met(&self) -> Proto {
+        self.rig.conn.proto
+    }
+
+    fn synproxy(&self) -> bool {
+        self.rig.synproxy
+    }
+
+    fn shift(&mut self, _dir: Direction) -> SeqAdj {
+        self.rig.seqadj
+    }
+}
+
+/// What the datapath asks a protocol for a plain packet, by its trait.
+#[test]
+fn protocols_read_plain_packets() {
+    for family in [Family::Ipv4, Family::Ipv6] {
+        let whole = seal(
+            family,
+            ip(family, ipproto::TCP, &tcp(1, 2, ACK, &[], b"data")),
+        );
+        let l4 = wire::plain_l4(&Bytes(&whole), 0, family).expect("plain");
+        let found = Tcp::read_plain(&Bytes(&whole), &l4).expect("plain");
+        assert_eq!(Segment::read_plain(&Bytes(&whole), &l4), Some(found));
+        assert!(Tcp::verify(&Bytes(&whole), &found, &l4, family));
+
+        let mut whole = seal(family, ip(family, ipproto::UDP, &udp(b"data")));
+        let l4 = wire::plain_l4(&Bytes(&whole), 0, family).expect("plain");
+        let found = Udp::read_plain(&Bytes(&whole), &l4).expect("plain");
+        assert!(Udp::verify(&Bytes(&whole), &found, &l4, family));
+        *whole.last_mut().expect("data") ^= 1;
+        assert!(!Udp::verify(&Bytes(&whole), &found, &l4, family));
+    }
+}
+
+/// What the trait says of a packet is what the tracker says.
+#[test]
+fn protocols_renew_connections() {
+    let rig = Rig::established();
+    let mut around = Around {
+        rig: &rig,
+        leaves_to_receiver: false,
+    };
+    let input = input_of(&rig, Original);
+    for (seg, is_plain) in [
+        (segment(ACK, 1001, 5001, 0), true),
+        (segment(FIN | ACK, 1001, 5001, 0), false),
+    ] {
+        let timeout = |index| slot(&rig.timeouts.tcp, index);
+        let mut proto = rig.conn.proto;
+        let found = Tcp::renew(&mut proto, &seg, &input, timeout, &mut around);
+        assert_eq!(found, renewal(&rig, Original, &seg));
+        assert_eq!(found.is_some(), is_plain);
+    }
+    let whole = ip(Family::Ipv4, ipproto::UDP, &udp(b"data"));
+    let l4 = wire::plain_l4(&Bytes(&whole), 0, Family::Ipv4).expect("plain");
+    let header = Udp::read_plain(&Bytes(&whole), &l4).expect("plain");
+    for (status, expected) in [(Status::CONFIRMED, Some(30)), (Status::default(), None)] {
+        let mut proto = udp_tracker::Proto::default();
+        let input = Input { status, ..input };
+        let found = Udp::renew(&mut proto, &header, &input, |i| [30, 120][i], &mut around);
+        assert_eq!(found, expected, "{status:?}");
+    }
+}
+
+/// A segment that its receiver answers is INVALID unless the namespace leaves it to the receiver.
+#[test]
+fn tcp_asks_what_is_left_to_the_receiver() {
+    let rig = Rig::established();
+    let seg = segment(ACK, 1001, 6000, 0);
+    let judged = [false, true].map(|leaves_to_receiver| {
+        let mut around = Around {
+            rig: &rig,
+            leaves_to_receiver,
+        };
+        let (mut proto, input) = (rig.conn.proto, input_of(&rig, Original));
+        Tcp::track(&mut proto, &seg, &input, &rig.timeouts.tcp, &mut around).action
+    });
+    assert!(
+        matches!(judged, [Action::Invalid(_), Action::PassBy]),
+        "{judged:?}"
+    );
 }
