@@ -157,8 +157,8 @@ pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     verdict
 }
 
-/// As [`track`], for a packet that no template wants anything of, and whose tuple no connection has;
-/// the tuple's key has the hash.
+/// As [`track`], for a packet that no template wants anything of, and whose tuple no connection
+/// has; the tuple's key has the hash.
 #[inline(never)]
 pub(super) fn track_new(
     netns: &Netns,
