@@ -733,9 +733,7 @@ impl<P: Packet> Context for Surroundings<'_, P> {
 
     #[inline(always)]
     fn offset(&mut self, dir: Direction, seq: u32) -> u32 {
-        let shifts = self.locked.as_mut().and_then(Locked::seqadj);
-        let shift = shifts.and_then(|shifts| shifts.get(dir.index()));
-        shift.map_or(0, |shift| shift.offset(seq))
+        self.conn.seq_offset(dir, seq)
     }
 }
 

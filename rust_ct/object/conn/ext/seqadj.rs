@@ -53,6 +53,7 @@ impl Conn {
     /// context, with or without the lock.
     ///
     /// Source: net/netfilter/nf_conntrack_seqadj.c, nf_ct_seq_offset().
+    #[inline(always)]
     pub(crate) fn seq_offset(&self, dir: Direction, seq: u32) -> u32 {
         // Shifts of different moments are as good as either.
         self.part::<Shifts>()
