@@ -225,23 +225,42 @@ fn staying() -> Result<KVec<ARef<Conn>>> {
     Ok(conns)
 }
 
+/// A walk over the table, which calls what it is given for each connection of the initial
+/// namespace.
+type Walk = fn(&mut dyn FnMut(&Conn)) -> Result;
+
+/// Connection by connection, and bucket by bucket.
+const WALKS: [Walk; 2] = [
+    |each| {
+        walk(Some(Net::init()), |conn| {
+            each(conn);
+            Ok(())
+        })
+    },
+    |each| {
+        TABLE.for_each(Some(Net::init()), each);
+        Ok(())
+    },
+];
+
 /// Walks over the table: each staying connection is met once.
 fn walk_once(round: u32) -> Result {
-    let mut met = [0u8; STAYING as usize];
-    let mut strangers = 0u32;
-    walk(Some(Net::init()), |conn| {
-        let port = usize::from(conn.tuple(Direction::Original).src_port());
-        match met.get_mut(port) {
-            Some(count) => *count = count.saturating_add(1),
-            None => strangers = strangers.wrapping_add(1),
+    for walk in WALKS {
+        let mut met = [0u8; STAYING as usize];
+        let mut strangers = 0u32;
+        walk(&mut |conn| {
+            let port = usize::from(conn.tuple(Direction::Original).src_port());
+            match met.get_mut(port) {
+                Some(count) => *count = count.saturating_add(1),
+                None => strangers = strangers.wrapping_add(1),
+            }
+        })?;
+        for (n, count) in met.iter().enumerate() {
+            check_eq!(*count, 1, "connection {} in round {}", n, round);
         }
-        Ok(())
-    })?;
-    for (n, count) in met.iter().enumerate() {
-        check_eq!(*count, 1, "connection {} in round {}", n, round);
+        // The crowd is entered anew during the walk, but a walk does not go on for ever.
+        check!(strangers < 100 * CROWD, "{} strangers", strangers);
     }
-    // The crowd is entered anew during the walk, but a walk does not go on for ever.
-    check!(strangers < 100 * CROWD, "{} strangers", strangers);
     Ok(())
 }
 
@@ -490,6 +509,75 @@ mod tests {
                 check!(found(&original, zone(8, both)).is_none());
                 check!(end::kill(&conn));
             }
+            Ok(())
+        })
+    }
+
+    /// Each bit of addresses and ports counts in the hash of a key.
+    #[test]
+    fn each_bit_is_hashed() -> Result {
+        /// The hash with one of the bits of addresses and ports flipped, if there is one.
+        fn hash(family: Family, flipped: Option<usize>) -> u32 {
+            let mut bytes = [0x5au8; 36];
+            if let Some(bit) = flipped {
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            let [a, b, c, d, ..] = bytes;
+            let port = |i: usize| u16::from_be_bytes([bytes[i], bytes[i + 1]]);
+            let tuple = match family {
+                Family::Ipv4 => {
+                    let [_, _, _, _, e, f, g, h, ..] = bytes;
+                    let (src, dst) = (Addr::v4([a, b, c, d]), Addr::v4([e, f, g, h]));
+                    Tuple::new(family, ipproto::UDP, src, dst).with_ports(port(8), port(10))
+                }
+                Family::Ipv6 => {
+                    let address = |from: usize| core::array::from_fn(|i| bytes[from + i]);
+                    let (src, dst) = (Addr::v6(address(0)), Addr::v6(address(16)));
+                    Tuple::new(family, ipproto::UDP, src, dst).with_ports(port(32), port(34))
+                }
+            };
+            Key::new(&tuple, Zone::DEFAULT, Net::init()).hash(Direction::Original)
+        }
+
+        for (family, bits) in [(Family::Ipv4, 12 * 8), (Family::Ipv6, 36 * 8)] {
+            let usual = hash(family, None);
+            for bit in 0..bits {
+                check!(
+                    hash(family, Some(bit)) != usual,
+                    "bit {} of {:?}",
+                    bit,
+                    family
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// More connections in a bucket than are gathered at once are met each once, while those that
+    /// were met go.
+    #[test]
+    fn a_long_bucket_is_walked_through() -> Result {
+        const BUCKET: usize = 100;
+        const MANY: usize = 40;
+        case(|_| {
+            let mut conns = KVec::with_capacity(MANY, GFP_KERNEL)?;
+            let mut from = 0;
+            for _ in 0..MANY {
+                let guard = rcu::read_lock();
+                let (n, reply) = next_in_bucket(BUCKET, from, ReadSide::of(&guard))?;
+                drop(guard);
+                from = n.wrapping_add(1);
+                conns.push(entered(&reply.invert().ok_or(EINVAL)?)?, GFP_KERNEL)?;
+            }
+            let mut met = [0u8; MANY];
+            TABLE.for_each(Some(Net::init()), |conn| {
+                let place = conns.iter().position(|one| core::ptr::eq(&**one, conn));
+                if let Some(count) = place.and_then(|place| met.get_mut(place)) {
+                    *count = count.saturating_add(1);
+                    end::kill(conn);
+                }
+            });
+            check_eq!(met, [1; MANY]);
             Ok(())
         })
     }

@@ -82,8 +82,6 @@ impl Table {
         dir: Direction,
         net: Option<&Net>,
     ) -> Option<(ARef<Conn>, Cursor)> {
-        // The table is all namespaces', and long for one that has nothing in it.
-        let is_empty = |net| NETNS.get(net).is_none_or(|netns| netns.connections() == 0);
         if net.is_some_and(is_empty) {
             return None;
         }
@@ -142,6 +140,19 @@ impl Table {
         }
     }
 
+    /// As [`Table::visit`], of the bucket of a hash.
+    #[inline]
+    pub(crate) fn visit_home<'a>(
+        &self,
+        hash: u32,
+        rcu: ReadSide<'a>,
+        f: impl FnMut(Candidate<'a>) -> ControlFlow<()>,
+    ) {
+        if let Some(bucket) = self.buckets.get(rcu).and_then(|all| all.of(hash)) {
+            bucket.walk(rcu, f);
+        }
+    }
+
     /// The number of the bucket of a hash. Any context.
     pub(crate) fn index(&self, hash: u32, rcu: ReadSide<'_>) -> usize {
         self.buckets
@@ -155,12 +166,128 @@ impl Table {
             return;
         };
         let mut at = Some(Cursor::BEGIN);
-        // The reply link is there even for a connection that lost a clash.
-        while let Some((conn, cursor)) = at.and_then(|at| self.seek(at, Direction::Reply, net)) {
-            f(&conn);
-            drop(conn);
-            at = cursor.next();
+        while let Some(from) = at.filter(|_| !net.is_some_and(is_empty)) {
+            let mut batch = Batch::new(from, net);
+            at = self.gather(&mut batch);
+            for conn in batch.conns() {
+                f(conn);
+            }
+            drop(batch);
             call::rct_cond_resched();
+        }
+    }
+
+    /// Gathers connections from where a batch begins on, as many as it has room for, of one bucket.
+    /// Returns where the walk goes on. No lock is held afterwards. Process context.
+    fn gather(&self, batch: &mut Batch<'_>) -> Option<Cursor> {
+        loop {
+            let guard = rcu::read_lock();
+            let rcu = ReadSide::of(&guard);
+            let buckets = self.buckets.get(rcu)?;
+            let mut is_whole = batch.take_from(buckets, rcu);
+            // While the table is resized, those that left are there: looked for behind the others.
+            if let Some(next) = self.next(rcu) {
+                is_whole &= batch.take_from(next, rcu);
+            }
+            if is_whole && self.is_current(buckets) {
+                return batch.end();
+            }
+            batch.clear();
+        }
+    }
+}
+
+/// Returns whether a namespace has no connections: the table is all namespaces', and long for one
+/// that has nothing in it.
+fn is_empty(net: &Net) -> bool {
+    NETNS.get(net).is_none_or(|netns| netns.connections() == 0)
+}
+
+/// How many connections are gathered at once: more than most buckets have.
+const BATCH: usize = 16;
+
+/// Connections of a bucket, with a reference to each: the first ones from a place on.
+struct Batch<'a> {
+    from: Cursor,
+    net: Option<&'a Net>,
+    met: [Option<(Cursor, ARef<Conn>)>; BATCH],
+    /// There was no room for another one.
+    is_full: bool,
+    /// It has those before this hash; all, if there is none.
+    until: Option<u32>,
+}
+
+impl<'a> Batch<'a> {
+    /// The reply link is there even for a connection that lost a clash.
+    const DIR: Direction = Direction::Reply;
+
+    fn new(from: Cursor, net: Option<&'a Net>) -> Self {
+        Self {
+            from,
+            net,
+            met: [const { None }; BATCH],
+            is_full: false,
+            until: None,
+        }
+    }
+
+    fn clear(&mut self) {
+        *self = Self::new(self.from, self.net);
+    }
+
+    fn conns(&self) -> impl Iterator<Item = &Conn> {
+        self.met.iter().flatten().map(|(_, conn)| &**conn)
+    }
+
+    /// Where the next batch begins; `None` if there is none.
+    fn end(&self) -> Option<Cursor> {
+        let places = self.met.iter().flatten().map(|met| met.0);
+        match places.max().filter(|_| self.is_full) {
+            Some(last) => last.next(),
+            None => self.until.map(|hash| Cursor { hash, addr: 0 }),
+        }
+    }
+
+    /// Takes the connections of the bucket in which the batch begins. The batch ends with it, or
+    /// with what it was to end with before. Returns whether none may have been missed.
+    fn take_from(&mut self, buckets: &Buckets, rcu: ReadSide<'_>) -> bool {
+        let (from, net) = (self.from, self.net);
+        let Some(bucket) = buckets.of(from.hash) else {
+            return true;
+        };
+        let until = [self.until, buckets.end(from.hash)];
+        self.until = until.into_iter().flatten().min();
+        let is_behind =
+            |at: Cursor, until: Option<u32>| until.is_some_and(|until| at.hash >= until);
+        for met in &mut self.met {
+            met.take_if(|met| is_behind(met.0, self.until));
+        }
+        let walked = bucket.walk(rcu, |candidate| {
+            let at = Cursor::of(&candidate);
+            if at >= from && !is_behind(at, self.until) {
+                if let Some(conn) = get(candidate, at, Self::DIR, net) {
+                    self.take(at, conn);
+                }
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        walked.is_some()
+    }
+
+    /// Takes one, instead of the last one if there is no room.
+    fn take(&mut self, at: Cursor, conn: ARef<Conn>) {
+        // It may have been moved from one bucket to the other just now.
+        if self.met.iter().flatten().any(|met| met.0 == at) {
+            return;
+        }
+        if let Some(room) = self.met.iter_mut().find(|met| met.is_none()) {
+            *room = Some((at, conn));
+            return;
+        }
+        self.is_full = true;
+        let last = self.met.iter_mut().flatten().max_by_key(|met| met.0);
+        if let Some(last) = last.filter(|last| at < last.0) {
+            *last = (at, conn);
         }
     }
 }
@@ -201,7 +328,8 @@ fn get(
     dir: Direction,
     net: Option<&Net>,
 ) -> Option<ARef<Conn>> {
-    let conn = candidate.get().filter(|conn| {
+    let is_wanted = candidate.dir() == dir && candidate.is_of_any(net);
+    let conn = is_wanted.then(|| candidate.get())?.filter(|conn| {
         candidate.dir() == dir
             && candidate.is_of_any(net)
             && Cursor::of(&candidate) == at
