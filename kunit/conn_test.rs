@@ -32,7 +32,10 @@ use crate::{
     pure::{
         l4proto::{
             sctp,
-            tcp,
+            tcp::{
+                self,
+                Tcp, //
+            },
             udp::Proto, //
         },
         state::{
@@ -417,6 +420,36 @@ mod tests {
             enter(&reused)?;
             check!(!met.matches(&key) && met.matches(&new_key), "confirmed");
             drop(guard);
+            Ok(())
+        })
+    }
+
+    /// A sender sees its end of TCP's private state first, and what it changes gets where it
+    /// belongs; what another one has set meanwhile stays.
+    #[test]
+    fn a_sender_sees_its_end_first() -> Result {
+        case(|_| {
+            let conn = begin(&tuple(ipproto::TCP, 1))?;
+            for dir in Direction::BOTH {
+                let met = conn.lock().change(|proto: &mut tcp::Proto| {
+                    proto.seen[0].td_end = 1;
+                    proto.seen[1].td_end = 2;
+                    proto.seen[1].flags = 0;
+                    *proto
+                });
+                let seen = conn.private_seen::<Tcp>(dir);
+                check_eq!(seen, met.seen_by(dir));
+
+                let mut new = seen;
+                new.seen[0].td_end = 3;
+                new.seen[1].flags = 1;
+                let other = |proto: &mut tcp::Proto| proto.seen[dir.other().index()].flags |= 8;
+                conn.lock().change(other);
+                conn.replace_private_seen::<Tcp>(&seen, &new, dir);
+                let mut expected = new.seen_by(dir);
+                other(&mut expected);
+                check_eq!(conn.private::<tcp::Proto>(), expected);
+            }
             Ok(())
         })
     }

@@ -159,7 +159,10 @@ void rct_bridge_unregister(struct net *net, const struct nf_ct_bridge_info *info
 
 bool rct_conntrack_tryget(struct nf_conntrack *nfct)
 {
-	return refcount_inc_not_zero_acquire(&nfct->use);
+	if (!refcount_inc_not_zero(&nfct->use))
+		return false;
+	smp_acquire__after_ctrl_dep();
+	return true;
 }
 
 void rct_conntrack_get(struct nf_conntrack *nfct)

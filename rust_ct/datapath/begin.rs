@@ -258,7 +258,8 @@ fn make_room(
             true
         }
     };
-    if has_room {
+    // Whoever looked for somebody to go has ended what had expired there.
+    if has_room || netns.has_room() {
         return Ok(());
     }
     netns.uncount();

@@ -2,8 +2,8 @@
 
 //! Removal of connections that have expired, a few at a time.
 //!
-//! A lookup removes what it meets that has expired, so nothing is found that should be gone. This
-//! worker is for what no lookup meets. It goes round the table; one step looks at no more than
+//! Nothing is found that has expired, and a lookup that finds nothing removes what has expired in
+//! its bucket. This worker is for what no such lookup meets. It goes round the table; one step looks at no more than
 //! [`STEP`] connections or [`STEP_BUCKETS`] buckets, for no longer than [`STEP_TIME`], whatever the
 //! size of the table. Between two buckets nothing is held, and others may run.
 //!

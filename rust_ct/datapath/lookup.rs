@@ -17,12 +17,24 @@ use crate::{
     },
     sys::rcu::ReadSide, //
 };
+use core::ops::ControlFlow;
 use kernel::sync::aref::ARef;
 
 /// Finds the connection with a key, by the key's hash, and takes a reference to it.
 #[inline]
 pub(crate) fn find(key: &Key<'_>, hash: u32, rcu: ReadSide<'_>) -> Option<(ARef<Conn>, Direction)> {
     TABLE.find(key, hash, rcu, end::overdue)
+}
+
+/// Ends what has expired in the bucket of a hash, as [`find`] does that finds nothing there.
+#[inline]
+pub(crate) fn end_overdue(hash: u32, rcu: ReadSide<'_>) {
+    TABLE.visit_home(hash, rcu, |candidate| {
+        if candidate.is_expired() {
+            end::overdue(candidate);
+        }
+        ControlFlow::Continue(())
+    });
 }
 
 /// As [`find`], whichever direction the packets with the key go in, where the number of its zone is

@@ -165,7 +165,7 @@ pub(super) fn track_new(
     skb: &mut Skb,
     state: &State,
     headers: Headers,
-    tuple: Tuple,
+    tuple: &Tuple,
     hash: u32,
 ) -> Verdict {
     let arrival = Arrival {
@@ -174,8 +174,9 @@ pub(super) fn track_new(
         headers,
     };
     let sought = Sought::plain(netns);
+    lookup::end_overdue(hash, state.rcu());
     let found = arrival
-        .begin(&sought, &tuple, hash)
+        .begin(&sought, tuple, hash)
         .and_then(|new| arrival.settle(&sought, Some(new)));
     finish(netns, skb, state, found)
 }
@@ -488,9 +489,7 @@ impl Arrival<'_> {
     /// Source: net/netfilter/nf_conntrack_core.c, resolve_normal_ct().
     #[inline(never)]
     fn resolve(&self, sought: &Sought<'_>) -> Result<(ARef<Conn>, Direction), Refusal> {
-        let Headers {
-            family, nhoff, l4, ..
-        } = &self.headers;
+        let Headers { family, nhoff, l4 } = &self.headers;
         let (net, rcu) = (self.state.net(), self.state.rcu());
         let tuple =
             Tuple::from_packet(&self.bytes(), *nhoff, *family, l4).map_err(Refusal::Invalid)?;
@@ -610,7 +609,9 @@ impl Arrival<'_> {
         let old = conn.private();
         let mut private = old;
         let outcome = P::track(&mut private, &header, input, &timeouts, &mut context);
-        if P::LOCKED || !input.confirmed() {
+        if !input.confirmed() {
+            conn.store_private(&private);
+        } else if P::LOCKED {
             conn.replace_private(&old, &private);
         }
         Ok(outcome)
@@ -634,7 +635,7 @@ pub(super) fn renew(
     // CAST: Connections keep the lower half.
     let now = input.now as u32;
     match input.confirmed() {
-        true => conn.refresh_confirmed(input.status, now, jiffies),
+        true => conn.refresh_confirmed(now, jiffies),
         false => conn.refresh_at(now, jiffies),
     }
     conn.account(input.dir(), bytes);

@@ -93,12 +93,12 @@ fn plain(skb: &Skb, state: &State) -> Option<(Family, u8)> {
     Some((family, l4.proto))
 }
 
-/// Passes a packet on with its connection, which it only renews, or sends it the long way, for
-/// which nothing has changed. [`plain`] was said of it.
+/// Passes a packet on with its connection, if it only renews that, or sends it the long way. The
+/// caller has checked the packet with [`plain`].
 #[inline(never)]
 fn pass<N: wire::Plain, P: Storage>(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
-    let (now, l4) = (time::jiffies(), N::l4(P::NUMBER));
-    let Ok(tuple) = Tuple::read(P::IDS, &Linear::of(skb, state), 0, N::FAMILY, &l4) else {
+    let now = time::jiffies();
+    let Some(tuple) = tuple::<N, P>(skb, state) else {
         return packet::track(netns, skb, state);
     };
     let key = Key::new(&tuple, Zone::DEFAULT, state.net());
@@ -112,15 +112,34 @@ fn pass<N: wire::Plain, P: Storage>(netns: &Netns, skb: &mut Skb, state: &State)
             }
             None => packet::track_found(netns, skb, state, found.conn, found.dir),
         },
-        Looked::Nothing => {
-            let headers = Headers {
-                family: N::FAMILY,
-                nhoff: 0,
-                l4,
-            };
-            packet::track_new(netns, skb, state, headers, tuple, hash)
-        }
+        Looked::Nothing => begin::<N, P>(netns, skb, state, hash),
         Looked::Astray => packet::track(netns, skb, state),
+    }
+}
+
+#[inline(always)]
+fn tuple<N: wire::Plain, P: Storage>(skb: &Skb, state: &State) -> Option<Tuple> {
+    let pkt = Linear::of(skb, state);
+    Tuple::read(P::IDS, &pkt, 0, N::FAMILY, &N::l4(P::NUMBER)).ok()
+}
+
+/// Sends a packet on that begins a connection: no other one has its tuple, of whose key it has the
+/// hash. The tuple is read again, as it is in registers only that others need more.
+#[inline(never)]
+fn begin<N: wire::Plain, P: Storage>(
+    netns: &Netns,
+    skb: &mut Skb,
+    state: &State,
+    hash: u32,
+) -> Verdict {
+    let headers = Headers {
+        family: N::FAMILY,
+        nhoff: 0,
+        l4: N::l4(P::NUMBER),
+    };
+    match tuple::<N, P>(skb, state) {
+        Some(tuple) => packet::track_new(netns, skb, state, headers, &tuple, hash),
+        None => packet::track(netns, skb, state),
     }
 }
 

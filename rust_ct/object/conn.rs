@@ -250,12 +250,12 @@ impl Conn {
         }
     }
 
-    /// As [`Conn::refresh_at`], of a connection that was confirmed when it had `status`: that
-    /// stays. If its timeout has been fixed since, the packet was there before. The line is written
-    /// to in any case: the caller has taken a reference.
+    /// As [`Conn::refresh_at`], of a confirmed connection. The line is written to in any case: the
+    /// caller has taken a reference.
     #[inline(always)]
-    pub(crate) fn refresh_confirmed(&self, status: Status, now: u32, jiffies: u32) {
-        if !status.contains(Status::FIXED_TIMEOUT) {
+    pub(crate) fn refresh_confirmed(&self, now: u32, jiffies: u32) {
+        // Read just before: whoever fixes a timeout writes it first, and it is to stay.
+        if !self.status().contains(Status::FIXED_TIMEOUT) {
             self.store_timeout(jiffies.wrapping_add(now));
         }
     }

@@ -92,6 +92,7 @@ macro_rules! dispatch {
         $crate::pure::l4proto::among_protocols!(dispatch!($number, $name => $value))
     };
 }
+#[allow(unused_imports)] // The tests on the host have no use for it.
 pub(crate) use dispatch;
 
 /// `for_each_protocol!(P => expression)`: an expression again and again, in which `P` is each

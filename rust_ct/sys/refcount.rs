@@ -17,7 +17,7 @@ use core::sync::atomic::{
 };
 
 /// Takes a reference to a connection, unless the last one is gone, as with
-/// refcount_inc_not_zero_acquire().
+/// refcount_inc_not_zero().
 ///
 /// Each packet does: on x86 no function is called for it.
 #[inline(always)]
@@ -30,7 +30,7 @@ pub(crate) fn try_get_conntrack(nfct: &Memory<bindings::nf_conntrack>) -> bool {
     // writes atomically.
     let count = unsafe { AtomicI32::from_ptr(nfct.get().cast()) };
     let mut old = count.load(Ordering::Relaxed);
-    // What is saturated is negative.
+    // Saturation is left to C, which warns of it.
     while (1..i32::MAX).contains(&old) {
         let new = old.wrapping_add(1);
         match count.compare_exchange_weak(old, new, Ordering::Acquire, Ordering::Relaxed) {
@@ -38,7 +38,7 @@ pub(crate) fn try_get_conntrack(nfct: &Memory<bindings::nf_conntrack>) -> bool {
             Err(now) => old = now,
         }
     }
-    false
+    old != 0 && call::rct_conntrack_tryget(nfct)
 }
 
 /// Makes a type around [`Memory`](crate::sys::field::Memory) one whose references are counted, and

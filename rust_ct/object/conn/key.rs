@@ -121,14 +121,15 @@ impl<'a> Key<'a> {
     /// says nothing of another.
     #[inline(always)]
     pub(crate) fn hash(&self, dir: Direction) -> u32 {
-        // Where the direction is, the hash has its own.
+        // The hash does not count the highest byte of the last word: on machines of either kind,
+        // that is to be the direction's.
         let [a, b, c, d, e] = self.words.0;
-        let e = e & Words::MASK;
+        let e = u64::from_le(e & Words::MASK);
         let differs = [self.zone.id(dir).into(), self.net.hash_mix().into()];
         let seed = HASH_KEY.seed().with(differs);
         let hash = match self.family {
             // Of `a` the one half is zero, of `e` the other, and `b` and `d` are.
-            Some(Family::Ipv4) => hash(seed, [c, a ^ e]),
+            Some(Family::Ipv4) => hash(seed, [c, u64::from_le(a) ^ e]),
             _ => hash(seed, [a, b, c, d, e]),
         };
         // CAST: One half is as good as the other.

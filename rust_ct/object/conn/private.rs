@@ -40,6 +40,8 @@ const fn units<T>() -> usize {
 const fn ends<P: L4Proto>() -> usize {
     assert!(P::END % size_of::<u32>() == 0);
     assert!(2 * P::END <= size_of::<P::Private>());
+    // A word is read as a whole.
+    assert!(P::END == 0 || size_of::<P::Private>() > size_of::<usize>());
     P::END / size_of::<u32>()
 }
 
@@ -93,11 +95,12 @@ impl Conn {
 
     #[inline(always)]
     fn copy_private<T: FromBytes>(&self, end: usize, dir: Direction) -> T {
+        let units = const { units::<T>() };
         let mut private = MaybeUninit::<T>::uninit();
         if const { size_of::<T>() == size_of::<usize>() && align_of::<T>() == align_of::<usize>() }
         {
-            // SAFETY: The field is inside the connection, and holds a word, which others write by
-            // one access. Any bytes are a `T`.
+            // SAFETY: The field is inside the connection, and holds a word, which is written before
+            // confirmation only. Any bytes are a `T`.
             unsafe {
                 let word = (&raw const (*self.ct()).proto)
                     .cast::<usize>()
@@ -106,7 +109,7 @@ impl Conn {
                 return private.assume_init();
             }
         }
-        for i in 0..const { units::<T>() } {
+        for i in 0..units {
             // SAFETY: The field is inside the connection, and the index within `T` and thus within
             // the field. Others write by one access.
             unsafe {
@@ -133,6 +136,18 @@ impl Conn {
         self.write_private(old, new, 0, Direction::Original);
     }
 
+    /// Writes the private state of a connection that is not confirmed: nobody else writes to it.
+    #[inline(always)]
+    pub(crate) fn store_private<T: IntoBytes + Immutable>(&self, new: &T) {
+        const { units::<T>() };
+        // SAFETY: The field is inside the connection.
+        let to = unsafe { (&raw mut (*self.ct()).proto).cast::<u32>() };
+        for (i, new) in units_of(new).enumerate() {
+            // SAFETY: The index is within `T`, and thus within the field. Others may read.
+            unsafe { to.add(i).write_volatile(new) };
+        }
+    }
+
     #[inline(always)]
     fn write_private<T: IntoBytes + Immutable>(
         &self,
@@ -147,8 +162,12 @@ impl Conn {
         for (i, (old, new)) in units_of(old).zip(units_of(new)).enumerate() {
             if old != new {
                 // SAFETY: The index is within `T`, and thus within the field. Others read by one
-                // access.
-                unsafe { to.add(unit(i, end, dir)).write_volatile(new) };
+                // access. Of what one of them has set meanwhile, without the lock, nothing is lost
+                // but between these two.
+                unsafe {
+                    let to = to.add(unit(i, end, dir));
+                    to.write_volatile(to.read_volatile() ^ old ^ new);
+                }
             }
         }
     }

@@ -86,6 +86,17 @@ impl Netns {
         if !self.initial {
             ELSEWHERE.fetch_add(1, Relaxed);
         }
+        self.room(own)
+    }
+
+    /// Returns whether there is room for the connections that there are. Any context.
+    pub(crate) fn has_room(&self) -> bool {
+        self.room(self.connections()).is_none()
+    }
+
+    /// Who has to make room where the namespace has so many connections, if anybody.
+    #[inline]
+    fn room(&self, own: u32) -> Option<Room> {
         if own > self.limit() {
             return Some(Room::Own);
         }

@@ -75,7 +75,11 @@ impl Table {
         })
     }
 
-    /// As [`Table::find`], by one look.
+    /// Looks once for the connection with a key, by the key's hash, and takes a reference to it.
+    ///
+    /// That there is none is known where the end of the list was that of the bucket, and the table
+    /// neither was being resized nor has been meanwhile: [`Table::next`] and [`Table::is_current`]
+    /// have the barriers. What is met that has expired is not found, and stays.
     #[inline(always)]
     pub(crate) fn find_at_once(
         &self,

@@ -61,7 +61,8 @@ pub(crate) trait Context {
     /// has the lock.
     fn shift(&mut self, dir: Direction) -> SeqAdj;
 
-    /// By how much a sequence number of a direction is shifted, as with [`Context::shift`].
+    /// By how much a sequence number of a direction is shifted, as [`Context::shift`] says, for a
+    /// protocol whose tracker has the lock.
     #[inline(always)]
     fn offset(&mut self, dir: Direction, seq: u32) -> u32 {
         self.shift(dir).offset(seq)

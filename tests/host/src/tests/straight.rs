@@ -295,6 +295,8 @@ fn udp_is_plain() {
 /// What is around a segment of the connection of a rig.
 struct Around<'a> {
     rig: &'a Rig,
+    /// The shift of the sequence numbers of each direction.
+    shifts: [SeqAdj; 2],
     leaves_to_receiver: bool,
 }
 
@@ -333,8 +335,8 @@ impl Context for Around<'_> {
         self.rig.synproxy
     }
 
-    fn shift(&mut self, _dir: Direction) -> SeqAdj {
-        self.rig.seqadj
+    fn shift(&mut self, dir: Direction) -> SeqAdj {
+        self.shifts[dir.index()]
     }
 }
 
@@ -363,22 +365,38 @@ fn protocols_read_plain_packets() {
 /// What the trait says of a packet is what the tracker says.
 #[test]
 fn protocols_renew_connections() {
+    // What the other direction has sent reaches the sender shifted by so much.
+    const SHIFT: u32 = 10;
+    for (dir, seq, ack) in [(Original, 1001, 5001 + SHIFT), (Reply, 5001, 1001 + SHIFT)] {
+        let mut rig = Rig::established();
+        rig.seqadj.offset_before = SHIFT as i32;
+        rig.seqadj.offset_after = SHIFT as i32;
+        let mut shifts = [SeqAdj::default(); 2];
+        shifts[dir.other().index()] = rig.seqadj;
+        let mut around = Around {
+            rig: &rig,
+            shifts,
+            leaves_to_receiver: false,
+        };
+        let input = input_of(&rig, dir);
+        for (seg, is_plain) in [
+            (segment(ACK, seq, ack, 0), true),
+            (segment(FIN | ACK, seq, ack, 0), false),
+        ] {
+            let timeout = |index| slot(&rig.timeouts.tcp, index);
+            let mut proto = rig.conn.proto.seen_by(dir);
+            let found = Tcp::renew(&mut proto, &seg, &input, timeout, &mut around);
+            assert_eq!(found, renewal(&rig, dir, &seg), "{dir:?}");
+            assert_eq!(found.is_some(), is_plain, "{dir:?}");
+        }
+    }
     let rig = Rig::established();
     let mut around = Around {
         rig: &rig,
+        shifts: Default::default(),
         leaves_to_receiver: false,
     };
     let input = input_of(&rig, Original);
-    for (seg, is_plain) in [
-        (segment(ACK, 1001, 5001, 0), true),
-        (segment(FIN | ACK, 1001, 5001, 0), false),
-    ] {
-        let timeout = |index| slot(&rig.timeouts.tcp, index);
-        let mut proto = rig.conn.proto;
-        let found = Tcp::renew(&mut proto, &seg, &input, timeout, &mut around);
-        assert_eq!(found, renewal(&rig, Original, &seg));
-        assert_eq!(found.is_some(), is_plain);
-    }
     let whole = ip(Family::Ipv4, ipproto::UDP, &udp(b"data"));
     let l4 = wire::plain_l4(&Bytes(&whole), 0, Family::Ipv4).expect("plain");
     let header = Udp::read_plain(&Bytes(&whole), &l4).expect("plain");
@@ -398,6 +416,7 @@ fn tcp_asks_what_is_left_to_the_receiver() {
     let judged = [false, true].map(|leaves_to_receiver| {
         let mut around = Around {
             rig: &rig,
+            shifts: Default::default(),
             leaves_to_receiver,
         };
         let (mut proto, input) = (rig.conn.proto, input_of(&rig, Original));
