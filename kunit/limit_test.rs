@@ -192,6 +192,26 @@ fn since(netns: &Netns, before: [u64; 3]) -> [u64; 3] {
 mod tests {
     use super::*;
 
+    /// What has expired makes room for who comes, in his bucket or near it, whoever gets there
+    /// first, and nobody else has to go.
+    #[test]
+    fn who_has_expired_makes_room() -> Result {
+        for away in [0, 2] {
+            case(|netns| {
+                let (port, bucket) = newcomer()?;
+                let before = counters(netns);
+                let _limit = Limit::set(3);
+                for from in [0, 200_000, 400_000] {
+                    at_bucket(ipproto::UDP, bucket + away, bucket, from)?.set_timeout(0);
+                }
+                check_eq!(send(port)?, PASSES, "{} buckets away", away);
+                check_eq!(since(netns, before), [0, 0, 0]);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     /// Up to the limit everybody is let in.
     #[test]
     fn up_to_the_limit() -> Result {
