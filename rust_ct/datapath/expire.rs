@@ -3,9 +3,10 @@
 //! Removal of connections that have expired, a few at a time.
 //!
 //! Nothing is found that has expired, and a lookup that finds nothing removes what has expired in
-//! its bucket. This worker is for what no such lookup meets. It goes round the table; one step looks at no more than
-//! [`STEP`] connections or [`STEP_BUCKETS`] buckets, for no longer than [`STEP_TIME`], whatever the
-//! size of the table. Between two buckets nothing is held, and others may run.
+//! its bucket. This worker is for what no such lookup meets. It goes round the table; one step
+//! looks at no more than [`STEP`] connections or [`STEP_BUCKETS`] buckets, for no longer than
+//! [`STEP_TIME`], whatever the size of the table. Between two buckets nothing is held, and others
+//! may run.
 //!
 //! How soon the next round begins depends on how long the connections still have: on their average,
 //! as in net/netfilter/nf_conntrack_core.c, gc_worker(), and on who is the first to expire, of
