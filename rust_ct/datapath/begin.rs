@@ -44,6 +44,7 @@ use crate::{
     pure::{
         evict::{
             Choice,
+            Outlook,
             Rank, //
         },
         fate::{
@@ -57,6 +58,7 @@ use crate::{
     sys::{
         net::Net,
         rcu::ReadSide,
+        time,
         trace as point, //
     },
 };
@@ -286,7 +288,7 @@ fn evict_dying(netns: &Netns) -> bool {
 fn early_drop(netns: &Netns, whose: Option<&Net>, hash: u32, rcu: ReadSide<'_>) -> bool {
     // Another CPU may have chosen the same one.
     for _ in 0..EVICTION_TRIES {
-        let Some(candidate) = choose(whose, hash, rcu) else {
+        let Some(candidate) = choose(netns, whose, hash, rcu) else {
             return false;
         };
         // Where nobody could be told of the end, nobody could be told of another one either.
@@ -298,13 +300,30 @@ fn early_drop(netns: &Netns, whose: Option<&Net>, hash: u32, rcu: ReadSide<'_>) 
     false
 }
 
-/// Who goes first of those that are met in the buckets from that of a hash on, see [`Choice`].
-fn choose<'a>(whose: Option<&Net>, hash: u32, rcu: ReadSide<'a>) -> Option<Candidate<'a>> {
-    let mut choice = Choice::new();
+/// Who goes first of those that are met in the buckets from that of a hash on, see [`Choice`]. What
+/// it costs is bound by the outlook of a moment ago: two packets may look thoroughly at once, and
+/// the last one's outlook counts.
+fn choose<'a>(
+    netns: &Netns,
+    whose: Option<&Net>,
+    hash: u32,
+    rcu: ReadSide<'a>,
+) -> Option<Candidate<'a>> {
+    let now = time::now();
+    let outlook = match whose {
+        Some(_) => Outlook::unpack(netns.outlook.load(Relaxed), now),
+        // Other namespaces' are asked.
+        None => Outlook::Unknown,
+    };
+    let entries = match outlook {
+        Outlook::Nobody => 0,
+        Outlook::Unknown | Outlook::Even => EVICTION_ENTRIES,
+    };
+    let mut choice = Choice::new(outlook);
     let mut index = TABLE.index(hash, rcu);
     let mut met = 0u32;
     for visited in 0..EVICTION_BUCKETS.min(TABLE.size()) {
-        if visited >= EVICTION_RANGE && met >= EVICTION_ENTRIES {
+        if visited >= EVICTION_RANGE && met >= entries {
             break;
         }
         let visit = TABLE.visit(index, rcu, |candidate| {
@@ -313,7 +332,9 @@ fn choose<'a>(whose: Option<&Net>, hash: u32, rcu: ReadSide<'a>) -> Option<Candi
                 end::overdue(candidate);
                 return ControlFlow::Continue(());
             }
-            match rank(candidate, whose) {
+            // That takes one more line of each, where there was nobody a moment ago.
+            let asks_closing = outlook != Outlook::Nobody;
+            match rank(candidate, whose, asks_closing) {
                 Some(rank) => choice.offer(candidate, rank, candidate.source()),
                 None => ControlFlow::Continue(()),
             }
@@ -325,14 +346,20 @@ fn choose<'a>(whose: Option<&Net>, hash: u32, rcu: ReadSide<'a>) -> Option<Candi
             Visit::End => index = 0,
         }
     }
+    if whose.is_some() && outlook == Outlook::Unknown {
+        netns.outlook.store(choice.outlook().pack(now), Relaxed);
+    }
     choice.chosen()
 }
 
-/// What is lost with a connection; `None` if it may not go.
-fn rank(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<Rank> {
+/// What is lost with a connection; `None` if it may not go. Whether it is closing is asked if
+/// `asks_closing` says so.
+fn rank(candidate: Candidate<'_>, whose: Option<&Net>, asks_closing: bool) -> Option<Rank> {
     let closing = || {
-        let (proto, state) = candidate.state();
-        l4proto::can_early_drop(proto, state)
+        asks_closing && {
+            let (proto, state) = candidate.state();
+            l4proto::can_early_drop(proto, state)
+        }
     };
     let is_theirs = match whose {
         Some(net) => candidate.is_of(net),

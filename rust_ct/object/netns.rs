@@ -72,6 +72,10 @@ pub(crate) struct Netns {
     overheard: Atomic<u32>,
     /// What became of packets.
     pub(crate) stats: Published<COUNT>,
+    /// What the last thorough look for somebody who can go has shown, see [`Outlook`].
+    ///
+    /// [`Outlook`]: crate::pure::evict::Outlook
+    pub(crate) outlook: Atomic<u32>,
     /// The line about a full table.
     pub(crate) warning: Throttle,
     /// How many connections are expected; written under the lock of expectations.
@@ -113,6 +117,7 @@ impl Netns {
             rfc5961: Atomic::new(1),
             overheard: Atomic::new(0),
             stats: Published::new(here)?,
+            outlook: Atomic::new(0),
             warning: Throttle::new(),
             expects: Atomic::new(0),
             dying <- DyingList::new(),

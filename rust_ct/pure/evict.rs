@@ -49,6 +49,38 @@ impl Rank {
     }
 }
 
+/// What a thorough look has shown of a namespace, for the moments after it: a packet of a flood is
+/// not to cost one each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outlook {
+    /// Nothing.
+    Unknown,
+    /// Nobody can go.
+    Nobody,
+    /// There are enough that nobody has answered, each of another source: the first one will do.
+    Even,
+}
+
+impl Outlook {
+    /// The bits of a time, in jiffies, that change within a moment, which is 16 ms with 250 jiffies
+    /// a second.
+    const MOMENT: u32 = 3;
+
+    /// One word, with when it was found out.
+    pub(crate) const fn pack(self, now: u32) -> u32 {
+        now & !Self::MOMENT | self as u32
+    }
+
+    /// What the word says now.
+    pub(crate) const fn unpack(word: u32, now: u32) -> Self {
+        match (word ^ now) & !Self::MOMENT {
+            0 if word & Self::MOMENT == Self::Nobody as u32 => Self::Nobody,
+            0 if word & Self::MOMENT == Self::Even as u32 => Self::Even,
+            _ => Self::Unknown,
+        }
+    }
+}
+
 /// So many of the lowest rank are enough to choose from, and of so many sources it is known how
 /// many they have.
 pub(crate) const ENOUGH: usize = 16;
@@ -60,14 +92,20 @@ pub(crate) struct Choice<T> {
     best: Option<(T, Rank, u64)>,
     /// How many of that rank each source has.
     sources: Counts<[Slot<Source>; ENOUGH]>,
+    /// How many of the lowest rank are enough.
+    enough: u64,
 }
 
 impl<T> Choice<T> {
     /// Nobody was met yet.
-    pub(crate) const fn new() -> Self {
+    pub(crate) const fn new(outlook: Outlook) -> Self {
         Self {
             best: None,
             sources: Counts::new([Slot::EMPTY; ENOUGH]),
+            enough: match outlook {
+                Outlook::Even => 1,
+                Outlook::Unknown | Outlook::Nobody => ENOUGH as u64,
+            },
         }
     }
 
@@ -89,10 +127,21 @@ impl<T> Choice<T> {
         if count > most {
             self.best = Some((one, rank, count));
         }
-        if rank == Rank::Unanswered && self.sources.total() >= ENOUGH as u64 {
+        if rank == Rank::Unanswered && self.sources.total() >= self.enough {
             ControlFlow::Break(())
         } else {
             ControlFlow::Continue(())
+        }
+    }
+
+    /// What a thorough look has shown.
+    pub(crate) fn outlook(&self) -> Outlook {
+        match self.best {
+            None => Outlook::Nobody,
+            Some((_, Rank::Unanswered, 1)) if self.sources.total() >= ENOUGH as u64 => {
+                Outlook::Even
+            }
+            Some(_) => Outlook::Unknown,
         }
     }
 

@@ -5,6 +5,7 @@
 use crate::pure::{
     evict::{
         Choice,
+        Outlook,
         Rank,
         ENOUGH, //
     },
@@ -57,13 +58,52 @@ fn of(number: u64) -> Source {
 
 /// Offers all of them until there are enough; returns how many were, and who was chosen.
 fn choose(met: &[(usize, u64)]) -> (usize, Option<usize>) {
-    let mut choice = Choice::new();
+    let (seen, choice) = offer(met, Outlook::Unknown);
+    (seen, choice.chosen())
+}
+
+fn offer(met: &[(usize, u64)], outlook: Outlook) -> (usize, Choice<usize>) {
+    let mut choice = Choice::new(outlook);
     for (number, &(rank, source)) in met.iter().enumerate() {
         if choice.offer(number, RANKS[rank], of(source)).is_break() {
-            return (number + 1, choice.chosen());
+            return (number + 1, choice);
         }
     }
-    (met.len(), choice.chosen())
+    (met.len(), choice)
+}
+
+/// What a thorough look shows for the next one.
+#[test]
+fn outlooks() {
+    let even: Vec<_> = (0..100).map(|source| (0, source)).collect();
+    let greedy: Vec<_> = (0..100).map(|source| (0, source / 2)).collect();
+    let few = &even[..ENOUGH - 1];
+    let answered: Vec<_> = (0..100).map(|source| (2, source)).collect();
+    for (what, met, expected) in [
+        ("nobody", &[][..], Outlook::Nobody),
+        ("each of another source", &even, Outlook::Even),
+        ("one has two", &greedy, Outlook::Unknown),
+        ("few", few, Outlook::Unknown),
+        ("with answers", &answered, Outlook::Unknown),
+    ] {
+        assert_eq!(offer(met, Outlook::Unknown).1.outlook(), expected, "{what}");
+    }
+    // Then the first one without an answer goes.
+    let (seen, choice) = offer(&[(2, 1), (0, 2), (0, 3), (0, 3)], Outlook::Even);
+    assert_eq!((seen, choice.chosen()), (2, Some(1)));
+}
+
+proptest! {
+    /// An outlook is true for less than four jiffies, and never later on.
+    #[test]
+    fn outlooks_pass(now: u32, later in 4u32..u32::MAX - 4) {
+        for outlook in [Outlook::Unknown, Outlook::Nobody, Outlook::Even] {
+            let word = outlook.pack(now);
+            prop_assert_eq!(Outlook::unpack(word, now), outlook);
+            let then = now.wrapping_add(later);
+            prop_assert_eq!(Outlook::unpack(word, then), Outlook::Unknown);
+        }
+    }
 }
 
 #[test]
