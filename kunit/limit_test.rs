@@ -192,8 +192,8 @@ fn since(netns: &Netns, before: [u64; 3]) -> [u64; 3] {
 mod tests {
     use super::*;
 
-    /// What has expired makes room for who comes, in his bucket or near it, whoever gets there
-    /// first, and nobody else has to go.
+    /// Expired connections make room for a new one, in its bucket or near it, and no other one has
+    /// to go.
     #[test]
     fn who_has_expired_makes_room() -> Result {
         for away in [0, 2] {

@@ -123,8 +123,8 @@ fn tuple<N: wire::Plain, P: Storage>(skb: &Skb, state: &State) -> Option<Tuple> 
     Tuple::read(P::IDS, &pkt, 0, N::FAMILY, &N::l4(P::NUMBER)).ok()
 }
 
-/// Sends a packet on that begins a connection: no other one has its tuple, of whose key it has the
-/// hash. The tuple is read again, as it is in registers only that others need more.
+/// Sends a packet on that begins a connection: no other one has its tuple, and `hash` is that of
+/// the tuple's key. The tuple is read again: kept for this, it would cost all other packets.
 #[inline(never)]
 fn begin<N: wire::Plain, P: Storage>(
     netns: &Netns,

@@ -85,41 +85,16 @@ impl Table {
         if net.is_some_and(is_empty) {
             return None;
         }
-        let mut from = from;
-        loop {
-            let guard = rcu::read_lock();
-            let rcu = ReadSide::of(&guard);
-            let buckets = self.buckets.get(rcu)?;
-            let mut end = buckets.end(from.hash);
-            let mut found = least(buckets, from, dir, net, rcu);
-            // While the table is resized, those that left are there.
-            if let Some(next) = self.next(rcu) {
-                end = [end, next.end(from.hash)].into_iter().flatten().min();
-                found = match (found, least(next, from, dir, net, rcu)) {
-                    (Some(one), Some(other)) => Some(nearest(one, other)),
-                    _ => None,
-                };
+        let mut at = Some(from);
+        while let Some(from) = at {
+            let mut batch = Batch::<1>::new(from, dir, net);
+            at = self.gather(&mut batch);
+            if let [Some((at, conn))] = batch.met {
+                return Some((conn, at));
             }
-            if !self.is_current(buckets) {
-                continue;
-            }
-            match found {
-                Some(Some((at, candidate))) if end.is_none_or(|end| at.hash < end) => {
-                    if let Some(conn) = get(candidate, at, dir, net) {
-                        return Some((conn, at));
-                    }
-                }
-                Some(_) => {
-                    from = Cursor {
-                        hash: end?,
-                        addr: 0,
-                    };
-                    drop(guard);
-                    call::rct_cond_resched();
-                }
-                None => (),
-            }
+            call::rct_cond_resched();
         }
+        None
     }
 
     /// Calls `f` for each connection of one bucket, unless it breaks, and says whether there is a
@@ -167,7 +142,8 @@ impl Table {
         };
         let mut at = Some(Cursor::BEGIN);
         while let Some(from) = at.filter(|_| !net.is_some_and(is_empty)) {
-            let mut batch = Batch::new(from, net);
+            // The reply link is there even for a connection that lost a clash.
+            let mut batch = Batch::<BATCH>::new(from, Direction::Reply, net);
             at = self.gather(&mut batch);
             for conn in batch.conns() {
                 f(conn);
@@ -179,7 +155,7 @@ impl Table {
 
     /// Gathers connections from where a batch begins on, as many as it has room for, of one bucket.
     /// Returns where the walk goes on. No lock is held afterwards. Process context.
-    fn gather(&self, batch: &mut Batch<'_>) -> Option<Cursor> {
+    fn gather<const N: usize>(&self, batch: &mut Batch<'_, N>) -> Option<Cursor> {
         loop {
             let guard = rcu::read_lock();
             let rcu = ReadSide::of(&guard);
@@ -206,33 +182,33 @@ fn is_empty(net: &Net) -> bool {
 /// How many connections are gathered at once: more than most buckets have.
 const BATCH: usize = 16;
 
-/// Connections of a bucket, with a reference to each: the first ones from a place on.
-struct Batch<'a> {
+/// Connections of a bucket, met by the link of a direction, with a reference to each: the first
+/// ones from a place on.
+struct Batch<'a, const N: usize> {
     from: Cursor,
+    dir: Direction,
     net: Option<&'a Net>,
-    met: [Option<(Cursor, ARef<Conn>)>; BATCH],
+    met: [Option<(Cursor, ARef<Conn>)>; N],
     /// There was no room for another one.
     is_full: bool,
     /// It has those before this hash; all, if there is none.
     until: Option<u32>,
 }
 
-impl<'a> Batch<'a> {
-    /// The reply link is there even for a connection that lost a clash.
-    const DIR: Direction = Direction::Reply;
-
-    fn new(from: Cursor, net: Option<&'a Net>) -> Self {
+impl<'a, const N: usize> Batch<'a, N> {
+    fn new(from: Cursor, dir: Direction, net: Option<&'a Net>) -> Self {
         Self {
             from,
+            dir,
             net,
-            met: [const { None }; BATCH],
+            met: [const { None }; N],
             is_full: false,
             until: None,
         }
     }
 
     fn clear(&mut self) {
-        *self = Self::new(self.from, self.net);
+        *self = Self::new(self.from, self.dir, self.net);
     }
 
     fn conns(&self) -> impl Iterator<Item = &Conn> {
@@ -251,7 +227,7 @@ impl<'a> Batch<'a> {
     /// Takes the connections of the bucket in which the batch begins. The batch ends with it, or
     /// with what it was to end with before. Returns whether none may have been missed.
     fn take_from(&mut self, buckets: &Buckets, rcu: ReadSide<'_>) -> bool {
-        let (from, net) = (self.from, self.net);
+        let (from, dir, net) = (self.from, self.dir, self.net);
         let Some(bucket) = buckets.of(from.hash) else {
             return true;
         };
@@ -264,14 +240,27 @@ impl<'a> Batch<'a> {
         }
         let walked = bucket.walk(rcu, |candidate| {
             let at = Cursor::of(&candidate);
-            if at >= from && !is_behind(at, self.until) {
-                if let Some(conn) = get(candidate, at, Self::DIR, net) {
+            let is_wanted = candidate.dir() == dir
+                && candidate.is_of_any(net)
+                && at >= from
+                && !is_behind(at, self.until);
+            if is_wanted && !self.has_room_for(at) {
+                self.is_full = true;
+            } else if is_wanted {
+                if let Some(conn) = get(candidate, at, dir, net) {
                     self.take(at, conn);
                 }
             }
             ControlFlow::<()>::Continue(())
         });
         walked.is_some()
+    }
+
+    /// Returns whether there is room, or somebody who comes later.
+    fn has_room_for(&self, at: Cursor) -> bool {
+        self.met
+            .iter()
+            .any(|met| met.as_ref().is_none_or(|met| at < met.0))
     }
 
     /// Takes one, instead of the last one if there is no room.
@@ -292,44 +281,15 @@ impl<'a> Batch<'a> {
     }
 }
 
-/// A connection that was met, and where.
-type Met<'a> = (Cursor, Candidate<'a>);
-
-/// The one of two that comes first.
-fn nearest<'a>(one: Option<Met<'a>>, other: Option<Met<'a>>) -> Option<Met<'a>> {
-    [one, other].into_iter().flatten().min_by_key(|met| met.0)
-}
-
-/// The connection that is at a place or next behind it, in the bucket of the place; `None` if one
-/// may have been missed.
-fn least<'a>(
-    buckets: &'a Buckets,
-    from: Cursor,
-    dir: Direction,
-    net: Option<&Net>,
-    rcu: ReadSide<'a>,
-) -> Option<Option<Met<'a>>> {
-    let mut least: Option<Met<'a>> = None;
-    let walked = buckets.of(from.hash)?.walk(rcu, |candidate| {
-        let at = Cursor::of(&candidate);
-        let nearer = least.is_none_or(|(l, _)| at < l);
-        if at >= from && nearer && candidate.dir() == dir && candidate.is_of_any(net) {
-            least = Some((at, candidate));
-        }
-        ControlFlow::<()>::Continue(())
-    });
-    walked.map(|_| least)
-}
-
-/// Takes a reference to what [`least`] found, if it still is what was found.
+/// Takes a reference to a connection that was met at a place by the link of a direction, if it
+/// still is there, and is of `net`.
 fn get(
     candidate: Candidate<'_>,
     at: Cursor,
     dir: Direction,
     net: Option<&Net>,
 ) -> Option<ARef<Conn>> {
-    let is_wanted = candidate.dir() == dir && candidate.is_of_any(net);
-    let conn = is_wanted.then(|| candidate.get())?.filter(|conn| {
+    let conn = candidate.get().filter(|conn| {
         candidate.dir() == dir
             && candidate.is_of_any(net)
             && Cursor::of(&candidate) == at
