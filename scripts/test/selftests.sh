@@ -7,6 +7,7 @@
 #
 # RUST_CT_KO         a module for the stock kernel (default: this clone's, which is built)
 
+export LAYER=selftests
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
 
@@ -18,18 +19,27 @@ collect() {
 	mkdir -p "$to/lib"
 	cp "$source/net/lib.sh" "$to/"
 	cp -r "$source/net/lib/sh" "$to/lib/"
-	cp -r "$source/net/netfilter" "$source/net/packetdrill" "$to/"
-	cp "$source"/net/{ip_defrag.*,in_netns.sh,udpgro.sh,udpgso_bench_*.c} "$to/"
-	cp -r "$source/tc-testing" "$to/"
-	# From elsewhere, by a script beside the others; what needs scapy is left out.
-	for name in ip_defrag udpgro; do
-		printf '#!/bin/sh\ncd .. && exec ./%s.sh\n' "$name" >"$to/netfilter/$name.sh"
+	cp -r "$source"/net/{netfilter,packetdrill,forwarding,openvswitch} "$to/"
+	cp "$source"/net/{ip_defrag.*,in_netns.sh,udpgro.sh,udpgro_fwd.sh,udpgso_bench_*.c,big_tcp.sh} "$to/"
+	cp "$source"/net/{fcnal-test.sh,nettest.c} "$to/"
+	cp -r "$source/tc-testing" "$source/wireguard" "$to/"
+	# From elsewhere, by a script beside the others.
+	beside ip_defrag . ./ip_defrag.sh
+	beside udpgro . ./udpgro.sh
+	beside udpgro_fwd . ./udpgro_fwd.sh
+	beside big_tcp . ./big_tcp.sh
+	# What of them has to do with connections.
+	beside fcnal . ./fcnal-test.sh -t use_cases
+	beside openvswitch openvswitch ./openvswitch.sh ct_connect_v4 nat_connect_v4 nat_related_v4
+	beside tc_actions forwarding env TC_HIT_TIMEOUT=20000 \
+		TESTS="'mirred_egress_to_ingress_test mirred_egress_to_ingress_tcp_test'" ./tc_actions.sh
+	# It sleeps by reading from its input, which does not end.
+	beside wireguard wireguard "bash -c './netns.sh < <(exec sleep infinity)'"
+	for name in bpf_nf xdp_flowtable xdp_synproxy; do
+		beside "$name" bpf ./test_progs -a "$name"
 	done
-	for name in ct ctinfo; do
-		jq '[.[] | select(.plugins.requires | tostring | test("scapy") | not)]' \
-			"$to/tc-testing/tc-tests/actions/$name.json" >"$to/tc-testing/$name.json"
-		printf '#!/bin/sh\ncd ../tc-testing && exec ./tdc.py -f %s.json\n' "$name" \
-			>"$to/netfilter/tc_$name.sh"
+	for name in ct ctinfo connmark; do
+		beside "tc_$name" tc-testing ./tdc.py -f "tc-tests/actions/$name.json"
 	done
 	chmod +x "$to"/netfilter/*.sh
 	for program in "$to"/*.c "$to"/netfilter/*.c; do
@@ -38,13 +48,20 @@ collect() {
 	done
 }
 
+# beside NAME FOLDER COMMAND...: makes NAME a script that runs COMMAND in FOLDER of net.
+beside() {
+	printf '#!/bin/sh\ncd ../%s && exec %s\n' "$2" "${*:3}" >"/out/selftests/net/netfilter/$1.sh"
+}
+
 "$TOP/scripts/setup/setup.sh" stock
 exec {lock}>"$work.lock"
 flock -n "$lock" || die "selftests of this clone are running already: wait for them, or end them"
 rm -rf "$work"
 mkdir -p "$work"
 run_step "the scripts' helpers" "$LOGS/build-selftests.log" \
-	in_root bash -euc "$(declare -f collect); collect"
+	in_root bash -euc "$(declare -f collect beside); collect"
+run_step "the programs of BPF" "$LOGS/build-selftests-bpf.log" \
+	in_root bash /src/tests/selftests/build_bpf.sh /out/selftests/bpf /out/selftests/net
 # Ours, for the scripts of net/packetdrill.
 cp "$TOP/tests/selftests/net_packetdrill.sh" "$work/net/netfilter/"
 # A copy, as a build beside the long run may replace it.

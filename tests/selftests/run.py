@@ -35,12 +35,20 @@ WORK = Path("/tmp/selftests")
 TRUE_PROC = Path("/tmp/selftests-proc")
 SLOW = int(os.environ.get("SLOW", "1"))
 LIMITS = {
-    **dict.fromkeys(("nft_flowtable", "nft_queue", "conntrack_resize", "net_packetdrill"), 900),
-    **dict.fromkeys(("nft_nat", "nft_nat_zones", "nft_fib", "nft_audit"), 600),
+    **dict.fromkeys(("nft_flowtable", "nft_queue", "conntrack_resize", "net_packetdrill", "wireguard"), 900),
+    **dict.fromkeys(("nft_nat", "nft_nat_zones", "nft_fib", "nft_audit", "fcnal", "openvswitch"), 600),
     "nft_concat_range": 3600,
 }
 # Before seconds that a script gives a program however slow the machine is; they are multiplied.
-HASTY = {"ipvs": r"\btimeout |\bsleep (?=0\.)", "nf_conntrack_packetdrill": "PDRILL_TIMEOUT="}
+HASTY = {
+    "netfilter/ipvs": r"\btimeout |\bsleep (?=0\.)",
+    "netfilter/nf_conntrack_packetdrill": "PDRILL_TIMEOUT=",
+    "fcnal-test": r" -w(?=\d)",
+    "forwarding/tc_actions": r" -w(?=\d)",
+    "openvswitch/openvswitch": r"\bWAIT_TIMEOUT=| -w (?=\d)",
+    "udpgro_fwd": r" -[CR] (?=\d)",
+    "wireguard/netns": r" -W | -N 1 -t ",
+}
 # kselftest's exit codes.
 VERDICTS = {0: "pass", 2: "xfail", 4: "skip"}
 # The lines that say most.
@@ -70,7 +78,7 @@ def taint():
 
 def give_time(name, before):
     """Multiplies the seconds in a script that are behind what matches."""
-    path = WORK / f"net/netfilter/{name}.sh"
+    path = WORK / f"net/{name}.sh"
     longer = lambda match: f"{match[1]}{float(match[2]) * 10 * SLOW:g}"  # noqa: E731
     path.write_text(re.sub(rf"({before})([\d.]+)", longer, path.read_text()))
 
