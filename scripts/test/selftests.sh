@@ -31,7 +31,7 @@ collect() {
 	# What of them has to do with connections.
 	beside fcnal . ./fcnal-test.sh -t use_cases
 	beside openvswitch openvswitch ./openvswitch.sh ct_connect_v4 nat_connect_v4 nat_related_v4
-	beside tc_actions forwarding env TC_HIT_TIMEOUT=20000 \
+	beside tc_actions forwarding env TC_HIT_TIMEOUT=5000 \
 		TESTS="'mirred_egress_to_ingress_test mirred_egress_to_ingress_tcp_test'" ./tc_actions.sh
 	# It sleeps by reading from its input, which does not end.
 	beside wireguard wireguard "bash -c './netns.sh < <(exec sleep infinity)'"
