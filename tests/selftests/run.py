@@ -170,6 +170,9 @@ def main(directory, *names):
     # Debian has no packetdrill.
     (WORK / "bin").mkdir()
     (WORK / "bin/packetdrill").symlink_to(TOP / "tests/selftests/packetdrill.py")
+    # libbpf looks for the kernel's configuration where Debian's package has it.
+    release = os.uname().release
+    Path(f"/boot/config-{release}").symlink_to(f"/usr/lib/modules/{release}/config")
     show_no_taint()
     # What the scripts go by: fewer rounds, and longer waits, for a slow machine.
     os.environ.update(KSFT_MACHINE_SLOW="yes", WAIT_TIMEOUT=str(60 * SLOW), PATH=f"{WORK}/bin:{os.environ['PATH']}")
