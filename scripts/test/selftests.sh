@@ -36,8 +36,9 @@ collect() {
 	# It sleeps by reading from its input, which does not end. Debian's wg does not take addresses away from a peer.
 	sed -i '/allowed-ips -192/,/^} < <(/d' "$to/wireguard/netns.sh"
 	beside wireguard wireguard "bash -c './netns.sh < <(exec sleep infinity)'"
+	# One of the functions that bpf_nf calls is there.
 	for name in bpf_nf xdp_flowtable xdp_synproxy; do
-		beside "$name" bpf ./test_progs -a "$name"
+		beside "$name" bpf "sh -c 'modprobe nf_nat && exec ./test_progs -a $name'"
 	done
 	for name in ct ctinfo connmark; do
 		beside "tc_$name" tc-testing ./tdc.py -f "tc-tests/actions/$name.json"
