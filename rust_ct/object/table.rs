@@ -172,6 +172,22 @@ impl Table {
         self.buckets.is(buckets)
     }
 
+    /// To be called before a search begins anew that was led into another list. Any context, with
+    /// none of the table's locks held.
+    ///
+    /// Who is moving connections leads astray whoever meets the one that is just going over, until
+    /// it has left its old list: some instructions. With `CONFIG_PREEMPT_RT` this task may have
+    /// preempted the other one between them, which gets no further while this one searches.
+    ///
+    /// Source: include/linux/seqlock.h, SEQCOUNT_LOCKNAME(): so do readers of nf_conntrack's
+    /// `nf_conntrack_generation`.
+    #[inline]
+    fn astray(&self) {
+        if cfg!(CONFIG_PREEMPT_RT) {
+            self.locks.wait();
+        }
+    }
+
     /// Takes one of the bucket locks, once nobody holds them all, for a caller that releases it and
     /// looks at `nf_conntrack_hash` meanwhile: all connections are there. Softirqs are off.
     ///

@@ -268,6 +268,16 @@ impl<const N: usize> Locks<N> {
         }
     }
 
+    /// Waits for whoever holds all locks, and gives it this task's priority where a lock has such.
+    /// Any context, with none of the locks held.
+    pub(crate) fn wait(&self) {
+        if self.closed.load(Relaxed) {
+            let bh = BhOff::new();
+            drop(self.all.take());
+            drop(bh);
+        }
+    }
+
     /// Takes all locks.
     pub(crate) fn lock_all(&self) -> AllGuard<'_> {
         let bh = BhOff::new();

@@ -174,6 +174,7 @@ impl Table {
                     if let Some(netns) = NETNS.get(net) {
                         netns.stats.count(Stat::SearchRestart);
                     }
+                    self.astray();
                 }
             }
             current = self.buckets.get(rcu)?;

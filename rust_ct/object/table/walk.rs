@@ -169,6 +169,8 @@ impl Table {
                 return batch.end();
             }
             batch.clear();
+            drop(guard);
+            self.astray();
         }
     }
 }
