@@ -70,3 +70,20 @@ fn disturbances_are_neither_rare_nor_the_rule() {
         assert!((10..60).contains(&share), "{}: {share}%", family.name);
     }
 }
+
+/// What a connection expects goes with it, and that is counted in whichever case is played then.
+#[test]
+fn nothing_expires_where_rules_give_helpers() {
+    let helpers = FAMILIES.iter().find(|family| family.name == "helpers");
+    for made in made(*helpers.unwrap(), 20_000) {
+        let steps = made.batch.cases.iter().flat_map(|case| &case.packets);
+        let mut waited = 0;
+        for packet in steps {
+            let policy = packet.step.policy;
+            assert!(policy == 0 || policy >= 60, "{policy} s");
+            waited += packet.step.delay;
+        }
+        // Half of the least timeout that settings::lasting() leaves.
+        assert!(waited < 30_000, "{waited} ms");
+    }
+}

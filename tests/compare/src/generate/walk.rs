@@ -110,6 +110,9 @@ const REASSEMBLY: [u64; 2] = [29_900, 59_900];
 /// For how long it then is not certain that their timer has run, which is rounded by that much.
 const UNSURE: u64 = 4_000;
 
+/// The least timeout policy where nothing is to expire, in seconds: a batch is played in less.
+const LASTING: u8 = 100;
+
 /// The packets of a case while they are made.
 pub struct Walk<'s> {
     /// What everything is drawn from.
@@ -186,9 +189,12 @@ impl<'s> Walk<'s> {
         self.packets.len() < self.most
     }
 
-    /// Makes nothing wait.
+    /// Makes nothing wait, nor expire while the cases behind it are played.
     pub fn hold_still(&mut self) {
         self.still = true;
+        if self.style.policy > 0 {
+            self.style.policy = self.style.policy.max(LASTING);
+        }
     }
 
     /// Makes the case longer, and nothing in it wait or be cut.
