@@ -11,7 +11,7 @@
 # SEED     of the generators (default: drawn, and printed)
 # PCAP     capture files, in the place of generated packets and of the sessions that the
 #          scenario `sessions` has captured in this clone
-# KERNEL   stock (default) or debug
+# KERNEL   stock (default), debug, or uml: user-mode Linux, at native speed
 # RFC5961  1: with nf_conntrack_tcp_rfc5961 on, which only rust_ct has. Else it is off, but for a
 #          tenth of the packets of the family tcp, which are played with it beside all families
 # ROUNDS   how often a case that differs is played before it counts (default 4)
@@ -26,8 +26,8 @@ ROUNDS=${ROUNDS:-4}
 FAMILIES="tcp tcp6 udp udp6 icmp icmpv6 sctp gre other mixed nat helpers ctnetlink"
 
 kernel=${KERNEL:-stock}
-# Without kprobes NAT draws its ports by chance.
-[ "$kernel" = stock ] || FAMILIES=${FAMILIES/ nat/}
+# Without kprobes NAT draws its ports by chance, but for the copy of nf_nat.ko that build() makes.
+[ "$kernel" != debug ] || FAMILIES=${FAMILIES/ nat/}
 seed=${SEED:-$SRANDOM}
 packets=${PACKETS:-20000}
 directory=compare-$kernel
@@ -44,10 +44,25 @@ build() {
 	run_step "the program compare" "$LOGS/build-compare.log" \
 		in_root env CARGO_TARGET_DIR=/out/compare CARGO_BUILD_JOBS="$JOBS" \
 		cargo build --release --locked --manifest-path /src/tests/compare/Cargo.toml
+	[ "$kernel" != uml ] || redirect_chance
+}
+
+# redirect_chance: a copy of nf_nat.ko that draws its ports from the feeder, beside our modules.
+redirect_chance() {
+	in_root objcopy --redefine-sym get_random_u16=rct_feed_get_random_u16 \
+		--redefine-sym __get_random_u32_below=rct_feed_get_random_u32_below \
+		"/usr/lib/modules/$(cat "$(tree_dir uml)/release")/kernel/net/netfilter/nf_nat.ko" \
+		/out/uml/nf_nat.ko
 }
 
 # play SUBDIRECTORY: both recordings of each sequence there.
 play() {
+	if [ "$kernel" = uml ]; then
+		UML_TIMEOUT=${COMPARE_TIMEOUT:-$((600 + packets / 100))} UML_MEMORY=${UML_MEMORY:-1G} \
+			"$TOP/scripts/guest/uml.sh" --bare "$(printf ' %q' python3 -B tests/compare/play.py \
+				/out/compare/release/compare /out/uml "/out/$directory/$1")"
+		return
+	fi
 	# A clock source that is watched is looked at twice in each second that went by. A grace
 	# period that is asked for begins before the clock is moved, or RCU takes it for stalled.
 	# nft and ip are started for each batch with rules.

@@ -6,7 +6,8 @@ leaves the recordings beside them.
     play.py PROGRAM MODULES DIRECTORY
 
 PROGRAM  the program `compare`
-MODULES  where rust_ct.ko and rust_ct_feed.ko were built
+MODULES  where rust_ct.ko and rust_ct_feed.ko were built; where nf_nat.ko is too, it is taken for the kernel's: it draws
+         its ports from the feeder
 """
 
 import os
@@ -36,13 +37,15 @@ def main(program, modules, directory):
             write(path, value)
     for tracker in ("nf_conntrack", "rust_ct"):
         load(tracker=tracker)
-        run("modprobe", "-a", *MODULES)
         run("insmod", f"{modules}/tests/compare/feeder/rust_ct_feed.ko")
+        if os.path.exists(f"{modules}/nf_nat.ko"):
+            run("insmod", f"{modules}/nf_nat.ko")
+        run("modprobe", "-a", *MODULES)
         for sequence in sorted(Path(directory).glob("*.seq")):
             print(f"# {tracker}: {sequence.stem}", flush=True)
             subprocess.run([program, "play", sequence, "-o", sequence.with_suffix(f".{tracker}")], check=True)
-        run("rmmod", "rust_ct_feed")
         unload(tracker=tracker)
+        run("rmmod", "rust_ct_feed")
 
 
 main(*sys.argv[1:])

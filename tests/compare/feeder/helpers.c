@@ -9,6 +9,7 @@
 #include <linux/jiffies.h>
 #include <linux/kprobes.h>
 #include <linux/netfilter.h>
+#include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/skbuff.h>
 #include <linux/netdevice.h>
@@ -180,14 +181,23 @@ bool rct_feed_template(struct net *net, struct sk_buff *skb, u16 zone, u8 flags,
 	return true;
 }
 
-#if defined(CONFIG_KPROBES) && defined(CONFIG_X86_64)
-
 /*
  * Chance. What a module draws for the player's task, as NAT does its ports, is drawn here, and the
  * same step draws the same, whoever tracks connections.
  */
 static u64 rct_feed_chance;
 static struct task_struct *rct_feed_player;
+
+void rct_feed_set_chance(u64 chance)
+{
+	rct_feed_chance = chance;
+	WRITE_ONCE(rct_feed_player, current);
+}
+
+static bool rct_feed_is_player(void)
+{
+	return READ_ONCE(rct_feed_player) == current;
+}
 
 static u32 rct_feed_draw(void)
 {
@@ -206,6 +216,8 @@ static u32 rct_feed_u32_below(u32 ceil)
 	return ((u64)ceil * rct_feed_draw()) >> 32;
 }
 
+#if defined(CONFIG_KPROBES) && defined(CONFIG_X86_64)
+
 /* A probe that something follows is not optimized, or it could not go elsewhere. */
 static void rct_feed_followed(struct kprobe *probe, struct pt_regs *regs, unsigned long flags)
 {
@@ -222,8 +234,7 @@ static int rct_feed_drawn(struct kprobe *probe, struct pt_regs *regs)
 	unsigned long caller = *(unsigned long *)regs->sp;
 
 	/* The kernel itself draws where new slabs begin, for one. */
-	if (READ_ONCE(rct_feed_player) != current || caller < MODULES_VADDR ||
-	    caller >= MODULES_END)
+	if (!rct_feed_is_player() || caller < MODULES_VADDR || caller >= MODULES_END)
 		return 0;
 	regs->ip = probe == &rct_feed_probes[0] ? (unsigned long)rct_feed_u16 :
 						  (unsigned long)rct_feed_u32_below;
@@ -255,12 +266,6 @@ void rct_feed_give_chance_back(void)
 		unregister_kprobe(&rct_feed_probes[i]);
 }
 
-void rct_feed_set_chance(u64 chance)
-{
-	rct_feed_chance = chance;
-	WRITE_ONCE(rct_feed_player, current);
-}
-
 #else
 
 int rct_feed_take_chance(void)
@@ -272,9 +277,18 @@ void rct_feed_give_chance_back(void)
 {
 }
 
-void rct_feed_set_chance(u64 chance)
+/* Where nothing can be probed, a copy of nf_nat.ko that asks for these names draws here. */
+u16 rct_feed_get_random_u16(void)
 {
+	return rct_feed_is_player() ? rct_feed_u16() : get_random_u16();
 }
+EXPORT_SYMBOL_GPL(rct_feed_get_random_u16);
+
+u32 rct_feed_get_random_u32_below(u32 ceil)
+{
+	return rct_feed_is_player() ? rct_feed_u32_below(ceil) : __get_random_u32_below(ceil);
+}
+EXPORT_SYMBOL_GPL(rct_feed_get_random_u32_below);
 
 #endif
 

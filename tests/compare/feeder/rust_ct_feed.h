@@ -41,6 +41,10 @@ int rct_feed_take_chance(void);
 void rct_feed_give_chance_back(void);
 void rct_feed_set_chance(u64 chance);
 
+/* The same for modules that call these, on a kernel without kprobes. */
+u16 rct_feed_get_random_u16(void);
+u32 rct_feed_get_random_u32_below(u32 ceil);
+
 /* Lets time pass. */
 void rct_feed_advance(unsigned long jiffies);
 unsigned long rct_feed_jiffies(unsigned int milliseconds);

@@ -84,7 +84,7 @@ impl Chance {
         // SAFETY: Process context; what is redirected is given back before the module is gone.
         let error = unsafe { bindings::rct_feed_take_chance() };
         if error != 0 {
-            pr_notice!("NAT draws ports by chance, as nothing can be probed ({error})\n");
+            pr_notice!("nothing can be probed ({error}): only modules that ask draw alike\n");
             return None;
         }
         Some(Self(()))
