@@ -44,11 +44,14 @@ build() {
 	run_step "the program compare" "$LOGS/build-compare.log" \
 		in_root env CARGO_TARGET_DIR=/out/compare CARGO_BUILD_JOBS="$JOBS" \
 		cargo build --release --locked --manifest-path /src/tests/compare/Cargo.toml
-	[ "$kernel" != uml ] || redirect_chance
+	[ "$kernel" != uml ] || fit_uml
 }
 
-# redirect_chance: a copy of nf_nat.ko that draws its ports from the feeder, beside our modules.
-redirect_chance() {
+# fit_uml: beside our modules, a copy of nf_nat.ko that draws its ports from the feeder, and where
+# the feeder finds what user-mode Linux does not export.
+fit_uml() {
+	sed -n 's/^\([0-9a-f]*\) . irq_stat$/irq_stat_at=0x\1/p' "$(tree_dir uml)/System.map" >"$WORK/uml/feed_options"
+	[ -s "$WORK/uml/feed_options" ] || die "compare: no irq_stat in $(tree_dir uml)/System.map"
 	in_root objcopy --redefine-sym get_random_u16=rct_feed_get_random_u16 \
 		--redefine-sym __get_random_u32_below=rct_feed_get_random_u32_below \
 		"/usr/lib/modules/$(cat "$(tree_dir uml)/release")/kernel/net/netfilter/nf_nat.ko" \

@@ -7,7 +7,7 @@ leaves the recordings beside them.
 
 PROGRAM  the program `compare`
 MODULES  where rust_ct.ko and rust_ct_feed.ko were built; where nf_nat.ko is too, it is taken for the kernel's: it draws
-         its ports from the feeder
+         its ports from the feeder; feed_options has the feeder's parameters, if it needs any
 """
 
 import os
@@ -35,9 +35,11 @@ def main(program, modules, directory):
     for path, value in WATCHES.items():
         if os.path.exists(path):
             write(path, value)
+    options = Path(f"{modules}/feed_options")
+    options = options.read_text(encoding="ascii").split() if options.exists() else []
     for tracker in ("nf_conntrack", "rust_ct"):
         load(tracker=tracker)
-        run("insmod", f"{modules}/tests/compare/feeder/rust_ct_feed.ko")
+        run("insmod", f"{modules}/tests/compare/feeder/rust_ct_feed.ko", *options)
         if os.path.exists(f"{modules}/nf_nat.ko"):
             run("insmod", f"{modules}/nf_nat.ko")
         run("modprobe", "-a", *MODULES)

@@ -309,6 +309,25 @@ int rct_feed_hook(struct net *net, struct sk_buff *skb, u8 family, unsigned int 
 	return verdict;
 }
 
+#ifdef CONFIG_UML
+/* Where irq_stat is, which user-mode Linux does not export; its System.map says it. */
+static unsigned long irq_stat_at;
+module_param(irq_stat_at, ulong, 0400);
+
+static void rct_feed_raise_timers(void)
+{
+	irq_cpustat_t *stat = (irq_cpustat_t *)irq_stat_at;
+
+	if (stat)
+		stat->__softirq_pending |= BIT(TIMER_SOFTIRQ);
+}
+#else
+static void rct_feed_raise_timers(void)
+{
+	or_softirq_pending(BIT(TIMER_SOFTIRQ));
+}
+#endif
+
 /*
  * The timer wheel has to catch up before anybody arms a timer: it would take the
  * jump for a part of the timer's span, and round it by hours.
@@ -318,7 +337,7 @@ void rct_feed_advance(unsigned long ticks)
 	local_bh_disable();
 	local_irq_disable();
 	jiffies_64 += ticks;
-	or_softirq_pending(BIT(TIMER_SOFTIRQ));
+	rct_feed_raise_timers();
 	local_irq_enable();
 	local_bh_enable();
 }
