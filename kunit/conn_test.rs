@@ -8,6 +8,7 @@ use crate::{
     interface::export::ID_KEY,
     maker::{
         begin,
+        begin_in,
         case,
         enter,
         entered,
@@ -80,6 +81,11 @@ fn meet<'a>(
         ControlFlow::Continue(())
     });
     met
+}
+
+/// The direction in which the packets of a connection of the table have the key.
+fn dir_of(met: &Candidate<'_>, key: &Key<'_>) -> Option<Direction> {
+    met.half_of(key).map(|half| half.dir())
 }
 
 fn addr(conn: &Conn) -> usize {
@@ -355,23 +361,42 @@ mod tests {
         })
     }
 
-    /// A reader meets a connection by each of its links once, and knows which it is.
+    /// A reader meets a connection by each of its links once, and knows which it is: one that is
+    /// translated has two, another one has one, by which it is found in both directions.
     #[test]
-    fn both_links_are_met() -> Result {
+    fn links_are_met() -> Result {
         case(|_| {
-            let conn = entered(&udp(1))?;
-            let guard = rcu::read_lock();
-            let rcu = ReadSide::of(&guard);
-            for dir in Direction::BOTH {
-                let index = TABLE.index(conn.hash(dir), rcu);
-                let (links, met) = meet(index, rcu, |met| met.dir() == dir);
-                let met = met.ok_or(ENOENT)?;
-                check_eq!(
-                    (links, met.addr(), met.hash()),
-                    (1, addr(&conn), conn.hash(dir))
-                );
-                check!(met.matches(&conn.key(dir)) && !met.matches(&conn.key(!dir)));
-                check!(met.is_of(Net::init()) && !met.is_expired());
+            let (plain, translated) = (udp(1), udp(2));
+            let replies = [plain, udp(3)].map(|tuple| tuple.invert());
+            for (original, reply) in [plain, translated].into_iter().zip(replies) {
+                let reply = reply.ok_or(EINVAL)?;
+                let conn = begin_in(Net::init(), &original, &reply, Zone::DEFAULT)?;
+                enter(&conn)?;
+                let guard = rcu::read_lock();
+                let rcu = ReadSide::of(&guard);
+                for dir in Direction::BOTH {
+                    let index = TABLE.index(conn.hash(dir), rcu);
+                    let (links, met) = meet(index, rcu, |met| met.is(&conn) && met.link() == dir);
+                    let has_link = original == translated || dir == Direction::Original;
+                    check_eq!(links, usize::from(has_link), "{:?}", dir);
+                    let Some(met) = met else {
+                        continue;
+                    };
+                    check_eq!((met.addr(), met.hash()), (addr(&conn), conn.hash(dir)));
+                    check_eq!(dir_of(&met, &conn.key(dir)), Some(dir));
+                    let by_original = (dir == Direction::Original).then_some(!dir);
+                    check_eq!(dir_of(&met, &conn.key(!dir)), by_original);
+                    check!(met.is_of(Net::init()) && !met.is_expired());
+                }
+                drop(guard);
+                check!(end::kill(&conn));
+                for dir in Direction::BOTH {
+                    let guard = rcu::read_lock();
+                    let rcu = ReadSide::of(&guard);
+                    let index = TABLE.index(conn.hash(dir), rcu);
+                    check_eq!(meet(index, rcu, |met| met.is(&conn)).0, 0, "{:?}", dir);
+                    drop(guard);
+                }
             }
             Ok(())
         })
@@ -389,9 +414,9 @@ mod tests {
             let rcu = ReadSide::of(&guard);
             let key = Key::new(&old, Zone::DEFAULT, Net::init());
             let index = TABLE.index(conn.hash(Direction::Original), rcu);
-            let (_, met) = meet(index, rcu, |met| met.dir() == Direction::Original);
+            let (_, met) = meet(index, rcu, |met| met.link() == Direction::Original);
             let met = met.ok_or(ENOENT)?;
-            check!(met.matches(&key));
+            check!(dir_of(&met, &key).is_some());
             check!(met.get().is_some());
 
             check!(end::kill(&conn));
@@ -412,13 +437,14 @@ mod tests {
             let new = reused.tuple(Direction::Original);
             let new_key = Key::new(&new, Zone::DEFAULT, Net::init());
             check!(
-                !met.matches(&key) && !met.matches(&new_key),
+                dir_of(&met, &key).or(dir_of(&met, &new_key)).is_none(),
                 "not confirmed"
             );
             let taken = met.get().ok_or(ENOENT)?;
             check_eq!(taken.tuple(Direction::Original), new);
             enter(&reused)?;
-            check!(!met.matches(&key) && met.matches(&new_key), "confirmed");
+            let dirs = [&key, &new_key].map(|key| dir_of(&met, key));
+            check_eq!(dirs, [None, Some(Direction::Original)], "confirmed");
             drop(guard);
             Ok(())
         })

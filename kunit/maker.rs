@@ -25,6 +25,7 @@ use crate::{
         table::{
             Cursor,
             Place,
+            Which,
             TABLE, //
         },
     },
@@ -127,10 +128,9 @@ pub(crate) fn begin(original: &Tuple) -> Result<ARef<Conn>> {
 ///
 /// `EEXIST` if one of its tuples is taken, `ENOSPC` if one of its buckets is crowded.
 pub(crate) fn enter(conn: &Conn) -> Result {
-    let reply = conn.key(Direction::Reply).hash(Direction::Reply);
     let guard = rcu::read_lock();
     let admission = TABLE
-        .admit(conn, reply, ReadSide::of(&guard))
+        .admit(conn, conn.hash_of_replies(), ReadSide::of(&guard))
         .map_err(|_| ENODEV)?;
     match admission.place() {
         Place::Free => (),
@@ -198,7 +198,7 @@ pub(crate) fn find(tuple: &Tuple) -> Option<(ARef<Conn>, Direction)> {
 /// fails.
 pub(crate) fn walk(net: Option<&Net>, mut f: impl FnMut(&Conn) -> Result) -> Result {
     let mut at = Some(Cursor::BEGIN);
-    while let Some((conn, cursor)) = at.and_then(|at| TABLE.seek(at, Direction::Original, net)) {
+    while let Some((conn, cursor)) = at.and_then(|at| TABLE.seek(at, Which::Listed, net)) {
         f(&conn)?;
         at = cursor.next();
     }

@@ -255,7 +255,7 @@ fn confirm_and_deliver(netns: &Netns, skb: &mut Skb) -> Verdict {
     Verdict::ACCEPT
 }
 
-/// What the locks of both buckets decided.
+/// What the locks of the buckets decided.
 enum Decision {
     /// The connection is in the table.
     Entered,
@@ -328,9 +328,7 @@ fn cache_beginning(conn: &Conn) {
 
 #[inline(always)]
 fn decide(netns: &Netns, conn: &Conn, rcu: ReadSide<'_>) -> Decision {
-    // NAT may have changed what the answers look like since the connection was made.
-    let reply = conn.key(Direction::Reply).hash(Direction::Reply);
-    let admission = match TABLE.admit(conn, reply, rcu) {
+    let admission = match TABLE.admit(conn, conn.hash_of_replies(), rcu) {
         Ok(admission) => admission,
         // Another packet with the same connection was here first: a clone of this one.
         Err(Refusal::Confirmed) => return Decision::Drop(Refused::Twice),

@@ -20,6 +20,7 @@ use crate::{
         },
         table::{
             Cursor,
+            Which,
             TABLE, //
         },
     },
@@ -153,9 +154,7 @@ fn get_family(net: &Net, family: Family) -> Result {
 /// Source: net/netfilter/nf_conntrack_proto.c, nf_ct_tcp_fixup().
 fn forget_windows(net: &Net, family: Family) {
     let mut at = Some(Cursor::BEGIN);
-    while let Some((conn, cursor)) =
-        at.and_then(|at| TABLE.seek(at, Direction::Original, Some(net)))
-    {
+    while let Some((conn, cursor)) = at.and_then(|at| TABLE.seek(at, Which::All, Some(net))) {
         let tuple = conn.tuple(Direction::Original);
         if tuple.family() == Some(family) && tuple.proto() == ipproto::TCP {
             conn.lock().change(tcp::Proto::forget_windows);

@@ -275,8 +275,8 @@ pub(crate) fn settle() -> (u32, u32) {
     };
     // The largest size is a multiple itself.
     let size = size.next_multiple_of(table::STEP);
-    // A chain has two links for each connection. A size that was asked for gets the limit that went
-    // with it when limits were eight times the size.
+    // A size that was asked for gets the limit that went with it when limits were eight times the
+    // size.
     let factor = if asked > 0 { 8 } else { 1 };
     let wanted = WANTED_MAX.load(Relaxed);
     let max = if wanted > 0 {

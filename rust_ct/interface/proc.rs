@@ -19,6 +19,7 @@ use crate::{
         },
         table::{
             Cursor,
+            Which,
             TABLE, //
         },
     },
@@ -78,7 +79,7 @@ struct Connections(Option<Cursor>);
 
 impl Connections {
     fn seek(&mut self, net: &Net) -> Option<ARef<Conn>> {
-        let found = TABLE.seek(self.0?, Direction::Original, Some(net));
+        let found = TABLE.seek(self.0?, Which::Listed, Some(net));
         self.0 = found.as_ref().map(|(_, cursor)| *cursor);
         found.map(|(conn, _)| conn)
     }

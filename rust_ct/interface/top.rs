@@ -16,6 +16,7 @@ use crate::{
         recent,
         table::{
             Cursor,
+            Which,
             TABLE, //
         },
     },
@@ -117,7 +118,7 @@ pub(crate) fn write_top(net: &Net, out: &mut dyn Write) -> Result {
     }
     let mut at = Some(Cursor::BEGIN);
     // The link of the replies is there for each.
-    while let Some((conn, cursor)) = at.and_then(|at| TABLE.seek(at, Direction::Reply, whose)) {
+    while let Some((conn, cursor)) = at.and_then(|at| TABLE.seek(at, Which::All, whose)) {
         add_conn(&mut top, &conn);
         at = cursor.next();
         if proc::is_interrupted() {

@@ -38,7 +38,10 @@ pub(crate) use attached::{
     detach,
     Attached, //
 };
-pub(crate) use candidate::Candidate;
+pub(crate) use candidate::{
+    Candidate,
+    Half, //
+};
 pub(crate) use key::{
     Key,
     HASH_KEY, //
@@ -121,6 +124,7 @@ pub(crate) const FREE_POINTER: usize = offset_of!(bindings::nf_conn, master);
 ///
 /// - The fields that a [`Candidate`] reads are written with volatile accesses.
 /// - `hash` holds the hash of both directions' keys while the connection is in the table.
+///   Where they are equal, it is there by the link of the original direction alone.
 /// - The tuple in slot `d` of `tuplehash` has direction `d`, from the allocation of the memory on.
 #[repr(C)]
 pub(crate) struct Conn {
@@ -205,6 +209,13 @@ impl Conn {
     pub(crate) fn net(&self) -> &Net {
         // SAFETY: A namespace waits for its connections before it goes away.
         unsafe { Net::from_raw(field!(self.ct, ct_net.net).load()) }
+    }
+
+    /// Returns whether the namespace is that one.
+    #[inline(always)]
+    fn is_of(&self, net: &Net) -> bool {
+        // The pointer is compared, not followed.
+        ptr::eq(field!(self.ct, ct_net.net).load(), net.as_ptr())
     }
 
     /// The key of packets in a direction.
@@ -334,8 +345,19 @@ impl Conn {
         self.hash[dir.index()].load()
     }
 
-    /// The half of the connection that is in the table for packets in a direction, as the kernel
-    /// knows it.
+    /// The hash of the key of answers, which NAT may have changed since the connection was made.
+    #[inline]
+    pub(crate) fn hash_of_replies(&self) -> u32 {
+        let (original, reply) = (Direction::Original, Direction::Reply);
+        let zone = self.zone();
+        // That of the first packet, unless NAT, the zone or the protocol makes it another one.
+        if zone.id(original) == zone.id(reply) && self.words(original).mirrors(&self.words(reply)) {
+            return self.hash(original);
+        }
+        self.key(reply).hash(reply)
+    }
+
+    /// The half of the connection for packets in a direction, as the kernel knows it.
     #[inline]
     pub(crate) fn tuplehash(&self, dir: Direction) -> *mut bindings::nf_conntrack_tuple_hash {
         place!(self.ct, tuplehash[dir.index()]).as_ptr()
@@ -345,7 +367,7 @@ impl Conn {
     ///
     /// # Safety
     ///
-    /// The caller must hold both bucket locks of a connection that is not in the table, or have it
+    /// The caller must hold the bucket locks of a connection that is not in the table, or have it
     /// alone.
     pub(super) unsafe fn store_hash(&self, dir: Direction, value: u32) {
         self.hash[dir.index()].store(value);

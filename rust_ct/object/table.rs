@@ -2,10 +2,12 @@
 
 //! The table of confirmed connections: one for the machine, read under RCU.
 //!
-//! Each connection is in it twice, by the key of packets in each direction. A bucket is a list, and
-//! its number is the hash scaled to the number of buckets: buckets are in the order of hashes
-//! whatever the size of the table, which is what lets a [`Cursor`] go on through a table that is
-//! resized meanwhile.
+//! Each connection is in it by the key of packets in each direction. The two keys have the same
+//! hash unless NAT, a zone of one direction or the protocol makes them others: then one link is
+//! enough, that of the original direction, and whoever meets it asks for both keys. Otherwise there
+//! is a link for each. A bucket is a list, and its number is the hash scaled to the number of
+//! buckets: buckets are in the order of hashes whatever the size of the table, which is what lets a
+//! [`Cursor`] go on through a table that is resized meanwhile.
 //!
 //! The table links and unlinks, and does no more: connections are ended by
 //! [`crate::datapath::end`].
@@ -39,7 +41,8 @@ pub(crate) use lookup::{
 };
 pub(crate) use walk::{
     Cursor,
-    Visit, //
+    Visit,
+    Which, //
 };
 
 use self::buckets::{

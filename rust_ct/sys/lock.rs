@@ -253,6 +253,17 @@ impl<const N: usize> Locks<N> {
         is_wanted
     }
 
+    /// Takes lock number `i` modulo `N`.
+    #[inline]
+    pub(crate) fn lock_one(&self, i: usize) -> Guard<'_> {
+        let bh = BhOff::new();
+        Guard {
+            _second: None,
+            _first: self.take(self.get(i)),
+            _bh: bh,
+        }
+    }
+
     /// Takes the locks number `i` and `j` modulo `N`, which may be the same.
     #[inline]
     pub(crate) fn lock_pair(&self, i: usize, j: usize) -> Guard<'_> {

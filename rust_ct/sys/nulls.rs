@@ -89,26 +89,33 @@ impl Head {
         Self(Field::new(end(list)))
     }
 
-    /// The link to the first node of the list that `is_it` says is the one, or the end where the
-    /// search has ended; for a reader, who unlinks none.
+    /// What `f` finds of the first node of the list of which it finds something, for a reader, who
+    /// unlinks none.
+    ///
+    /// # Errors
+    ///
+    /// The number of the list in which the search has ended.
     ///
     /// # Safety
     ///
     /// As [`Node::next`], of all nodes in the list.
     #[inline(always)]
-    pub(crate) unsafe fn find(&self, mut is_it: impl FnMut(NonNull<Node>) -> bool) -> Link {
+    pub(crate) unsafe fn find<R>(
+        &self,
+        mut f: impl FnMut(NonNull<Node>) -> Option<R>,
+    ) -> Result<R, usize> {
         let mut link = self.0.load();
         while link.addr() & 1 == 0 {
             let Some(node) = NonNull::new(link) else {
                 break;
             };
-            if is_it(node) {
-                return Link::Node(node);
+            if let Some(found) = f(node) {
+                return Ok(found);
             }
             // SAFETY: The caller vouches for the memory.
             link = unsafe { node.as_ref() }.next.load();
         }
-        Link::End(link.addr() >> 1)
+        Err(link.addr() >> 1)
     }
 
     /// The first link of the list.

@@ -20,10 +20,7 @@ use crate::{
         zone::Zone, //
     },
     sys::{
-        field::{
-            field,
-            Field, //
-        },
+        field::Field,
         net::Net,
         nulls,
         slab, //
@@ -61,6 +58,45 @@ const TELLS: usize = {
     1 << other.trailing_zeros()
 };
 
+/// A direction of a connection that was met without a reference, as a [`Candidate`] is.
+#[derive(Clone, Copy)]
+pub(crate) struct Half<'a> {
+    conn: &'a Conn,
+    dir: Direction,
+    words: &'a [Field<u64>; 5],
+}
+
+impl Half<'_> {
+    #[inline(always)]
+    pub(crate) fn dir(&self) -> Direction {
+        self.dir
+    }
+
+    /// The status bits now, if packets of this direction have the key, and the connection is in the
+    /// table.
+    #[inline(always)]
+    pub(crate) fn status_by(&self, key: &Key<'_>) -> Option<Status> {
+        self.status_with(&key.words, &key.zone, key.net)
+    }
+
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_key_equal().
+    #[inline(always)]
+    fn status_with(&self, words: &Words, zone: &Zone, net: &Net) -> Option<Status> {
+        let has = self.conn.zone();
+        let same = Words::load(self.words).same_key(words)
+            && (has == *zone || has.equal(zone, self.dir))
+            && self.conn.is_of(net);
+        let status = same.then(|| self.conn.status())?;
+        status.contains(Status::CONFIRMED).then_some(status)
+    }
+
+    /// Takes a reference, unless the last one is gone. What is read from now on counts.
+    #[inline(always)]
+    pub(crate) fn get(&self) -> Option<ARef<Conn>> {
+        self.conn.try_get()
+    }
+}
+
 impl<'a> Candidate<'a> {
     /// The connection that a link belongs to.
     ///
@@ -79,7 +115,7 @@ impl<'a> Candidate<'a> {
 
     #[inline(always)]
     fn conn(&self) -> &'a Conn {
-        let offset = match self.dir() {
+        let offset = match self.link() {
             Direction::Original => ORIGINAL,
             Direction::Reply => REPLY,
         };
@@ -87,14 +123,32 @@ impl<'a> Candidate<'a> {
         unsafe { self.node.byte_sub(offset).cast().as_ref() }
     }
 
-    /// The words of the tuple of this direction.
+    /// The half of the connection for packets in a direction.
     #[inline(always)]
-    fn tuple_words(&self) -> &'a [Field<u64>; 5] {
-        const TUPLE: usize = offset_of!(bindings::nf_conntrack_tuple_hash, tuple);
-        const { assert!(size_of::<bindings::nf_conntrack_tuple>() == size_of::<[u64; 5]>()) };
-        // SAFETY: By the type invariant, the link is that of a half of a connection, whose tuple is
-        // that far from it, and aligned as asserted of [`Conn`].
-        unsafe { self.node.byte_add(TUPLE).cast().as_ref() }
+    fn half(&self, dir: Direction) -> Half<'a> {
+        let conn = self.conn();
+        Half {
+            conn,
+            dir,
+            words: conn.tuple_words(dir),
+        }
+    }
+
+    /// The first half for whose words `is_it` holds: that of the link, and of those who are met by
+    /// the link of the original direction the other one, which may have no link.
+    #[inline(always)]
+    fn find_half(&self, is_it: impl Fn(&[Field<u64>; 5]) -> bool) -> Option<Half<'a>> {
+        // A branch for each, in which all offsets are constants.
+        match self.link() {
+            Direction::Original => {
+                let half = self.half(Direction::Original);
+                if is_it(half.words) {
+                    return Some(half);
+                }
+                Some(self.half(Direction::Reply)).filter(|half| is_it(half.words))
+            }
+            Direction::Reply => Some(self.half(Direction::Reply)).filter(|half| is_it(half.words)),
+        }
     }
 
     /// The connection itself.
@@ -108,50 +162,40 @@ impl<'a> Candidate<'a> {
 
     /// The direction of the link by which the connection was met.
     #[inline(always)]
-    pub(crate) fn dir(&self) -> Direction {
+    pub(crate) fn link(&self) -> Direction {
         match self.node.addr().get() & TELLS == ORIGINAL & TELLS {
             true => Direction::Original,
             false => Direction::Reply,
         }
     }
 
-    /// Returns whether packets of this direction have the key, and the connection is in the table.
-    #[inline(always)]
-    pub(crate) fn matches(&self, key: &Key<'_>) -> bool {
-        self.status_by(key).is_some()
+    /// Returns whether the connection is in the table by its replies alone, because the tuple of
+    /// its first packet was taken.
+    pub(crate) fn has_lost_clash(&self) -> bool {
+        self.status().contains(Status::NAT_CLASH)
     }
 
-    /// The status bits now, if the candidate matches.
+    /// The half whose packets have the key, if the connection is in the table.
     #[inline(always)]
-    pub(crate) fn status_by(&self, key: &Key<'_>) -> Option<Status> {
-        self.found_by(&key.words, &key.zone, key.net)
+    pub(crate) fn half_of(&self, key: &Key<'_>) -> Option<Half<'a>> {
+        let half = self.find_half(|words| Words::load(words).same_key(&key.words))?;
+        half.status_by(key).map(|_| half)
     }
 
-    /// Returns whether packets of this direction have the key that those of another connection have
-    /// in a direction, and the connection is in the table.
+    /// Returns whether packets of the connection have the key that those of another one have in a
+    /// direction, and the connection is in the table.
     #[inline(always)]
     pub(crate) fn has_key_of(&self, conn: &Conn, dir: Direction) -> bool {
-        self.found_by(&conn.words(dir), &conn.zone(), conn.net())
-            .is_some()
+        let (words, zone, net) = (conn.words(dir), conn.zone(), conn.net());
+        self.find_half(|of| Words::load(of).same_key(&words))
+            .is_some_and(|half| half.status_with(&words, &zone, net).is_some())
     }
 
-    /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_key_equal().
+    /// The half whose packets most likely have the key: ports and the like, protocol, family, and a
+    /// part of an address are the same.
     #[inline(always)]
-    fn found_by(&self, words: &Words, zone: &Zone, net: &Net) -> Option<Status> {
-        let has = self.conn().zone();
-        let same = Words::load(self.tuple_words()).same_key(words)
-            && (has == *zone || has.equal(zone, self.dir()))
-            && self.is_of(net);
-        let status = same.then(|| self.conn().status())?;
-        status.contains(Status::CONFIRMED).then_some(status)
-    }
-
-    /// Returns whether packets of this direction most likely have the key: ports and the like,
-    /// protocol, family, and a part of an address are the same.
-    #[inline(always)]
-    pub(crate) fn resembles(&self, key: &Key<'_>) -> bool {
-        let [_, _, middle, _, last] = self.tuple_words();
-        key.words.resemble(middle.load(), last.load())
+    pub(crate) fn resembles(&self, key: &Key<'_>) -> Option<Half<'a>> {
+        self.find_half(|[_, _, middle, _, last]| key.words.resemble(middle.load(), last.load()))
     }
 
     /// Returns whether this is that connection.
@@ -169,8 +213,7 @@ impl<'a> Candidate<'a> {
     /// Returns whether the connection is one of a namespace.
     #[inline]
     pub(crate) fn is_of(&self, net: &Net) -> bool {
-        // The pointer is compared, not followed.
-        core::ptr::eq(field!(self.conn().ct, ct_net.net).load(), net.as_ptr())
+        self.conn().is_of(net)
     }
 
     /// Returns whether the connection is one of a namespace, or of any if there is none.
@@ -209,10 +252,10 @@ impl<'a> Candidate<'a> {
         Source::of(&self.conn().tuple(Direction::Original))
     }
 
-    /// The hash of the key of packets in this direction.
+    /// The hash by which the link has its place.
     #[inline]
     pub(crate) fn hash(&self) -> u32 {
-        self.conn().hash(self.dir())
+        self.conn().hash(self.link())
     }
 
     /// A number that no other connection has while this one lives.

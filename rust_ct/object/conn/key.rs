@@ -79,6 +79,34 @@ impl Words {
         (c ^ middle) | ((e ^ last) & Self::MASK) == 0
     }
 
+    /// Both ends. Their order is of no concern, as long as it is the same for both.
+    #[inline(always)]
+    fn ends(&self) -> Ends {
+        // The bytes of a tuple: address 0 to 15, port 16, 17, family 18, 19; address 20 to 35,
+        // port 36, 37, protocol 38.
+        let [a, b, c, d, e] = self.0.map(u64::from_le);
+        // CAST: The bits that are wanted are the lower ones.
+        Ends {
+            src: End {
+                addr: [a, b],
+                port: c as u16,
+            },
+            dst: End {
+                addr: [c >> 32 | d << 32, d >> 32 | e << 32],
+                port: (e >> 32) as u16,
+            },
+            proto: (e >> 48) as u8,
+        }
+    }
+
+    /// Returns whether packets with this key come from where those with the other one go to, and go
+    /// to where those come from.
+    #[inline(always)]
+    pub(super) fn mirrors(&self, other: &Self) -> bool {
+        let (this, other) = (self.ends(), other.ends());
+        this.src.differs(&other.dst) | this.dst.differs(&other.src) == 0
+    }
+
     #[inline]
     pub(super) fn same_key(&self, other: &Self) -> bool {
         let [a0, a1, a2, a3, a4] = self.0;
@@ -114,25 +142,80 @@ impl<'a> Key<'a> {
         self.zone.id(Direction::Original) != self.zone.id(Direction::Reply)
     }
 
-    /// The hash by which a connection is found if its packets in direction `dir` have the key.
+    /// The hash by which a connection is found if its packets in direction `dir` have the key. It
+    /// is the same for packets and what answers them, unless NAT or the zone makes those others, or
+    /// the protocol, as ICMP.
     ///
     /// The namespace and the number of the zone are part of the hash's key, as in
     /// hash_conntrack_raw(): equal tuples in many of them spread out, and what is learnt of one
     /// says nothing of another.
     #[inline(always)]
     pub(crate) fn hash(&self, dir: Direction) -> u32 {
-        // The hash does not count the highest byte of the last word: on machines of either kind,
-        // that is to be the direction's.
-        let [a, b, c, d, e] = self.words.0;
-        let e = u64::from_le(e & Words::MASK);
         let differs = [self.zone.id(dir).into(), self.net.hash_mix().into()];
         let seed = HASH_KEY.seed().with(differs);
+        let ends = self.words.ends();
         let hash = match self.family {
-            // Of `a` the one half is zero, of `e` the other, and `b` and `d` are.
-            Some(Family::Ipv4) => hash(seed, [c, u64::from_le(a) ^ e]),
-            _ => hash(seed, [a, b, c, d, e]),
+            Some(Family::Ipv4) => hash(seed, ends.ipv4()),
+            _ => hash(seed, ends.any()),
         };
         // CAST: One half is as good as the other.
         hash as u32
+    }
+}
+
+/// Where packets come from and where they go to.
+struct Ends {
+    src: End,
+    dst: End,
+    proto: u8,
+}
+
+/// An address, and the port or the like.
+#[derive(Clone, Copy)]
+struct End {
+    addr: [u64; 2],
+    port: u16,
+}
+
+impl End {
+    /// Bits that differ; zero if it is the same end.
+    #[inline(always)]
+    fn differs(&self, other: &Self) -> u64 {
+        let ([a, b], [c, d]) = (self.addr, other.addr);
+        (a ^ c) | (b ^ d) | u64::from(self.port ^ other.port)
+    }
+}
+
+impl Ends {
+    /// Words to be hashed, the same whichever end packets come from; IPv4's addresses are the lower
+    /// quarter. The highest byte of the last one is zero.
+    #[inline(always)]
+    fn ipv4(&self) -> [u64; 2] {
+        // CAST: The rest is zero.
+        let word = |End {
+                        addr: [low, _],
+                        port,
+                    }| u64::from(low as u32) << 16 | u64::from(port);
+        let (src, dst) = (word(self.src), word(self.dst));
+        [src.min(dst), src.max(dst) | u64::from(self.proto) << 48]
+    }
+
+    /// As [`Ends::ipv4`], of any family, but for two ends in many: those whose sums are the same
+    /// keep their order.
+    #[inline(always)]
+    fn any(&self) -> [u64; 5] {
+        // One comparison of a word: a connection whose answers have another hash has two links.
+        let sum =
+            |End {
+                 addr: [low, high],
+                 port,
+             }| { u64::wrapping_add(low, high).wrapping_add(u64::from(port)) };
+        let (one, other) = match sum(self.src) < sum(self.dst) {
+            true => (self.src, self.dst),
+            false => (self.dst, self.src),
+        };
+        let ports = u64::from(one.port) | u64::from(other.port) << 16;
+        let ([a, b], [c, d]) = (one.addr, other.addr);
+        [a, b, c, d, ports | u64::from(self.proto) << 32]
     }
 }

@@ -112,7 +112,7 @@ impl Conn {
     ///
     /// # Safety
     ///
-    /// Both links must be in lists of the table, whose locks the caller holds, and the table must
+    /// Its links must be in lists of the table, whose locks the caller holds, and the table must
     /// have its reference.
     #[inline]
     pub(in super::super) unsafe fn set_confirmed(&self) {

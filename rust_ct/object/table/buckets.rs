@@ -125,9 +125,8 @@ impl Buckets {
 
     #[inline]
     pub(super) fn bucket(&self, index: usize) -> Option<Bucket<'_>> {
-        let head = self.heads.get(index)?;
-        let list = self.side.list(index);
-        Some(Bucket { head, index, list })
+        let (head, side) = (self.heads.get(index)?, self.side);
+        Some(Bucket { head, index, side })
     }
 }
 
@@ -137,26 +136,30 @@ pub(super) struct Bucket<'a> {
     pub(super) head: &'a Head,
     /// Its number, by which it has its lock.
     pub(super) index: usize,
-    /// The number of its list.
-    list: usize,
+    side: Side,
 }
 
 impl<'a> Bucket<'a> {
-    /// The first connection that `is_it` says is the one, if there is one. `None` as of
-    /// [`Bucket::walk`].
+    /// The number of its list.
     #[inline(always)]
-    pub(super) fn find(
+    fn list(self) -> usize {
+        self.side.list(self.index)
+    }
+
+    /// What `f` finds of the first connection of which it finds something, if there is one. `None`
+    /// as of [`Bucket::walk`].
+    #[inline(always)]
+    pub(super) fn find<R>(
         self,
         _rcu: ReadSide<'a>,
-        mut is_it: impl FnMut(Candidate<'a>) -> bool,
-    ) -> Option<Option<Candidate<'a>>> {
+        mut f: impl FnMut(Candidate<'a>) -> Option<R>,
+    ) -> Option<Option<R>> {
         // SAFETY: Everything in the list is a connection's link, and RCU keeps the memory that of a
         // connection.
-        unsafe {
-            match self.head.find(|node| is_it(Candidate::new(node))) {
-                Link::Node(node) => Some(Some(Candidate::new(node))),
-                Link::End(list) => (list == self.list).then_some(None),
-            }
+        let found = unsafe { self.head.find(|node| f(Candidate::new(node))) };
+        match found {
+            Ok(found) => Some(Some(found)),
+            Err(list) => (list == self.list()).then_some(None),
         }
     }
 
@@ -182,7 +185,7 @@ impl<'a> Bucket<'a> {
                     }
                     link = next;
                 }
-                Link::End(list) if list == self.list => return Some(ControlFlow::Continue(())),
+                Link::End(list) if list == self.list() => return Some(ControlFlow::Continue(())),
                 Link::End(_) => return None,
             }
         }

@@ -79,7 +79,7 @@ pub(crate) enum Refusal {
     NoTable,
 }
 
-/// A connection that may be inserted: the holder has both bucket locks.
+/// A connection that may be inserted: the holder has the lock of its bucket, or of both.
 ///
 /// # Invariants
 ///
@@ -95,7 +95,7 @@ pub(crate) struct Admission<'a> {
     _guard: Guard<'a>,
 }
 
-/// Two buckets whose locks are held.
+/// Two buckets whose locks are held, or one.
 struct LockedPair<'a> {
     original: Bucket<'a>,
     reply: Bucket<'a>,
@@ -140,8 +140,14 @@ impl Table {
             let changes = self.changes.load();
             // Pairs with the barrier in `changed`: what is read now was not decided before.
             barrier::read();
-            let [original, reply] = self.homes([original, reply], rcu)?;
-            let guard = self.locks.lock_pair(original.index, reply.index);
+            let (original, reply, guard) = if original == reply {
+                let [home] = self.homes([original], rcu)?;
+                (home, home, self.locks.lock_one(home.index))
+            } else {
+                let [original, reply] = self.homes([original, reply], rcu)?;
+                let guard = self.locks.lock_pair(original.index, reply.index);
+                (original, reply, guard)
+            };
             // Changing where connections are takes all locks: if it was not done before, it is not
             // now.
             if self.changes.load() == changes {
@@ -195,7 +201,7 @@ impl Table {
         // SAFETY: The connection is `unique`'s, then that of its first reference, which both are
         // given back to the caller.
         let conn = unsafe { &*ptr::from_ref(unique.conn()) };
-        let reply_hash = conn.key(Direction::Reply).hash(Direction::Reply);
+        let reply_hash = conn.hash_of_replies();
         let guard = rcu::read_lock();
         let rcu = ReadSide::of(&guard);
         let original_hash = conn.hash(Direction::Original);
@@ -277,52 +283,68 @@ impl<'a> LockedPair<'a> {
 }
 
 impl Admission<'_> {
+    /// Returns whether one link is enough for both directions.
+    #[inline(always)]
+    fn is_single(&self) -> bool {
+        self.reply_hash == self.conn.hash(Direction::Original)
+    }
+
     /// Looks whether there is room for the connection, and nobody with one of its tuples.
     #[inline]
     pub(crate) fn place(&self) -> Place<'_> {
-        // Nobody knows the hash, and what its bucket does not depend on is as good as random. A
-        // packet that is sent again, a second later, has another chance.
-        let limit = MIN_CHAIN + self.reply_hash.wrapping_add(time::now() / HZ) % CHAIN_SPREAD;
-        for (dir, bucket) in [
-            (Direction::Original, self.original),
-            (Direction::Reply, self.reply),
-        ] {
-            match self.look_for(dir, bucket, limit) {
-                Place::Free => (),
-                obstacle => return obstacle,
-            }
+        let (original, reply) = (Direction::Original, Direction::Reply);
+        if self.is_single() {
+            return self.look_for([original, reply], self.original);
         }
-        Place::Free
+        match self.look_for([original], self.original) {
+            Place::Free => self.look_for([reply], self.reply),
+            obstacle => obstacle,
+        }
     }
 
     /// The connection that has the tuple of the replies.
     pub(crate) fn reply_taken(&self) -> Option<Candidate<'_>> {
-        match self.look_for(Direction::Reply, self.reply, u32::MAX) {
+        match self.look_for([Direction::Reply], self.reply) {
             Place::Taken(candidate) => Some(candidate),
             _ => None,
         }
     }
 
-    /// Looks through one of the buckets for a connection that has the connection's tuple in a
-    /// direction.
+    /// How many connections of its namespace the bucket of one may have.
+    fn limit(&self) -> u32 {
+        // Nobody knows the hash, and what its bucket does not depend on is as good as random. A
+        // packet that is sent again, a second later, has another chance.
+        MIN_CHAIN + self.reply_hash.wrapping_add(time::now() / HZ) % CHAIN_SPREAD
+    }
+
+    /// Looks through one of the buckets for a connection that has one of the connection's tuples,
+    /// those of these directions; who has an earlier one is preferred.
     #[inline]
-    fn look_for<'b>(&'b self, dir: Direction, bucket: Bucket<'b>, limit: u32) -> Place<'b> {
+    fn look_for<'b, const N: usize>(
+        &'b self,
+        dirs: [Direction; N],
+        bucket: Bucket<'b>,
+    ) -> Place<'b> {
         let net = self.conn.net();
         let mut length = 0u32;
+        let mut taken = [None; N];
         let walked = bucket.walk(self.rcu, |candidate| {
             // What another namespace has in the bucket is not held against this one.
             length = length.saturating_add(candidate.is_of(net).into());
-            if candidate.has_key_of(self.conn, dir) {
-                ControlFlow::Break(Place::Taken(candidate))
-            } else if length > limit {
-                ControlFlow::Break(Place::Crowded)
-            } else {
-                ControlFlow::Continue(())
+            for (taken, dir) in taken.iter_mut().zip(dirs) {
+                if candidate.has_key_of(self.conn, dir) {
+                    *taken = taken.or(Some(candidate));
+                }
+            }
+            match length > MIN_CHAIN && length > self.limit() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
             }
         });
-        match walked {
-            Some(ControlFlow::Break(place)) => place,
-            _ => Place::Free,
+        match taken.into_iter().flatten().next() {
+            Some(candidate) => Place::Taken(candidate),
+            None if matches!(walked, Some(ControlFlow::Break(()))) => Place::Crowded,
+            None => Place::Free,
         }
     }
 
@@ -332,15 +354,26 @@ impl Admission<'_> {
     /// before both links are there, must not take it for a connection that is in the table.
     #[inline]
     pub(crate) fn insert(self) {
+        if self.is_single() {
+            self.leave_out(Direction::Reply);
+        } else {
+            self.link(Direction::Reply, self.reply);
+        }
         self.link(Direction::Original, self.original);
-        self.link_reply_and_confirm();
+        self.confirm();
     }
 
     /// Inserts the connection by its replies alone, because the tuple of its first packet is taken.
     pub(crate) fn insert_reply(self) {
+        self.leave_out(Direction::Original);
+        self.link(Direction::Reply, self.reply);
+        self.confirm();
+    }
+
+    /// Lets one of the links be in no list of the table.
+    fn leave_out(&self, dir: Direction) {
         // SAFETY: By the type invariant, neither link is in a list.
-        unsafe { Node::add_alone(self.conn.node(Direction::Original)) };
-        self.link_reply_and_confirm();
+        unsafe { Node::add_alone(self.conn.node(dir)) };
     }
 
     fn link(&self, dir: Direction, bucket: Bucket<'_>) {
@@ -349,13 +382,12 @@ impl Admission<'_> {
         unsafe { bucket.head.add(self.conn.node(dir)) };
     }
 
-    fn link_reply_and_confirm(&self) {
-        // SAFETY: Both locks are held, and the connection is not in the table.
+    fn confirm(&self) {
+        // SAFETY: Its locks are held, and the connection is not in the table.
         unsafe { self.conn.store_hash(Direction::Reply, self.reply_hash) };
-        self.link(Direction::Reply, self.reply);
         // The table's reference, given back in `Table::unlink`.
         let _ = ARef::into_raw(ARef::from(self.conn));
-        // SAFETY: Both links are in lists, and the table has its reference.
+        // SAFETY: Both links are where they stay, and the table has its reference.
         unsafe { self.conn.set_confirmed() };
     }
 }

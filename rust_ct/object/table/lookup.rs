@@ -11,6 +11,7 @@ use crate::{
         conn::{
             Candidate,
             Conn,
+            Half,
             Key, //
         },
         netns::NETNS,
@@ -46,7 +47,8 @@ pub(crate) struct Found {
     pub(crate) remaining: u32,
 }
 
-/// What one look has found.
+/// What one look has found. A tag of its own costs less than one inside of [`Found`].
+#[repr(u8)]
 pub(crate) enum Looked {
     /// The connection.
     Found(Found),
@@ -95,12 +97,12 @@ impl Table {
             .of(hash)
             .and_then(|bucket| bucket.find(rcu, |candidate| candidate.resembles(key)));
         match met {
-            Some(Some(candidate)) => match hold(candidate, key) {
+            Some(Some(half)) => match hold(half, key) {
                 Some((conn, status)) => match conn.remaining_at(now) {
                     0 => Looked::Astray,
                     remaining => Looked::Found(Found {
                         conn,
-                        dir: candidate.dir(),
+                        dir: half.dir(),
                         status,
                         remaining,
                     }),
@@ -132,7 +134,7 @@ impl Table {
             } else if candidate.is_expired() {
                 overdue(candidate);
                 ControlFlow::Continue(())
-            } else if candidate.matches(&key) && !candidate.begins_as(conn) {
+            } else if candidate.half_of(&key).is_some() && !candidate.begins_as(conn) {
                 ControlFlow::Break(Some(()))
             } else {
                 ControlFlow::Continue(())
@@ -190,14 +192,14 @@ fn examine(
     candidate: Candidate<'_>,
     key: &Key<'_>,
 ) -> ControlFlow<Option<(ARef<Conn>, Direction)>> {
-    if !candidate.matches(key) {
+    let Some(half) = candidate.half_of(key) else {
         return ControlFlow::Continue(());
-    }
-    ControlFlow::Break(hold(candidate, key).map(|(conn, _)| (conn, candidate.dir())))
+    };
+    ControlFlow::Break(hold(half, key).map(|(conn, _)| (conn, half.dir())))
 }
 
-/// Takes a reference to a connection that had the key, unless it has it no more, and gives the
-/// status that it had then.
+/// Takes a reference to a connection whose packets of a direction had the key, unless they have it
+/// no more, and gives the status that it had then.
 ///
 /// What is read of it from now on is what was there when it was confirmed, or newer: its extensions
 /// are where they stay, its timeout is a moment. The reference alone does not see to that, as it
@@ -208,9 +210,9 @@ fn examine(
 ///
 /// [`UniqueConn::publish`]: crate::object::conn::UniqueConn::publish
 #[inline(always)]
-fn hold(candidate: Candidate<'_>, key: &Key<'_>) -> Option<(ARef<Conn>, Status)> {
-    let conn = candidate.get()?;
-    let status = candidate.status_by(key)?;
+fn hold(half: Half<'_>, key: &Key<'_>) -> Option<(ARef<Conn>, Status)> {
+    let conn = half.get()?;
+    let status = half.status_by(key)?;
     // Pairs with the barrier of the bit that confirmation sets.
     barrier::read();
     Some((conn, status))

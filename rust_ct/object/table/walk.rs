@@ -59,6 +59,25 @@ impl Cursor {
     }
 }
 
+/// The connections that a walk meets. Each of them has one link by which it does.
+#[derive(Clone, Copy)]
+pub(crate) enum Which {
+    /// All.
+    All,
+    /// Those that are listed: not who has lost a clash, and is there by its replies alone.
+    Listed,
+}
+
+impl Which {
+    fn has(self, candidate: &Candidate<'_>) -> bool {
+        match (self, candidate.link()) {
+            (_, Direction::Original) => true,
+            (Self::Listed, Direction::Reply) => false,
+            (Self::All, Direction::Reply) => candidate.has_lost_clash(),
+        }
+    }
+}
+
 /// What came of a visit of a bucket.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Visit {
@@ -71,15 +90,15 @@ pub(crate) enum Visit {
 }
 
 impl Table {
-    /// The first connection of `net` at a place or behind it, met by the link of its direction
-    /// `dir`, and its place. No lock is held afterwards. Process context.
+    /// The first of some connections of `net` at a place or behind it, and its place. No lock is
+    /// held afterwards. Process context.
     ///
     /// A walk from the beginning to the end sees each connection that is in the table throughout
     /// once, whatever comes, goes, or is resized meanwhile.
     pub(crate) fn seek(
         &self,
         from: Cursor,
-        dir: Direction,
+        which: Which,
         net: Option<&Net>,
     ) -> Option<(ARef<Conn>, Cursor)> {
         if net.is_some_and(is_empty) {
@@ -87,7 +106,7 @@ impl Table {
         }
         let mut at = Some(from);
         while let Some(from) = at {
-            let mut batch = Batch::<1>::new(from, dir, net);
+            let mut batch = Batch::<1>::new(from, which, net);
             at = self.gather(&mut batch);
             if let [Some((at, conn))] = batch.met {
                 return Some((conn, at));
@@ -142,8 +161,7 @@ impl Table {
         };
         let mut at = Some(Cursor::BEGIN);
         while let Some(from) = at.filter(|_| !net.is_some_and(is_empty)) {
-            // The reply link is there even for a connection that lost a clash.
-            let mut batch = Batch::<BATCH>::new(from, Direction::Reply, net);
+            let mut batch = Batch::<BATCH>::new(from, Which::All, net);
             at = self.gather(&mut batch);
             for conn in batch.conns() {
                 f(conn);
@@ -184,11 +202,10 @@ fn is_empty(net: &Net) -> bool {
 /// How many connections are gathered at once: more than most buckets have.
 const BATCH: usize = 16;
 
-/// Connections of a bucket, met by the link of a direction, with a reference to each: the first
-/// ones from a place on.
+/// Connections of a bucket, with a reference to each: the first ones from a place on.
 struct Batch<'a, const N: usize> {
     from: Cursor,
-    dir: Direction,
+    which: Which,
     net: Option<&'a Net>,
     met: [Option<(Cursor, ARef<Conn>)>; N],
     /// There was no room for another one.
@@ -198,10 +215,10 @@ struct Batch<'a, const N: usize> {
 }
 
 impl<'a, const N: usize> Batch<'a, N> {
-    fn new(from: Cursor, dir: Direction, net: Option<&'a Net>) -> Self {
+    fn new(from: Cursor, which: Which, net: Option<&'a Net>) -> Self {
         Self {
             from,
-            dir,
+            which,
             net,
             met: [const { None }; N],
             is_full: false,
@@ -210,7 +227,7 @@ impl<'a, const N: usize> Batch<'a, N> {
     }
 
     fn clear(&mut self) {
-        *self = Self::new(self.from, self.dir, self.net);
+        *self = Self::new(self.from, self.which, self.net);
     }
 
     fn conns(&self) -> impl Iterator<Item = &Conn> {
@@ -229,7 +246,7 @@ impl<'a, const N: usize> Batch<'a, N> {
     /// Takes the connections of the bucket in which the batch begins. The batch ends with it, or
     /// with what it was to end with before. Returns whether none may have been missed.
     fn take_from(&mut self, buckets: &Buckets, rcu: ReadSide<'_>) -> bool {
-        let (from, dir, net) = (self.from, self.dir, self.net);
+        let (from, which, net) = (self.from, self.which, self.net);
         let Some(bucket) = buckets.of(from.hash) else {
             return true;
         };
@@ -242,14 +259,14 @@ impl<'a, const N: usize> Batch<'a, N> {
         }
         let walked = bucket.walk(rcu, |candidate| {
             let at = Cursor::of(&candidate);
-            let is_wanted = candidate.dir() == dir
+            let is_wanted = which.has(&candidate)
                 && candidate.is_of_any(net)
                 && at >= from
                 && !is_behind(at, self.until);
             if is_wanted && !self.has_room_for(at) {
                 self.is_full = true;
             } else if is_wanted {
-                if let Some(conn) = get(candidate, at, dir, net) {
+                if let Some(conn) = get(candidate, at, which, net) {
                     self.take(at, conn);
                 }
             }
@@ -283,16 +300,16 @@ impl<'a, const N: usize> Batch<'a, N> {
     }
 }
 
-/// Takes a reference to a connection that was met at a place by the link of a direction, if it
-/// still is there, and is of `net`.
+/// Takes a reference to a connection that was met at a place, if it still is there, and is of
+/// `net`.
 fn get(
     candidate: Candidate<'_>,
     at: Cursor,
-    dir: Direction,
+    which: Which,
     net: Option<&Net>,
 ) -> Option<ARef<Conn>> {
     let conn = candidate.get().filter(|conn| {
-        candidate.dir() == dir
+        which.has(&candidate)
             && candidate.is_of_any(net)
             && Cursor::of(&candidate) == at
             && conn.status().contains(Status::CONFIRMED)
