@@ -3,11 +3,12 @@
 """The guest's half of the comparison: plays each sequence DIRECTORY/*.seq to nf_conntrack, then to rust_ct, and
 leaves the recordings beside them.
 
-    play.py PROGRAM MODULES DIRECTORY
+    play.py PROGRAM MODULES DIRECTORY [PATTERN]
 
 PROGRAM  the program `compare`
 MODULES  where rust_ct.ko and rust_ct_feed.ko were built; where nf_nat.ko is too, it is taken for the kernel's: it draws
          its ports from the feeder; feed_options has the feeder's parameters, if it needs any
+PATTERN  of the sequences' names, if not all are meant
 """
 
 import os
@@ -30,7 +31,7 @@ WATCHES = {
 MODULES = ("nf_conntrack_netlink", "nft_chain_nat", "nf_nat_ftp", "nf_nat_tftp", "nf_nat_sip", "nf_nat_irc")
 
 
-def main(program, modules, directory):
+def main(program, modules, directory, pattern="*.seq"):
     os.environ["RUST_CT_KO"] = f"{modules}/rust_ct/rust_ct.ko"
     for path, value in WATCHES.items():
         if os.path.exists(path):
@@ -43,7 +44,7 @@ def main(program, modules, directory):
         if os.path.exists(f"{modules}/nf_nat.ko"):
             run("insmod", f"{modules}/nf_nat.ko")
         run("modprobe", "-a", *MODULES)
-        for sequence in sorted(Path(directory).glob("*.seq")):
+        for sequence in sorted(Path(directory).glob(pattern)):
             print(f"# {tracker}: {sequence.stem}", flush=True)
             subprocess.run([program, "play", sequence, "-o", sequence.with_suffix(f".{tracker}")], check=True)
         unload(tracker=tracker)
