@@ -127,8 +127,20 @@ is_built() {
 	[[ $(module filename) == */updates/dkms/nf_conntrack.ko* ]]
 }
 
+# The signature at the file's end is one of the machine's key, which DKMS has made.
 is_signed() {
-	[ -n "$(module signer)" ]
+	local file
+	file=$(module filename)
+	echo "    $(module sig_id) by '$(module signer)', key $(module sig_key)"
+	# shellcheck disable=SC2016 # the inner shell's
+	on_disk sh -ec 'cd /tmp
+		case $1 in *.xz) xz -dc "$1" ;; *) cat "$1" ;; esac >module
+		length=$((0x$(tail -c 32 module | head -c 4 | od -An -tx1 | tr -d " ")))
+		tail -c $((length + 40)) module | head -c "$length" >signature
+		head -c -$((length + 40)) module >content
+		openssl x509 -inform DER -in /var/lib/dkms/mok.pub -out key
+		openssl cms -verify -binary -inform DER -in signature -content content -certfile key \
+			-nointern -noverify -out /dev/null' sh "$file"
 }
 
 is_of() {
@@ -268,7 +280,8 @@ next_kernel() {
 	check "before it is removed, it has its own again" says next-kernel '^removed: [^ ]*/kernel/net/netfilter/nf_conntrack.ko.xz$'
 }
 
-all=(prepare before ours upgraded refused after disk_full dkms_failures dkms_build dkms_off dkms purged)
+all=(prepare before ours enforced upgraded refused after disk_full dkms_failures dkms_build dkms_off
+	dkms_enforced dkms purged)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 "$TOP/scripts/setup/setup.sh" stock
@@ -281,6 +294,7 @@ for step in "${steps[@]}"; do
 	case $step in
 	prepare | disk_full | dkms_failures | dkms_build) "step_$step" ;;
 	dkms_off) boot "$step" rust_ct=off ;;
+	enforced | dkms_enforced) boot "$step" module.sig_enforce=1 ;;
 	*) boot "$step" ;;
 	esac
 done
