@@ -5,7 +5,7 @@
 # has its own disk, kernel, initramfs and systemd, and boots it after each step. A line
 # 'ok - ...' or 'not ok - ...' for each check, what each step took, and as the last line
 # 'N passed, N failed'. What a machine printed is in work-*/test-install/STEP.console. A machine
-# that does not turn itself off is ended after BOOT_LIMIT seconds (default 1500). STEPs in the place
+# that does not turn itself off is ended after BOOT_LIMIT seconds (default 3000). STEPs in the place
 # of all are for a disk that an earlier run has left.
 
 # shellcheck source=scripts/setup/lib.sh
@@ -14,7 +14,7 @@
 work=$WORK/test-install
 disk=$work/disk.img
 mount=$work/mount
-limit=${BOOT_LIMIT:-1500}
+limit=${BOOT_LIMIT:-3000}
 passed=0
 failed=0
 times=
@@ -74,6 +74,19 @@ on_disk() {
 		on_disk "$disk" "$mount" "$TOP/scripts/setup/enter_root.sh" "$work" "$WORK/deb" "$@"
 }
 
+# calm STEP: the console has no complaint of the kernel's.
+calm() {
+	python3 -B - "$TOP/scripts/guest" "$work/$1.console" <<-'END'
+		import sys
+		sys.path.insert(0, sys.argv[1])
+		from scan_console import complaints
+		with open(sys.argv[2], encoding="utf-8", errors="replace") as log:
+		    found = complaints(log)
+		sys.stdout.writelines(f"    {line.rstrip()}\n" for line in found)
+		sys.exit(bool(found))
+	END
+}
+
 # boot STEP: boots the machine, which does the STEP of machine.py, and counts its checks.
 boot() {
 	local step=$1 start=$SECONDS status=0 results=$work/$1.results
@@ -92,6 +105,7 @@ boot() {
 	passed=$((passed + $(grep -c '^ok - ' "$results" || true)))
 	failed=$((failed + $(grep -c '^not ok - ' "$results" || true)))
 	check "$step: all of it was done" grep -q '^done' "$results"
+	check "$step: the kernel complained of nothing" calm "$step"
 	times+=$(printf '%-12s boot    %8s' "$step" "$(duration $((SECONDS - start)))")$'\n'
 }
 
