@@ -369,6 +369,15 @@ def after():
     docker_ends()
 
 
+def secure_boot():
+    """The firmware checks what it starts, and the key of this machine's DKMS is enrolled."""
+    check("[integrity]" in read("/sys/kernel/security/lockdown"), "the kernel is locked down by Secure Boot", log())
+    command = "xz -dc $(modinfo -F filename dummy) >/tmp/dummy.ko; strip -g /tmp/dummy.ko; insmod /tmp/dummy.ko"
+    status, text = run("sh", "-c", command)
+    check(status != 0, f"it takes no module without a signature: {text}")
+    ours(NEW, "dkms")
+
+
 def dkms():
     ours(NEW, "dkms")
     dpkg("the packages are purged", "--purge", "rust-ct-dkms", "rust-ct-common")
@@ -385,6 +394,7 @@ STEPS = {
     "after": after,
     "dkms_off": dkms_off,
     "dkms_enforced": lambda: enforced("dkms"),
+    "secure_boot": secure_boot,
     "dkms": dkms,
     "purged": kernels_own,
 }
