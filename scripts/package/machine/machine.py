@@ -10,6 +10,7 @@ import glob
 import io
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -230,19 +231,29 @@ def left():
     return run("find", *where, *named, "-not", "-path", "/etc/systemd/*", "-not", "-path", "/var/log/*")[1]
 
 
-def switch(tracker):
-    began = time.monotonic()
-    status, text = run("rust-ct-switch", tracker)
-    right = status == 0 and os.path.exists("/proc/rust_ct") == (tracker == "rust_ct")
-    check(right, f"rust-ct-switch {tracker} ({time.monotonic() - began:.0f} s)", text)
-    check(read(SETTING).strip() == SET, f"a setting is as before, on {tracker}", read(SETTING))
-    check(os.path.exists(f"/sys/module/{USER}"), f"so are modules that nobody asks for, on {tracker}")
-
-
 def remains():
     """What rust-ct-switch leaves as it is when it refuses: which tracker, the rules but for what they
     counted, and a setting."""
     return os.path.exists("/proc/rust_ct"), run("nft", "-s", "list", "ruleset")[1], read(SETTING)
+
+
+def switch(tracker):
+    rules = remains()[1]
+    with peer():
+        echo = ("ip", "netns", "exec", "peer", "ping", "-q", "-i", "0.1", NEAR)
+        with subprocess.Popen(echo, stdout=subprocess.PIPE, text=True) as ping:
+            began = time.monotonic()
+            status, text = run("rust-ct-switch", tracker)
+            took = time.monotonic() - began
+            ping.send_signal(signal.SIGINT)
+            answers = ping.communicate()[0]
+    right = status == 0 and os.path.exists("/proc/rust_ct") == (tracker == "rust_ct")
+    check(right, f"rust-ct-switch {tracker} ({took:.0f} s)", text)
+    sent = re.search(r"(\d+) packets transmitted, 0 received", answers)
+    check(sent and int(sent[1]) > 10, "nothing came in meanwhile", answers)
+    check(remains()[1] == rules, f"the rules are as before, on {tracker}", remains()[1])
+    check(read(SETTING).strip() == SET, f"a setting is as before, on {tracker}", read(SETTING))
+    check(os.path.exists(f"/sys/module/{USER}"), f"so are modules that nobody asks for, on {tracker}")
 
 
 def switch_refuses(why, pattern):
@@ -268,9 +279,6 @@ def needed_loads(when):
 def switch_without_rules():
     """The rules are good when rust-ct-switch looks at them, and are not taken after the change: a module
     that they need cannot be loaded any more."""
-    run("nft", "add table ip gone; add chain ip gone c { type nat hook postrouting priority 100; }")
-    run("nft", 'add rule ip gone c oifname "gone" masquerade')
-    check("masquerade" in remains()[1], "there is a rule that needs a module of its own", remains()[1])
     needed_loads("test ! -e /proc/rust_ct")
     switch_refuses("the rules are not taken on rust_ct", "not be put back with rust_ct.*the tracker is kernel again")
     check(os.path.exists(f"/sys/module/{USER}"), "so are modules that nobody asks for")
@@ -285,7 +293,6 @@ def switch_without_rules():
     os.unlink(REFUSES)
     status, text = run("nft", "-f", KEPT)
     check(remains() == as_before, "nft puts them back, as they were", (status, text, as_before, remains()))
-    run("nft", "delete table ip gone")
     firewall()
 
 
@@ -300,11 +307,15 @@ def before():
     run("modprobe", USER)
     with open(SETTING, "w", encoding="utf-8") as file:
         file.write(SET)
+    run("nft", "add table ip gone; add chain ip gone c { type nat hook postrouting priority 100; }")
+    run("nft", 'add rule ip gone c oifname "gone" masquerade')
+    check("masquerade" in remains()[1], "there is a rule that needs a module of its own", remains()[1])
     for tracker in ("rust_ct", "kernel"):
         switch(tracker)
         firewall()
     switch_with_namespace()
     switch_without_rules()
+    run("nft", "delete table ip gone")
     docker_begins()
     firewall()
     switch_refuses("rules are those of iptables, as docker's", "rules of iptables-nft.*reboot")
