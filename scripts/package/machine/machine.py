@@ -290,6 +290,8 @@ def switch_without_rules():
     with peer():
         check(not called(22), "and nothing comes in meanwhile")
     check(read(SETTING).strip() == SET, "a setting is as before all the same", read(SETTING))
+    status, text = run("rust-ct-switch", "rust_ct")
+    check(status != 0 and f"nft -f {KEPT}' first" in text, "called again, it says so, and keeps them", text)
     os.unlink(REFUSES)
     status, text = run("nft", "-f", KEPT)
     check(remains() == as_before, "nft puts them back, as they were", (status, text, as_before, remains()))
