@@ -35,13 +35,40 @@ kernel_pattern() {
 		sed "s/.*/${KERNEL_FIRST%.*}.&.*/" | paste -s -d '|'
 }
 
-# assemble: the source package, of what is in this clone, without what was built in it.
+is_clone() {
+	[ "$(git -C "$TOP" rev-parse --show-toplevel 2>/dev/null)" = "$TOP" ]
+}
+
+# The files to be packed, without what was built among them. Where there is no repository, as in an
+# archive of it, .gitignore says what that is.
+files() {
+	local pattern ignored=()
+	cd "$TOP"
+	if is_clone; then
+		git ls-files -z --cached --others --exclude-standard -- "${sources[@]}"
+	else
+		while read -r pattern; do
+			ignored+=(-name "${pattern%/}" -prune -o)
+		done < <(grep -v '^#' .gitignore)
+		find "${sources[@]}" "${ignored[@]}" -type f -print0
+	fi
+}
+
+# When the last change was made.
+changed() {
+	if is_clone; then
+		git -C "$TOP" log -1 --format=%cD
+	else
+		date -R -r "$TOP/rust_ct/Makefile"
+	fi
+}
+
+# assemble: the source package, of what is in this clone.
 assemble() {
-	local file date
+	local file
 	rm -rf "$tree"
 	mkdir -p "$tree"
-	(cd "$TOP" && git ls-files -z --cached --others --exclude-standard -- "${sources[@]}") |
-		tar -C "$TOP" --null -cf - -T - | tar -C "$tree" -xf -
+	files | tar -C "$TOP" --null -cf - -T - | tar -C "$tree" -xf -
 	mv "$tree/packaging/debian" "$tree/debian"
 	sed -i "s/^rust-ct-version := .*/rust-ct-version := $version/" "$tree/rust_ct/Makefile"
 	for file in "$tree"/debian/rust-ct-modules.*; do
@@ -50,9 +77,8 @@ assemble() {
 	for file in "$tree"/debian/*.in "$tree"/packaging/*.in; do
 		fill "$file" "${file%.in}"
 	done
-	date=$(git -C "$TOP" log -1 --format=%cD)
 	printf 'rust-ct (%s) unstable; urgency=medium\n\n  * See %s.\n\n -- %s  %s\n' "$version" \
-		"the log of the repository" "$maintainer" "$date" >"$tree/debian/changelog"
+		"the log of the repository" "$maintainer" "$(changed)" >"$tree/debian/changelog"
 }
 
 # The layer is what there is to build with, by other names than Build-Depends.

@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # make_image.sh DIRECTORY: makes the disk of a Debian machine, DIRECTORY/disk.img: Debian 13 with
-# systemd, its kernel from backports as the build root has it, nftables, and what DKMS needs.
+# systemd, its kernel from backports as the build root has it, nftables, docker, and what DKMS needs.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
 
 KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
-SIZE=6G
+SIZE=7G
 
 directory=$1
 tree=$directory/tree
@@ -53,6 +53,8 @@ configure() {
 		e2scrub_reap.service fstrim.timer systemd-timesyncd.service \
 		systemd-firstboot.service
 	enter_root "$tree" -- systemctl enable nftables.service
+	# The step before enables it.
+	enter_root "$tree" -- systemctl disable docker.service docker.socket containerd.service
 }
 
 write_disk() {

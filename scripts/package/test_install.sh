@@ -5,7 +5,7 @@
 # has its own disk, kernel, initramfs and systemd, and boots it after each step. A line
 # 'ok - ...' or 'not ok - ...' for each check, what each step took, and as the last line
 # 'N passed, N failed'. What a machine printed is in work-*/test-install/STEP.console. A machine
-# that does not turn itself off is ended after BOOT_LIMIT seconds (default 1500). STEPs in the place
+# that does not turn itself off is ended after BOOT_LIMIT seconds (default 3000). STEPs in the place
 # of all are for a disk that an earlier run has left.
 
 # shellcheck source=scripts/setup/lib.sh
@@ -13,8 +13,10 @@
 
 work=$WORK/test-install
 disk=$work/disk.img
+# The same in the build root.
+out=/out/test-install
 mount=$work/mount
-limit=${BOOT_LIMIT:-1500}
+limit=${BOOT_LIMIT:-3000}
 passed=0
 failed=0
 times=
@@ -74,25 +76,71 @@ on_disk() {
 		on_disk "$disk" "$mount" "$TOP/scripts/setup/enter_root.sh" "$work" "$WORK/deb" "$@"
 }
 
-# boot STEP: boots the machine, which does the STEP of machine.py, and counts its checks.
+# calm STEP: the console has no complaint of the kernel's.
+calm() {
+	python3 -B - "$TOP/scripts/guest" "$work/$1.console" <<-'END'
+		import sys
+		sys.path.insert(0, sys.argv[1])
+		from scan_console import complaints
+		with open(sys.argv[2], encoding="utf-8", errors="replace") as log:
+		    found = complaints(log)
+		sys.stdout.writelines(f"    {line.rstrip()}\n" for line in found)
+		sys.exit(bool(found))
+	END
+}
+
+# from_qemu LINE: how QEMU itself starts the kernel, with this command line.
+from_qemu() {
+	on_disk sh -c "cp /boot/vmlinuz-$release /mnt/work/vmlinuz; cp /boot/initrd.img-$release /mnt/work/initrd"
+	start_by=(-machine "q35,accel=tcg" -kernel "$out/vmlinuz" -initrd "$out/initrd" -append "$1")
+}
+
+# from_firmware LINE: how a firmware with Secure Boot does: it knows Microsoft's keys, which shim is
+# signed by, and shim knows Debian's, by which grub and kernel are, and the key of this machine's
+# DKMS, as mokutil would have enrolled it.
+from_firmware() {
+	from_qemu "$1"
+	on_disk openssl x509 -inform DER -in /var/lib/dkms/mok.pub -out /mnt/work/mok.pem
+	printf 'linux /vmlinuz %s\ninitrd /initrd\nboot\n' "$1" >"$work/grub.cfg"
+	LAYER=secureboot in_root sh -ec 'cd /out/test-install
+		cp /usr/share/OVMF/OVMF_CODE_4M.ms.fd code.fd
+		virt-fw-vars --input /usr/share/OVMF/OVMF_VARS_4M.ms.fd --output vars.fd \
+			--add-mok 605dab50-e046-4300-abb6-3dd810dd8b23 mok.pem
+		rm -f esp.img
+		truncate -s 256M esp.img
+		mkfs.vfat esp.img
+		mmd -i esp.img ::EFI ::EFI/BOOT ::EFI/debian
+		mcopy -i esp.img /usr/lib/shim/shimx64.efi.signed ::EFI/BOOT/BOOTX64.EFI
+		mcopy -i esp.img /usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed ::EFI/BOOT/grubx64.efi
+		mcopy -i esp.img grub.cfg ::EFI/debian/
+		mcopy -i esp.img vmlinuz initrd ::' >"$work/firmware.log" 2>&1 ||
+		not_ok "the firmware's disk could not be made; log: $work/firmware.log"
+	start_by=(-machine "q35,accel=tcg,smm=on" -global "driver=cfi.pflash01,property=secure,value=on"
+		-drive "if=pflash,format=raw,unit=0,readonly=on,file=$out/code.fd"
+		-drive "if=pflash,format=raw,unit=1,file=$out/vars.fd"
+		-drive "file=$out/esp.img,if=none,id=esp,format=raw"
+		-device "virtio-blk-pci,drive=esp,addr=0x10,bootindex=0")
+}
+
+# boot STEP [ARGUMENT]: boots the machine with that on the kernel's command line; it does the STEP of
+# machine.py, whose checks are counted.
 boot() {
-	local step=$1 start=$SECONDS status=0 results=$work/$1.results
+	local step=$1 start=$SECONDS status=0 results=$work/$1.results start_by line
 	say "boot: $step"
 	: >"$results"
-	on_disk sh -c "cp /boot/vmlinuz-$release /mnt/work/vmlinuz; cp /boot/initrd.img-$release /mnt/work/initrd"
-	in_root timeout --kill-after=10 "$limit" qemu-system-x86_64 -machine q35,accel=tcg -cpu max \
+	line="root=/dev/vda rw console=ttyS0 panic=-1 mitigations=off rust_ct_step=$step${2:+ $2}"
+	if [ "$step" = secure_boot ]; then from_firmware "$line"; else from_qemu "$line"; fi
+	in_root timeout --kill-after=10 "$limit" qemu-system-x86_64 "${start_by[@]}" -cpu max \
 		-smp 2 -m 1536M -display none -no-reboot -nodefaults \
-		-kernel /out/test-install/vmlinuz -initrd /out/test-install/initrd \
-		-append "root=/dev/vda rw console=ttyS0 panic=-1 mitigations=off rust_ct_step=$step ${2:-}" \
-		-drive file=/out/test-install/disk.img,if=virtio,format=raw,cache=unsafe \
-		-serial "file:/out/test-install/$step.console" \
-		-serial "file:/out/test-install/$step.results" || status=$?
+		-drive "file=$out/disk.img,if=virtio,format=raw,cache=unsafe" \
+		-serial "file:$out/$step.console" -serial "file:$out/$step.results" || status=$?
 	[ "$status" -eq 0 ] || not_ok "$step: the machine ended by itself (status $status); console: $work/$step.console"
 	tr -d '\r' <"$results" | grep -E '^(ok|not ok) - |^    ' || true
 	passed=$((passed + $(grep -c '^ok - ' "$results" || true)))
 	failed=$((failed + $(grep -c '^not ok - ' "$results" || true)))
 	check "$step: all of it was done" grep -q '^done' "$results"
-	times+=$(printf '%-12s boot    %8s' "$step" "$(duration $((SECONDS - start)))")$'\n'
+	check "$step: the kernel complained of nothing" calm "$step"
+	times+=$(printf '%-14s boot    %8s' "$step" "$(duration $((SECONDS - start)))")$'\n'
 }
 
 # native NAME COMMAND...: something is done to the disk without booting it, with a log.
@@ -101,7 +149,7 @@ native() {
 	shift
 	say "disk: $name"
 	on_disk "$@" >"$work/$name.log" 2>&1 || not_ok "$name: ended with an error; log: $work/$name.log"
-	times+=$(printf '%-12s no boot %8s' "$name" "$(duration $((SECONDS - start)))")$'\n'
+	times+=$(printf '%-14s no boot %8s' "$name" "$(duration $((SECONDS - start)))")$'\n'
 }
 
 # says FILE PATTERN: a log has such a line, which is shown.
@@ -127,8 +175,20 @@ is_built() {
 	[[ $(module filename) == */updates/dkms/nf_conntrack.ko* ]]
 }
 
+# The signature at the file's end is one of the machine's key, which DKMS has made.
 is_signed() {
-	[ -n "$(module signer)" ]
+	local file
+	file=$(module filename)
+	echo "    $(module sig_id) by '$(module signer)', key $(module sig_key)"
+	# shellcheck disable=SC2016 # the inner shell's
+	on_disk sh -ec 'cd /tmp
+		case $1 in *.xz) xz -dc "$1" ;; *) cat "$1" ;; esac >module
+		length=$((0x$(tail -c 32 module | head -c 4 | od -An -tx1 | tr -d " ")))
+		tail -c $((length + 40)) module | head -c "$length" >signature
+		head -c -$((length + 40)) module >content
+		openssl x509 -inform DER -in /var/lib/dkms/mok.pub -out key
+		openssl cms -verify -binary -inform DER -in signature -content content -certfile key \
+			-nointern -noverify -out /dev/null' sh "$file"
 }
 
 is_of() {
@@ -268,10 +328,12 @@ next_kernel() {
 	check "before it is removed, it has its own again" says next-kernel '^removed: [^ ]*/kernel/net/netfilter/nf_conntrack.ko.xz$'
 }
 
-all=(prepare before ours upgraded refused after disk_full dkms_failures dkms_build dkms_off dkms purged)
+all=(prepare before ours enforced upgraded refused after disk_full dkms_failures dkms_build dkms_off
+	dkms_enforced secure_boot dkms purged)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 "$TOP/scripts/setup/setup.sh" stock
+LAYER=secureboot "$TOP/scripts/setup/setup.sh" root
 release=$(root_version release)
 version=$(sed -n 's/^rust-ct-version := //p' "$TOP/rust_ct/Makefile")
 mkdir -p "$work"
@@ -281,10 +343,11 @@ for step in "${steps[@]}"; do
 	case $step in
 	prepare | disk_full | dkms_failures | dkms_build) "step_$step" ;;
 	dkms_off) boot "$step" rust_ct=off ;;
+	enforced | dkms_enforced) boot "$step" module.sig_enforce=1 ;;
 	*) boot "$step" ;;
 	esac
 done
 printf '\n%s' "$times"
-printf '%-12s         %8s\n\n' "(all)" "$(duration "$SECONDS")"
+printf '%-14s         %8s\n\n' "(all)" "$(duration "$SECONDS")"
 echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

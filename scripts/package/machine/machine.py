@@ -5,12 +5,16 @@
 It checks its tracker, and takes the step that the kernel's command line names.
 """
 
+import contextlib
 import glob
+import io
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import tarfile
 import time
 
 RELEASE = os.uname().release
@@ -21,6 +25,12 @@ BUCKETS = 8192
 # What rust-ct-switch is to put back beside the rules.
 SETTING, SET = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established", "4321"
 USER = "nf_conntrack_ftp"
+# A module that rules need, and a file that says when it may be loaded.
+NEEDED, REFUSES = "nft_masq", "/etc/modprobe.d/refuses.conf"
+KEPT = "/run/rust-ct-switch.nft"
+# A published port of a container, and what is to be read there.
+WEB, PAGE = 8081, "page of the container"
+DOCKER = ("containerd.service", "docker.service", "docker.socket")
 
 
 def run(*command):
@@ -60,9 +70,9 @@ def called(port):
         return run("ip", "netns", "exec", "peer", "nc", "-z", "-w", "3", NEAR, str(port))[0] == 0
 
 
-def firewall():
-    """nftables.service has loaded its rules, and they see the state of connections."""
-    check(run("systemctl", "is-active", "nftables.service")[1] == "active", "nftables.service is up")
+@contextlib.contextmanager
+def peer():
+    """Another host, a namespace of its own; whoever calls it at port 8080 is listened to."""
     run("ip", "netns", "add", "peer")
     run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", "peer")
     run("ip", "addr", "add", f"{NEAR}/24", "dev", "near")
@@ -71,25 +81,96 @@ def firewall():
     for device in ("far", "lo"):
         run("ip", "-n", "peer", "link", "set", device, "up")
     with subprocess.Popen(["ip", "netns", "exec", "peer", "nc", "-l", "-k", "8080"]) as server:
-        for _ in range(50):
-            if "8080" in run("ip", "netns", "exec", "peer", "ss", "-ltn")[1]:
-                break
-            time.sleep(0.2)
+        wait(lambda: "8080" in run("ip", "netns", "exec", "peer", "ss", "-ltn")[1], 10)
+        try:
+            yield
+        finally:
+            server.kill()
+            run("ip", "netns", "del", "peer")
+
+
+def firewall():
+    """nftables.service has loaded its rules, and they see the state of connections; so do docker's."""
+    check(run("systemctl", "is-active", "nftables.service")[1] == "active", "nftables.service is up")
+    with peer():
         try:
             with socket.create_connection((FAR, 8080), 10):
                 answered = True
                 entries = run("conntrack", "-L", "-p", "tcp", "--dport", "8080")[1]
         except OSError as error:
             answered, entries = False, error
-        server.kill()
-    check(answered, "the machine calls out: what answers comes in")
-    check("ESTABLISHED" in str(entries), "conntrack lists the connection as ESTABLISHED", entries)
-    check(called(22), "a new connection to an open port comes in")
-    check(not called(9999), "and none to another port")
-    rules = run("nft", "list", "ruleset")[1]
-    counted = re.search(r"ct state established,related counter packets [1-9]", rules)
-    check(counted, "the rule for answers counted them", rules)
-    run("ip", "netns", "del", "peer")
+        check(answered, "the machine calls out: what answers comes in")
+        check("ESTABLISHED" in str(entries), "conntrack lists the connection as ESTABLISHED", entries)
+        check(called(22), "a new connection to an open port comes in")
+        check(not called(9999), "and none to another port")
+        rules = run("nft", "list", "ruleset")[1]
+        counted = re.search(r"ct state established,related counter packets [1-9]", rules)
+        check(counted, "the rule for answers counted them", rules)
+        if run("systemctl", "is-enabled", "docker.service")[1] == "enabled":
+            container()
+
+
+def page():
+    """What another host reads at the published port."""
+    return run("ip", "netns", "exec", "peer", "busybox", "wget", "-T", "10", "-qO-", f"http://{NEAR}:{WEB}/")[1]
+
+
+def container():
+    """dockerd has been started by systemd, and has started its container."""
+    up = run("systemctl", "is-active", "docker.service")[1]
+    since = boot_usec("docker.service", "ActiveEnter") / 1e6
+    check(up == "active", f"docker is up, since {since:.0f} s after the kernel began", up)
+    check(wait(lambda: page() == PAGE, 180), "another host reads a container's page at its published port", page())
+    address = run("docker", "inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web")[1]
+    entries = run("conntrack", "-L", "-p", "tcp", "--dport", str(WEB))[1]
+    listed = re.search(rf"src={FAR} dst={NEAR} \S+ dport={WEB} src={re.escape(address)} dst={FAR} sport=80 ", entries)
+    check(address and listed, "conntrack lists it with the container's address in the reply", (address, entries))
+    status, text = run("docker", "exec", "web", "/bin/nc", "-w", "5", FAR, "8080", "-e", "/bin/true")
+    entries = run("conntrack", "-L", "-p", "tcp", "--dport", "8080", "--src", address)[1]
+    check(status == 0, "the container calls another host", text)
+    check(f"src={FAR} dst={NEAR} " in entries, "which sees this machine's address", entries)
+
+
+def image():
+    """A root directory as a tar: busybox by the names that are called, and a page."""
+    name = "/root/test/busybox.tar"
+    with tarfile.open(name, "w") as tar:
+        tar.add("/usr/bin/busybox", "bin/busybox")
+        for program in ("sh", "httpd", "nc", "true"):
+            link = tarfile.TarInfo(f"bin/{program}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        member = tarfile.TarInfo("www/index.html")
+        member.size = len(PAGE)
+        tar.addfile(member, io.BytesIO(PAGE.encode()))
+    return name
+
+
+def docker_begins():
+    """From now on docker is there at each boot, with a container that it starts by itself."""
+    began = time.monotonic()
+    status, text = run("systemctl", "enable", "--now", *DOCKER)
+    check(status == 0, f"docker is started ({time.monotonic() - began:.0f} s)", text)
+    run("docker", "import", image(), "box")
+    options = ("--restart=always", "--stop-signal=KILL", "--name=web", f"-p{WEB}:80")
+    status, text = run("docker", "run", "-d", *options, "box", "/bin/httpd", "-f", "-p", "80", "-h", "/www")
+    check(status == 0, "it runs a container", text)
+
+
+def docker_ends():
+    run("docker", "rm", "-f", "web")
+    status, text = run("systemctl", "disable", "--now", *DOCKER)
+    check(status == 0, "docker is gone from the next boot on", text)
+
+
+def wait(condition, seconds):
+    """Whether the condition holds within so many seconds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def kernels_own():
@@ -150,13 +231,71 @@ def left():
     return run("find", *where, *named, "-not", "-path", "/etc/systemd/*", "-not", "-path", "/var/log/*")[1]
 
 
+def remains():
+    """What rust-ct-switch leaves as it is when it refuses: which tracker, the rules but for what they
+    counted, and a setting."""
+    return os.path.exists("/proc/rust_ct"), run("nft", "-s", "list", "ruleset")[1], read(SETTING)
+
+
 def switch(tracker):
-    began = time.monotonic()
-    status, text = run("rust-ct-switch", tracker)
+    rules = remains()[1]
+    with peer():
+        echo = ("ip", "netns", "exec", "peer", "ping", "-q", "-i", "0.1", NEAR)
+        with subprocess.Popen(echo, stdout=subprocess.PIPE, text=True) as ping:
+            began = time.monotonic()
+            status, text = run("rust-ct-switch", tracker)
+            took = time.monotonic() - began
+            ping.send_signal(signal.SIGINT)
+            answers = ping.communicate()[0]
     right = status == 0 and os.path.exists("/proc/rust_ct") == (tracker == "rust_ct")
-    check(right, f"rust-ct-switch {tracker} ({time.monotonic() - began:.0f} s)", text)
+    check(right, f"rust-ct-switch {tracker} ({took:.0f} s)", text)
+    sent = re.search(r"(\d+) packets transmitted, 0 received", answers)
+    check(sent and int(sent[1]) > 10, "nothing came in meanwhile", answers)
+    check(remains()[1] == rules, f"the rules are as before, on {tracker}", remains()[1])
     check(read(SETTING).strip() == SET, f"a setting is as before, on {tracker}", read(SETTING))
     check(os.path.exists(f"/sys/module/{USER}"), f"so are modules that nobody asks for, on {tracker}")
+
+
+def switch_refuses(why, pattern):
+    """rust-ct-switch fails, says so, and everything is as it was."""
+    as_before = remains()
+    status, text = run("rust-ct-switch", "rust_ct")
+    check(status != 0 and re.search(pattern, text), f"rust-ct-switch refuses: {why}", text)
+    check(remains() == as_before, "and tracker, rules and settings are as before", (text, as_before, remains()))
+
+
+def switch_with_namespace():
+    with peer():
+        run("ip", "netns", "exec", "peer", "nft", "add table ip t; add chain ip t c; add rule ip t c ct state new")
+        switch_refuses("another namespace uses the tracker", "in use.*nothing was changed")
+
+
+def needed_loads(when):
+    """From now on the module that rules need can be loaded when a command says so."""
+    with open(REFUSES, "w", encoding="utf-8") as file:
+        file.write(f"install {NEEDED} {when} && /sbin/modprobe --ignore-install {NEEDED}\n")
+
+
+def switch_without_rules():
+    """The rules are good when rust-ct-switch looks at them, and are not taken after the change: a module
+    that they need cannot be loaded any more."""
+    needed_loads("test ! -e /proc/rust_ct")
+    switch_refuses("the rules are not taken on rust_ct", "not be put back with rust_ct.*the tracker is kernel again")
+    check(os.path.exists(f"/sys/module/{USER}"), "so are modules that nobody asks for")
+    firewall()
+    needed_loads("false")
+    as_before = remains()
+    status, text = run("rust-ct-switch", "rust_ct")
+    check(status != 0 and f"nft -f {KEPT}" in text, "are they taken on neither, it says where they are", text)
+    with peer():
+        check(not called(22), "and nothing comes in meanwhile")
+    check(read(SETTING).strip() == SET, "a setting is as before all the same", read(SETTING))
+    status, text = run("rust-ct-switch", "rust_ct")
+    check(status != 0 and f"nft -f {KEPT}' first" in text, "called again, it says so, and keeps them", text)
+    os.unlink(REFUSES)
+    status, text = run("nft", "-f", KEPT)
+    check(remains() == as_before, "nft puts them back, as they were", (status, text, as_before, remains()))
+    firewall()
 
 
 def before():
@@ -170,9 +309,18 @@ def before():
     run("modprobe", USER)
     with open(SETTING, "w", encoding="utf-8") as file:
         file.write(SET)
+    run("nft", "add table ip gone; add chain ip gone c { type nat hook postrouting priority 100; }")
+    run("nft", 'add rule ip gone c oifname "gone" masquerade')
+    check("masquerade" in remains()[1], "there is a rule that needs a module of its own", remains()[1])
     for tracker in ("rust_ct", "kernel"):
         switch(tracker)
         firewall()
+    switch_with_namespace()
+    switch_without_rules()
+    run("nft", "delete table ip gone")
+    docker_begins()
+    firewall()
+    switch_refuses("rules are those of iptables, as docker's", "rules of iptables-nft.*reboot")
 
 
 def first():
@@ -189,12 +337,33 @@ def upgraded():
     run("depmod", "-a")
 
 
-def refused():
+def not_used():
+    """The kernel has refused what modprobe found."""
     kernels_own()
     found = re.findall(r"rust_ct: .*", log())
-    check(any("is not used" in line for line in found), "the log says why it is not rust_ct", found)
+    said = [line for line in found if "is not used" in line]
+    check(said, f"the log says why it is not rust_ct: {said and said[0].split('not used: ')[1]}", found)
     check(any("kernel's own" in line for line in found), "and what there is instead", found)
     check(hashsize() == BUCKETS, "options in modprobe.d hold for it, too", hashsize())
+
+
+def enforced(where):
+    """The kernel takes modules only that are signed by a key that it trusts."""
+    check(read("/sys/module/module/parameters/sig_enforce").strip() == "Y", "the kernel enforces signatures")
+    not_used()
+    check(f"/updates/{where}/" in file_of_module(), f"modprobe would find updates/{where}", file_of_module())
+    signer = run("modinfo", "-F", "signer", NAME)[1]
+    if where == "dkms":
+        check(signer, f"whose signature is by a key that the kernel does not trust: {signer}")
+        rejected = "module with unavailable key is rejected"
+    else:
+        check(not signer, "which is not signed", signer)
+        rejected = "unsigned module is rejected"
+    check(f"Loading of {rejected}" in log(), f"the kernel said: {rejected}", log())
+
+
+def refused():
+    not_used()
     names = [os.path.basename(path).split("_")[0] for path in debs(NEW)]
     dpkg("the packages are purged", "--purge", *names)
     check("/kernel/net/netfilter/" in file_of_module(), "modprobe will find the kernel's own", file_of_module())
@@ -208,6 +377,20 @@ def dkms_off():
     check("/updates/dkms/" in file_of_module(), "modprobe would find what DKMS has built", file_of_module())
 
 
+def after():
+    kernels_own()
+    docker_ends()
+
+
+def secure_boot():
+    """The firmware checks what it starts, and the key of this machine's DKMS is enrolled."""
+    check("[integrity]" in read("/sys/kernel/security/lockdown"), "the kernel is locked down by Secure Boot", log())
+    command = "xz -dc $(modinfo -F filename dummy) >/tmp/dummy.ko; strip -g /tmp/dummy.ko; insmod /tmp/dummy.ko"
+    status, text = run("sh", "-c", command)
+    check(status != 0, f"it takes no module without a signature: {text}")
+    ours(NEW, "dkms")
+
+
 def dkms():
     ours(NEW, "dkms")
     dpkg("the packages are purged", "--purge", "rust-ct-dkms", "rust-ct-common")
@@ -218,10 +401,13 @@ def dkms():
 STEPS = {
     "before": before,
     "ours": first,
+    "enforced": lambda: enforced("rust-ct"),
     "upgraded": upgraded,
     "refused": refused,
-    "after": kernels_own,
+    "after": after,
     "dkms_off": dkms_off,
+    "dkms_enforced": lambda: enforced("dkms"),
+    "secure_boot": secure_boot,
     "dkms": dkms,
     "purged": kernels_own,
 }
