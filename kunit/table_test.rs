@@ -276,6 +276,15 @@ fn next_in_bucket(index: usize, from: u32, rcu: ReadSide<'_>) -> Result<(u32, Tu
     Err(ENOENT)
 }
 
+/// An IPv6 address with these as the last bytes of its halves.
+fn end(high: u8, low: u8) -> Addr {
+    let mut bytes = [0; 16];
+    bytes[0] = 0x20;
+    bytes[7] = high;
+    bytes[15] = low;
+    Addr::v6(bytes)
+}
+
 #[kunit_tests(rust_ct_table)]
 mod tests {
     use super::*;
@@ -298,12 +307,15 @@ mod tests {
                 plain(Family::Ipv6, ipproto::UDP, v6).with_ports(1, 2),
                 plain(Family::Ipv6, ipproto::ICMPV6, v6).with_icmp(128, 0, 1),
                 plain(Family::Ipv6, 50, v6),
+                // Ends whose words have the same sum.
+                Tuple::new(Family::Ipv6, ipproto::UDP, end(1, 2), end(2, 1)).with_ports(500, 500),
+                Tuple::new(Family::Ipv6, 50, end(4, 3), end(3, 4)),
             ];
             for (row, original) in rows.iter().enumerate() {
                 check!(find(original).is_none(), "row {} before", row);
                 entered(original)?;
             }
-            check_eq!((netns.connections(), in_table()), (10, 10));
+            check_eq!((netns.connections(), in_table()), (12, 12));
             for (row, original) in rows.iter().enumerate() {
                 let (conn, dir) = find(original).ok_or(ENOENT)?;
                 check_eq!(
@@ -320,6 +332,27 @@ mod tests {
                     "row {} after",
                     row
                 );
+            }
+            Ok(())
+        })
+    }
+
+    /// What follows the first packet of somebody who talks to himself counts as an answer, as with
+    /// nf_conntrack.
+    #[test]
+    fn who_talks_to_himself_is_answered() -> Result {
+        case(|_| {
+            for addr in [Addr::v4([127, 0, 0, 1]), end(1, 2)] {
+                let family = match addr == end(1, 2) {
+                    true => Family::Ipv6,
+                    false => Family::Ipv4,
+                };
+                let tuple = Tuple::new(family, ipproto::UDP, addr, addr).with_ports(9, 9);
+                let conn = entered(&tuple)?;
+                check!(leads_to(&tuple, &conn, Direction::Reply), "{:?}", family);
+                check_eq!(in_table(), 1);
+                check!(end::kill(&conn));
+                check!(find(&tuple).is_none() && in_table() == 0, "{:?}", family);
             }
             Ok(())
         })

@@ -37,6 +37,7 @@ use crate::{
         stat::Stat,
         table::{
             Visit,
+            Which,
             TABLE, //
         },
         trace, //
@@ -330,6 +331,10 @@ fn choose<'a>(
             met = met.saturating_add(1);
             if candidate.is_expired() {
                 end::overdue(candidate);
+                return ControlFlow::Continue(());
+            }
+            // Who has two links is looked at by one.
+            if !Which::All.has(&candidate) {
                 return ControlFlow::Continue(());
             }
             // That takes one more line of each, where there was nobody a moment ago.

@@ -117,7 +117,6 @@ pub(crate) fn write_top(net: &Net, out: &mut dyn Write) -> Result {
         None => Net::for_each(|net| add_space(&mut top, net)),
     }
     let mut at = Some(Cursor::BEGIN);
-    // The link of the replies is there for each.
     while let Some((conn, cursor)) = at.and_then(|at| TABLE.seek(at, Which::All, whose)) {
         add_conn(&mut top, &conn);
         at = cursor.next();

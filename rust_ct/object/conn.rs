@@ -124,7 +124,6 @@ pub(crate) const FREE_POINTER: usize = offset_of!(bindings::nf_conn, master);
 ///
 /// - The fields that a [`Candidate`] reads are written with volatile accesses.
 /// - `hash` holds the hash of both directions' keys while the connection is in the table.
-///   Where they are equal, it is there by the link of the original direction alone.
 /// - The tuple in slot `d` of `tuplehash` has direction `d`, from the allocation of the memory on.
 #[repr(C)]
 pub(crate) struct Conn {
@@ -285,7 +284,7 @@ impl Conn {
         });
     }
 
-    /// Turns the timeout from a span into a moment, at confirmation. The caller holds both bucket
+    /// Turns the timeout from a span into a moment, at confirmation. The caller holds the bucket
     /// locks, or has the connection alone.
     pub(crate) fn begin_timeout(&self) {
         self.store_timeout(self.timeout().wrapping_add(time::now()));
@@ -355,6 +354,13 @@ impl Conn {
             return self.hash(original);
         }
         self.key(reply).hash(reply)
+    }
+
+    /// Returns whether packets in both directions have the same tuple: somebody talks to himself.
+    #[inline]
+    pub(crate) fn answers_itself(&self) -> bool {
+        let reply = self.words(Direction::Reply);
+        self.words(Direction::Original).same_key(&reply)
     }
 
     /// The half of the connection for packets in a direction, as the kernel knows it.

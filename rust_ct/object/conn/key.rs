@@ -184,6 +184,26 @@ impl End {
         let ([a, b], [c, d]) = (self.addr, other.addr);
         (a ^ c) | (b ^ d) | u64::from(self.port ^ other.port)
     }
+
+    /// Returns whether this end is the first one in an order of all of them: that of their sums,
+    /// which are one word, and of ends with the same sum that of the parts.
+    #[inline(always)]
+    fn comes_before(&self, other: &Self) -> bool {
+        let sum = |end: &Self| {
+            let [a, b] = end.addr;
+            a.wrapping_add(b).wrapping_add(end.port.into())
+        };
+        let (this, that) = (sum(self), sum(other));
+        if this == that {
+            return self.parts_come_before(other);
+        }
+        this < that
+    }
+
+    #[cold]
+    fn parts_come_before(&self, other: &Self) -> bool {
+        (self.addr, self.port) < (other.addr, other.port)
+    }
 }
 
 impl Ends {
@@ -200,17 +220,10 @@ impl Ends {
         [src.min(dst), src.max(dst) | u64::from(self.proto) << 48]
     }
 
-    /// As [`Ends::ipv4`], of any family, but for two ends in many: those whose sums are the same
-    /// keep their order.
+    /// As [`Ends::ipv4`], of any family.
     #[inline(always)]
     fn any(&self) -> [u64; 5] {
-        // One comparison of a word: a connection whose answers have another hash has two links.
-        let sum =
-            |End {
-                 addr: [low, high],
-                 port,
-             }| { u64::wrapping_add(low, high).wrapping_add(u64::from(port)) };
-        let (one, other) = match sum(self.src) < sum(self.dst) {
+        let (one, other) = match self.src.comes_before(&self.dst) {
             true => (self.src, self.dst),
             false => (self.dst, self.src),
         };

@@ -283,38 +283,42 @@ impl<'a> LockedPair<'a> {
 }
 
 impl Admission<'_> {
-    /// Returns whether one link is enough for both directions.
+    /// Returns whether both directions have the same bucket.
+    #[inline(always)]
+    fn has_one_home(&self) -> bool {
+        self.reply_hash == self.conn.hash(Direction::Original)
+    }
+
+    /// Returns whether the link of the original direction is enough: whoever looks for the other
+    /// one meets it. Of somebody who talks to himself, the link of the replies is the first in the
+    /// bucket: what follows the first packet counts as an answer.
     #[inline(always)]
     fn is_single(&self) -> bool {
-        self.reply_hash == self.conn.hash(Direction::Original)
+        self.has_one_home() && !self.conn.answers_itself()
     }
 
     /// Looks whether there is room for the connection, and nobody with one of its tuples.
     #[inline]
     pub(crate) fn place(&self) -> Place<'_> {
         let (original, reply) = (Direction::Original, Direction::Reply);
-        if self.is_single() {
-            return self.look_for([original, reply], self.original);
+        // Nobody knows the hash, and what its bucket does not depend on is as good as random. A
+        // packet that is sent again, a second later, has another chance.
+        let limit = MIN_CHAIN + self.reply_hash.wrapping_add(time::now() / HZ) % CHAIN_SPREAD;
+        if self.has_one_home() {
+            return self.look_for([original, reply], self.original, limit);
         }
-        match self.look_for([original], self.original) {
-            Place::Free => self.look_for([reply], self.reply),
+        match self.look_for([original], self.original, limit) {
+            Place::Free => self.look_for([reply], self.reply, limit),
             obstacle => obstacle,
         }
     }
 
     /// The connection that has the tuple of the replies.
     pub(crate) fn reply_taken(&self) -> Option<Candidate<'_>> {
-        match self.look_for([Direction::Reply], self.reply) {
+        match self.look_for([Direction::Reply], self.reply, u32::MAX) {
             Place::Taken(candidate) => Some(candidate),
             _ => None,
         }
-    }
-
-    /// How many connections of its namespace the bucket of one may have.
-    fn limit(&self) -> u32 {
-        // Nobody knows the hash, and what its bucket does not depend on is as good as random. A
-        // packet that is sent again, a second later, has another chance.
-        MIN_CHAIN + self.reply_hash.wrapping_add(time::now() / HZ) % CHAIN_SPREAD
     }
 
     /// Looks through one of the buckets for a connection that has one of the connection's tuples,
@@ -324,6 +328,7 @@ impl Admission<'_> {
         &'b self,
         dirs: [Direction; N],
         bucket: Bucket<'b>,
+        limit: u32,
     ) -> Place<'b> {
         let net = self.conn.net();
         let mut length = 0u32;
@@ -336,7 +341,7 @@ impl Admission<'_> {
                     *taken = taken.or(Some(candidate));
                 }
             }
-            match length > MIN_CHAIN && length > self.limit() {
+            match length > limit {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
@@ -354,12 +359,12 @@ impl Admission<'_> {
     /// before both links are there, must not take it for a connection that is in the table.
     #[inline]
     pub(crate) fn insert(self) {
+        self.link(Direction::Original, self.original);
         if self.is_single() {
             self.leave_out(Direction::Reply);
         } else {
             self.link(Direction::Reply, self.reply);
         }
-        self.link(Direction::Original, self.original);
         self.confirm();
     }
 

@@ -69,7 +69,8 @@ pub(crate) enum Which {
 }
 
 impl Which {
-    fn has(self, candidate: &Candidate<'_>) -> bool {
+    /// Returns whether a walk is to meet a connection by this link.
+    pub(crate) fn has(self, candidate: &Candidate<'_>) -> bool {
         match (self, candidate.link()) {
             (_, Direction::Original) => true,
             (Self::Listed, Direction::Reply) => false,

@@ -2,7 +2,7 @@
 
 //! Confirmation against the end of a connection.
 //!
-//! Of `Table::admit`, `Admission::link_reply_and_confirm` and `Table::unlink` in
+//! Of `Table::admit`, `Admission::confirm` and `Table::unlink` in
 //! rust_ct/object/table/insert.rs, `Conn::begin_dying` and `Conn::set_confirmed` in
 //! rust_ct/object/conn/status.rs, `kill_for` in rust_ct/datapath/end.rs, and `Conn::is_overdue` in
 //! rust_ct/object/conn.rs.

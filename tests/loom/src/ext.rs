@@ -5,7 +5,7 @@
 //!
 //! Of `examine` in rust_ct/object/table/lookup.rs, `Conn::extension` and `Alone::add_extension` in
 //! rust_ct/object/conn/ext.rs, which moves them and frees the place where they were, and
-//! `Admission::link_reply_and_confirm` in rust_ct/object/table/insert.rs.
+//! `Admission::confirm` in rust_ct/object/table/insert.rs.
 //!
 //! tests/litmus/ext+confirmed.litmus, ext+link.litmus and ext+reference.litmus are the same.
 

@@ -2,7 +2,7 @@
 
 //! A lookup, and the reuse of a connection's memory under its feet (SLAB_TYPESAFE_BY_RCU).
 //!
-//! Of `examine` in rust_ct/object/table/lookup.rs, `Candidate::matches` and `Candidate::get`,
+//! Of `examine` in rust_ct/object/table/lookup.rs, `Candidate::half_of` and `Candidate::get`,
 //! `UniqueConn::new` and `UniqueConn::publish` in rust_ct/object/conn/, and `rct_conntrack_put`.
 //!
 //! tests/litmus/lookup+reuse.litmus and put+reuse.litmus are the same.
