@@ -337,6 +337,30 @@ mod tests {
         })
     }
 
+    /// Where the zone of the answers is another one, they are found by that, not by the zone of the
+    /// first packet.
+    #[test]
+    fn answers_are_found_in_their_zone() -> Result {
+        case(|_| {
+            let reply = udp(1).invert().ok_or(EINVAL)?;
+            let one = entered(&udp(1))?;
+            let theirs = zone(7, Zone::DIR_REPLY);
+            let other = begin_in(Net::init(), &reply, &udp(1), theirs)?;
+            enter(&other)?;
+            // Looked for in no zone first: that is the way of who begins.
+            let found = find_in(Net::init(), &udp(1), theirs);
+            let (found, dir) = found.ok_or(ENOENT)?;
+            check!(core::ptr::eq(&*found, &*one));
+            check_eq!(dir, Direction::Original);
+            check!(end::kill(&one));
+            let found = find_in(Net::init(), &udp(1), theirs);
+            let (found, dir) = found.ok_or(ENOENT)?;
+            check!(core::ptr::eq(&*found, &*other));
+            check_eq!(dir, Direction::Reply);
+            Ok(())
+        })
+    }
+
     /// What follows the first packet of somebody who talks to himself counts as an answer, as with
     /// nf_conntrack.
     #[test]

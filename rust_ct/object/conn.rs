@@ -348,9 +348,8 @@ impl Conn {
     #[inline]
     pub(crate) fn hash_of_replies(&self) -> u32 {
         let (original, reply) = (Direction::Original, Direction::Reply);
-        let zone = self.zone();
         // That of the first packet, unless NAT, the zone or the protocol makes it another one.
-        if zone.id(original) == zone.id(reply) && self.words(original).mirrors(&self.words(reply)) {
+        if !self.zone().is_one_way() && self.words(original).mirrors(&self.words(reply)) {
             return self.hash(original);
         }
         self.key(reply).hash(reply)
@@ -359,8 +358,10 @@ impl Conn {
     /// Returns whether packets in both directions have the same tuple: somebody talks to himself.
     #[inline]
     pub(crate) fn answers_itself(&self) -> bool {
-        let reply = self.words(Direction::Reply);
-        self.words(Direction::Original).same_key(&reply)
+        let (original, reply) = (Direction::Original, Direction::Reply);
+        let ([first, ..], [other, ..]) = (self.tuple_words(original), self.tuple_words(reply));
+        // Nearly all come from elsewhere than they go to.
+        first.load() == other.load() && self.words(original).same_key(&self.words(reply))
     }
 
     /// The half of the connection for packets in a direction, as the kernel knows it.

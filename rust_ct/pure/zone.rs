@@ -55,6 +55,11 @@ impl Zone {
         self.dir & bit != 0
     }
 
+    /// Returns whether it is another zone for packets of the other direction.
+    pub(crate) const fn is_one_way(&self) -> bool {
+        self.id(Direction::Original) != self.id(Direction::Reply)
+    }
+
     /// Returns whether packets of a direction are in the same zone here and there.
     ///
     /// Source: include/net/netfilter/nf_conntrack_zones.h, nf_ct_zone_equal().

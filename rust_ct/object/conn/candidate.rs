@@ -135,7 +135,8 @@ impl<'a> Candidate<'a> {
     }
 
     /// The first half for whose words `is_it` holds: that of the link, and of those who are met by
-    /// the link of the original direction the other one, which may have no link.
+    /// the link of the original direction the other one, which may have no link. It has one where
+    /// the zone is another one for answers: those are only looked for by that.
     #[inline(always)]
     fn find_half(&self, is_it: impl Fn(&[Field<u64>; 5]) -> bool) -> Option<Half<'a>> {
         // A branch for each, in which all offsets are constants.
@@ -145,7 +146,8 @@ impl<'a> Candidate<'a> {
                 if is_it(half.words) {
                     return Some(half);
                 }
-                Some(self.half(Direction::Reply)).filter(|half| is_it(half.words))
+                let half = self.half(Direction::Reply);
+                (is_it(half.words) && !half.conn.zone().is_one_way()).then_some(half)
             }
             Direction::Reply => Some(self.half(Direction::Reply)).filter(|half| is_it(half.words)),
         }

@@ -139,7 +139,7 @@ impl<'a> Key<'a> {
     /// Returns whether the number of the zone is another one for packets in the reply direction.
     #[inline]
     pub(crate) fn has_other_reply(&self) -> bool {
-        self.zone.id(Direction::Original) != self.zone.id(Direction::Reply)
+        self.zone.is_one_way()
     }
 
     /// The hash by which a connection is found if its packets in direction `dir` have the key. It

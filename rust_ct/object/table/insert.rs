@@ -303,32 +303,34 @@ impl Admission<'_> {
         let (original, reply) = (Direction::Original, Direction::Reply);
         // Nobody knows the hash, and what its bucket does not depend on is as good as random. A
         // packet that is sent again, a second later, has another chance.
-        let limit = MIN_CHAIN + self.reply_hash.wrapping_add(time::now() / HZ) % CHAIN_SPREAD;
+        let spread = || self.reply_hash.wrapping_add(time::now() / HZ) % CHAIN_SPREAD;
+        let is_crowded = |length| length > MIN_CHAIN && length > MIN_CHAIN + spread();
         if self.has_one_home() {
-            return self.look_for([original, reply], self.original, limit);
+            return self.look_for([original, reply], self.original, is_crowded);
         }
-        match self.look_for([original], self.original, limit) {
-            Place::Free => self.look_for([reply], self.reply, limit),
+        match self.look_for([original], self.original, is_crowded) {
+            Place::Free => self.look_for([reply], self.reply, is_crowded),
             obstacle => obstacle,
         }
     }
 
     /// The connection that has the tuple of the replies.
     pub(crate) fn reply_taken(&self) -> Option<Candidate<'_>> {
-        match self.look_for([Direction::Reply], self.reply, u32::MAX) {
+        match self.look_for([Direction::Reply], self.reply, |_| false) {
             Place::Taken(candidate) => Some(candidate),
             _ => None,
         }
     }
 
     /// Looks through one of the buckets for a connection that has one of the connection's tuples,
-    /// those of these directions; who has an earlier one is preferred.
+    /// those of these directions; who has an earlier one is preferred. `is_crowded` says whether so
+    /// many of one namespace are too many.
     #[inline]
     fn look_for<'b, const N: usize>(
         &'b self,
         dirs: [Direction; N],
         bucket: Bucket<'b>,
-        limit: u32,
+        is_crowded: impl Fn(u32) -> bool,
     ) -> Place<'b> {
         let net = self.conn.net();
         let mut length = 0u32;
@@ -341,7 +343,7 @@ impl Admission<'_> {
                     *taken = taken.or(Some(candidate));
                 }
             }
-            match length > limit {
+            match is_crowded(length) {
                 true => ControlFlow::Break(()),
                 false => ControlFlow::Continue(()),
             }
