@@ -126,8 +126,10 @@ fn rfc5961(scene: &Scene<'_>) -> Explained {
     if !scene.only(&fields) || !scene.differs("count.invalid") {
         return Explained::No;
     }
-    let same = |before: &Record| before.tuples != b.tuples || is_unchanged(before, b);
-    match scene.before.is_none_or(same) {
+    // In another zone the same tuples are another connection's.
+    let of = |record: &Record| (record.tuples, record.zone, record.zone_dir);
+    let unchanged = |before: &Record| of(before) != of(b) || is_unchanged(before, b);
+    match scene.before.is_none_or(unchanged) {
         true => Explained::MayPart,
         false => Explained::No,
     }

@@ -318,6 +318,18 @@ mod tests {
         let judgement = judge(&case, &on, [&of_a, &of_b(&passed, &other)]);
         assert_eq!(judgement.found, None);
 
+        // The packet before may be of another zone's connection with the same tuples.
+        let mut elsewhere = known.clone();
+        elsewhere.record.zone = 1;
+        elsewhere.record.timeout = 10;
+        let with = |first: &Outcome, rest: &[Outcome; 3]| {
+            [first.clone(), rest[1].clone(), rest[2].clone()]
+        };
+        let of_b_then = of_b(&passed, &known);
+        let both = [with(&elsewhere, &of_a), with(&elsewhere, &of_b_then)];
+        let judgement = judge(&case, &on, [&both[0], &both[1]]);
+        assert_eq!(judgement.found, None);
+
         // Not where the setting is off, and not if the segment changes anything.
         let judgement = judge(&case, &[], [&of_a, &of_b(&passed, &known)]);
         assert_eq!(judgement.found.unwrap().index, 1);
