@@ -4,8 +4,8 @@
 //!
 //! Of `Table::resize`, `Table::move_some` and `Table::finish` in rust_ct/object/table/resize.rs,
 //! `Table::search` in lookup.rs there, `Table::next` and `Table::is_current` in table.rs,
-//! `Table::homes` and `Table::lock_pair` in insert.rs, `Head::take_over` in rust_ct/sys/nulls.rs and
-//! `RcuBox` in rust_ct/sys/rcu_box.rs.
+//! `Table::homes` and `Table::lock_pair` in insert.rs, `Head::take_over` in rust_ct/sys/nulls.rs,
+//! and `RcuBox` in rust_ct/sys/rcu_box.rs.
 //!
 //! tests/litmus/resize+leave.litmus, resize+finish.litmus and resize+changes.litmus are the same.
 
