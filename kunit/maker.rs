@@ -130,7 +130,7 @@ pub(crate) fn begin(original: &Tuple) -> Result<ARef<Conn>> {
 pub(crate) fn enter(conn: &Conn) -> Result {
     let guard = rcu::read_lock();
     let admission = TABLE
-        .admit(conn, conn.hash_of_replies(), ReadSide::of(&guard))
+        .admit(conn, ReadSide::of(&guard))
         .map_err(|_| ENODEV)?;
     match admission.place() {
         Place::Free => (),

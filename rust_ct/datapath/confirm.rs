@@ -328,7 +328,7 @@ fn cache_beginning(conn: &Conn) {
 
 #[inline(always)]
 fn decide(netns: &Netns, conn: &Conn, rcu: ReadSide<'_>) -> Decision {
-    let admission = match TABLE.admit(conn, conn.hash_of_replies(), rcu) {
+    let admission = match TABLE.admit(conn, rcu) {
         Ok(admission) => admission,
         // Another packet with the same connection was here first: a clone of this one.
         Err(Refusal::Confirmed) => return Decision::Drop(Refused::Twice),

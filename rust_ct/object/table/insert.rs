@@ -161,8 +161,8 @@ impl Table {
         }
     }
 
-    /// Admits an unconfirmed connection: takes the locks of its buckets, that of its replies by
-    /// their hash. Any context, with none of the table's locks held.
+    /// Admits an unconfirmed connection: takes the locks of its buckets. Any context, with none of
+    /// the table's locks held.
     ///
     /// # Errors
     ///
@@ -171,9 +171,9 @@ impl Table {
     pub(crate) fn admit<'a>(
         &'a self,
         conn: &'a Conn,
-        reply_hash: u32,
         rcu: ReadSide<'a>,
     ) -> Result<Admission<'a>, Refusal> {
+        let reply_hash = conn.hash_of_replies();
         let pair = self
             .lock_pair(conn.hash(Direction::Original), reply_hash, rcu)
             .ok_or(Refusal::NoTable)?;
@@ -290,11 +290,12 @@ impl Admission<'_> {
     }
 
     /// Returns whether the link of the original direction is enough: whoever looks for the other
-    /// one meets it. Of somebody who talks to himself, the link of the replies is the first in the
-    /// bucket: what follows the first packet counts as an answer.
+    /// one meets it. Where the zone is another one for answers nobody takes it for theirs, even if
+    /// the hashes happen to be equal. Of somebody who talks to himself, the link of the replies is
+    /// the first in the bucket: what follows the first packet counts as an answer.
     #[inline(always)]
     fn is_single(&self) -> bool {
-        self.has_one_home() && !self.conn.answers_itself()
+        self.has_one_home() && !self.conn.zone().is_one_way() && !self.conn.answers_itself()
     }
 
     /// Looks whether there is room for the connection, and nobody with one of its tuples.
