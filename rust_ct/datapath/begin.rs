@@ -131,6 +131,7 @@ fn refuse(net: &Net, new_conn: &NewConn<'_>, why: Refused) -> Refused {
 /// # Errors
 ///
 /// As [`allocate`].
+#[inline(never)]
 pub(crate) fn begin(
     netns: &Netns,
     net: &Net,

@@ -121,6 +121,11 @@ impl Packet for Linear<'_> {
     }
 
     #[inline(always)]
+    fn piece(&self, offset: u32, len: usize) -> Option<&[u8]> {
+        self.bytes.get(offset as usize..)?.get(..len)
+    }
+
+    #[inline(always)]
     fn checksum_ok(&self, checksum: Checksum, l4: &L4, family: Family) -> bool {
         self.pkt.checksum_ok(checksum, l4, family)
     }

@@ -27,7 +27,7 @@ pub(crate) fn find(key: &Key<'_>, hash: u32, rcu: ReadSide<'_>) -> Option<(ARef<
 }
 
 /// Ends what has expired in the bucket of a hash, as [`find`] does that finds nothing there.
-#[inline]
+#[inline(never)]
 pub(crate) fn end_overdue(hash: u32, rcu: ReadSide<'_>) {
     TABLE.visit_home(hash, rcu, |candidate| {
         if candidate.is_expired() {

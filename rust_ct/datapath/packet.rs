@@ -119,7 +119,7 @@ struct Arrival<'a> {
 }
 
 /// Why a packet goes on without a connection, or not at all.
-enum Refusal {
+pub(super) enum Refusal {
     /// It is INVALID: rules decide.
     Invalid(Reason),
     /// It is an ICMP error that is INVALID.
@@ -248,7 +248,7 @@ pub(crate) fn sequence_number(skb: &Skb, family: Family) -> Option<u32> {
 /// What becomes of a packet whose connection was not found, or does not want it.
 #[cold]
 #[inline(never)]
-fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict {
+pub(super) fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict {
     let (stats, net) = (&netns.stats, state.net());
     let tuple = || readable_tuple(netns, skb, state);
     match *refusal {

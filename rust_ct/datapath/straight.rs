@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The straight way: that of a packet that only lets its connection live on, as nearly all packets
-//! of TCP and UDP do.
+//! of TCP and UDP do, or that begins one in the usual way.
 //!
 //! headers -> tuple -> lookup -> protocol -> attach, as in [`crate::datapath::packet`], with
 //! everything rare left out: whatever is met that is not plain, the packet takes the long way, and
@@ -11,20 +11,27 @@
 
 use crate::{
     datapath::{
+        begin,
         bytes::Linear,
+        lookup,
         packet::{
             self,
             Headers,
+            Refusal,
             Surroundings, //
         },
     },
     object::{
         conn::{
             self,
-            Key, //
+            event::Event,
+            Conn,
+            Key,
+            NewConn, //
         },
         l4proto::Storage,
         netns::Netns,
+        setting,
         table::{
             Found,
             Looked,
@@ -36,8 +43,10 @@ use crate::{
             tcp::Tcp,
             udp::Udp,
             Input,
-            L4Proto, //
+            L4Proto,
+            Plain, //
         },
+        reason::Reason,
         state::{
             CtInfo,
             Status, //
@@ -65,6 +74,7 @@ use crate::{
         time, //
     },
 };
+use kernel::sync::aref::ARef;
 
 /// Finds the connection of a packet and attaches it; what cannot be passed straight on takes the
 /// long way. Softirq or process context.
@@ -96,7 +106,11 @@ fn plain(skb: &Skb, state: &State) -> Option<(Family, u8)> {
 /// Passes a packet on with its connection, if it only renews that, or sends it the long way. The
 /// caller has checked the packet with [`plain`].
 #[inline(never)]
-fn pass<N: wire::Plain, P: Storage>(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
+fn pass<N: wire::Plain, P: Storage + Plain>(
+    netns: &Netns,
+    skb: &mut Skb,
+    state: &State,
+) -> Verdict {
     let now = time::jiffies();
     let Some(tuple) = tuple::<N, P>(skb, state) else {
         return packet::track(netns, skb, state);
@@ -123,29 +137,82 @@ fn tuple<N: wire::Plain, P: Storage>(skb: &Skb, state: &State) -> Option<Tuple> 
     Tuple::read(P::IDS, &pkt, 0, N::FAMILY, &N::l4(P::NUMBER)).ok()
 }
 
-/// Sends a packet on that begins a connection: no other one has its tuple, and `hash` is that of
-/// the tuple's key. The tuple is read again: kept for this, it would cost all other packets.
+/// Begins a connection with a packet: no other one has its tuple, and `hash` is that of the tuple's
+/// key. The tuple is read again: kept for this, it would cost all other packets.
 #[inline(never)]
-fn begin<N: wire::Plain, P: Storage>(
+fn begin<N: wire::Plain, P: Storage + Plain>(
     netns: &Netns,
     skb: &mut Skb,
     state: &State,
     hash: u32,
 ) -> Verdict {
-    let headers = Headers {
-        family: N::FAMILY,
-        nhoff: 0,
-        l4: N::l4(P::NUMBER),
+    let l4 = N::l4(P::NUMBER);
+    let Some(tuple) = tuple::<N, P>(skb, state) else {
+        return packet::track(netns, skb, state);
     };
-    match tuple::<N, P>(skb, state) {
-        Some(tuple) => packet::track_new(netns, skb, state, headers, &tuple, hash),
-        None => packet::track(netns, skb, state),
+    let Some(header) = P::read_first(&Linear::of(skb, state), &l4) else {
+        let headers = Headers {
+            family: N::FAMILY,
+            nhoff: 0,
+            l4,
+        };
+        return packet::track_new(netns, skb, state, headers, &tuple, hash);
+    };
+    match make::<N, P>(netns, skb, state, &tuple, hash, &header) {
+        Ok((conn, info)) => {
+            conn::attach(skb, conn, info);
+            Verdict::ACCEPT
+        }
+        Err(refusal) => packet::refuse(netns, skb, state, &refusal),
     }
+}
+
+/// Makes the connection that a packet begins. Returns what the packet is to it, too.
+#[inline(always)]
+fn make<N: wire::Plain, P: Storage + Plain>(
+    netns: &Netns,
+    skb: &Skb,
+    state: &State,
+    tuple: &Tuple,
+    hash: u32,
+    header: &P::Header,
+) -> Result<(ARef<Conn>, CtInfo), Refusal> {
+    let (net, rcu) = (state.net(), state.rcu());
+    lookup::end_overdue(hash, rcu);
+    let reply = tuple
+        .invert_as(P::IDS)
+        .ok_or(Refusal::Invalid(Reason::IcmpNoCounterpart))?;
+    let new_conn = NewConn {
+        original: tuple,
+        reply: &reply,
+        zone: Zone::DEFAULT,
+        hash,
+    };
+    let conn = begin::begin(netns, net, &new_conn, None, rcu).map_err(Refusal::Refused)?;
+    // Behind what may refuse it, as whoever is refused can have no packet summed.
+    let (pkt, l4) = (Linear::of(skb, state), N::l4(P::NUMBER));
+    if packet::verifies_checksums(state) {
+        P::verify(&pkt, header, &l4, N::FAMILY).map_err(Refusal::Invalid)?;
+    }
+
+    let status = conn.status();
+    let input = packet::input(&conn, status, packet::info(status, Direction::Original));
+    let timeout = |index| P::timeout(net, index);
+    let max_retrans = setting::TCP_MAX_RETRANS.get(net);
+    let beginning = P::begin(header, input.now, input.hz, max_retrans, timeout);
+    conn.store_private(&beginning.private);
+    let is_settled = !beginning.protoinfo_changed;
+    if beginning.protoinfo_changed {
+        conn.cache_event(Event::ProtoInfo);
+    }
+    let jiffies = beginning.jiffies;
+    packet::renew(netns, &conn, &input, jiffies, is_settled, pkt.len());
+    Ok((conn, input.ctinfo))
 }
 
 /// Renews the packet's connection. Returns what the packet is to it.
 #[inline(always)]
-fn renew<N: wire::Plain, P: Storage>(
+fn renew<N: wire::Plain, P: Storage + Plain>(
     netns: &Netns,
     skb: &Skb,
     state: &State,
@@ -165,7 +232,7 @@ fn renew<N: wire::Plain, P: Storage>(
         (true, Direction::Reply) => CtInfo::EstablishedReply,
     };
     // Behind the lookup, so that only who has a connection can have a packet summed twice.
-    if packet::verifies_checksums(state) && !P::verify(&pkt, &header, &l4, N::FAMILY) {
+    if packet::verifies_checksums(state) && P::verify(&pkt, &header, &l4, N::FAMILY).is_err() {
         return None;
     }
     let input = Input {

@@ -22,6 +22,7 @@ pub(crate) mod icmp_error;
 mod ids;
 mod input;
 mod outcome;
+mod plain;
 mod protocol;
 pub(crate) mod sctp;
 pub(crate) mod seqadj;
@@ -35,6 +36,10 @@ pub(crate) use input::Input;
 pub(crate) use outcome::{
     Action,
     Outcome, //
+};
+pub(crate) use plain::{
+    Beginning,
+    Plain, //
 };
 pub(crate) use protocol::L4Proto;
 pub(crate) use shown::Shown;
@@ -195,7 +200,13 @@ impl Tuple {
     /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_invert_tuple().
     #[inline]
     pub(crate) fn invert(&self) -> Option<Self> {
-        let (src_id, dst_id) = dispatch!(self.proto(), Protocol => Protocol::IDS.invert(self))?;
+        dispatch!(self.proto(), Protocol => self.invert_as(Protocol::IDS))
+    }
+
+    /// As [`Tuple::invert`], for who knows what the tuples of the protocol hold.
+    #[inline(always)]
+    pub(crate) fn invert_as(&self, ids: Ids) -> Option<Self> {
+        let (src_id, dst_id) = ids.invert(self)?;
         Some(self.answered(src_id, dst_id))
     }
 }

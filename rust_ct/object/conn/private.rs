@@ -14,7 +14,10 @@ use super::{
 use crate::{
     bindings,
     pure::{
-        l4proto::L4Proto,
+        l4proto::{
+            L4Proto,
+            Plain, //
+        },
         tuple::Direction, //
     },
 };
@@ -37,7 +40,7 @@ const fn units<T>() -> usize {
 }
 
 /// How many units a protocol keeps of either end.
-const fn ends<P: L4Proto>() -> usize {
+const fn ends<P: Plain>() -> usize {
     assert!(P::END % size_of::<u32>() == 0);
     assert!(2 * P::END <= size_of::<P::Private>());
     // A word is read as a whole.
@@ -71,13 +74,13 @@ const fn unit(i: usize, end: usize, dir: Direction) -> usize {
 impl Conn {
     /// A copy of the private state as who sends in a direction sees it, whose end comes first.
     #[inline(always)]
-    pub(crate) fn private_seen<P: L4Proto>(&self, dir: Direction) -> P::Private {
+    pub(crate) fn private_seen<P: Plain>(&self, dir: Direction) -> P::Private {
         self.copy_private(const { ends::<P>() }, dir)
     }
 
     /// As [`Conn::replace_private`], with both as who sends in a direction sees them.
     #[inline(always)]
-    pub(crate) fn replace_private_seen<P: L4Proto>(
+    pub(crate) fn replace_private_seen<P: Plain>(
         &self,
         old: &P::Private,
         new: &P::Private,

@@ -17,7 +17,6 @@ use crate::pure::{
         Setting, //
     },
     wire::{
-        Checksum,
         Family,
         Packet,
         L4, //
@@ -52,10 +51,6 @@ pub(crate) trait L4Proto {
     /// Whether the private state changes once a connection is confirmed, and so has to be locked.
     const LOCKED: bool = false;
 
-    /// How many bytes the private state has of the end that sends in the original direction, which
-    /// it begins with, and then of the other one.
-    const END: usize = 0;
-
     /// As many numbers as there are timeouts, in jiffies.
     type Timeouts: Jiffies;
 
@@ -85,37 +80,6 @@ pub(crate) trait L4Proto {
         timeouts: &Self::Timeouts,
         context: &mut C,
     ) -> Outcome;
-
-    /// As [`L4Proto::read`], of what most packets of the protocol are, but for the checksum. `None`
-    /// of others, whatever there is to read of them.
-    #[inline(always)]
-    fn read_plain<P: Packet>(_pkt: &P, _l4: &L4) -> Option<Self::Header> {
-        None
-    }
-
-    /// Returns whether the checksum of a packet is right, of which [`L4Proto::read_plain`] has read
-    /// the header.
-    #[inline(always)]
-    fn verify<P: Packet>(pkt: &P, _header: &Self::Header, l4: &L4, family: Family) -> bool {
-        pkt.checksum_ok(Checksum::Internet, l4, family)
-    }
-
-    /// As [`L4Proto::track`], of a packet that only lets a confirmed connection live on, for so
-    /// many jiffies, and perhaps changes the private state in what nobody is told of. `None` of
-    /// others: then the private state is as good as lost, and [`L4Proto::track`] is to be asked.
-    ///
-    /// `timeout` gives the timeout of an index, in jiffies. Of a protocol that keeps something of
-    /// each [`L4Proto::END`], the private state begins with the sender's.
-    #[inline(always)]
-    fn renew<C: Context>(
-        _private: &mut Self::Private,
-        _header: &Self::Header,
-        _input: &Input,
-        _timeout: impl Fn(usize) -> u32,
-        _context: &mut C,
-    ) -> Option<u32> {
-        None
-    }
 
     /// The number of the state that a private state says; zero where there are none.
     fn state(_private: &Self::Private) -> u8 {

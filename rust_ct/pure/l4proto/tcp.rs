@@ -33,11 +33,13 @@ pub(crate) use state::State;
 use crate::pure::{
     l4proto::{
         Action,
+        Beginning,
         Context,
         Ids,
         Input,
         L4Proto,
         Outcome,
+        Plain,
         Shown, //
     },
     reason::Reason,
@@ -105,7 +107,6 @@ impl L4Proto for Tcp {
     /// Source: net/netfilter/nf_conntrack_proto_tcp.c, nf_conntrack_tcp_init_net().
     const OFFLOAD_TIMEOUT: Option<Setting> = Some(Setting::new(c"nf_flowtable_tcp_timeout", 30));
     const LOCKED: bool = true;
-    const END: usize = size_of::<Peer>();
 
     type Timeouts = [u32; TIMEOUTS.len()];
     type Header = Segment;
@@ -145,9 +146,40 @@ impl L4Proto for Tcp {
         }
     }
 
+    fn state(private: &Proto) -> u8 {
+        private.state
+    }
+
+    fn can_early_drop(state: u8) -> bool {
+        State::from_bits(state).is_closing()
+    }
+
+    /// A flow table does not keep the state up to date, so that it is not shown.
+    fn show(private: &Proto, status: Status, _hz: u32) -> Shown {
+        if status.contains(Status::OFFLOAD) {
+            Shown::Nothing
+        } else {
+            Shown::State(private.state().name())
+        }
+    }
+}
+
+impl Plain for Tcp {
+    const END: usize = size_of::<Peer>();
+
     #[inline(always)]
     fn read_plain<P: Packet>(pkt: &P, l4: &L4) -> Option<Segment> {
         Segment::read_plain(pkt, l4)
+    }
+
+    #[inline(always)]
+    fn read_first<P: Packet>(pkt: &P, l4: &L4) -> Option<Segment> {
+        Segment::read_syn(pkt, l4)
+    }
+
+    #[inline(always)]
+    fn verify<P: Packet>(pkt: &P, _seg: &Segment, l4: &L4, family: Family) -> Result<(), Reason> {
+        Segment::verify(pkt, l4, family)
     }
 
     #[inline(always)]
@@ -169,21 +201,15 @@ impl L4Proto for Tcp {
         )
     }
 
-    fn state(private: &Proto) -> u8 {
-        private.state
-    }
-
-    fn can_early_drop(state: u8) -> bool {
-        State::from_bits(state).is_closing()
-    }
-
-    /// A flow table does not keep the state up to date, so that it is not shown.
-    fn show(private: &Proto, status: Status, _hz: u32) -> Shown {
-        if status.contains(Status::OFFLOAD) {
-            Shown::Nothing
-        } else {
-            Shown::State(private.state().name())
-        }
+    #[inline(always)]
+    fn begin(
+        syn: &Segment,
+        _now: usize,
+        _hz: u32,
+        max_retrans: u8,
+        timeout: impl Fn(usize) -> u32,
+    ) -> Beginning<Proto> {
+        begin(syn, max_retrans, timeout)
     }
 }
 
@@ -272,6 +298,37 @@ pub(crate) fn renew(
     }
     proto.advance(seg, dir, OLD, OLD);
     Some(proto.timeout(Kind::Ack, max_retrans, timeout))
+}
+
+/// As [`track`], of a SYN that begins a connection.
+///
+/// Nothing is known of either end, so that it is in the window whatever it says, and says how far
+/// the other end may go: what [`window::check`] makes of it.
+#[inline(always)]
+pub(crate) fn begin(
+    syn: &Segment,
+    max_retrans: u8,
+    timeout: impl Fn(usize) -> u32,
+) -> Beginning<Proto> {
+    const {
+        let next = table::next(Direction::Original, Kind::Syn, State::None);
+        assert!(matches!(next, Next::To(State::SynSent)));
+    }
+    let (mut original, mut reply) = (Peer::default(), Peer::default());
+    original.begins(syn);
+    reply.td_maxend = u32::from(syn.window).max(1);
+    let private = Proto {
+        seen: [original, reply],
+        state: State::SynSent as u8,
+        last_dir: Direction::Original as u8,
+        last_index: Kind::Syn as u8,
+        ..Proto::default()
+    };
+    Beginning {
+        private,
+        jiffies: private.timeout(Kind::Syn, max_retrans, timeout),
+        protoinfo_changed: true,
+    }
 }
 
 /// Looks again at a segment that [`track`] has judged. What it refused goes with its connection if

@@ -4,11 +4,13 @@
 
 use crate::pure::{
     l4proto::{
+        Beginning,
         Context,
         Ids,
         Input,
         L4Proto,
-        Outcome, //
+        Outcome,
+        Plain, //
     },
     reason::Reason,
     state::Status,
@@ -88,7 +90,9 @@ impl L4Proto for Udp {
     ) -> Outcome {
         track(private, input, timeouts)
     }
+}
 
+impl Plain for Udp {
     #[inline(always)]
     fn read_plain<P: Packet>(pkt: &P, l4: &L4) -> Option<wire::Udp> {
         let udp = wire::Udp::read(pkt, l4.offset)?;
@@ -99,8 +103,13 @@ impl L4Proto for Udp {
     }
 
     #[inline(always)]
-    fn verify<P: Packet>(pkt: &P, udp: &wire::Udp, l4: &L4, family: Family) -> bool {
-        sum_ok(udp, pkt, l4, family)
+    fn read_first<P: Packet>(pkt: &P, l4: &L4) -> Option<wire::Udp> {
+        Self::read_plain(pkt, l4)
+    }
+
+    #[inline(always)]
+    fn verify<P: Packet>(pkt: &P, udp: &wire::Udp, l4: &L4, family: Family) -> Result<(), Reason> {
+        verify(udp, pkt, l4, family)
     }
 
     #[inline(always)]
@@ -112,6 +121,17 @@ impl L4Proto for Udp {
         _context: &mut C,
     ) -> Option<u32> {
         renew(private, input, timeout)
+    }
+
+    #[inline(always)]
+    fn begin(
+        _header: &wire::Udp,
+        now: usize,
+        hz: u32,
+        _max_retrans: u8,
+        timeout: impl Fn(usize) -> u32,
+    ) -> Beginning<Proto> {
+        begin(now, hz, timeout)
     }
 }
 
@@ -130,8 +150,8 @@ pub(crate) fn check<P: Packet>(
     verify_checksum: bool,
 ) -> Result<wire::Udp, Reason> {
     let udp = length(pkt, l4)?;
-    if verify_checksum && !sum_ok(&udp, pkt, l4, family) {
-        return Err(Reason::UdpChecksum);
+    if verify_checksum {
+        verify(&udp, pkt, l4, family)?;
     }
     Ok(udp)
 }
@@ -151,10 +171,13 @@ fn length<P: Packet>(pkt: &P, l4: &L4) -> Result<wire::Udp, Reason> {
     Ok(udp)
 }
 
-/// Returns whether the checksum is right, or the sender made none.
+/// Verifies the checksum, if the sender made one.
 #[inline(always)]
-fn sum_ok<P: Packet>(udp: &wire::Udp, pkt: &P, l4: &L4, family: Family) -> bool {
-    udp.checksum.get() == 0 || pkt.checksum_ok(Checksum::Internet, l4, family)
+fn verify<P: Packet>(udp: &wire::Udp, pkt: &P, l4: &L4, family: Family) -> Result<(), Reason> {
+    if udp.checksum.get() == 0 || pkt.checksum_ok(Checksum::Internet, l4, family) {
+        return Ok(());
+    }
+    Err(Reason::UdpChecksum)
 }
 
 /// Judges a packet whose header [`check`] found right.
@@ -162,8 +185,7 @@ fn sum_ok<P: Packet>(udp: &wire::Udp, pkt: &P, l4: &L4, family: Family) -> bool 
 /// Source: net/netfilter/nf_conntrack_proto_udp.c, nf_conntrack_udp_packet().
 pub(crate) fn track(proto: &mut Proto, input: &Input, timeouts: &[u32; 2]) -> Outcome {
     if !input.confirmed() {
-        let wait = (input.hz as usize).wrapping_mul(STREAM_AFTER);
-        proto.stream_ts = input.now.wrapping_add(wait);
+        *proto = Proto::begun(input.now, input.hz);
     }
 
     if !proto.is_stream(input) {
@@ -187,6 +209,16 @@ pub(crate) fn renew(proto: &Proto, input: &Input, timeout: impl Fn(usize) -> u32
     (!becomes_assured(input)).then(|| timeout(REPLIED))
 }
 
+/// As [`track`], of a packet that begins a connection now, in jiffies, of which `hz` are a second.
+#[inline(always)]
+pub(crate) fn begin(now: usize, hz: u32, timeout: impl Fn(usize) -> u32) -> Beginning<Proto> {
+    Beginning {
+        private: Proto::begun(now, hz),
+        jiffies: timeout(UNREPLIED),
+        protoinfo_changed: false,
+    }
+}
+
 /// Returns whether a packet of a stream makes its connection assured.
 ///
 /// An entry that lost a clash is not findable in the original direction, and is to go away soon.
@@ -196,6 +228,14 @@ const fn becomes_assured(input: &Input) -> bool {
 }
 
 impl Proto {
+    /// Of a connection that begins now, in jiffies, of which `hz` are a second.
+    #[inline(always)]
+    const fn begun(now: usize, hz: u32) -> Self {
+        Self {
+            stream_ts: now.wrapping_add((hz as usize).wrapping_mul(STREAM_AFTER)),
+        }
+    }
+
     /// Returns whether both sides have talked, for long enough to count as a stream.
     #[inline(always)]
     const fn is_stream(&self, input: &Input) -> bool {

@@ -184,15 +184,21 @@ impl Segment {
             _ => return Err(Reason::TcpHeaderLength),
         };
 
-        if verify_checksum && !pkt.checksum_ok(Checksum::Internet, l4, family) {
-            return Err(Reason::TcpChecksum);
+        if verify_checksum {
+            Self::verify(pkt, l4, family)?;
         }
         if !flags_make_sense(hdr.flags) {
             return Err(Reason::TcpFlags);
         }
+        let options = read_options(pkt, l4.offset, &hdr).ok_or(Reason::TcpShort)?;
+        Ok(Self::new(&hdr, payload, options))
+    }
 
+    /// That of a header with so many bytes behind it.
+    #[inline(always)]
+    fn new(hdr: &Header, payload: u32, options: Options) -> Self {
         let count = |bit| u32::from(hdr.flags & bit != 0);
-        Ok(Self {
+        Self {
             kind: Kind::from_flags(hdr.flags),
             flags: hdr.flags,
             seq: hdr.seq.get(),
@@ -204,8 +210,38 @@ impl Segment {
                 .wrapping_add(count(flag::FIN)),
             ack: hdr.ack.get(),
             window: hdr.window.get(),
-            options: read_options(pkt, l4.offset, &hdr).ok_or(Reason::TcpShort)?,
-        })
+            options,
+        }
+    }
+
+    /// Verifies the checksum of a segment.
+    ///
+    /// # Errors
+    ///
+    /// The reason for which the packet is INVALID.
+    #[inline(always)]
+    pub(crate) fn verify<P: Packet>(pkt: &P, l4: &L4, family: Family) -> Result<(), Reason> {
+        match pkt.checksum_ok(Checksum::Internet, l4, family) {
+            true => Ok(()),
+            false => Err(Reason::TcpChecksum),
+        }
+    }
+
+    /// As [`Segment::read`], of a SYN; the checksum is not looked at. `None` of others, whatever
+    /// there is to read of them.
+    #[inline(always)]
+    pub(crate) fn read_syn<P: Packet>(pkt: &P, l4: &L4) -> Option<Self> {
+        let hdr = Header::read(pkt, l4.offset)?;
+        if hdr.flags & !(flag::PSH | flag::ECE | flag::CWR) != flag::SYN {
+            return None;
+        }
+        let begin = l4.offset.checked_add(hdr.len())?;
+        let payload = pkt.len().checked_sub(begin)?;
+        Some(Self::new(
+            &hdr,
+            payload,
+            read_options(pkt, l4.offset, &hdr)?,
+        ))
     }
 
     /// As [`Segment::read`], of an ACK with data or without, whose one option is a time stamp if it
@@ -290,7 +326,7 @@ fn read_options<P: Packet>(pkt: &P, offset: u32, hdr: &Header) -> Option<Options
         ALIGNED_TIMESTAMP => Some(Options::parse(&pkt.read::<ALIGNED_TIMESTAMP>(from)?, ack)),
         len => {
             if let Some(options) = pkt.piece(from, len) {
-                return Some(Options::parse(options, ack));
+                return Some(Options::read(options, ack));
             }
             let mut buf = [0; MAX_OPTIONS];
             let buf = buf.get_mut(..len)?;
@@ -298,17 +334,51 @@ fn read_options<P: Packet>(pkt: &P, offset: u32, hdr: &Header) -> Option<Options
                 word.copy_from_slice(&pkt.read::<4>(from)?);
                 from = from.checked_add(4)?;
             }
-            Some(Options::parse(buf, ack))
+            Some(Options::read(buf, ack))
         }
     }
 }
 
 impl Options {
+    /// As [`Options::parse`], with a look at what most SYNs have.
+    #[inline(always)]
+    pub(crate) fn read(bytes: &[u8], ack: u32) -> Self {
+        const LINUX: usize = 20;
+        const WINDOWS: usize = 12;
+
+        // The size of segments comes first, then that selective acknowledgments are permitted, a
+        // timestamp, and the scale.
+        let linux = |bytes: &[u8; LINUX]| match *bytes {
+            [2, 4, _, _, 4, 2, 8, 10, _, _, _, _, _, _, _, _, 1, 3, 3, scale] => Some(scale),
+            _ => None,
+        };
+        // No timestamp, and the scale comes second.
+        let windows = |bytes: &[u8; WINDOWS]| match *bytes {
+            [2, 4, _, _, 1, 3, 3, scale, 1, 1, 4, 2] => Some(scale),
+            _ => None,
+        };
+        let scale = match bytes.len() {
+            LINUX => bytes.first_chunk().and_then(linux),
+            WINDOWS => bytes.first_chunk().and_then(windows),
+            _ => None,
+        };
+        match scale {
+            Some(scale) => Self {
+                present: true,
+                sack_permitted: true,
+                scale: Some(scale.min(MAX_SCALE)),
+                sack: None,
+            },
+            None => Self::parse(bytes, ack),
+        }
+    }
+
     /// Parses options; what stands behind a malformed one is not looked at.
     ///
     /// `ack` is the acknowledgment number of the segment, which selective ones are compared with.
     /// Source: net/netfilter/nf_conntrack_proto_tcp.c, tcp_options() and tcp_sack().
-    fn parse(mut bytes: &[u8], ack: u32) -> Self {
+    #[inline(never)]
+    pub(crate) fn parse(mut bytes: &[u8], ack: u32) -> Self {
         let mut options = Self {
             present: !bytes.is_empty(),
             ..Self::default()

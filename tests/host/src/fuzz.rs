@@ -23,9 +23,10 @@ use crate::{
                 Udp, //
             },
             Action,
+            Beginning,
             Input,
-            L4Proto,
-            Outcome, //
+            Outcome,
+            Plain, //
         },
         payload::{
             ftp,
@@ -47,6 +48,7 @@ use crate::{
             ipproto,
             sctp::Sctp,
             tcp::{
+                flag,
                 Kind,
                 Options,
                 Segment, //
@@ -110,9 +112,11 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
         match l4.proto {
             ipproto::TCP => {
                 let read = Segment::read(pkt, l4, family, verify);
-                if let Some(plain) = Segment::read_plain(pkt, l4) {
-                    let right = !verify || Tcp::verify(pkt, &plain, l4, family);
-                    assert_eq!(read, right.then_some(plain).ok_or(Reason::TcpChecksum));
+                let plain = Tcp::read_plain(pkt, l4);
+                for plain in plain.into_iter().chain(Tcp::read_first(pkt, l4)) {
+                    let verified = || Tcp::verify(pkt, &plain, l4, family);
+                    let verified = if verify { verified() } else { Ok(()) };
+                    assert_eq!(read, verified.map(|()| plain));
                 }
                 if let Ok(seg) = read {
                     let env = env(&timeouts);
@@ -122,9 +126,10 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
             }
             ipproto::UDP => {
                 let read = udp::check(pkt, l4, family, verify).map(|_| ());
-                if let Some(plain) = Udp::read_plain(pkt, l4) {
-                    let right = !verify || Udp::verify(pkt, &plain, l4, family);
-                    assert_eq!(read, right.then_some(()).ok_or(Reason::UdpChecksum));
+                let plain = Udp::read_plain(pkt, l4);
+                for plain in plain.into_iter().chain(Udp::read_first(pkt, l4)) {
+                    let verified = || Udp::verify(pkt, &plain, l4, family);
+                    assert_eq!(read, if verify { verified() } else { Ok(()) });
                 }
                 if read.is_ok() {
                     judge_udp(&mut udp::Proto::default(), &input, &timeouts.udp);
@@ -145,7 +150,8 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
     }
 }
 
-/// Judges a segment. If it is one that only renews its connection, that is what the tracker finds.
+/// Judges a segment. If it is one that only renews its connection, or a SYN that begins one, that is
+/// what the tracker finds.
 pub(crate) fn judge_tcp(
     proto: &mut tcp::Proto,
     seg: &Segment,
@@ -168,7 +174,31 @@ pub(crate) fn judge_tcp(
     if let Some(jiffies) = renewed {
         assert_eq!((Outcome::refresh(jiffies), &plain), (outcome, &*proto));
     }
+    if begins(input) && is_plain_syn(seg) {
+        let begun = tcp::begin(seg, env.tuning.max_retrans, timeout);
+        assert_eq!(outcome_of(&begun), outcome);
+        assert_eq!(begun.private, *proto);
+    }
     outcome
+}
+
+/// Returns whether a packet is the first one of a connection.
+fn begins(input: &Input) -> bool {
+    let settled = input.confirmed() || input.seen_reply() || input.assured();
+    !settled && input.dir() == Direction::Original
+}
+
+/// Returns whether a segment is one that [`Segment::read_syn`] reads.
+fn is_plain_syn(seg: &Segment) -> bool {
+    seg.flags & !(flag::PSH | flag::ECE | flag::CWR) == flag::SYN
+}
+
+/// The outcome of a packet that begins a connection so.
+fn outcome_of<P>(begun: &Beginning<P>) -> Outcome {
+    Outcome {
+        protoinfo_changed: begun.protoinfo_changed,
+        ..Outcome::refresh(begun.jiffies)
+    }
 }
 
 /// As [`judge_tcp`], for a packet of UDP.
@@ -178,6 +208,11 @@ pub(crate) fn judge_udp(proto: &mut udp::Proto, input: &Input, timeouts: &[u32; 
     let outcome = udp::track(proto, input, timeouts);
     if let Some(jiffies) = renewed {
         assert_eq!((Outcome::refresh(jiffies), before), (outcome, *proto));
+    }
+    if begins(input) {
+        let begun = udp::begin(input.now, input.hz, |index| slot(timeouts, index));
+        assert_eq!(outcome_of(&begun), outcome);
+        assert_eq!(begun.private, *proto);
     }
     outcome
 }

@@ -40,8 +40,10 @@ use crate::{
             Action,
             Context,
             Input,
-            L4Proto, //
+            L4Proto,
+            Plain, //
         },
+        reason::Reason,
         state::{
             CtInfo,
             Status, //
@@ -222,12 +224,94 @@ fn plain_headers() {
                     assert_eq!(Segment::read(&pkt, &l4, family, false), Ok(plain), "{what}");
                 }
             }
-            assert!(
-                !Tcp::verify(&Bytes(&whole), &segment(ACK, 0, 0, 0), &l4, family),
-                "its checksum is wrong"
+            assert_eq!(
+                Tcp::verify(&Bytes(&whole), &segment(ACK, 0, 0, 0), &l4, family),
+                Err(Reason::TcpChecksum)
             );
         }
     }
+}
+
+/// The headers of SYNs are read whatever options they have; those of other segments, and what is
+/// cut off, are not.
+#[test]
+fn first_headers() {
+    const LINUX: [u8; 20] = [
+        2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7,
+    ];
+
+    let rows: [(&str, u8, &[u8], bool); 9] = [
+        ("SYN", SYN, &[], true),
+        ("as Linux sends it", SYN, &LINUX, true),
+        ("with another option", SYN, &[254, 4, 0, 0], true),
+        ("with ECE", SYN | ECE, &LINUX, true),
+        ("with PSH", SYN | PSH, &[], true),
+        ("with URG", SYN | URG, &[], false),
+        ("SYN and ACK", SYN | ACK, &LINUX, false),
+        ("SYN and FIN", SYN | FIN, &[], false),
+        ("ACK", ACK, &[], false),
+    ];
+    for family in [Family::Ipv4, Family::Ipv6] {
+        for (what, flags, options, expected) in rows {
+            let whole = ip(family, ipproto::TCP, &tcp(1, 2, flags, options, b"data"));
+            let l4 = wire::plain_l4(&Bytes(&whole), 0, family).expect("plain");
+            let header = l4.offset as usize + 20 + options.len();
+            for len in 0..=whole.len() {
+                let pkt = Bytes(&whole[..len]);
+                let found = Tcp::read_first(&pkt, &l4);
+                assert_eq!(found.is_some(), expected && len >= header, "{what}, {len}");
+                if let Some(syn) = found {
+                    assert_eq!(Segment::read(&pkt, &l4, family, false), Ok(syn), "{what}");
+                }
+            }
+        }
+        // A header that says that it is shorter than it can be.
+        let mut short = ip(family, ipproto::TCP, &tcp(1, 2, SYN, &[], b"data"));
+        let l4 = wire::plain_l4(&Bytes(&short), 0, family).expect("plain");
+        short[l4.offset as usize + 12] = 4 << 4;
+        assert_eq!(Tcp::read_first(&Bytes(&short), &l4), None);
+    }
+}
+
+/// What the trait says of a connection's first packet is what the tracker says.
+#[test]
+fn protocols_begin_connections() {
+    let input = Input {
+        status: Status::default(),
+        ctinfo: CtInfo::New,
+        now: 1000,
+        remaining: 0,
+        hz: HZ,
+    };
+    // Both timeouts of a SYN, of which the second counts if it may never be repeated.
+    let mut rig = Rig::new();
+    for max_retrans in [0, 3] {
+        rig.tuning.max_retrans = max_retrans;
+        for window in [0, 1, u16::MAX] {
+            let mut syn = segment(SYN, 1000, 0, 10);
+            syn.window = window;
+            let timeout = |index| slot(&rig.timeouts.tcp, index);
+            let begun = Tcp::begin(&syn, input.now, input.hz, max_retrans, timeout);
+            let mut around = Around {
+                rig: &rig,
+                shifts: Default::default(),
+                leaves_to_receiver: false,
+            };
+            let mut proto = Proto::default();
+            let outcome = Tcp::track(&mut proto, &syn, &input, &rig.timeouts.tcp, &mut around);
+            assert_eq!(outcome.action, Action::Refresh(begun.jiffies));
+            assert_eq!(outcome.protoinfo_changed, begun.protoinfo_changed);
+            assert_eq!(begun.private, proto);
+        }
+    }
+    let whole = ip(Family::Ipv4, ipproto::UDP, &udp(b"data"));
+    let l4 = wire::plain_l4(&Bytes(&whole), 0, Family::Ipv4).expect("plain");
+    let header = Udp::read_first(&Bytes(&whole), &l4).expect("plain");
+    let begun = Udp::begin(&header, input.now, input.hz, 3, |index| [30, 120][index]);
+    let mut proto = udp_tracker::Proto::default();
+    let outcome = udp_tracker::track(&mut proto, &input, &[30, 120]);
+    assert_eq!(outcome.action, Action::Refresh(begun.jiffies));
+    assert_eq!((begun.private, begun.protoinfo_changed), (proto, false));
 }
 
 /// A transport header is found where it is right behind that of IP.
@@ -351,14 +435,15 @@ fn protocols_read_plain_packets() {
         let l4 = wire::plain_l4(&Bytes(&whole), 0, family).expect("plain");
         let found = Tcp::read_plain(&Bytes(&whole), &l4).expect("plain");
         assert_eq!(Segment::read_plain(&Bytes(&whole), &l4), Some(found));
-        assert!(Tcp::verify(&Bytes(&whole), &found, &l4, family));
+        assert_eq!(Tcp::verify(&Bytes(&whole), &found, &l4, family), Ok(()));
 
         let mut whole = seal(family, ip(family, ipproto::UDP, &udp(b"data")));
         let l4 = wire::plain_l4(&Bytes(&whole), 0, family).expect("plain");
         let found = Udp::read_plain(&Bytes(&whole), &l4).expect("plain");
-        assert!(Udp::verify(&Bytes(&whole), &found, &l4, family));
+        assert_eq!(Udp::verify(&Bytes(&whole), &found, &l4, family), Ok(()));
         *whole.last_mut().expect("data") ^= 1;
-        assert!(!Udp::verify(&Bytes(&whole), &found, &l4, family));
+        let wrong = Err(Reason::UdpChecksum);
+        assert_eq!(Udp::verify(&Bytes(&whole), &found, &l4, family), wrong);
     }
 }
 

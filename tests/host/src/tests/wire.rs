@@ -387,6 +387,31 @@ fn tcp_header_lengths() {
     }
 }
 
+/// What most SYNs have is found at one look as it is one by one, and so is what differs from it in
+/// one byte.
+#[test]
+fn usual_options() {
+    let rows: [&[u8]; 2] = [
+        &[
+            2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7,
+        ],
+        &[2, 4, 5, 180, 1, 3, 3, 8, 1, 1, 4, 2],
+    ];
+    for row in rows {
+        for at in 0..row.len() {
+            for value in 0..=u8::MAX {
+                let mut bytes = row.to_vec();
+                bytes[at] = value;
+                let found = Options::read(&bytes, 0);
+                assert_eq!(found, Options::parse(&bytes, 0), "{bytes:?}");
+                if bytes == row {
+                    assert!(found.sack_permitted && found.scale.is_some());
+                }
+            }
+        }
+    }
+}
+
 fn options(bytes: &[u8]) -> Options {
     let pkt = ipv4(6, &tcp(0, 1000, 0x10, bytes, b""));
     let l4 = L4 {
