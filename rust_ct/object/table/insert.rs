@@ -87,12 +87,9 @@ pub(crate) enum Refusal {
 /// bucket of its original hash.
 pub(crate) struct Admission<'a> {
     conn: &'a Conn,
-    original: Bucket<'a>,
-    reply: Bucket<'a>,
+    pair: LockedPair<'a>,
     /// The hash of the replies' key.
     reply_hash: u32,
-    rcu: ReadSide<'a>,
-    _guard: Guard<'a>,
 }
 
 /// Two buckets whose locks are held, or one.
@@ -100,7 +97,7 @@ struct LockedPair<'a> {
     original: Bucket<'a>,
     reply: Bucket<'a>,
     rcu: ReadSide<'a>,
-    guard: Guard<'a>,
+    _guard: Guard<'a>,
 }
 
 impl Table {
@@ -128,8 +125,9 @@ impl Table {
         Some(homes)
     }
 
-    /// Takes the locks of the buckets of two hashes.
-    #[inline]
+    /// Takes the locks of the buckets of two hashes. Inline, so that the pair is made where it
+    /// stays.
+    #[inline(always)]
     fn lock_pair<'a>(
         &'a self,
         original: u32,
@@ -155,7 +153,7 @@ impl Table {
                     original,
                     reply,
                     rcu,
-                    guard,
+                    _guard: guard,
                 });
             }
         }
@@ -185,7 +183,11 @@ impl Table {
             return Err(Refusal::Dying);
         }
         // INVARIANT: It is not CONFIRMED, and its lock is held.
-        Ok(pair.admission(conn, reply_hash))
+        Ok(Admission {
+            conn,
+            pair,
+            reply_hash,
+        })
     }
 
     /// Inserts a connection that user space or a BPF program has made, and which has no reference
@@ -210,7 +212,11 @@ impl Table {
             return Err((unique, ENOENT));
         };
         // INVARIANT: Nobody else has the connection.
-        let admission = pair.admission(conn, reply_hash);
+        let admission = Admission {
+            conn,
+            pair,
+            reply_hash,
+        };
         let (error, why) = match admission.place() {
             Place::Free => {
                 let published = unique.publish();
@@ -268,20 +274,6 @@ fn count(conn: &Conn, stat: Stat) {
     }
 }
 
-impl<'a> LockedPair<'a> {
-    #[inline]
-    fn admission(self, conn: &'a Conn, reply_hash: u32) -> Admission<'a> {
-        Admission {
-            conn,
-            original: self.original,
-            reply: self.reply,
-            reply_hash,
-            rcu: self.rcu,
-            _guard: self.guard,
-        }
-    }
-}
-
 impl Admission<'_> {
     /// Returns whether both directions have the same bucket.
     #[inline(always)]
@@ -307,17 +299,17 @@ impl Admission<'_> {
         let spread = || self.reply_hash.wrapping_add(time::now() / HZ) % CHAIN_SPREAD;
         let is_crowded = |length| length > MIN_CHAIN && length > MIN_CHAIN + spread();
         if self.has_one_home() {
-            return self.look_for([original, reply], self.original, is_crowded);
+            return self.look_for([original, reply], self.pair.original, is_crowded);
         }
-        match self.look_for([original], self.original, is_crowded) {
-            Place::Free => self.look_for([reply], self.reply, is_crowded),
+        match self.look_for([original], self.pair.original, is_crowded) {
+            Place::Free => self.look_for([reply], self.pair.reply, is_crowded),
             obstacle => obstacle,
         }
     }
 
     /// The connection that has the tuple of the replies.
     pub(crate) fn reply_taken(&self) -> Option<Candidate<'_>> {
-        match self.look_for([Direction::Reply], self.reply, |_| false) {
+        match self.look_for([Direction::Reply], self.pair.reply, |_| false) {
             Place::Taken(candidate) => Some(candidate),
             _ => None,
         }
@@ -336,7 +328,7 @@ impl Admission<'_> {
         let net = self.conn.net();
         let mut length = 0u32;
         let mut taken = [None; N];
-        let walked = bucket.walk(self.rcu, |candidate| {
+        let walked = bucket.walk(self.pair.rcu, |candidate| {
             // What another namespace has in the bucket is not held against this one.
             length = length.saturating_add(candidate.is_of(net).into());
             for (taken, dir) in taken.iter_mut().zip(dirs) {
@@ -360,13 +352,13 @@ impl Admission<'_> {
     ///
     /// CONFIRMED comes after the links: a reader that meets the memory while it is being reused, or
     /// before both links are there, must not take it for a connection that is in the table.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn insert(self) {
-        self.link(Direction::Original, self.original);
+        self.link(Direction::Original, self.pair.original);
         if self.is_single() {
             self.leave_out(Direction::Reply);
         } else {
-            self.link(Direction::Reply, self.reply);
+            self.link(Direction::Reply, self.pair.reply);
         }
         self.confirm();
     }
@@ -374,7 +366,7 @@ impl Admission<'_> {
     /// Inserts the connection by its replies alone, because the tuple of its first packet is taken.
     pub(crate) fn insert_reply(self) {
         self.leave_out(Direction::Original);
-        self.link(Direction::Reply, self.reply);
+        self.link(Direction::Reply, self.pair.reply);
         self.confirm();
     }
 
