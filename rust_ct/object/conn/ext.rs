@@ -131,39 +131,49 @@ impl Kind {
 
 const _: () = assert!(FIRST % ALIGN == 0);
 
-/// Extensions of a new connection that are not allocated yet.
-pub(crate) struct Plan {
-    offsets: [u8; COUNT],
-    len: u8,
-}
+/// Extensions of a new connection that are not allocated yet, a bit for each: nearly all
+/// connections have none.
+pub(crate) struct Plan(u16);
 
 /// How many extensions there may be.
 const COUNT: usize = bindings::nf_ct_ext_id_NF_CT_EXT_NUM as usize;
+const _: () = assert!(COUNT <= u16::BITS as usize);
 
 impl Plan {
     /// None.
-    pub(crate) const NONE: Self = Self {
-        offsets: [0; COUNT],
-        // CAST: Some 16 bytes.
-        len: FIRST as u8,
-    };
+    pub(crate) const NONE: Self = Self(0);
 
     /// One more.
+    #[inline]
     pub(crate) fn add(&mut self, kind: Kind) {
-        // All that there are have room, as the kernel asserts.
-        if let (Some((begin, end)), Some(offset)) = (
-            place(self.len.into(), kind),
-            self.offsets.get_mut(kind.id()),
-        ) {
-            *offset = begin;
-            self.len = end;
-        }
+        self.0 |= 1 << kind.id();
+    }
+
+    fn has(&self, kind: Kind) -> bool {
+        self.0 & 1 << kind.id() != 0
     }
 
     /// Returns whether there are none.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        usize::from(self.len) == FIRST
+        self.0 == 0
+    }
+
+    /// Where each begins, zero for those that are not planned, and where the last one ends.
+    fn places(&self) -> ([u8; COUNT], u8) {
+        let mut offsets = [0; COUNT];
+        // CAST: Some 16 bytes.
+        let mut len = FIRST as u8;
+        for kind in Kind::ALL.into_iter().filter(|kind| self.has(*kind)) {
+            // All that there are have room, as the kernel asserts.
+            if let (Some((begin, end)), Some(offset)) =
+                (place(len.into(), kind), offsets.get_mut(kind.id()))
+            {
+                *offset = begin;
+                len = end;
+            }
+        }
+        (offsets, len)
     }
 }
 
@@ -182,14 +192,15 @@ impl UniqueConn {
     ///
     /// `ENOMEM`.
     pub(crate) fn extend(&mut self, plan: &Plan) -> Result {
-        let memory = memory::zeroed(plan.len.into(), memory::ATOMIC).ok_or(ENOMEM)?;
+        let (offsets, len) = plan.places();
+        let memory = memory::zeroed(len.into(), memory::ATOMIC).ok_or(ENOMEM)?;
         let ext = memory.cast::<bindings::nf_ct_ext>().as_ptr();
         // SAFETY: The memory is ours, and as large as its header at least.
         unsafe {
             (&raw mut (*ext).offset)
                 .cast::<[u8; COUNT]>()
-                .write(plan.offsets);
-            (&raw mut (*ext).len).write(plan.len);
+                .write(offsets);
+            (&raw mut (*ext).len).write(len);
         }
         field!(self.conn().ct, ext).store(ext);
         Ok(())
