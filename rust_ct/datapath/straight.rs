@@ -31,7 +31,6 @@ use crate::{
         },
         l4proto::Storage,
         netns::Netns,
-        setting,
         table::{
             Found,
             Looked,
@@ -103,8 +102,8 @@ fn plain(skb: &Skb, state: &State) -> Option<(Family, u8)> {
     Some((family, l4.proto))
 }
 
-/// Passes a packet on with its connection, if it only renews that, or sends it the long way. The
-/// caller has checked the packet with [`plain`].
+/// Passes a packet on with its connection, if it only renews that or begins it, or sends it the
+/// long way. The caller has checked the packet with [`plain`].
 #[inline(never)]
 fn pass<N: wire::Plain, P: Storage + Plain>(
     netns: &Netns,
@@ -197,9 +196,10 @@ fn make<N: wire::Plain, P: Storage + Plain>(
 
     let status = conn.status();
     let input = packet::input(&conn, status, packet::info(status, Direction::Original));
+    // It has no policy, which comes by a template.
     let timeout = |index| P::timeout(net, index);
-    let max_retrans = setting::TCP_MAX_RETRANS.get(net);
-    let beginning = P::begin(header, input.now, input.hz, max_retrans, timeout);
+    let beginning = P::begin(header, input.now, input.hz, timeout);
+    // Without the lock: nobody looks at it before the connection is confirmed.
     conn.store_private(&beginning.private);
     let is_settled = !beginning.protoinfo_changed;
     if beginning.protoinfo_changed {

@@ -275,7 +275,7 @@ fn count(conn: &Conn, stat: Stat) {
 }
 
 impl Admission<'_> {
-    /// Returns whether both directions have the same bucket.
+    /// Returns whether both directions have the same hash, and so the same bucket.
     #[inline(always)]
     fn has_one_home(&self) -> bool {
         self.reply_hash == self.conn.hash(Direction::Original)

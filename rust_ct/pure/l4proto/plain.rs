@@ -57,14 +57,13 @@ pub(crate) trait Plain: L4Proto {
         context: &mut C,
     ) -> Option<u32>;
 
-    /// As [`L4Proto::track`], of a packet that begins a connection, whose header
-    /// [`Plain::read_first`] has read. `now` is in jiffies, of which `hz` are a second; `timeout`
-    /// gives the timeout of an index, in jiffies.
+    /// As [`L4Proto::track`], of a packet that begins a connection, in the original direction, and
+    /// whose header [`Plain::read_first`] has read. `now` is in jiffies, of which `hz` are a
+    /// second; `timeout` gives the timeout of an index, in jiffies.
     fn begin(
         header: &Self::Header,
         now: usize,
         hz: u32,
-        max_retrans: u8,
         timeout: impl Fn(usize) -> u32,
     ) -> Beginning<Self::Private>;
 }

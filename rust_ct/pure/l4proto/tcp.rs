@@ -206,10 +206,9 @@ impl Plain for Tcp {
         syn: &Segment,
         _now: usize,
         _hz: u32,
-        max_retrans: u8,
         timeout: impl Fn(usize) -> u32,
     ) -> Beginning<Proto> {
-        begin(syn, max_retrans, timeout)
+        begin(syn, timeout)
     }
 }
 
@@ -303,13 +302,10 @@ pub(crate) fn renew(
 /// As [`track`], of a SYN that begins a connection.
 ///
 /// Nothing is known of either end, so that it is in the window whatever it says, and says how far
-/// the other end may go: what [`window::check`] makes of it.
+/// the other end may go: what [`window::check`] makes of it. No ACK has said a window, so that the
+/// timeout after too many retransmissions counts where it is shorter, however many are too many.
 #[inline(always)]
-pub(crate) fn begin(
-    syn: &Segment,
-    max_retrans: u8,
-    timeout: impl Fn(usize) -> u32,
-) -> Beginning<Proto> {
+pub(crate) fn begin(syn: &Segment, timeout: impl Fn(usize) -> u32) -> Beginning<Proto> {
     const {
         let next = table::next(Direction::Original, Kind::Syn, State::None);
         assert!(matches!(next, Next::To(State::SynSent)));
@@ -326,7 +322,7 @@ pub(crate) fn begin(
     };
     Beginning {
         private,
-        jiffies: private.timeout(Kind::Syn, max_retrans, timeout),
+        jiffies: private.timeout(Kind::Syn, u8::MAX, timeout),
         protoinfo_changed: true,
     }
 }
@@ -505,8 +501,12 @@ impl Proto {
             (self.last_win == 0, RETRANS),
         ];
         for (holds, index) in shorter {
-            if holds && timeout(index) < usual {
-                return timeout(index);
+            if holds {
+                // Read once: somebody may write to it.
+                let other = timeout(index);
+                if other < usual {
+                    return other;
+                }
             }
         }
         usual

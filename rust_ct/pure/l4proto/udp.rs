@@ -128,7 +128,6 @@ impl Plain for Udp {
         _header: &wire::Udp,
         now: usize,
         hz: u32,
-        _max_retrans: u8,
         timeout: impl Fn(usize) -> u32,
     ) -> Beginning<Proto> {
         begin(now, hz, timeout)

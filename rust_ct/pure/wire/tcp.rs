@@ -323,7 +323,7 @@ fn read_options<P: Packet>(pkt: &P, offset: u32, hdr: &Header) -> Option<Options
     match hdr.len().checked_sub(size_of::<Header>() as u32)? as usize {
         0 => Some(Options::default()),
         // Most segments carry a timestamp and its padding: worth a read in one go.
-        ALIGNED_TIMESTAMP => Some(Options::parse(&pkt.read::<ALIGNED_TIMESTAMP>(from)?, ack)),
+        ALIGNED_TIMESTAMP => Some(Options::read(&pkt.read::<ALIGNED_TIMESTAMP>(from)?, ack)),
         len => {
             if let Some(options) = pkt.piece(from, len) {
                 return Some(Options::read(options, ack));

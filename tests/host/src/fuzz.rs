@@ -4,7 +4,10 @@
 //! said on a control connection of FTP.
 
 use crate::{
-    packet::Bytes,
+    packet::{
+        Bytes,
+        Linear, //
+    },
     pure::{
         l4proto::{
             gre,
@@ -112,6 +115,12 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
         match l4.proto {
             ipproto::TCP => {
                 let read = Segment::read(pkt, l4, family, verify);
+                let first = Tcp::read_first(pkt, l4);
+                assert_eq!(Tcp::read_first(&Linear(pkt.0, pkt.0.len()), l4), first);
+                for linear in [0, l4.offset as usize + 20] {
+                    let found = Tcp::read_first(&Linear(pkt.0, linear), l4);
+                    assert!(found.is_none() || found == first);
+                }
                 let plain = Tcp::read_plain(pkt, l4);
                 for plain in plain.into_iter().chain(Tcp::read_first(pkt, l4)) {
                     let verified = || Tcp::verify(pkt, &plain, l4, family);
@@ -150,8 +159,8 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
     }
 }
 
-/// Judges a segment. If it is one that only renews its connection, or a SYN that begins one, that is
-/// what the tracker finds.
+/// Judges a segment. If it is one that only renews its connection, or a SYN that begins one, that
+/// is what the tracker finds.
 pub(crate) fn judge_tcp(
     proto: &mut tcp::Proto,
     seg: &Segment,
@@ -175,7 +184,7 @@ pub(crate) fn judge_tcp(
         assert_eq!((Outcome::refresh(jiffies), &plain), (outcome, &*proto));
     }
     if begins(input) && is_plain_syn(seg) {
-        let begun = tcp::begin(seg, env.tuning.max_retrans, timeout);
+        let begun = tcp::begin(seg, timeout);
         assert_eq!(outcome_of(&begun), outcome);
         assert_eq!(begun.private, *proto);
     }

@@ -35,6 +35,28 @@ impl Packet for Bytes<'_> {
     }
 }
 
+/// A packet of which so many bytes are in one piece, and nothing is read of the rest.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Linear<'a>(pub(crate) &'a [u8], pub(crate) usize);
+
+impl Packet for Linear<'_> {
+    fn len(&self) -> u32 {
+        Bytes(self.0).len()
+    }
+
+    fn read<const N: usize>(&self, offset: u32) -> Option<[u8; N]> {
+        self.piece(offset, N)?.first_chunk().copied()
+    }
+
+    fn piece(&self, offset: u32, len: usize) -> Option<&[u8]> {
+        self.0.get(..self.1)?.get(offset as usize..)?.get(..len)
+    }
+
+    fn checksum_ok(&self, checksum: Checksum, l4: &L4, family: Family) -> bool {
+        Bytes(self.0).checksum_ok(checksum, l4, family)
+    }
+}
+
 impl Bytes<'_> {
     /// The sum of the addresses, the length and the protocol (RFC 9293 section 3.1, RFC 8200
     /// section 8.1).

@@ -22,7 +22,10 @@ use super::{
     },
 };
 use crate::{
-    packet::Bytes,
+    packet::{
+        Bytes,
+        Linear, //
+    },
     pure::{
         l4proto::{
             seqadj::SeqAdj,
@@ -260,6 +263,8 @@ fn first_headers() {
                 let pkt = Bytes(&whole[..len]);
                 let found = Tcp::read_first(&pkt, &l4);
                 assert_eq!(found.is_some(), expected && len >= header, "{what}, {len}");
+                assert_eq!(Tcp::read_first(&Linear(pkt.0, len), &l4), found);
+                assert!(header <= len || Tcp::read_first(&Linear(&whole, len), &l4).is_none());
                 if let Some(syn) = found {
                     assert_eq!(Segment::read(&pkt, &l4, family, false), Ok(syn), "{what}");
                 }
@@ -283,15 +288,23 @@ fn protocols_begin_connections() {
         remaining: 0,
         hz: HZ,
     };
-    // Both timeouts of a SYN, of which the second counts if it may never be repeated.
+    // The timeout after too many retransmissions counts where it is shorter.
+    const RETRANS: usize = 12;
     let mut rig = Rig::new();
-    for max_retrans in [0, 3] {
+    let usual = rig.timeouts.tcp[State::SynSent as usize];
+    for (max_retrans, retrans, expected) in [
+        (0, usual - 1, usual - 1),
+        (3, usual - 1, usual - 1),
+        (3, usual + 1, usual),
+    ] {
         rig.tuning.max_retrans = max_retrans;
+        rig.timeouts.tcp[RETRANS] = retrans;
         for window in [0, 1, u16::MAX] {
             let mut syn = segment(SYN, 1000, 0, 10);
             syn.window = window;
             let timeout = |index| slot(&rig.timeouts.tcp, index);
-            let begun = Tcp::begin(&syn, input.now, input.hz, max_retrans, timeout);
+            let begun = Tcp::begin(&syn, input.now, input.hz, timeout);
+            assert_eq!(begun.jiffies, expected);
             let mut around = Around {
                 rig: &rig,
                 shifts: Default::default(),
@@ -307,7 +320,7 @@ fn protocols_begin_connections() {
     let whole = ip(Family::Ipv4, ipproto::UDP, &udp(b"data"));
     let l4 = wire::plain_l4(&Bytes(&whole), 0, Family::Ipv4).expect("plain");
     let header = Udp::read_first(&Bytes(&whole), &l4).expect("plain");
-    let begun = Udp::begin(&header, input.now, input.hz, 3, |index| [30, 120][index]);
+    let begun = Udp::begin(&header, input.now, input.hz, |index| [30, 120][index]);
     let mut proto = udp_tracker::Proto::default();
     let outcome = udp_tracker::track(&mut proto, &input, &[30, 120]);
     assert_eq!(outcome.action, Action::Refresh(begun.jiffies));
