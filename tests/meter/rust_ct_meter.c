@@ -15,6 +15,12 @@
  *	invalid COUNT		packets that belong to nothing (TCP only)
  *	flood COUNT		first packets of other connections, confirmed if the limit lets
  *				them; `dropped` is how many it did not
+ *	together CASE MS	two processors at once send the packets of one connection each, of
+ *				the original direction, for so long: of the same connection
+ *				(`connection`), of two in the same bucket (`bucket`) or in two
+ *				buckets (`other`); `alone` is one processor
+ *	gone			waits until a namespace is away that is being removed, or was
+ *				since the last time
  *	watch			begins to look how long softirqs are held up
  *	stall			ends it; `stall` is the longest time between two ticks
  *	count BASE		tells QEMU's plugin (tests/count) which path runs; BASE + a
@@ -22,13 +28,17 @@
  */
 
 #include <linux/bits.h>
+#include <linux/completion.h>
+#include <linux/cpumask.h>
 #include <linux/delay.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/kthread.h>
 #include <linux/module.h>
 #include <linux/netfilter.h>
 #include <linux/nsproxy.h>
 #include <linux/proc_fs.h>
+#include <linux/rculist_nulls.h>
 #include <linux/sched/task_stack.h>
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>
@@ -53,6 +63,8 @@
 #define WARMED 256
 /* After this a UDP connection with packets both ways is a stream. */
 #define STREAM_MS 2100
+/* For so long a namespace may be on its way out. */
+#define LEAVE_MS 120000
 
 enum way {
 	PATH_NEW,
@@ -108,25 +120,22 @@ static unsigned int header_len(void)
 	return meter.ipv6 ? sizeof(struct ipv6hdr) : sizeof(struct iphdr);
 }
 
-static void free_skb(void)
+static void free_skb(struct sk_buff *skb)
 {
-	if (!meter.skb)
+	if (!skb)
 		return;
-	refcount_set(&meter.skb->users, 1);
-	kfree_skb(meter.skb);
-	meter.skb = NULL;
+	refcount_set(&skb->users, 1);
+	kfree_skb(skb);
 }
 
 /* What all packets share. */
-static int make_skb(struct net *net)
+static struct sk_buff *make_skb(struct net *net)
 {
 	unsigned int room = sizeof(struct ipv6hdr) + sizeof(struct tcphdr) + OPTIONS + PAYLOAD;
 	struct sk_buff *skb = alloc_skb(LL_MAX_HEADER + room, GFP_KERNEL);
 
 	if (!skb)
-		return -ENOMEM;
-	free_skb();
-	meter.skb = skb;
+		return NULL;
 	/* A hook that drops it does not free it. */
 	refcount_set(&skb->users, 2);
 	skb_reserve(skb, LL_MAX_HEADER);
@@ -152,7 +161,7 @@ static int make_skb(struct net *net)
 			.protocol = meter.tcp ? IPPROTO_TCP : IPPROTO_UDP,
 		};
 	}
-	return 0;
+	return skb;
 }
 
 /* What hosts put into every packet of a connection, and into the first ones. */
@@ -172,9 +181,10 @@ static const u8 options_syn[] = {
 #define ACK 0x10
 #define SYN_FIN 0x03
 
-static unsigned int make_tcp(const __be16 *ports, bool reply, u8 flags, u32 seq, u32 ack)
+static unsigned int make_tcp(struct sk_buff *skb, const __be16 *ports, bool reply, u8 flags,
+			     u32 seq, u32 ack)
 {
-	struct tcphdr *tcp = tcp_hdr(meter.skb);
+	struct tcphdr *tcp = tcp_hdr(skb);
 	unsigned int len = sizeof(*tcp);
 
 	tcp->source = ports[reply];
@@ -194,9 +204,10 @@ static unsigned int make_tcp(const __be16 *ports, bool reply, u8 flags, u32 seq,
 	return len;
 }
 
-static unsigned int make_udp(const __be16 *ports, bool reply, unsigned int payload)
+static unsigned int make_udp(struct sk_buff *skb, const __be16 *ports, bool reply,
+			     unsigned int payload)
 {
-	struct udphdr *udp = udp_hdr(meter.skb);
+	struct udphdr *udp = udp_hdr(skb);
 
 	udp->source = ports[reply];
 	udp->dest = ports[!reply];
@@ -205,17 +216,17 @@ static unsigned int make_udp(const __be16 *ports, bool reply, unsigned int paylo
 }
 
 /* A packet of a connection: a thousand of each client, to 256 servers. */
-static void make_packet(u32 flow, bool reply, u8 flags, u32 seq, u32 ack, unsigned int payload)
+static void make_packet(struct sk_buff *skb, u32 flow, bool reply, u8 flags, u32 seq, u32 ack,
+			unsigned int payload)
 {
-	struct sk_buff *skb = meter.skb;
 	u32 client = 1 + (flow >> 10), server = 1 + (flow & 255);
 	__be16 ports[2] = { htons(20000 + (flow & 1023)), htons(443) };
 	unsigned int len;
 
 	if (meter.tcp)
-		len = make_tcp(ports, reply, flags, seq, ack) + payload;
+		len = make_tcp(skb, ports, reply, flags, seq, ack) + payload;
 	else
-		len = make_udp(ports, reply, payload) + payload;
+		len = make_udp(skb, ports, reply, payload) + payload;
 	if (meter.ipv6) {
 		struct ipv6hdr *ip = ipv6_hdr(skb);
 
@@ -241,9 +252,8 @@ static int okay(struct net *net, struct sock *sk, struct sk_buff *skb)
 	return 0;
 }
 
-static __always_inline bool hook(unsigned int at)
+static __always_inline bool hook(struct sk_buff *skb, unsigned int at)
 {
-	struct sk_buff *skb = meter.skb;
 	struct net_device *out = at == NF_INET_PRE_ROUTING ? NULL : skb->dev;
 
 	return nf_hook(meter.ipv6 ? NFPROTO_IPV6 : NFPROTO_IPV4, at, meter.net, NULL, skb,
@@ -251,64 +261,64 @@ static __always_inline bool hook(unsigned int at)
 }
 
 /* Sends the packet through; returns whether it was let. */
-static __always_inline bool pass(void)
+static __always_inline bool pass(struct sk_buff *skb)
 {
-	bool let = hook(NF_INET_PRE_ROUTING) && hook(NF_INET_POST_ROUTING);
+	bool let = hook(skb, NF_INET_PRE_ROUTING) && hook(skb, NF_INET_POST_ROUTING);
 
-	nf_reset_ct(meter.skb);
+	nf_reset_ct(skb);
 	return let;
 }
 
 /* Sends it no further than the first hook. */
-static __always_inline bool pass_first(void)
+static __always_inline bool pass_first(struct sk_buff *skb)
 {
-	bool let = hook(NF_INET_PRE_ROUTING);
+	bool let = hook(skb, NF_INET_PRE_ROUTING);
 
-	nf_reset_ct(meter.skb);
+	nf_reset_ct(skb);
 	return let;
 }
 
 /* The packet can be sent again, even if it was dropped. */
-static void again(void)
+static void again(struct sk_buff *skb)
 {
-	refcount_set(&meter.skb->users, 2);
+	refcount_set(&skb->users, 2);
 }
 
 /* The first packet of a connection. */
-static void make_first(u32 flow)
+static void make_first(struct sk_buff *skb, u32 flow)
 {
-	make_packet(flow, false, SYN, 0, 0, 0);
+	make_packet(skb, flow, false, SYN, 0, 0, 0);
 }
 
 /* A data packet of a pass in reply direction, or what acknowledges it. */
-static void make_later(u32 flow, bool reply)
+static void make_later(struct sk_buff *skb, u32 flow, bool reply)
 {
 	u32 sent = 1 + PAYLOAD * meter.passes[1];
 
-	make_packet(flow, reply, ACK, reply ? sent : 1, reply ? 1 : sent, reply ? PAYLOAD : 0);
+	make_packet(skb, flow, reply, ACK, reply ? sent : 1, reply ? 1 : sent, reply ? PAYLOAD : 0);
 }
 
-static void make_synack(u32 flow)
+static void make_synack(struct sk_buff *skb, u32 flow)
 {
-	make_packet(flow, true, SYN_ACK, 0, 1, 0);
+	make_packet(skb, flow, true, SYN_ACK, 0, 1, 0);
 }
 
-static void make_original(u32 flow)
+static void make_original(struct sk_buff *skb, u32 flow)
 {
-	make_later(flow, false);
+	make_later(skb, flow, false);
 }
 
-static void make_reply(u32 flow)
+static void make_reply(struct sk_buff *skb, u32 flow)
 {
-	make_later(flow, true);
+	make_later(skb, flow, true);
 }
 
-static void make_invalid(u32 flow)
+static void make_invalid(struct sk_buff *skb, u32 flow)
 {
-	make_packet(flow, false, SYN_FIN, 0, 0, 0);
+	make_packet(skb, flow, false, SYN_FIN, 0, 0, 0);
 }
 
-typedef void (*maker)(u32 flow);
+typedef void (*maker)(struct sk_buff *skb, u32 flow);
 
 /* Numbers below a power of two, each once, and none near the one before. */
 static u32 scatter(u32 x, u32 mask)
@@ -323,6 +333,7 @@ static u32 scatter(u32 x, u32 mask)
 static u32 each(maker make, u32 first, u32 count, bool both, u64 *took)
 {
 	u32 mask = roundup_pow_of_two(max(count, 2u)) - 1, x = 0, i, done = 0, lost = 0;
+	struct sk_buff *skb = meter.skb;
 	u64 start = ktime_get_ns();
 
 	local_bh_disable();
@@ -330,10 +341,10 @@ static u32 each(maker make, u32 first, u32 count, bool both, u64 *took)
 		x = scatter(x, mask);
 		if (x >= count)
 			continue;
-		make(first + x);
-		if (!(both ? pass() : pass_first())) {
+		make(skb, first + x);
+		if (!(both ? pass(skb) : pass_first(skb))) {
 			lost++;
-			again();
+			again(skb);
 		}
 		if (++done % BATCH)
 			continue;
@@ -415,15 +426,16 @@ static struct nf_conn *look_up(u32 flow)
 	enum ip_conntrack_info info;
 	struct nf_conn *ct;
 
-	make_original(flow);
-	hook(NF_INET_PRE_ROUTING);
-	again();
+	make_original(meter.skb, flow);
+	hook(meter.skb, NF_INET_PRE_ROUTING);
+	again(meter.skb);
 	ct = nf_ct_get(meter.skb, &info);
 	skb_set_nfct(meter.skb, 0);
 	return ct;
 }
 
-static void delete_one(struct nf_conn *ct)
+/* Not inline, so that counted() has the same code whoever else calls this. */
+static noinline void delete_one(struct nf_conn *ct)
 {
 	meter.delete(ct, 0, 0);
 	nf_conntrack_put(&ct->ct_general);
@@ -478,13 +490,13 @@ static void counted(enum way way, u32 base, bool last, struct nf_conn *ct)
 	if (ct)
 		delete_one(ct);
 	else if (way >= PATH_REFUSED)
-		pass_first();
+		pass_first(meter.skb);
 	else
-		pass();
+		pass(meter.skb);
 	tell(TELL_STOP, 0);
 	local_irq_restore(flags);
 	local_bh_enable();
-	again();
+	again(meter.skb);
 }
 
 /* The same for a packet of each of the flows from one on. */
@@ -493,7 +505,7 @@ static void count_packets(enum way way, u32 base, maker make, u32 first)
 	u32 i;
 
 	for (i = 0; i < COUNTED; i++) {
-		make(first + i);
+		make(meter.skb, first + i);
 		counted(way, base, i == COUNTED - 1, NULL);
 	}
 }
@@ -562,6 +574,204 @@ static int count_paths(u32 base)
 	return err;
 }
 
+/* What one processor sends, maybe while another one does. */
+struct sender {
+	struct sk_buff *skb;
+	struct task_struct *task;
+	struct completion *done;
+	/* How many have not come so far. */
+	atomic_t *waiting;
+	u64 duration, packets, lost, took;
+};
+
+static int send_for_a_while(void *data)
+{
+	struct sender *sender = data;
+	struct sk_buff *skb = sender->skb;
+	u64 start;
+	u32 i;
+
+	atomic_dec(sender->waiting);
+	while (atomic_read(sender->waiting))
+		cond_resched();
+	start = ktime_get_ns();
+	do {
+		local_bh_disable();
+		for (i = 0; i < BATCH; i++) {
+			/* It is not the same packet again. */
+			if (meter.tcp)
+				tcp_hdr(skb)->window ^= htons(1);
+			if (!pass(skb)) {
+				sender->lost++;
+				again(skb);
+			}
+		}
+		local_bh_enable();
+		cond_resched();
+		sender->packets += BATCH;
+		sender->took = ktime_get_ns() - start;
+	} while (sender->took < sender->duration);
+	complete(sender->done);
+	return 0;
+}
+
+/* One processor for each of the flows. */
+static int send_together(const char *name, const u32 *flows, unsigned int count, u32 ms)
+{
+	struct completion done = COMPLETION_INITIALIZER_ONSTACK(done);
+	struct sender senders[2] = { };
+	atomic_t waiting = ATOMIC_INIT(count);
+	u64 packets = 0, lost = 0, took = 0;
+	unsigned int i, made, cpu = 0;
+	int err = 0;
+
+	for (made = 0; made < count && !err; made++) {
+		struct sender *sender = &senders[made];
+
+		cpu = made ? cpumask_next(cpu, cpu_online_mask) : cpumask_first(cpu_online_mask);
+		sender->done = &done;
+		sender->waiting = &waiting;
+		sender->duration = (u64)ms * NSEC_PER_MSEC;
+		sender->skb = make_skb(meter.net);
+		if (!sender->skb) {
+			err = -ENOMEM;
+			continue;
+		}
+		make_original(sender->skb, flows[made]);
+		sender->task = kthread_create(send_for_a_while, sender, "rust_ct_meter/%u", cpu);
+		if (IS_ERR(sender->task)) {
+			err = PTR_ERR(sender->task);
+			sender->task = NULL;
+			continue;
+		}
+		get_task_struct(sender->task);
+		kthread_bind(sender->task, cpu);
+	}
+	for (i = 0; i < count && !err; i++)
+		wake_up_process(senders[i].task);
+	for (i = 0; i < count && !err; i++)
+		wait_for_completion(&done);
+	for (i = 0; i < made; i++) {
+		if (senders[i].task)
+			kthread_stop_put(senders[i].task);
+		free_skb(senders[i].skb);
+		packets += senders[i].packets;
+		lost += senders[i].lost;
+		took += senders[i].took;
+	}
+	if (err)
+		return err;
+	result(name, div64_u64(took, packets));
+	return lost ? -EIO : 0;
+}
+
+/* Whether a lookup that begins with a connection comes to another one, in their bucket. */
+static bool reaches(struct nf_conn *from, struct nf_conn *to)
+{
+	const struct hlist_nulls_node *node;
+
+	node = READ_ONCE(from->tuplehash[IP_CT_DIR_ORIGINAL].hnnode.next);
+	while (!is_a_nulls(node)) {
+		if (node == &to->tuplehash[IP_CT_DIR_ORIGINAL].hnnode)
+			return true;
+		node = READ_ONCE(node->next);
+	}
+	return false;
+}
+
+/* Finds two connections that are in the same bucket, or are not. */
+static int find_two(struct nf_conn **cts, bool same, u32 *flows)
+{
+	u32 i, j;
+
+	for (i = 0; i < meter.flows; i++) {
+		cond_resched();
+		for (j = i + 1; j < meter.flows; j++) {
+			bool met;
+
+			rcu_read_lock();
+			met = reaches(cts[i], cts[j]) || reaches(cts[j], cts[i]);
+			rcu_read_unlock();
+			if (met != same)
+				continue;
+			flows[0] = i;
+			flows[1] = j;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static int choose_two(bool same, u32 *flows)
+{
+	struct nf_conn **cts;
+	int err = 0;
+	u32 i;
+
+	/* Without a tracker there are no buckets. */
+	if (!meter.delete) {
+		flows[1] = 1;
+		return 0;
+	}
+	cts = kvcalloc(meter.flows, sizeof(*cts), GFP_KERNEL);
+	if (!cts)
+		return -ENOMEM;
+	for (i = 0; i < meter.flows && !err; i++) {
+		local_bh_disable();
+		cts[i] = look_up(i);
+		local_bh_enable();
+		if (!cts[i])
+			err = -EIO;
+	}
+	if (!err)
+		err = find_two(cts, same, flows);
+	for (i = 0; i < meter.flows; i++) {
+		if (cts[i])
+			nf_conntrack_put(&cts[i]->ct_general);
+	}
+	kvfree(cts);
+	return err;
+}
+
+static int together(const char *name, u32 ms)
+{
+	u32 flows[2] = { };
+	int err = 0;
+
+	if (!strcmp(name, "alone"))
+		return send_together(name, flows, 1, ms);
+	if (num_online_cpus() < 2)
+		return -ENODEV;
+	if (!strcmp(name, "bucket"))
+		err = choose_two(true, flows);
+	else if (!strcmp(name, "other"))
+		err = choose_two(false, flows);
+	else if (strcmp(name, "connection"))
+		err = -EINVAL;
+	return err ?: send_together(name, flows, 2, ms);
+}
+
+static DECLARE_COMPLETION(leaving);
+
+/* Others are still to be asked then; net_ns_barrier() waits for them. */
+static void leave(struct net *net)
+{
+	complete(&leaving);
+}
+
+static struct pernet_operations meter_net_ops = { .exit = leave };
+
+static int wait_until_gone(void)
+{
+	/* It may have been of this namespace. */
+	free_skb(meter.skb);
+	meter.skb = NULL;
+	if (!wait_for_completion_timeout(&leaving, msecs_to_jiffies(LEAVE_MS)))
+		return -ETIMEDOUT;
+	net_ns_barrier();
+	return 0;
+}
+
 static u64 last_beat, longest_beat;
 
 static void heart_beat(struct timer_list *timer)
@@ -577,17 +787,27 @@ static DEFINE_TIMER(heart, heart_beat);
 
 static int command(char *line)
 {
-	char protocol[8];
+	char word[16];
+	struct sk_buff *skb;
 	u32 family, n;
 	u64 took = 0;
 	int err;
 
-	if (sscanf(line, "flows %7s %u %u", protocol, &family, &n) == 3) {
-		meter.tcp = !strcmp(protocol, "tcp");
+	if (sscanf(line, "flows %7s %u %u", word, &family, &n) == 3) {
+		if (!n || n > 1u << 24)
+			return -EINVAL;
+		meter.tcp = !strcmp(word, "tcp");
 		meter.ipv6 = family == 6;
 		meter.flows = n;
-		return n && n <= 1u << 24 ? make_skb(meter.net) : -EINVAL;
+		skb = make_skb(meter.net);
+		if (!skb)
+			return -ENOMEM;
+		free_skb(meter.skb);
+		meter.skb = skb;
+		return 0;
 	}
+	if (!strcmp(line, "gone"))
+		return wait_until_gone();
 	if (!strcmp(line, "watch")) {
 		timer_delete_sync(&heart);
 		last_beat = ktime_get_ns();
@@ -608,6 +828,8 @@ static int command(char *line)
 		return delete_flows();
 	if (sscanf(line, "run %u", &n) == 1)
 		return n ? run_passes(n) : -EINVAL;
+	if (sscanf(line, "together %15s %u", word, &n) == 2)
+		return together(word, n);
 	if (sscanf(line, "count %u", &n) == 1)
 		return count_paths(n);
 	if (sscanf(line, "refused %u", &n) == 1) {
@@ -668,8 +890,14 @@ static const struct proc_ops meter_ops = {
 
 static int __init meter_init(void)
 {
-	if (!proc_create("rust_ct_meter", 0600, NULL, &meter_ops))
+	int err = register_pernet_subsys(&meter_net_ops);
+
+	if (err)
+		return err;
+	if (!proc_create("rust_ct_meter", 0600, NULL, &meter_ops)) {
+		unregister_pernet_subsys(&meter_net_ops);
 		return -ENOMEM;
+	}
 	/* Without a tracker there is none. */
 	meter.delete = symbol_get(nf_ct_delete);
 	return 0;
@@ -678,10 +906,11 @@ static int __init meter_init(void)
 static void __exit meter_exit(void)
 {
 	remove_proc_entry("rust_ct_meter", NULL);
+	unregister_pernet_subsys(&meter_net_ops);
 	timer_delete_sync(&heart);
 	if (meter.delete)
 		symbol_put(nf_ct_delete);
-	free_skb();
+	free_skb(meter.skb);
 }
 
 module_init(meter_init);
