@@ -1,26 +1,43 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# bench.sh: times nf_conntrack and rust_ct in one user-mode kernel, at native speed; see
-# Documentation/performance.md. Prints a table, and leaves it, a plot and the raw numbers in
-# work-*/bench: bench.txt, bench.svg, bench.csv.
+# bench.sh: times nf_conntrack and rust_ct; see Documentation/performance.md. Prints a table, and leaves it, a plot and
+# the raw numbers in work-*/bench: bench.txt, bench.svg, bench.csv.
 #
+# PARTS   what is measured (default: all)
+#         packets     what a packet takes, and a connection      in one user-mode kernel, at native speed
+#         table       what is done to all connections at once    there
 # ROUNDS  how often everything is done (default 3)
-# FLOWS   with how many connections (default "1024 131072 1048576")
-# PLOT=0  no plot, for which a copy of the build root with a library for it is made
+# FLOWS   packets: with how many connections (default "1024 131072 1048576")
+# TABLE   table: with how many connections (default 524288)
+# PLOT=0  no plot, which is of the part `packets`
+#
+# For the plot, a copy of the build root is made (scripts/setup/layers/bench.txt).
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
 
 out=$WORK/bench
-BENCH=1 "$TOP/scripts/setup/build.sh" uml
+parts=${PARTS:-packets table}
+uml=()
+for part in $parts; do
+	case $part in
+	packets | table) uml+=("$part") ;;
+	*) die "PARTS: '$part' is neither packets nor table" ;;
+	esac
+done
+
 mkdir -p "$out"
 rm -f "$out"/bench.*
-UML_TIMEOUT=${BENCH_TIMEOUT:-7200} UML_MEMORY=${UML_MEMORY:-2G} "$TOP/scripts/guest/uml.sh" --bare \
-	"env ROUNDS='${ROUNDS:-}' FLOWS='${FLOWS:-}' RUST_CT_KO=/out/uml-bench/rust_ct/rust_ct.ko \
-	METER_KO=/out/uml-bench/tests/meter/rust_ct_meter.ko python3 -B tests/bench/bench.py /out/bench/bench.csv"
+if [ ${#uml[@]} -gt 0 ]; then
+	BENCH=1 "$TOP/scripts/setup/build.sh" uml
+	UML_TIMEOUT=${BENCH_TIMEOUT:-7200} UML_MEMORY=${UML_MEMORY:-2G} "$TOP/scripts/guest/uml.sh" --bare \
+		"env ROUNDS='${ROUNDS:-}' FLOWS='${FLOWS:-}' TABLE='${TABLE:-}' \
+		RUST_CT_KO=/out/uml-bench/rust_ct/rust_ct.ko METER_KO=/out/uml-bench/tests/meter/rust_ct_meter.ko \
+		python3 -B tests/bench/bench.py /out/bench/bench.csv ${uml[*]}"
+fi
 in_root python3 -B /src/tests/bench/table.py /out/bench/bench.csv | tee "$out/bench.txt"
-if [ "${PLOT:-1}" = 1 ]; then
+if [ "${PLOT:-1}" = 1 ] && [[ " $parts " = *" packets "* ]]; then
 	LAYER=bench "$TOP/scripts/setup/setup.sh" root
 	LAYER=bench in_root python3 -B /src/tests/bench/plot.py /out/bench/bench.csv /out/bench/bench.svg
 fi

@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: GPL-2.0
 """Times both trackers, in turn, in one kernel: rust_ct_meter.ko sends packets past the hooks.
 
-    bench.py CSV
+    bench.py CSV PART...
 
-Run as root in a guest where time is worth something. Writes a line for each measurement to CSV: the round, the
+Run as root in a guest where time is worth something. Adds a line for each measurement to CSV: the round, the
 tracker, what was measured, with how many connections, with accounting or without, and the value. scripts/test/bench.sh
-has the rest.
+has the rest, and the parts: `packets` and `table`.
 
 ROUNDS  how often everything is done (default 3)
 FLOWS   with how many connections (default: a thousand, 128 thousand, a million)
+TABLE   with how many connections what concerns all of them is done (default: half a million)
 """
 
-import csv
 import itertools
 import os
 import subprocess
@@ -20,37 +20,24 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scenarios"))
-from lib import SYSCTL, load, read, run, unload, write  # noqa: E402
+from common import ROUNDS, TRACKERS, Results, limit, meter, put, take_away
 
-ROUNDS = int(os.environ.get("ROUNDS") or 3)
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scenarios"))
+from lib import SYSCTL, inside, read, run, write  # noqa: E402
+
 FLOWS = [int(flows) for flows in (os.environ.get("FLOWS") or "1024 131072 1048576").split()]
+TABLE = int(os.environ.get("TABLE") or 524288)
 # From so many connections on, IPv4 alone.
 MANY = 500_000
 # About so many packets in each direction.
 PACKETS = 400_000
 # Connections that a flood finds, and packets of it.
 LIMIT, FLOOD = 65536, 200_000
-METER = "/proc/rust_ct_meter"
-TRACKERS = ("nf_conntrack", "rust_ct")
-
-
-class Results:
-    """The measurements of a round, as they are written down."""
-
-    def __init__(self, out):
-        self.out = csv.writer(out, lineterminator="\n")
-        self.out.writerow(("round", "tracker", "what", "protocol", "flows", "accounting", "value"))
-        self.round = 0
-
-    def add(self, tracker, what, protocol, flows, accounting, value):
-        self.out.writerow((self.round, tracker, what, protocol, flows, accounting, value))
-
-
-def meter(line):
-    """One command; returns its results, by name."""
-    write(METER, f"{line}\n")
-    return {name: int(value) for name, value in (result.split() for result in read(METER).splitlines())}
+# Seconds that a connection has which is to expire, in which all others are made.
+LIFE = 5
+# Seconds until all that have expired are to be gone: a round of the worker begins after a minute at the latest.
+GONE = 180
+NAMESPACE = "rct-bench"
 
 
 def free_memory():
@@ -58,24 +45,6 @@ def free_memory():
     run("sh", "-c", "sync; echo 3 >/proc/sys/vm/drop_caches")
     fields = dict(line.split(":") for line in read("/proc/meminfo").splitlines())
     return int(fields["MemFree"].split()[0])
-
-
-def limit(number):
-    write(f"{SYSCTL}/nf_conntrack_max", number)
-
-
-def put(tracker, flows):
-    """Loads a tracker that has room for so many connections, and the meter."""
-    if tracker != "none":
-        load(f"hashsize={max(flows, 65536)}", tracker=tracker)
-        limit(2 * max(flows, 65536))
-    run("insmod", os.environ["METER_KO"])
-
-
-def take_away(tracker):
-    run("rmmod", "rust_ct_meter")
-    if tracker != "none":
-        unload(tracker=tracker)
 
 
 def established(results, tracker, flows):
@@ -122,35 +91,82 @@ def refused(results, tracker):
     results.add(tracker, "flood, refused", "tcp4", LIMIT, 0, meter(f"flood {FLOOD}")["flood"])
 
 
+def milliseconds(start):
+    return round(1000 * (time.monotonic() - start))
+
+
 def timed(command):
     """Milliseconds that a program takes whose output nobody reads."""
     start = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return round(1000 * (time.monotonic() - start))
+    return milliseconds(start)
 
 
-def whole_table(results, tracker, flows):
+def whole_table(results, tracker):
     """What is done to all connections at once."""
     run("modprobe", "nf_conntrack_netlink")
-    meter(f"flows tcp 4 {flows}")
+    meter(f"flows tcp 4 {TABLE}")
     meter("open")
     size = f"/sys/module/{tracker}/parameters/hashsize"
     commands = {
         "list, /proc": ("cat", "/proc/net/nf_conntrack"),
         "list, ctnetlink": ("conntrack", "-L"),
-        "resize": ("sh", "-c", f"echo {flows // 2} >{size}"),
+        "resize": ("sh", "-c", f"echo {TABLE // 2} >{size}"),
         "flush": ("conntrack", "-F"),
     }
     for what, command in commands.items():
         meter("watch")
-        results.add(tracker, f"{what} (ms)", "tcp4", flows, 0, timed(command))
-        results.add(tracker, f"{what}, stall (us)", "tcp4", flows, 0, meter("stall")["stall"] // 1000)
+        results.add(tracker, f"{what} (ms)", "tcp4", TABLE, 0, timed(command))
+        results.add(tracker, f"{what}, stall (us)", "tcp4", TABLE, 0, meter("stall")["stall"] // 1000)
 
 
-def one_round(results, number):
-    """Everything once; what comes first is another one each time."""
-    results.round = number
-    trackers = TRACKERS[:: 1 if number % 2 else -1]
+def idle_ms():
+    """How long the processor has been idle, since the boot."""
+    return 10 * int(read("/proc/stat").split()[4])
+
+
+def expiry(results, tracker):
+    """All connections expire at about the same time, and no packet comes any more."""
+    write(f"{SYSCTL}/nf_conntrack_tcp_timeout_established", LIFE)
+    meter(f"flows tcp 4 {TABLE}")
+    meter("open")
+    start, idle = time.monotonic(), idle_ms()
+    meter("watch")
+    while int(read(f"{SYSCTL}/nf_conntrack_count")):
+        if time.monotonic() - start > LIFE + GONE:
+            raise RuntimeError(f"{tracker}: connections are still there {GONE} seconds after they have expired")
+        # Seldom, for this is counted as well.
+        time.sleep(0.1)
+    took = milliseconds(start)
+    for what, value in (
+        ("gone after (ms)", took - 1000 * LIFE),
+        ("busy (ms)", took - (idle_ms() - idle)),
+        ("stall (us)", meter("stall")["stall"] // 1000),
+    ):
+        results.add(tracker, f"expiry, {what}", "tcp4", TABLE, 0, value)
+
+
+def namespace(results, tracker):
+    """A namespace goes, and its connections with it; without a tracker it has none."""
+    run("ip", "netns", "add", NAMESPACE)
+    if tracker != "none":
+        with inside(NAMESPACE):
+            meter(f"flows tcp 4 {TABLE}")
+            meter("open")
+    meter("watch")
+    start = time.monotonic()
+    run("ip", "netns", "delete", NAMESPACE)
+    meter("gone")
+    took = milliseconds(start)
+    stall = meter("stall")["stall"] // 1000
+    results.add(tracker, "namespace (ms)", "tcp4", TABLE, 0, took)
+    # The longest is no sum, of which something could be taken off.
+    if tracker != "none":
+        results.add(tracker, "namespace, stall (us)", "tcp4", TABLE, 0, stall)
+
+
+def packets(results, trackers):
+    """What each packet takes."""
     for tracker in ("none", *trackers):
         put(tracker, LIMIT)
         refused(results, tracker)
@@ -161,18 +177,37 @@ def one_round(results, number):
         start = time.monotonic()
         put(tracker, flows)
         established(results, tracker, flows)
-        if tracker != "none" and flows >= MANY:
-            whole_table(results, tracker, flows)
         take_away(tracker)
-        print(f"bench: round {number}: {tracker}, {flows} connections: {time.monotonic() - start:.0f} s", flush=True)
+        done(results, start, f"{tracker}, {flows} connections")
 
 
-def main(path):
-    with open(path, "w", encoding="ascii") as out:
-        results = Results(out)
+def table(results, trackers):
+    """What all connections together take."""
+    for tracker, what in itertools.product(("none", *trackers), (whole_table, expiry, namespace)):
+        if tracker == "none" and what is not namespace:
+            continue
+        start = time.monotonic()
+        put(tracker, TABLE)
+        what(results, tracker)
+        take_away(tracker)
+        done(results, start, f"{tracker}, {what.__name__} of {TABLE} connections")
+
+
+def done(results, start, what):
+    print(f"bench: round {results.round}: {what}: {time.monotonic() - start:.0f} s", flush=True)
+
+
+PARTS = {"packets": packets, "table": table}
+
+
+def main(path, *parts):
+    with Results(path) as results:
         for number in range(1, ROUNDS + 1):
-            one_round(results, number)
-            out.flush()
+            results.round = number
+            for part in parts:
+                # What comes first is another one each time.
+                PARTS[part](results, TRACKERS[:: 1 if number % 2 else -1])
+                results.flush()
 
 
 main(*sys.argv[1:])

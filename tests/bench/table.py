@@ -4,7 +4,7 @@
 
     table.py CSV
 
-For each thing and tracker: the median of the rounds, the least, and how far apart they are, in parts of the median.
+For each thing and tracker: the median of the rounds, the best, and how far apart they are, in parts of the median.
 What the same packets cost without a tracker, their making for the most part, is taken off.
 """
 
@@ -64,21 +64,25 @@ def order(key):
     return flows, names.index(what) if what in names else len(names), what, accounting, protocol
 
 
-def main(path):
-    found = cells(read_results(path))
+def print_times(found):
+    """What is better the less it is."""
     columns = f" | {'median':>7} {'least':>7} {'spread':>7}"
     names = "".join(f" | {tracker:^23}" for tracker in TRACKERS)
-    print(f"{'ns of a packet or connection':42}{names} |     ratio of")
-    print(f"{'flows':9}{'what':23}{'packets':10}" + columns * len(TRACKERS) + " | medians   least")
+    print(f"{'ns of a packet or connection':49}{names} |     ratio of")
+    print(f"{'flows':9}{'what':30}{'packets':10}" + columns * len(TRACKERS) + " | medians   least")
     for key in sorted(found, key=order):
         what, protocol, flows, accounting = key
-        row = f"{flows or '':<9}{what:23}{protocol:5}{'acct' if accounting else '':5}"
+        row = f"{flows or '':<9}{what:30}{protocol:5}{'acct' if accounting else '':5}"
         for cell in found[key].values():
             row += f" | {cell.median:7.0f} {cell.least:7.0f} {cell.spread:7.1%}"
         reference, ours = (found[key][tracker] for tracker in TRACKERS)
         for of_reference, of_ours in ((reference.median, ours.median), (reference.least, ours.least)):
             row += f" | {of_ours / of_reference:7.2f}" if of_reference else " |       -"
         print(row)
+
+
+def main(path):
+    print_times(cells(read_results(path)))
 
 
 if __name__ == "__main__":
