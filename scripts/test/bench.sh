@@ -7,6 +7,7 @@
 # PARTS   what is measured (default: all)
 #         packets     what a packet takes, and a connection      in one user-mode kernel, at native speed
 #         table       what is done to all connections at once    there
+#         processors  packets of two processors at once          in the stock guest, with two processors
 # ROUNDS  how often everything is done (default 3)
 # FLOWS   packets: with how many connections (default "1024 131072 1048576")
 # TABLE   table: with how many connections (default 524288)
@@ -18,14 +19,22 @@
 . "$(dirname "$0")/../setup/lib.sh"
 
 out=$WORK/bench
-parts=${PARTS:-packets table}
+parts=${PARTS:-packets table processors}
 uml=()
 for part in $parts; do
 	case $part in
 	packets | table) uml+=("$part") ;;
-	*) die "PARTS: '$part' is neither packets nor table" ;;
+	processors) ;;
+	*) die "PARTS: '$part' is none of packets, table and processors" ;;
 	esac
 done
+
+# guest PART: a part that the stock guest runs.
+guest() {
+	"$TOP/scripts/guest/guest.sh" --name "bench-$1" --timeout "${BENCH_TIMEOUT:-7200}" --cached stock \
+		env ROUNDS="${ROUNDS:-}" SLOW=3 RUST_CT_KO=/out/stock-bench/rust_ct/rust_ct.ko \
+		METER_KO=/out/stock-bench/tests/meter/rust_ct_meter.ko python3 -B "tests/bench/$1.py" /out/bench/bench.csv
+}
 
 mkdir -p "$out"
 rm -f "$out"/bench.*
@@ -35,6 +44,10 @@ if [ ${#uml[@]} -gt 0 ]; then
 		"env ROUNDS='${ROUNDS:-}' FLOWS='${FLOWS:-}' TABLE='${TABLE:-}' \
 		RUST_CT_KO=/out/uml-bench/rust_ct/rust_ct.ko METER_KO=/out/uml-bench/tests/meter/rust_ct_meter.ko \
 		python3 -B tests/bench/bench.py /out/bench/bench.csv ${uml[*]}"
+fi
+if [[ " $parts " = *" processors "* ]]; then
+	BENCH=1 "$TOP/scripts/setup/build.sh" stock
+	guest processors
 fi
 in_root python3 -B /src/tests/bench/table.py /out/bench/bench.csv | tee "$out/bench.txt"
 if [ "${PLOT:-1}" = 1 ] && [[ " $parts " = *" packets "* ]]; then
