@@ -116,7 +116,7 @@ count-check: ## the same, and compare with the figures of the tree
 count-accept: ## the same, and write the figures of the tree and the table of its page
 	scripts/test/count.sh accept
 
-bench: ## time both trackers, with a plot (PARTS="packets table processors" ROUNDS= FLOWS="1024 131072")
+bench: ## time both trackers, with a plot (PARTS="packets table processors routed" ROUNDS= FLOWS="1024 131072")
 	scripts/test/bench.sh
 
 fuzz: ## fuzz the parsers and trackers, each target for SECONDS= (default 60)

@@ -8,32 +8,34 @@
 #         packets     what a packet takes, and a connection      in one user-mode kernel, at native speed
 #         table       what is done to all connections at once    there
 #         processors  packets of two processors at once          in the stock guest, with two processors
+#         routed      throughput and connections a second        there, through a namespace that forwards
 # ROUNDS  how often everything is done (default 3)
 # FLOWS   packets: with how many connections (default "1024 131072 1048576")
 # TABLE   table: with how many connections (default 524288)
+# SPAN    routed: for how many seconds each thing (default 10)
 # PLOT=0  no plot, which is of the part `packets`
 #
-# For the plot, a copy of the build root is made (scripts/setup/layers/bench.txt).
+# For the plot, and for what `routed` runs, a copy of the build root is made (scripts/setup/layers/bench.txt).
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
 
 out=$WORK/bench
-parts=${PARTS:-packets table processors}
+parts=${PARTS:-packets table processors routed}
 uml=()
 for part in $parts; do
 	case $part in
 	packets | table) uml+=("$part") ;;
-	processors) ;;
-	*) die "PARTS: '$part' is none of packets, table and processors" ;;
+	processors | routed) ;;
+	*) die "PARTS: '$part' is none of packets, table, processors and routed" ;;
 	esac
 done
 
-# guest PART: a part that the stock guest runs.
+# guest LAYER PART: a part that the stock guest runs.
 guest() {
-	"$TOP/scripts/guest/guest.sh" --name "bench-$1" --timeout "${BENCH_TIMEOUT:-7200}" --cached stock \
-		env ROUNDS="${ROUNDS:-}" SLOW=3 RUST_CT_KO=/out/stock-bench/rust_ct/rust_ct.ko \
-		METER_KO=/out/stock-bench/tests/meter/rust_ct_meter.ko python3 -B "tests/bench/$1.py" /out/bench/bench.csv
+	LAYER=$1 "$TOP/scripts/guest/guest.sh" --name "bench-$2" --timeout "${BENCH_TIMEOUT:-7200}" --cached stock \
+		env ROUNDS="${ROUNDS:-}" SPAN="${SPAN:-}" SLOW=3 RUST_CT_KO=/out/stock-bench/rust_ct/rust_ct.ko \
+		METER_KO=/out/stock-bench/tests/meter/rust_ct_meter.ko python3 -B "tests/bench/$2.py" /out/bench/bench.csv
 }
 
 mkdir -p "$out"
@@ -45,10 +47,9 @@ if [ ${#uml[@]} -gt 0 ]; then
 		RUST_CT_KO=/out/uml-bench/rust_ct/rust_ct.ko METER_KO=/out/uml-bench/tests/meter/rust_ct_meter.ko \
 		python3 -B tests/bench/bench.py /out/bench/bench.csv ${uml[*]}"
 fi
-if [[ " $parts " = *" processors "* ]]; then
-	BENCH=1 "$TOP/scripts/setup/build.sh" stock
-	guest processors
-fi
+[[ " $parts " != *" processors "* && " $parts " != *" routed "* ]] || BENCH=1 "$TOP/scripts/setup/build.sh" stock
+[[ " $parts " != *" processors "* ]] || guest "" processors
+[[ " $parts " != *" routed "* ]] || guest bench routed
 in_root python3 -B /src/tests/bench/table.py /out/bench/bench.csv | tee "$out/bench.txt"
 if [ "${PLOT:-1}" = 1 ] && [[ " $parts " = *" packets "* ]]; then
 	LAYER=bench "$TOP/scripts/setup/setup.sh" root

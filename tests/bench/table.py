@@ -5,7 +5,8 @@
     table.py CSV
 
 For each thing and tracker: the median of the rounds, the best, and how far apart they are, in parts of the median.
-What the same packets cost without a tracker, their making for the most part, is taken off.
+What the same packets cost without a tracker, their making for the most part, is taken off. Of what has no tracker to
+take off, as more of it is better, a second table has what there is without one.
 """
 
 import collections
@@ -18,6 +19,11 @@ TRACKERS = ("nf_conntrack", "rust_ct")
 BARE = {"new": "original", "flood, early drop": "flood", "flood, refused": "flood"}
 
 Cell = collections.namedtuple("Cell", "median least spread values")
+
+
+def is_rate(what):
+    """More of it is better, and what there is without a tracker is the most that can be."""
+    return what.endswith("/s)")
 
 
 def read_results(path):
@@ -45,7 +51,7 @@ def cells(results):
     found = {}
     for key, trackers in results.items():
         what, protocol, *rest = key
-        if what.endswith("_least") or not all(tracker in trackers for tracker in TRACKERS):
+        if is_rate(what) or what.endswith("_least") or not all(tracker in trackers for tracker in TRACKERS):
             continue
         off = without.get((BARE.get(what, what), protocol), 0)
         found[key] = {}
@@ -81,8 +87,32 @@ def print_times(found):
         print(row)
 
 
+def print_rates(results):
+    """What is better the more it is."""
+    columns = ("none", *TRACKERS)
+    print(f"{'from end to end':49}" + "".join(f" | {tracker:^23}" for tracker in columns) + " |     ratio of")
+    print(" " * 49 + f" | {'median':>7} {'most':>7} {'spread':>7}" * len(columns) + " | medians    most")
+    for key in sorted(results):
+        if not is_rate(key[0]):
+            continue
+        row = f"{key[0]:39}{key[1]:10}"
+        for tracker in columns:
+            values = results[key][tracker]
+            median = statistics.median(values)
+            row += f" | {median:7.0f} {max(values):7.0f} {(max(values) - min(values)) / max(median, 1):7.1%}"
+        for of in (statistics.median, max):
+            reference, ours = (of(results[key][tracker]) for tracker in TRACKERS)
+            row += f" | {ours / max(reference, 1):7.2f}"
+        print(row)
+
+
 def main(path):
-    print_times(cells(read_results(path)))
+    results = read_results(path)
+    found = cells(results)
+    if found:
+        print_times(found)
+    if any(is_rate(key[0]) for key in results):
+        print_rates(results)
 
 
 if __name__ == "__main__":
