@@ -23,6 +23,8 @@
  *				since the last time
  *	watch			begins to look how long softirqs are held up
  *	stall			ends it; `stall` is the longest time between two ticks
+ *	spare			begins to use up the time that nobody wants
+ *	taken			ends it; `taken` is how long others ran meanwhile
  *	count BASE		tells QEMU's plugin (tests/count) which path runs; BASE + a
  *				number of enum way is what it is told
  */
@@ -39,6 +41,7 @@
 #include <linux/nsproxy.h>
 #include <linux/proc_fs.h>
 #include <linux/rculist_nulls.h>
+#include <linux/sched.h>
 #include <linux/sched/task_stack.h>
 #include <linux/seq_file.h>
 #include <linux/skbuff.h>
@@ -63,6 +66,8 @@
 #define WARMED 256
 /* After this a UDP connection with packets both ways is a stream. */
 #define STREAM_MS 2100
+/* Between two looks at the clock with nothing between them there is less. */
+#define GAP_NS (20 * NSEC_PER_USEC)
 /* For so long a namespace may be on its way out. */
 #define LEAVE_MS 120000
 
@@ -785,6 +790,48 @@ static void heart_beat(struct timer_list *timer)
 
 static DEFINE_TIMER(heart, heart_beat);
 
+static struct task_struct *idler;
+static u64 taken;
+
+/* Runs when nothing else does, and sees that by the clock. */
+static int run_idle(void *unused)
+{
+	u64 last = ktime_get_ns();
+
+	while (!kthread_should_stop()) {
+		u64 now = ktime_get_ns();
+
+		if (now - last > GAP_NS)
+			taken += now - last;
+		last = now;
+		cond_resched();
+	}
+	return 0;
+}
+
+static void end_idler(void)
+{
+	if (!idler)
+		return;
+	kthread_stop(idler);
+	idler = NULL;
+}
+
+static int begin_idler(void)
+{
+	struct task_struct *task;
+
+	end_idler();
+	taken = 0;
+	task = kthread_create(run_idle, NULL, "rust_ct_meter/idle");
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	sched_set_normal(task, MAX_NICE);
+	idler = task;
+	wake_up_process(task);
+	return 0;
+}
+
 static int command(char *line)
 {
 	char word[16];
@@ -804,6 +851,13 @@ static int command(char *line)
 			return -ENOMEM;
 		free_skb(meter.skb);
 		meter.skb = skb;
+		return 0;
+	}
+	if (!strcmp(line, "spare"))
+		return begin_idler();
+	if (!strcmp(line, "taken")) {
+		end_idler();
+		result("taken", taken);
 		return 0;
 	}
 	if (!strcmp(line, "gone"))
@@ -908,6 +962,7 @@ static void __exit meter_exit(void)
 	remove_proc_entry("rust_ct_meter", NULL);
 	unregister_pernet_subsys(&meter_net_ops);
 	timer_delete_sync(&heart);
+	end_idler();
 	if (meter.delete)
 		symbol_put(nf_ct_delete);
 	free_skb(meter.skb);
