@@ -205,6 +205,16 @@ pub(crate) fn walk(net: Option<&Net>, mut f: impl FnMut(&Conn) -> Result) -> Res
     Ok(())
 }
 
+/// Returns whether a packet with a tuple is found to belong to a connection, in a direction.
+pub(crate) fn leads_to(tuple: &Tuple, conn: &Conn, dir: Direction) -> bool {
+    find(tuple).is_some_and(|(found, at)| ptr::eq(&*found, conn) && at == dir)
+}
+
+/// The zone with a number, for packets of the directions `dir`.
+pub(crate) fn zone(id: u16, dir: u8) -> Zone {
+    Zone { id, flags: 0, dir }
+}
+
 /// How many connections a walk meets.
 pub(crate) fn in_table() -> usize {
     let mut met = 0usize;

@@ -66,6 +66,7 @@ mod keymap_test;
 mod l4proto_test;
 mod limit_test;
 mod line_test;
+mod link_test;
 mod param_test;
 mod sctp_test;
 mod siphash_test;

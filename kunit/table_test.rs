@@ -20,9 +20,11 @@ use crate::{
         find,
         find_in,
         in_table,
+        leads_to,
         tuple,
         udp,
         walk,
+        zone,
         OtherNet, //
     },
     object::{
@@ -35,6 +37,7 @@ use crate::{
         stat::Stat,
         table::{
             self,
+            Place,
             Visit,
             TABLE, //
         },
@@ -42,14 +45,10 @@ use crate::{
     pure::{
         state::Status,
         tuple::{
-            Addr,
             Direction,
             Tuple, //
         },
-        wire::{
-            ipproto,
-            Family, //
-        },
+        wire::ipproto,
         zone::Zone, //
     },
     random::Random,
@@ -98,15 +97,6 @@ const CROWD: u32 = 64;
 const SIZES: [u32; 4] = [1024, 16384, 512, 8192];
 /// The numbers of those that are never in the table begin here.
 const ABSENT: u32 = 20_000;
-
-/// Returns whether a packet with a tuple is found to belong to a connection, in a direction.
-fn leads_to(tuple: &Tuple, conn: &Conn, dir: Direction) -> bool {
-    find(tuple).is_some_and(|(found, at)| core::ptr::eq(&*found, conn) && at == dir)
-}
-
-fn zone(id: u16, dir: u8) -> Zone {
-    Zone { id, flags: 0, dir }
-}
 
 /// Gives the table its usual size back.
 struct Resized;
@@ -276,111 +266,9 @@ fn next_in_bucket(index: usize, from: u32, rcu: ReadSide<'_>) -> Result<(u32, Tu
     Err(ENOENT)
 }
 
-/// An IPv6 address with these as the last bytes of its halves.
-fn end(high: u8, low: u8) -> Addr {
-    let mut bytes = [0; 16];
-    bytes[0] = 0x20;
-    bytes[7] = high;
-    bytes[15] = low;
-    Addr::v6(bytes)
-}
-
 #[kunit_tests(rust_ct_table)]
 mod tests {
     use super::*;
-
-    /// A connection is found by the packets of both directions, whatever its protocol and family,
-    /// until it is killed.
-    #[test]
-    fn found_both_ways() -> Result {
-        case(|netns| {
-            let (v4, v6) = (Addr::v4([10, 0, 0, 1]), Addr::v6([7; 16]));
-            let plain = |family, proto, addr| Tuple::new(family, proto, addr, Addr::default());
-            let rows = [
-                plain(Family::Ipv4, ipproto::TCP, v4).with_ports(1, 2),
-                plain(Family::Ipv4, ipproto::UDP, v4).with_ports(1, 2),
-                plain(Family::Ipv4, ipproto::SCTP, v4).with_ports(1, 2),
-                plain(Family::Ipv4, ipproto::ICMP, v4).with_icmp(8, 0, 1),
-                plain(Family::Ipv4, ipproto::GRE, v4).with_ports(0, 9),
-                plain(Family::Ipv4, 50, v4),
-                plain(Family::Ipv6, ipproto::TCP, v6).with_ports(1, 2),
-                plain(Family::Ipv6, ipproto::UDP, v6).with_ports(1, 2),
-                plain(Family::Ipv6, ipproto::ICMPV6, v6).with_icmp(128, 0, 1),
-                plain(Family::Ipv6, 50, v6),
-                // Ends whose words have the same sum.
-                Tuple::new(Family::Ipv6, ipproto::UDP, end(1, 2), end(2, 1)).with_ports(500, 500),
-                Tuple::new(Family::Ipv6, 50, end(4, 3), end(3, 4)),
-            ];
-            for (row, original) in rows.iter().enumerate() {
-                check!(find(original).is_none(), "row {} before", row);
-                entered(original)?;
-            }
-            check_eq!((netns.connections(), in_table()), (12, 12));
-            for (row, original) in rows.iter().enumerate() {
-                let (conn, dir) = find(original).ok_or(ENOENT)?;
-                check_eq!(
-                    (conn.tuple(dir), dir),
-                    (*original, Direction::Original),
-                    "row {}",
-                    row
-                );
-                let reply = original.invert().ok_or(EINVAL)?;
-                check!(leads_to(&reply, &conn, Direction::Reply), "row {}", row);
-                check!(end::kill(&conn), "row {}", row);
-                check!(
-                    find(original).is_none() && find(&reply).is_none(),
-                    "row {} after",
-                    row
-                );
-            }
-            Ok(())
-        })
-    }
-
-    /// Where the zone of the answers is another one, they are found by that, not by the zone of the
-    /// first packet.
-    #[test]
-    fn answers_are_found_in_their_zone() -> Result {
-        case(|_| {
-            let reply = udp(1).invert().ok_or(EINVAL)?;
-            let one = entered(&udp(1))?;
-            let theirs = zone(7, Zone::DIR_REPLY);
-            let other = begin_in(Net::init(), &reply, &udp(1), theirs)?;
-            enter(&other)?;
-            // Looked for in no zone first: that is the way of who begins.
-            let found = find_in(Net::init(), &udp(1), theirs);
-            let (found, dir) = found.ok_or(ENOENT)?;
-            check!(core::ptr::eq(&*found, &*one));
-            check_eq!(dir, Direction::Original);
-            check!(end::kill(&one));
-            let found = find_in(Net::init(), &udp(1), theirs);
-            let (found, dir) = found.ok_or(ENOENT)?;
-            check!(core::ptr::eq(&*found, &*other));
-            check_eq!(dir, Direction::Reply);
-            Ok(())
-        })
-    }
-
-    /// What follows the first packet of somebody who talks to himself counts as an answer, as with
-    /// nf_conntrack.
-    #[test]
-    fn who_talks_to_himself_is_answered() -> Result {
-        case(|_| {
-            for addr in [Addr::v4([127, 0, 0, 1]), end(1, 2)] {
-                let family = match addr == end(1, 2) {
-                    true => Family::Ipv6,
-                    false => Family::Ipv4,
-                };
-                let tuple = Tuple::new(family, ipproto::UDP, addr, addr).with_ports(9, 9);
-                let conn = entered(&tuple)?;
-                check!(leads_to(&tuple, &conn, Direction::Reply), "{:?}", family);
-                check_eq!(in_table(), 1);
-                check!(end::kill(&conn));
-                check!(find(&tuple).is_none() && in_table() == 0, "{:?}", family);
-            }
-            Ok(())
-        })
-    }
 
     /// A tuple that NAT might give to a connection's answers is taken if packets of another one
     /// have it, but not if that one begins with the same packet, or has expired.
@@ -563,83 +451,6 @@ mod tests {
         })
     }
 
-    /// Each bit of addresses and ports counts in the hash of a key.
-    #[test]
-    fn each_bit_is_hashed() -> Result {
-        /// The hash with one of the bits of addresses and ports flipped, if there is one.
-        fn hash(family: Family, flipped: Option<usize>) -> u32 {
-            let mut bytes = [0x5au8; 36];
-            if let Some(bit) = flipped {
-                bytes[bit / 8] ^= 1 << (bit % 8);
-            }
-            let [a, b, c, d, ..] = bytes;
-            let port = |i: usize| u16::from_be_bytes([bytes[i], bytes[i + 1]]);
-            let tuple = match family {
-                Family::Ipv4 => {
-                    let [_, _, _, _, e, f, g, h, ..] = bytes;
-                    let (src, dst) = (Addr::v4([a, b, c, d]), Addr::v4([e, f, g, h]));
-                    Tuple::new(family, ipproto::UDP, src, dst).with_ports(port(8), port(10))
-                }
-                Family::Ipv6 => {
-                    let address = |from: usize| core::array::from_fn(|i| bytes[from + i]);
-                    let (src, dst) = (Addr::v6(address(0)), Addr::v6(address(16)));
-                    Tuple::new(family, ipproto::UDP, src, dst).with_ports(port(32), port(34))
-                }
-            };
-            Key::new(&tuple, Zone::DEFAULT, Net::init()).hash(Direction::Original)
-        }
-
-        for (family, bits) in [(Family::Ipv4, 12 * 8), (Family::Ipv6, 36 * 8)] {
-            let usual = hash(family, None);
-            for bit in 0..bits {
-                check!(
-                    hash(family, Some(bit)) != usual,
-                    "bit {} of {:?}",
-                    bit,
-                    family
-                );
-            }
-        }
-        Ok(())
-    }
-
-    /// The hash is the same for what answers, but not for what goes between the same addresses with
-    /// their ports exchanged.
-    #[test]
-    fn answers_have_the_same_hash() -> Result {
-        let hash =
-            |tuple: &Tuple| Key::new(tuple, Zone::DEFAULT, Net::init()).hash(Direction::Original);
-        let rows = [
-            (
-                Family::Ipv4,
-                Addr::v4([10, 0, 0, 1]),
-                Addr::v4([10, 0, 0, 2]),
-            ),
-            (
-                Family::Ipv4,
-                Addr::v4([10, 0, 0, 2]),
-                Addr::v4([10, 0, 0, 1]),
-            ),
-            (
-                Family::Ipv4,
-                Addr::v4([127, 0, 0, 1]),
-                Addr::v4([127, 0, 0, 1]),
-            ),
-            (Family::Ipv6, Addr::v6([1; 16]), Addr::v6([2; 16])),
-            (Family::Ipv6, Addr::v6([9; 16]), Addr::v6([2; 16])),
-            (Family::Ipv6, Addr::v6([9; 16]), Addr::v6([9; 16])),
-        ];
-        for (row, (family, src, dst)) in rows.into_iter().enumerate() {
-            let tuple = Tuple::new(family, ipproto::TCP, src, dst);
-            let (one, other) = (tuple.with_ports(1, 2), tuple.with_ports(2, 1));
-            let reply = one.invert().ok_or(EINVAL)?;
-            check_eq!(hash(&one), hash(&reply), "row {}", row);
-            // Of the same address, that is what answers.
-            check_eq!(hash(&one) == hash(&other), src == dst, "row {}", row);
-        }
-        Ok(())
-    }
-
     /// More connections in a bucket than are gathered at once are met each once, while those that
     /// were met go.
     #[test]
@@ -695,6 +506,44 @@ mod tests {
             let (_, original) = next_in_bucket(BUCKET + 1, 0, ReadSide::of(&guard))?;
             drop(guard);
             check_eq!(entered(&original).map(|_| ()), Ok(()));
+            Ok(())
+        })
+    }
+
+    /// Who has the answers of a connection that has lost a clash is found behind more connections
+    /// than a bucket takes: the length of the bucket keeps nobody from a merge.
+    #[test]
+    fn a_clash_is_found_in_a_crowded_bucket() -> Result {
+        const BUCKET: usize = 100;
+        const MANY: usize = 90;
+        case(|_| {
+            let guard = rcu::read_lock();
+            let rcu = ReadSide::of(&guard);
+            let mut from = 0;
+            let mut first = None;
+            for _ in 0..MANY {
+                let (n, original) = next_in_bucket(BUCKET, from, rcu)?;
+                from = n.wrapping_add(1);
+                let conn = begin_one(&original)?;
+                let admission = TABLE.admit(&conn, rcu).map_err(|_| ENODEV)?;
+                conn.begin_timeout();
+                admission.insert();
+                first.get_or_insert((conn, original));
+            }
+            // Each new one comes first in the list.
+            let (winner, taken) = first.ok_or(EINVAL)?;
+            let (_, elsewhere) = next_in_bucket(BUCKET + 1, 0, rcu)?;
+            let (_, free) = next_in_bucket(BUCKET, from, rcu)?;
+            for (tuple, expected) in [(&taken, Some(&*winner)), (&free, None)] {
+                let reply = tuple.invert().ok_or(EINVAL)?;
+                let loser = begin_in(Net::init(), &elsewhere, &reply, Zone::DEFAULT)?;
+                let admission = TABLE.admit(&loser, rcu).map_err(|_| ENODEV)?;
+                check!(matches!(admission.place(), Place::Crowded));
+                let found = admission.reply_taken();
+                check_eq!(found.is_some(), expected.is_some());
+                check!(found.is_none_or(|found| expected.is_some_and(|conn| found.is(conn))));
+            }
+            drop(guard);
             Ok(())
         })
     }
