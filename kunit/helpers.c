@@ -7,7 +7,9 @@
 #include <linux/siphash.h>
 #include <linux/skbuff.h>
 #include <linux/umh.h>
+#include <net/net_namespace.h>
 #include <net/netfilter/nf_conntrack_core.h>
+#include <net/netns/generic.h>
 
 #include "../rust_ct/callbacks.c"
 #include "../rust_ct/helpers.c"
@@ -130,4 +132,38 @@ struct net *rct_kunit_get_net(void)
 void rct_kunit_put_net(struct net *net)
 {
 	put_net(net);
+}
+
+/* State of namespaces that is all ones. */
+struct rct_kunit_state {
+	u8 bytes[64];
+};
+
+static unsigned int rct_kunit_id;
+
+static int rct_kunit_net_init(struct net *net)
+{
+	memset(net_generic(net, rct_kunit_id), 0xff, sizeof(struct rct_kunit_state));
+	return 0;
+}
+
+static struct pernet_operations rct_kunit_ops = {
+	.init = rct_kunit_net_init,
+	.id = &rct_kunit_id,
+	.size = sizeof(struct rct_kunit_state),
+};
+
+int rct_kunit_register_state(void)
+{
+	return register_pernet_subsys(&rct_kunit_ops);
+}
+
+void rct_kunit_unregister_state(void)
+{
+	unregister_pernet_subsys(&rct_kunit_ops);
+}
+
+void rct_kunit_warn(const char *what)
+{
+	WARN(1, "rust_ct_kunit: %s\n", what);
 }

@@ -35,4 +35,11 @@ u32 rct_kunit_hsiphash(const u64 *words, size_t len, const u64 *key);
 struct net *rct_kunit_get_net(void);
 void rct_kunit_put_net(struct net *net);
 
+/* State of namespaces that is all ones, under the first number that nobody has. */
+int rct_kunit_register_state(void);
+void rct_kunit_unregister_state(void);
+
+/* Complains where no test case is left to fail. */
+void rct_kunit_warn(const char *what);
+
 #endif /* _RUST_CT_KUNIT_H */

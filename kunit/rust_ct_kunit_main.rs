@@ -118,6 +118,32 @@ struct RustCtKunit {
     _expect: expect::SetUp,
     _cache: sys::slab::Created<conn::Conn>,
     _table: table::SetUp,
+    _forgotten: Forgotten,
+}
+
+/// Looks, when all else is gone, whether the number under which namespaces had their state is
+/// forgotten: the next one who registers has it, and what that has is no state of ours.
+struct Forgotten;
+
+impl Drop for Forgotten {
+    fn drop(&mut self) {
+        // SAFETY: Process context.
+        if unsafe { bindings::rct_kunit_register_state() } != 0 {
+            return warn(c"nobody has the number of the states");
+        }
+        // What it is not to find is not looked at.
+        if netns::NETNS.get(sys::net::Net::init()).is_some() {
+            warn(c"a namespace has the state of somebody else");
+        }
+        // SAFETY: Process context, and it is registered.
+        unsafe { bindings::rct_kunit_unregister_state() };
+    }
+}
+
+/// Complains on the console: the cases are over.
+fn warn(what: &CStr) {
+    // SAFETY: The text is a C string.
+    unsafe { bindings::rct_kunit_warn(what.as_char_ptr()) };
 }
 
 impl kernel::Module for RustCtKunit {
@@ -149,6 +175,7 @@ impl kernel::Module for RustCtKunit {
             _expect: expect,
             _cache: cache,
             _table: table,
+            _forgotten: Forgotten,
         })
     }
 }
