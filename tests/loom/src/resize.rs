@@ -390,8 +390,8 @@ struct Writers {
 }
 
 /// The number of the bucket in each, and how many there are.
-const INDEX: [usize; 3] = [0, 1, 0];
-const SIZE: [usize; 3] = [1, 2, 1];
+const INDEX: [usize; 3] = [1, 0, 1];
+const SIZE: [usize; 3] = [2, 1, 2];
 
 impl Writers {
     fn new(weak: Weak) -> Self {
