@@ -3,9 +3,9 @@
 //! Confirmation against the end of a connection.
 //!
 //! Of `Table::lock_pair`, `Table::admit`, `Admission::insert`, `Admission::confirm` and
-//! `Table::unlink` in rust_ct/object/table/insert.rs, `Conn::begin_dying` and `Conn::set_confirmed` in
-//! rust_ct/object/conn/status.rs, `kill_for` in rust_ct/datapath/end.rs, and `Conn::is_overdue` in
-//! rust_ct/object/conn.rs.
+//! `Table::unlink` in rust_ct/object/table/insert.rs, `Conn::begin_dying` and
+//! `Conn::set_confirmed` in rust_ct/object/conn/status.rs, `kill_for` in rust_ct/datapath/end.rs,
+//! and `Conn::is_overdue` in rust_ct/object/conn.rs.
 //!
 //! tests/litmus/confirm+kill.litmus and confirm+overdue.litmus are the same.
 
