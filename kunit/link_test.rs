@@ -73,22 +73,26 @@ fn links(conn: &Conn) -> [usize; 2] {
 }
 
 /// Tuples of a first packet and, as NAT might give them, of answers, whose hashes in a zone happen
-/// to be equal. Of so many of each that is to be expected of one pair.
+/// to be equal. Of some ten thousand of each that is to be expected of one pair.
 fn alike(zone: Zone) -> Result<(Tuple, Tuple)> {
     const MANY: u32 = 1 << 16;
     let hash = |tuple: &Tuple, dir| Key::new(tuple, zone, Net::init()).hash(dir);
-    let mut originals = KVVec::with_capacity(MANY as usize, GFP_KERNEL)?;
+    // The last number and its hash, by the upper half of the hash.
+    let mut originals = KVVec::from_elem(None, MANY as usize, GFP_KERNEL)?;
     for n in 0..MANY {
-        originals.push((hash(&udp(n), Direction::Original), n), GFP_KERNEL)?;
+        let hash = hash(&udp(n), Direction::Original);
+        if let Some(place) = originals.get_mut((hash >> 16) as usize) {
+            *place = Some((hash, n));
+        }
     }
-    originals.sort_unstable();
-    // All of 2^21 miss once in 10^14 times.
-    for n in MANY..1 << 21 {
+    // All of 2^22 miss once in 10^17 times.
+    for n in MANY..1 << 22 {
         let reply = udp(n).invert().ok_or(EINVAL)?;
         let wanted = hash(&reply, Direction::Reply);
-        let found = originals.binary_search_by_key(&wanted, |&(hash, _)| hash);
-        if let Some(&(_, n)) = found.ok().and_then(|at| originals.get(at)) {
-            return Ok((udp(n), reply));
+        if let Some(&Some((hash, n))) = originals.get((wanted >> 16) as usize) {
+            if hash == wanted {
+                return Ok((udp(n), reply));
+            }
         }
     }
     Err(ENOENT)
