@@ -77,60 +77,60 @@ struct Exchange {
     packets: [(Direction, Bytes); 3],
 }
 
-/// Exchanges of every kind that begins a connection.
-fn exchanges() -> [Exchange; 7] {
-    let three = |family, proto, bodies: [(Direction, Bytes); 3]| Exchange {
+/// Exchanges of every kind that begins a connection. They are made one by one: all of them at once
+/// are more than a stack should hold.
+const EXCHANGES: [fn() -> Exchange; 7] = [
+    || tcp_exchange(Family::Ipv4),
+    || tcp_exchange(Family::Ipv6),
+    || udp_exchange(Family::Ipv4),
+    || udp_exchange(Family::Ipv6),
+    || echo_exchange(Family::Ipv4, ipproto::ICMP, 8, 0),
+    || echo_exchange(Family::Ipv6, ipproto::ICMPV6, 128, 129),
+    || {
+        let payload = Bytes::new().with(b"payload");
+        exchange(Family::Ipv4, 50, [payload; 3])
+    },
+];
+
+/// An exchange of packets with these bodies.
+fn exchange(family: Family, proto: u8, [query, answer, next]: [Bytes; 3]) -> Exchange {
+    let packet = |dir, body| (dir, packet(family, dir, proto, body));
+    Exchange {
         family,
         proto,
-        packets: bodies.map(|(dir, body)| (dir, packet(family, dir, proto, &body))),
-    };
-    let tcp = |family| {
-        three(
-            family,
-            ipproto::TCP,
-            [
-                (Original, skbs::tcp(Original, 1000, SYN, 100, 0, b"")),
-                (Reply, skbs::tcp(Reply, 1000, SYN | ACK, 500, 101, b"")),
-                (Original, skbs::tcp(Original, 1000, ACK, 101, 501, b"")),
-            ],
-        )
-    };
-    let udp = |family| {
-        three(
-            family,
-            ipproto::UDP,
-            [
-                (Original, skbs::udp(Original, 1000, b"query")),
-                (Reply, skbs::udp(Reply, 1000, b"answer")),
-                (Original, skbs::udp(Original, 1000, b"more")),
-            ],
-        )
-    };
-    let echo = |family, proto, query, answer| {
-        three(
-            family,
-            proto,
-            [
-                (Original, icmp(query, 0, 7, b"ping")),
-                (Reply, icmp(answer, 0, 7, b"ping")),
-                (Original, icmp(query, 0, 7, b"again")),
-            ],
-        )
-    };
-    let other = three(
-        Family::Ipv4,
-        50,
-        [Original, Reply, Original].map(|dir| (dir, Bytes::new().with(b"payload"))),
-    );
-    [
-        tcp(Family::Ipv4),
-        tcp(Family::Ipv6),
-        udp(Family::Ipv4),
-        udp(Family::Ipv6),
-        echo(Family::Ipv4, ipproto::ICMP, 8, 0),
-        echo(Family::Ipv6, ipproto::ICMPV6, 128, 129),
-        other,
-    ]
+        packets: [
+            packet(Original, &query),
+            packet(Reply, &answer),
+            packet(Original, &next),
+        ],
+    }
+}
+
+fn tcp_exchange(family: Family) -> Exchange {
+    let bodies = [
+        skbs::tcp(Original, 1000, SYN, 100, 0, b""),
+        skbs::tcp(Reply, 1000, SYN | ACK, 500, 101, b""),
+        skbs::tcp(Original, 1000, ACK, 101, 501, b""),
+    ];
+    exchange(family, ipproto::TCP, bodies)
+}
+
+fn udp_exchange(family: Family) -> Exchange {
+    let bodies = [
+        skbs::udp(Original, 1000, b"query"),
+        skbs::udp(Reply, 1000, b"answer"),
+        skbs::udp(Original, 1000, b"more"),
+    ];
+    exchange(family, ipproto::UDP, bodies)
+}
+
+fn echo_exchange(family: Family, proto: u8, query: u8, answer: u8) -> Exchange {
+    let bodies = [
+        icmp(query, 0, 7, b"ping"),
+        icmp(answer, 0, 7, b"ping"),
+        icmp(query, 0, 7, b"again"),
+    ];
+    exchange(family, proto, bodies)
 }
 
 /// A packet with its checksum, if its protocol has one.
@@ -270,9 +270,9 @@ mod tests {
     #[test]
     fn exchanges_are_followed() -> Result {
         case(|netns| {
-            exchanges()
+            EXCHANGES
                 .iter()
-                .try_for_each(|exchange| play(netns, exchange))
+                .try_for_each(|exchange| play(netns, &exchange()))
         })
     }
 
@@ -280,7 +280,8 @@ mod tests {
     #[test]
     fn a_dropped_packet_leaves_nothing() -> Result {
         case(|netns| {
-            for exchange in exchanges() {
+            for exchange in EXCHANGES {
+                let exchange = exchange();
                 let [(_, query), ..] = exchange.packets;
                 let mut buffer = Buffer::new(query.get())?;
                 buffer.track(Place::PreRouting, exchange.family)?;
@@ -500,7 +501,8 @@ mod tests {
     #[test]
     fn checksums_are_verified_on_arrival() -> Result {
         case(|netns| {
-            for exchange in exchanges() {
+            for exchange in EXCHANGES {
+                let exchange = exchange();
                 let [(_, query), ..] = exchange.packets;
                 let (stat, reason) = match (exchange.proto, exchange.family) {
                     (ipproto::TCP, _) => (Stat::Invalid, Reason::TcpChecksum),

@@ -145,6 +145,84 @@ fn chain(first: u8, parts: &[Bytes]) -> Bytes {
     ip(Family::Ipv6, Direction::Original, first, body.get())
 }
 
+/// A chain of so many.
+fn long_chain(count: usize) -> Bytes {
+    let mut parts = [extension(60, 0); 13];
+    if let Some(last) = parts.get_mut(count.wrapping_sub(1)) {
+        *last = extension(17, 0);
+    }
+    chain(60, parts.get(..count).unwrap_or(&[]))
+}
+
+/// A fragment header with the lower byte of its offset.
+fn fragment(offset: u8) -> Bytes {
+    Bytes::new().with(&[17, 0, 0, offset, 0, 0, 0, 1])
+}
+
+/// What a packet is, the packet, and what is found: protocol and offset of the transport header.
+/// Packets are made one by one: all of them at once are more than a stack holds.
+type Chain = (&'static str, fn() -> Bytes, Result<(u8, u32), Reason>);
+
+const CHAINS: [Chain; 16] = [
+    ("none", || chain(17, &[]), Ok((17, 40))),
+    ("hop by hop", || chain(0, &[extension(17, 0)]), Ok((17, 48))),
+    (
+        "long options",
+        || chain(60, &[extension(17, 3)]),
+        Ok((17, 72)),
+    ),
+    ("routing", || chain(43, &[extension(17, 1)]), Ok((17, 56))),
+    (
+        "authentication",
+        // Its length is counted in words less two.
+        || chain(51, &[Bytes::new().with(&[17, 4]).with(&[0; 22])]),
+        Ok((17, 64)),
+    ),
+    ("first fragment", || chain(44, &[fragment(1)]), Ok((17, 48))),
+    (
+        "second fragment",
+        || chain(44, &[fragment(8)]),
+        Err(Reason::IpFragment),
+    ),
+    (
+        "two",
+        || chain(0, &[extension(43, 0), extension(17, 2)]),
+        Ok((17, 72)),
+    ),
+    ("encrypted", || chain(0, &[extension(50, 0)]), Ok((50, 48))),
+    ("twelve", || long_chain(12), Ok((17, 136))),
+    (
+        "thirteen",
+        || long_chain(13),
+        Err(Reason::Ipv6TooManyHeaders),
+    ),
+    (
+        "nothing behind",
+        || chain(59, &[]),
+        Err(Reason::Ipv6NoNextHeader),
+    ),
+    (
+        "nothing behind one",
+        || chain(0, &[extension(59, 0)]),
+        Err(Reason::Ipv6NoNextHeader),
+    ),
+    (
+        "beyond the end",
+        || chain(0, &[Bytes::new().with(&[17, 255])]),
+        Ok((17, 2088)),
+    ),
+    (
+        "without a length",
+        || chain(0, &[]).cut(41),
+        Err(Reason::Ipv6ExtensionShort),
+    ),
+    (
+        "version 4",
+        || chain(17, &[]).patched(0, &[0x45]),
+        Ok((17, 40)),
+    ),
+];
+
 #[kunit_tests(rust_ct_wire)]
 mod tests {
     use super::*;
@@ -265,63 +343,8 @@ mod tests {
     /// whatever pieces they are.
     #[test]
     fn extension_chains() -> Result {
-        let fragment = |offset: u8| Bytes::new().with(&[17, 0, 0, offset, 0, 0, 0, 1]);
-        // Its length is counted in words less two.
-        let auth = Bytes::new().with(&[17, 4]).with(&[0; 22]);
-        let mut many = [extension(60, 0); 13];
-        many[11] = extension(17, 0);
-        let twelve = chain(60, &many[..12]);
-        many[11] = extension(60, 0);
-        many[12] = extension(17, 0);
-        let thirteen = chain(60, &many);
-
-        let rows = [
-            ("none", chain(17, &[]), Ok((17, 40))),
-            ("hop by hop", chain(0, &[extension(17, 0)]), Ok((17, 48))),
-            ("long options", chain(60, &[extension(17, 3)]), Ok((17, 72))),
-            ("routing", chain(43, &[extension(17, 1)]), Ok((17, 56))),
-            ("authentication", chain(51, &[auth]), Ok((17, 64))),
-            ("first fragment", chain(44, &[fragment(1)]), Ok((17, 48))),
-            (
-                "second fragment",
-                chain(44, &[fragment(8)]),
-                Err(Reason::IpFragment),
-            ),
-            (
-                "two",
-                chain(0, &[extension(43, 0), extension(17, 2)]),
-                Ok((17, 72)),
-            ),
-            ("encrypted", chain(0, &[extension(50, 0)]), Ok((50, 48))),
-            ("twelve", twelve, Ok((17, 136))),
-            ("thirteen", thirteen, Err(Reason::Ipv6TooManyHeaders)),
-            (
-                "nothing behind",
-                chain(59, &[]),
-                Err(Reason::Ipv6NoNextHeader),
-            ),
-            (
-                "nothing behind one",
-                chain(0, &[extension(59, 0)]),
-                Err(Reason::Ipv6NoNextHeader),
-            ),
-            (
-                "beyond the end",
-                chain(0, &[Bytes::new().with(&[17, 255])]),
-                Ok((17, 2088)),
-            ),
-            (
-                "without a length",
-                chain(0, &[]).cut(41),
-                Err(Reason::Ipv6ExtensionShort),
-            ),
-            (
-                "version 4",
-                chain(17, &[]).patched(0, &[0x45]),
-                Ok((17, 40)),
-            ),
-        ];
-        for (what, packet, expected) in rows {
+        for (what, packet, expected) in CHAINS {
+            let packet = packet();
             for at in 0..=packet.len() {
                 for shape in [Shape::Linear, Shape::Page(at), Shape::List(at)] {
                     let buffer = Buffer::shaped(packet.get(), shape)?;
