@@ -335,6 +335,9 @@ mod tests {
                 check!(waits(&packet(FROM, port)));
             }
             check!(!waits(&packet(FROM, 2008)), "the policy is one");
+            let help = conn.help().ok_or(ENOENT)?;
+            let counted = expect::locked(|held| help.counted(0, held));
+            check_eq!(counted, 1, "those that had to go are not counted");
 
             let max = EXPECT_MAX.xchg(2, Relaxed);
             let (two, three) = (master(2)?, master(3)?);
