@@ -47,6 +47,8 @@ pub(crate) mod flag {
     pub(crate) const ECE: u8 = 0x40;
     /// The congestion window was reduced (RFC 3168).
     pub(crate) const CWR: u8 = 0x80;
+    /// Those that go with everything.
+    pub(crate) const ANYWHERE: u8 = PSH | ECE | CWR;
 }
 
 /// The fixed part of a TCP header.
@@ -232,7 +234,7 @@ impl Segment {
     #[inline(always)]
     pub(crate) fn read_syn<P: Packet>(pkt: &P, l4: &L4) -> Option<Self> {
         let hdr = Header::read(pkt, l4.offset)?;
-        if hdr.flags & !(flag::PSH | flag::ECE | flag::CWR) != flag::SYN {
+        if hdr.flags & !flag::ANYWHERE != flag::SYN {
             return None;
         }
         let begin = l4.offset.checked_add(hdr.len())?;
@@ -253,7 +255,7 @@ impl Segment {
         const STAMPED: u32 = LEN + ALIGNED_TIMESTAMP as u32;
 
         let hdr = Header::read(pkt, l4.offset)?;
-        let with = hdr.flags & (flag::PSH | flag::ECE | flag::CWR);
+        let with = hdr.flags & flag::ANYWHERE;
         if hdr.flags != flag::ACK | with {
             return None;
         }
@@ -299,7 +301,7 @@ const fn flags_make_sense(flags: u8) -> bool {
     const ACK_URG: u8 = ACK | URG;
 
     matches!(
-        flags & !(PSH | ECE | CWR),
+        flags & !ANYWHERE,
         SYN | SYN_URG | SYN_ACK | RST | RST_ACK | FIN_ACK | FIN_ACK_URG | ACK | ACK_URG
     )
 }
