@@ -31,11 +31,20 @@ WATCHES = {
 MODULES = ("nf_conntrack_netlink", "nft_chain_nat", "nf_nat_ftp", "nf_nat_tftp", "nf_nat_sip", "nf_nat_irc")
 
 
+def be_a_realtime_task():
+    """A fair task would be charged for each hour by which the clock is moved where the scheduler's own clock is jiffies,
+    in user-mode Linux, and the scheduler cannot reckon with months."""
+    write("/proc/sys/kernel/sched_rt_runtime_us", -1)
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+
+
 def main(program, modules, directory, pattern="*.seq"):
     os.environ["RUST_CT_KO"] = f"{modules}/rust_ct/rust_ct.ko"
     for path, value in WATCHES.items():
         if os.path.exists(path):
             write(path, value)
+    if "uml" in os.uname().release:
+        be_a_realtime_task()
     options = Path(f"{modules}/feed_options")
     options = options.read_text(encoding="ascii").split() if options.exists() else []
     for tracker in ("nf_conntrack", "rust_ct"):

@@ -81,6 +81,8 @@ const LONG: u32 = 1000;
 /// How often what is left is read until it fits, and how long to wait in between.
 const TRIES: u32 = 25;
 const PAUSE: Duration = Duration::from_millis(20);
+/// How long the kernel has for what a batch leaves, where this task runs before all others.
+const LEAVE: Duration = Duration::from_millis(100);
 
 /// Plays a sequence, each batch in a namespace of its own, and records what becomes of it.
 pub fn play(sequence: &Path, recording: &Path) -> Result<()> {
@@ -109,6 +111,9 @@ pub fn play(sequence: &Path, recording: &Path) -> Result<()> {
             listing,
             count,
         })?;
+        // The namespace goes now, for which the kernel's workers need a while.
+        drop(device);
+        sleep(LEAVE);
     }
     writer.finish()?;
     progress.end();
