@@ -1,10 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|cloud|rt|rtdebug]...:
+# test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|cloud|rt|rtdebug]...
+#         [beside LAYER...]:
 # sets up what is needed and runs those layers of tests (default: all but demo, lint and the last
 # three), prints what each of them counted and how long it took, and as the last line the sum. A
-# layer that does not run counts as failed.
+# layer that does not run counts as failed. Layers behind `beside` run while the last one before it
+# does, which leaves a processor idle; what they print comes when it has ended.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -13,9 +15,15 @@ cd "$TOP"
 
 # run_layer NAME: runs it, keeps its log, and adds up its last line.
 run_layer() {
-	local name=$1 log=$LOGS/layer-$1.log start=$SECONDS line
-	say "==== $name"
-	"$TOP/scripts/test/test_layer.sh" "$name" </dev/null 2>&1 | tee "$log" || true
+	local log=$LOGS/layer-$1.log start=$SECONDS
+	say "==== $1"
+	"$TOP/scripts/test/test_layer.sh" "$1" </dev/null 2>&1 | tee "$log" || true
+	add_up "$1" $((SECONDS - start))
+}
+
+# add_up NAME SECONDS: a row of the table, from the last line of the layer's log.
+add_up() {
+	local name=$1 log=$LOGS/layer-$1.log line
 	line=$(tail -n 1 "$log")
 	if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed ]] &&
 		((BASH_REMATCH[1] + BASH_REMATCH[2] > 0)); then
@@ -27,14 +35,52 @@ run_layer() {
 	passed=$((passed + counts[0]))
 	failed=$((failed + counts[1]))
 	table+=$(printf '%-10s %6d passed %4d failed %8s' "$name" "${counts[@]}" \
-		"$(duration $((SECONDS - start)))")$'\n'
+		"$(duration "$2")")$'\n'
+}
+
+# run_quietly NAME...: runs them behind each other, and keeps what each prints and how long it took.
+run_quietly() {
+	local name start
+	for name; do
+		start=$SECONDS
+		"$TOP/scripts/test/test_layer.sh" "$name" </dev/null >"$LOGS/layer-$name.log" 2>&1 || true
+		echo $((SECONDS - start)) >"$LOGS/layer-$name.seconds"
+	done
+}
+
+# In a process group of its own, which is ended as a whole.
+start_beside() {
+	say "beside the last one: ${beside[*]}"
+	set -m
+	run_quietly "${beside[@]}" &
+	beside_pid=$!
+	set +m
+	renice -n 5 -g "$beside_pid" >/dev/null
+}
+
+# Waits for them, prints, and adds up.
+end_beside() {
+	local name
+	say "waiting for what runs beside: ${beside[*]}"
+	wait "$beside_pid" || true
+	beside_pid=
+	for name in "${beside[@]}"; do
+		say "==== $name"
+		cat "$LOGS/layer-$name.log"
+		add_up "$name" "$(cat "$LOGS/layer-$name.seconds")"
+	done
+}
+
+end_background() {
+	[ -z "$setup_pid" ] || kill "$setup_pid" 2>/dev/null || true
+	[ -z "$beside_pid" ] || kill -- "-$beside_pid" 2>/dev/null || true
+	end_step_group
 }
 
 # The long build goes on beside the tests that do not need it.
 setup_debug() {
 	nice "$TOP/scripts/setup/setup.sh" debug >"$LOGS/setup-debug.log" 2>&1 &
 	setup_pid=$!
-	trap 'kill "$setup_pid" 2>/dev/null || true; end_step_group' EXIT
 }
 
 wait_for_setup() {
@@ -51,14 +97,34 @@ wait_for_setup() {
 		"$(duration $((SECONDS - start)))")$'\n'
 }
 
-layers=("$@")
+# know LAYER...: dies of one that there is not.
+know() {
+	local layer
+	for layer; do
+		case $layer in
+		demo | lint | scripts | host | reference | fuzz | stock | compare | count | kunit | debug) ;;
+		cloud | rt | rtdebug) ;;
+		*) die "unknown layer '$layer' (demo, lint, scripts, host, reference, fuzz, stock, compare, count, kunit, debug, cloud, rt, rtdebug)" ;;
+		esac
+	done
+}
+
+layers=()
+while [ $# -gt 0 ] && [ "$1" != beside ]; do
+	layers+=("$1")
+	shift
+done
+beside=("${@:2}")
 [ ${#layers[@]} -gt 0 ] || layers=(scripts host reference fuzz stock compare count kunit debug)
+know "${layers[@]}" "${beside[@]}"
 passed=0
 failed=0
 table=
 setup_pid=
+beside_pid=
+trap end_background EXIT
 start=$SECONDS
-case " ${layers[*]} " in
+case " ${layers[*]} ${beside[*]} " in
 *' demo '* | *' stock '* | *' compare '* | *' count '* | *' lint '*) scripts/setup/setup.sh stock ;;
 *) scripts/setup/setup.sh root ;;
 esac
@@ -69,11 +135,11 @@ table+=$(printf '%-10s %27s %8s' "(set-up)" "" "$(duration $((SECONDS - start)))
 for layer in "${layers[@]}"; do
 	case $layer in
 	kunit | debug) wait_for_setup ;;
-	demo | lint | scripts | host | reference | fuzz | stock | compare | count | cloud | rt | rtdebug) ;;
-	*) die "unknown layer '$layer' (demo, lint, scripts, host, reference, fuzz, stock, compare, count, kunit, debug, cloud, rt, rtdebug)" ;;
 	esac
+	[ ${#beside[@]} -eq 0 ] || [ "$layer" != "${layers[-1]}" ] || start_beside
 	run_layer "$layer"
 done
+[ -z "$beside_pid" ] || end_beside
 printf '\n%s' "$table"
 printf '%-10s %27s %8s\n\n' "(all)" "" "$(duration $((SECONDS - start)))"
 echo "$passed passed, $failed failed"

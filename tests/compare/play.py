@@ -32,8 +32,8 @@ MODULES = ("nf_conntrack_netlink", "nft_chain_nat", "nf_nat_ftp", "nf_nat_tftp",
 
 
 def be_a_realtime_task():
-    """A fair task would be charged for each hour by which the clock is moved where the scheduler's own clock is jiffies,
-    in user-mode Linux, and the scheduler cannot reckon with months."""
+    """In user-mode Linux the scheduler's own clock is jiffies. A fair task would be charged for each hour by which
+    they are moved, and the scheduler cannot reckon with months."""
     write("/proc/sys/kernel/sched_rt_runtime_us", -1)
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
 
