@@ -5,7 +5,8 @@
 # boots it with the build root as its disk, loads rust_ct.ko, runs the shell
 # line COMMAND, and unloads. Ends with COMMAND's status, or 99 when the kernel
 # complained. With --bare nothing is built or loaded, and COMMAND does all by itself. UML_TIMEOUT
-# (seconds, default 120) and UML_MEMORY (default 512M) say how much of it the kernel gets.
+# (seconds, default 120) and UML_MEMORY (default 512M) say how much of it the kernel gets, UML_CPU
+# on which processor it runs (default: by chance).
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -33,9 +34,12 @@ else
 		exit "\$status"
 	END
 fi
+# The kernel and its programs are processes that take turns: on one processor that goes several
+# times as fast as where each has to wake another one.
+cpu=${UML_CPU:-$(python3 -c "import os, random; print(random.choice([*os.sched_getaffinity(0)]))")}
 rm -f "$WORK/uml-status"
 start=$SECONDS
-in_root timeout --foreground --kill-after=5 "${UML_TIMEOUT:-120}" \
+in_root taskset --cpu-list "$cpu" timeout --foreground --kill-after=5 "${UML_TIMEOUT:-120}" \
 	"/usr/lib/modules/$(cat "$(tree_dir uml)/release")/vmlinuz" mem="${UML_MEMORY:-512M}" \
 	root=/dev/root rootfstype=hostfs rootflags=/ rw ncpus=1 seccomp=off \
 	con=null con0=null,fd:1 init=/src/scripts/guest/uml_init.sh \
