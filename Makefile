@@ -42,7 +42,7 @@ kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags) RE
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
 	test-stock test-cloud test-rt test-rtdebug test-unfit test-in-tree compare count count-check \
-	count-accept bench selftests apps fuzz mutants soak uml lint deb test-install distclean
+	count-accept bench selftests apps fuzz mutants coverage soak uml lint deb test-install distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
 	@test "$(NAME)" = rust_ct -o "$(NAME)" = nf_conntrack || { \
@@ -124,6 +124,9 @@ fuzz: ## fuzz the parsers and trackers, each target for SECONDS= (default 60)
 
 mutants: ## put each small mistake into the pure layer: would its tests notice? (PARTS="window.rs seqadj")
 	scripts/test/mutants.sh $(PARTS)
+
+coverage: ## which lines of the pure layer do its host tests never run?
+	scripts/test/coverage.sh
 
 soak: ## everything at once on the debug kernel, for HOURS= (default a sixth; SEED= CPUS= WITHOUT="memory modules")
 	scripts/test/soak.sh
