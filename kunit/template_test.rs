@@ -10,24 +10,31 @@ use crate::{
     },
     object::{
         conn::{
+            self,
             ext::{
                 EventMasks,
                 Kind, //
             },
+            Attached,
             Conn, //
         },
         setting, //
     },
     pure::{
-        state::Status,
+        state::{
+            CtInfo,
+            Status, //
+        },
         tuple::Direction,
         zone::Zone, //
     },
+    skbs::Buffer,
     sys::{
         memory,
         net::Net, //
     },
 };
+use core::ptr;
 use kernel::{
     macros::kunit_tests,
     prelude::*, //
@@ -53,6 +60,42 @@ mod tests {
             check!(maker::add_help(&template).is_some());
             check!(template.status().contains(Status::HELPER));
             check!(maker::add_help(&template).is_none(), "it has it");
+            Ok(())
+        })
+    }
+
+    /// The kernel's answer to a packet has the packet's connection, or the template of one that is
+    /// not tracked yet.
+    #[test]
+    fn answers() -> Result {
+        case(|_| {
+            let (mut skb, mut answer) = (Buffer::new(b"packet")?, Buffer::new(b"answer")?);
+            conn::attach_answer(answer.skb_mut(), skb.skb());
+            check!(matches!(conn::attached(answer.skb()), Attached::Nothing));
+
+            let template =
+                Conn::template(Net::init(), Zone::DEFAULT, bindings::GFP_KERNEL).ok_or(ENOMEM)?;
+            conn::attach(skb.skb_mut(), template.clone(), CtInfo::New);
+            conn::attach_answer(answer.skb_mut(), skb.skb());
+            let Attached::Template(its) = conn::attached(answer.skb()) else {
+                return Err(ENOENT);
+            };
+            check!(ptr::eq(its, &*template));
+            check_eq!(template.use_count(), 3);
+            drop((conn::detach(skb.skb_mut()), conn::detach(answer.skb_mut())));
+            check_eq!(template.use_count(), 1);
+
+            let tracked = maker::begin(&maker::udp(1))?;
+            for (info, answered) in [
+                (CtInfo::New, CtInfo::RelatedReply),
+                (CtInfo::EstablishedReply, CtInfo::Related),
+            ] {
+                conn::attach(skb.skb_mut(), tracked.clone(), info);
+                conn::attach_answer(answer.skb_mut(), skb.skb());
+                check_eq!(answer.info(), Some(answered));
+                drop((conn::detach(skb.skb_mut()), conn::detach(answer.skb_mut())));
+            }
+            check_eq!(tracked.use_count(), 1);
             Ok(())
         })
     }

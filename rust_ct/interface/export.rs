@@ -53,10 +53,7 @@ use crate::{
             self,
             Tcp, //
         },
-        state::{
-            CtInfo,
-            Status, //
-        },
+        state::Status,
         tuple::{
             Direction,
             Tuple, //
@@ -145,19 +142,12 @@ fn look_up(skb: &Skb) -> Option<Tuple> {
     Some(conn.tuple(dir.other()))
 }
 
-/// The kernel answers a packet with one of its own, like an ICMP error or a reset: that goes with
-/// the same connection.
+/// The kernel answers a packet with one of its own, like an ICMP error or a reset.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_attach().
 #[no_mangle]
 extern "C" fn rust_ct_attach(answer: &mut Skb, skb: &Skb) {
-    if let Attached::Conn(conn, info) = conn::attached(skb) {
-        let info = match info.direction() {
-            Direction::Original => CtInfo::RelatedReply,
-            Direction::Reply => CtInfo::Related,
-        };
-        conn::attach(answer, conn.into(), info);
-    }
+    conn::attach_answer(answer, skb);
 }
 
 /// The kernel has answered a packet with a reset: its connection is over.

@@ -32,6 +32,7 @@ mod unique;
 
 pub(crate) use attached::{
     attach,
+    attach_answer,
     attach_untracked,
     attached,
     carried,

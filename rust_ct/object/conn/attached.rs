@@ -5,9 +5,12 @@
 
 use crate::{
     object::conn::Conn,
-    pure::state::{
-        CtInfo,
-        Status, //
+    pure::{
+        state::{
+            CtInfo,
+            Status, //
+        },
+        tuple::Direction, //
     },
     sys::skb::Skb, //
 };
@@ -65,6 +68,22 @@ pub(crate) fn attach(skb: &mut Skb, conn: ARef<Conn>, info: CtInfo) {
     let slot = ARef::into_raw(conn).as_ptr().expose_provenance();
     // SAFETY: The reference is the packet's now.
     unsafe { skb.set_nfct(slot | usize::from(info.bits())) };
+}
+
+/// Attaches to the kernel's answer to a packet what belongs to that packet: the connection, which
+/// the answer is related to, or the template, as whom a fragment belongs to is not known when it
+/// is answered. Any context.
+pub(crate) fn attach_answer(answer: &mut Skb, skb: &Skb) {
+    let (conn, info) = match attached(skb) {
+        Attached::Conn(conn, info) => (conn, info),
+        Attached::Template(template) => (template, CtInfo::New),
+        Attached::Untracked | Attached::Nothing => return,
+    };
+    let info = match info.direction() {
+        Direction::Original => CtInfo::RelatedReply,
+        Direction::Reply => CtInfo::Related,
+    };
+    attach(answer, conn.into(), info);
 }
 
 /// Marks a packet that has no connection as not tracked, on purpose.
