@@ -156,6 +156,7 @@ fn while_a_connection_opens() {
         ("its FIN in SYN_SENT2", syn_sent2, Reply, (FIN | ACK, 5001, 1001, 0), TcpState, Passes),
         ("another SYN", syn_sent2, Reply, (SYN, 5000 + FAR, 0, 0), TcpSeqOver, Passes),
         ("SYN/ACK of another", syn_sent2, Reply, (SYN | ACK, 5000, 9000, 0), TcpAckOver, Passes),
+        ("far another", syn_sent2, Reply, (SYN | ACK, 5000, 1001 + FAR, 0), TcpAckOver, Passes),
         // The client has the SYN/ACK, or has lost it and goes by what is acknowledged.
         ("SYN in SYN_RECV", syn_recv, Reply, (SYN, 5000, 0, 0), TcpState, Passes),
         ("RST to the SYN", syn_recv, Reply, (RST | ACK, 5001 + FAR, 1001, 0), TcpSeqOver, Passes),

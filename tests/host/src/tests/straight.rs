@@ -104,6 +104,17 @@ fn renewal(rig: &Rig, dir: Direction, seg: &Segment) -> Option<u32> {
     )
 }
 
+/// The shorter way is not for a sender that has no window yet, but for one with the least.
+#[test]
+fn renewed_with_a_window() {
+    for (window, renewed) in [(0, false), (1, true)] {
+        let mut rig = Rig::in_window(State::Established);
+        rig.conn.proto.seen[0].td_maxwin = window;
+        let got = renewal(&rig, Original, &segment(ACK, 1000, 1000, 0));
+        assert_eq!(got.is_some(), renewed, "{window}");
+    }
+}
+
 /// In an established connection every ACK in the window is plain, and nothing else is.
 #[test]
 fn acks_in_the_window_are_plain() {

@@ -517,6 +517,50 @@ fn endless_repetition() {
     assert_eq!(other.action, Action::Refresh(432_000 * HZ));
 }
 
+/// An ACK is a repetition if nothing in it is other than in the one before: its direction, numbers,
+/// end and window.
+#[test]
+fn what_is_a_repetition() {
+    let ack = || segment(ACK, 1001, 5001, 0);
+    let longer = Segment { end: 1002, ..ack() };
+    let wider = Segment {
+        window: 4097,
+        ..ack()
+    };
+    for (what, dir, seg, repetitions) in [
+        ("the same", Original, ack(), 2),
+        ("another number", Original, segment(ACK, 1002, 5001, 0), 0),
+        (
+            "another number, to the same end",
+            Original,
+            Segment { seq: 1000, ..ack() },
+            0,
+        ),
+        (
+            "another acknowledgment",
+            Original,
+            segment(ACK, 1001, 5000, 0),
+            0,
+        ),
+        ("another end", Original, longer, 0),
+        ("another window", Original, wider, 0),
+    ] {
+        let mut rig = Rig::established();
+        rig.send(Original, ack());
+        rig.send(Original, ack());
+        assert_eq!(rig.conn.proto.retrans, 1, "{what}");
+        rig.send(dir, seg);
+        assert_eq!(rig.conn.proto.retrans, repetitions, "{what}");
+    }
+    // The two ends may happen to be at the same numbers.
+    let mut rig = Rig::in_window(State::Established);
+    rig.send(Original, segment(ACK, 1000, 1000, 0));
+    rig.send(Original, segment(ACK, 1000, 1000, 0));
+    assert_eq!(rig.conn.proto.retrans, 1);
+    rig.send(Reply, segment(ACK, 1000, 1000, 0));
+    assert_eq!(rig.conn.proto.retrans, 0, "another direction");
+}
+
 /// A reset in an established connection closes it only if it is exact; a near one leaves it to the
 /// ends.
 #[test]
@@ -562,6 +606,18 @@ fn resets() {
         let outcome = rig.send(Reply, segment(RST, seq, 0, 0));
         assert_eq!(outcome, expected, "{what}");
         assert_eq!(rig.state(), state, "{what}");
+    }
+}
+
+/// A reset of number 0 may answer a SYN, one of number 1 does not.
+#[test]
+fn a_reset_that_answers_a_syn() {
+    for (seq, state) in [(0, State::Close), (1, State::SynRecv)] {
+        let mut rig = Rig::new();
+        rig.send(Original, segment(SYN, 1000, 0, 0));
+        rig.send(Reply, segment(SYN | ACK, 5000, 1001, 0));
+        rig.send(Original, segment(RST, seq, 0, 0));
+        assert_eq!(rig.state(), state, "{seq}");
     }
 }
 
