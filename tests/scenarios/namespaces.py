@@ -28,7 +28,7 @@ from lib import (
     unload,
 )
 
-ROUNDS = times(50)
+ROUNDS = times(50, 6)
 HOME = "rct-home"
 
 

@@ -6,7 +6,7 @@
 import os
 import random
 
-from lib import PARAMETERS, Router, check, equal, find, ip, listing, load, main, poll, read, statistics, udp, write
+from lib import BRIEF, PARAMETERS, Router, check, equal, find, ip, listing, load, main, poll, read, statistics, udp, write
 
 LONG = 2000
 SIZES = (1024, 65536, 512, 4096, 131072, 2048)
@@ -34,7 +34,7 @@ def scenario():
         # The resize runs while frames wait in the router's backlog and others follow at once.
         child = os.fork()
         if not child:
-            for _ in range(30):
+            for _ in range(10 if BRIEF else 30):
                 write(f"{PARAMETERS}/hashsize", size + 512 * dice.randrange(4))
             write(f"{PARAMETERS}/hashsize", size)
             os._exit(0)
