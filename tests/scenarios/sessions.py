@@ -46,12 +46,12 @@ CAPTURES = os.path.join(os.environ.get("RUST_CT_OUT", "/tmp"), "captures")
 
 @contextlib.contextmanager
 def captured(name):
-    """Captures what passes between client and router."""
+    """Captures what passes between client and router; what is interrupted leaves no capture."""
     os.makedirs(CAPTURES, exist_ok=True)
-    path = f"{CAPTURES}/{name}.pcap"
+    path, part = f"{CAPTURES}/{name}.pcap", f"{CAPTURES}/{name}.part"
     with inside(ROUTER):
         dump = subprocess.Popen(
-            ["tcpdump", "-i", CLIENT, "-s", "0", "--immediate-mode", "-U", "-w", path, "-Z", "root"],
+            ["tcpdump", "-i", CLIENT, "-s", "0", "--immediate-mode", "-U", "-w", part, "-Z", "root"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
@@ -63,6 +63,7 @@ def captured(name):
         time.sleep(0.5)
         dump.send_signal(signal.SIGINT)
         dump.wait(20)
+    os.rename(part, path)
     check(os.path.getsize(path) > 100, f"{name}: the session was captured", path)
 
 
