@@ -35,6 +35,7 @@ from lib import (
     shown,
     skip,
     some,
+    sysctl,
 )
 
 MODULES = ("nf_nat", "nft_chain_nat", "nft_masq", "nft_nat", "nft_redir", "nf_nat_ftp")
@@ -257,6 +258,9 @@ def address_gone(kind):
 def end(rules):
     """NAT is unloaded: what it has translated goes, what it has only looked at stays, until its namespace goes."""
     home, away = ENDS["IPv4"]
+    # On a slow machine NAT takes its time to go, and nothing is to end by itself meanwhile.
+    for state in ("", "_stream"):
+        sysctl(f"nf_conntrack_udp_timeout{state}", 600, ROUTER)
     Talk((home, 1006), (away, 55), None)
     Talk((home, 1007), (away, 57), None)
     rules.delete()
