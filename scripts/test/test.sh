@@ -13,6 +13,8 @@
 
 cd "$TOP"
 
+LAYERS="demo lint scripts host reference fuzz stock compare count kunit debug cloud rt rtdebug"
+
 # run_layer NAME: runs it, keeps its log, and adds up its last line.
 run_layer() {
 	local log=$LOGS/layer-$1.log start=$SECONDS
@@ -48,9 +50,15 @@ run_quietly() {
 	done
 }
 
-# In a process group of its own, which is ended as a whole.
+# In a process group of its own, which is ended as a whole. What another run has left is not to
+# count where they do not come to their end.
 start_beside() {
+	local name
 	say "beside the last one: ${beside[*]}"
+	for name in "${beside[@]}"; do
+		: >"$LOGS/layer-$name.log"
+		echo 0 >"$LOGS/layer-$name.seconds"
+	done
 	set -m
 	run_quietly "${beside[@]}" &
 	beside_pid=$!
@@ -101,11 +109,7 @@ wait_for_setup() {
 know() {
 	local layer
 	for layer; do
-		case $layer in
-		demo | lint | scripts | host | reference | fuzz | stock | compare | count | kunit | debug) ;;
-		cloud | rt | rtdebug) ;;
-		*) die "unknown layer '$layer' (demo, lint, scripts, host, reference, fuzz, stock, compare, count, kunit, debug, cloud, rt, rtdebug)" ;;
-		esac
+		[[ " $LAYERS " == *" $layer "* ]] || die "unknown layer '$layer' (${LAYERS// /, })"
 	done
 }
 
