@@ -49,6 +49,7 @@ mod tests {
     mod state;
     mod straight;
     mod tcp;
+    mod tcp_resets;
     mod tcp_sequences;
     mod tcp_table;
     mod tftp;
