@@ -70,9 +70,8 @@ pub(crate) fn attach(skb: &mut Skb, conn: ARef<Conn>, info: CtInfo) {
     unsafe { skb.set_nfct(slot | usize::from(info.bits())) };
 }
 
-/// Attaches to the kernel's answer to a packet what belongs to that packet: the connection, which
-/// the answer is related to, or the template, as whom a fragment belongs to is not known when it
-/// is answered. Any context.
+/// Attaches to the kernel's answer to a packet what the packet has: its connection, to which the
+/// answer is related, or the template of one that is not tracked yet, like a fragment. Any context.
 pub(crate) fn attach_answer(answer: &mut Skb, skb: &Skb) {
     let (conn, info) = match attached(skb) {
         Attached::Conn(conn, info) => (conn, info),
