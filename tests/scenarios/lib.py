@@ -363,15 +363,25 @@ def count(ns=None):
     return statistics(ns)["entries"]
 
 
+# Own slab names hold the module's name; a merged slab would be invisible, SLAB_TYPESAFE_BY_RCU forbids merging.
+SLABS = ("rust_ct", "rust_ct_conn", "nf_conntrack") if RUST else ("nf_conntrack",)
+
+
 def slab_objects():
     """Objects that the tracker's connection slab has pages for, or None where it has none."""
-    # Own slab names hold the module's name; a merged slab would be invisible, SLAB_TYPESAFE_BY_RCU forbids merging.
-    names = ("rust_ct", "rust_ct_conn", "nf_conntrack") if RUST else ("nf_conntrack",)
     for line in read("/proc/slabinfo").splitlines():
         words = line.split()
-        if words[0] in names:
+        if words[0] in SLABS:
             return int(words[2])
     return None
+
+
+def shrunk_slab_objects():
+    """The same once the slab has given its empty pages back, of which it keeps some for each processor and node."""
+    for name in SLABS:
+        if os.path.exists(f"/sys/kernel/slab/{name}"):
+            write(f"/sys/kernel/slab/{name}/shrink", 1)
+    return slab_objects()
 
 
 # ------------------------------------------------------------------------------------------ packets

@@ -21,6 +21,7 @@ from lib import (
     module,
     poll,
     run,
+    shrunk_slab_objects,
     skip,
     slab_objects,
     times,
@@ -121,11 +122,12 @@ def scenario():
     rules_go_last(is_first)
     own_view()
     run("ip", "netns", "add", HOME)
-    before = slab_objects() or 0
+    before = shrunk_slab_objects() or 0
     seen = [churn(turn) for turn in range(ROUNDS)]
     check(min(seen) >= 200, f"each of {ROUNDS} namespaces tracked its flows before it went", seen)
+    # What may stay are the neighbour's own pings, in pages that hold tens of connections.
     check(
-        poll(lambda: (slab_objects() or 0) < before + ROUNDS * 40, 60),
+        poll(lambda: (shrunk_slab_objects() or 0) < before + 100, 60, 0.5),
         "their connections went along",
         f"{sum(seen)} were made; the slab had {before} objects before and has {slab_objects()} now",
     )
