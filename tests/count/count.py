@@ -29,7 +29,7 @@ import sys
 from bisect import bisect_right
 from pathlib import Path
 
-# As in rust_ct_meter.c, and how many of them have to be seen as a whole.
+# As in tests/meter/count.c, and how many of them have to be seen as a whole.
 COUNTED = 31
 WHOLE = 16
 KINDS = ("new", "original", "reply", "delete", "refused", "invalid")
