@@ -41,7 +41,7 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags) RESOLVE_BTFIDS_FLAGS=
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock test-cloud test-rt test-rtdebug test-unfit test-in-tree compare count count-check \
+	test-stock test-umldebug test-cloud test-rt test-rtdebug test-unfit test-in-tree compare count count-check \
 	count-accept bench selftests apps fuzz mutants coverage soak uml lint deb test-install distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
@@ -82,6 +82,9 @@ test-debug: ## scenarios in the debug kernel
 
 test-stock: ## scenarios in the stock Debian kernel
 	scripts/test/test.sh stock
+
+test-umldebug: ## KUnit and all scenarios in user-mode Linux with KASAN
+	scripts/test/test.sh umldebug
 
 test-cloud: ## a short test on Debian's cloud kernel
 	scripts/test/test.sh cloud

@@ -8,7 +8,7 @@
 # BOOT_SILENCE (default 120) is after how many seconds of silence a guest whose job has not begun
 # will not come up any more. Ends with COMMAND's exit status; with 124 when the guest does not end in time, and with 99 when
 # COMMAND succeeded but the kernel complained on the console (or leaked memory, on a debug
-# kernel).
+# kernel). KIND umldebug is a process (uml.sh).
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -52,6 +52,12 @@ elif [ -n "$cached" ]; then
 	job_command="/src/scripts/guest/guest_cached.sh $job_command"
 fi
 
+if [ "$kind" = umldebug ]; then
+	# No machine, but a process.
+	KERNEL=$kind UML_TIMEOUT=$timeout UML_CPUS=$cpus UML_CONSOLE=$LOGS/$name-$kind.console \
+		"$TOP/scripts/guest/uml.sh" --bare "${*@Q}" | tee "$LOGS/$name-$kind.log"
+	exit
+fi
 "$TOP/scripts/setup/setup.sh" "$kind"
 release=$(cat "$(tree_dir "$kind")/release")
 console=$LOGS/$name-$kind.console

@@ -4,9 +4,13 @@
 # uml.sh [--bare] [COMMAND]: the development loop. Builds the modules for user-mode Linux,
 # boots it with the build root as its disk, loads rust_ct.ko, runs the shell
 # line COMMAND, and unloads. Ends with COMMAND's status, or 99 when the kernel
-# complained. With --bare nothing is built or loaded, and COMMAND does all by itself. UML_TIMEOUT
-# (seconds, default 120) and UML_MEMORY (default 512M) say how much of it the kernel gets, UML_CPU
-# on which processor it runs (default: by chance).
+# complained. With --bare nothing is built or loaded, and COMMAND does all by itself.
+#
+# KERNEL        uml (default), or umldebug: with KASAN, on UML_CPUS (default 2) processors
+# UML_TIMEOUT   seconds (default 120)
+# UML_MEMORY    how much of it the kernel gets (default 512M; 2G)
+# UML_CPU       the processor on which `uml` runs (default: by chance)
+# UML_CONSOLE   the file that the console is kept in
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -16,37 +20,43 @@ if [ "${1:-}" = --bare ]; then
 	bare=1
 	shift
 fi
+kernel=${KERNEL:-uml}
 command=${1:-ping -c 1 -W 1 127.0.0.1; cat /proc/rust_ct}
-console=$LOGS/uml.console
+console=${UML_CONSOLE:-$LOGS/$kernel.console}
 
 if [ -n "$bare" ]; then
-	"$TOP/scripts/setup/setup.sh" uml
-	printf 'exec bash -c %q\n' "$command" >"$WORK/uml-job"
+	"$TOP/scripts/setup/setup.sh" "$kernel"
+	printf 'exec bash -c %q\n' "$command" >"$WORK/$kernel-job"
 else
-	"$TOP/scripts/setup/build.sh" uml
-	cat >"$WORK/uml-job" <<-END
+	"$TOP/scripts/setup/build.sh" "$kernel"
+	cat >"$WORK/$kernel-job" <<-END
 		set -e
 		modprobe -a nf_defrag_ipv4 nf_defrag_ipv6
-		insmod /out/uml/rust_ct/rust_ct.ko
+		insmod /out/$kernel/rust_ct/rust_ct.ko
 		status=0
 		bash -c $(printf %q "$command") || status=\$?
 		rmmod rust_ct
 		exit "\$status"
 	END
 fi
-# The kernel and its programs are processes that take turns: on one processor that goes several
-# times as fast as where each has to wake another one.
-cpu=${UML_CPU:-$(python3 -c "import os, random; print(random.choice([*os.sched_getaffinity(0)]))")}
-rm -f "$WORK/uml-status"
+if [ "$kernel" = uml ]; then
+	# The kernel and its programs are processes that take turns: on one processor that goes several
+	# times as fast as where each has to wake another one.
+	cpu=${UML_CPU:-$(python3 -c "import os, random; print(random.choice([*os.sched_getaffinity(0)]))")}
+	pinned=(taskset --cpu-list "$cpu") cpus=1 memory=512M
+else
+	pinned=() cpus=${UML_CPUS:-2} memory=2G
+fi
+rm -f "$WORK/$kernel-status"
 start=$SECONDS
-in_root taskset --cpu-list "$cpu" timeout --foreground --kill-after=5 "${UML_TIMEOUT:-120}" \
-	"/usr/lib/modules/$(cat "$(tree_dir uml)/release")/vmlinuz" mem="${UML_MEMORY:-512M}" \
-	root=/dev/root rootfstype=hostfs rootflags=/ rw ncpus=1 seccomp=off \
-	con=null con0=null,fd:1 init=/src/scripts/guest/uml_init.sh \
-	</dev/null 2>&1 | tr -d '\r' | tee "$console" | sed -n '/rust_ct guest: begin/,/rust_ct guest: end/p'
-status=$(cat "$WORK/uml-status" 2>/dev/null) ||
+in_root "${pinned[@]}" timeout --foreground --kill-after=5 "${UML_TIMEOUT:-120}" \
+	"/usr/lib/modules/$(cat "$(tree_dir "$kernel")/release")/vmlinuz" mem="${UML_MEMORY:-$memory}" \
+	root=/dev/root rootfstype=hostfs rootflags=/ rw ncpus="$cpus" seccomp=auto \
+	con=null con0=null,fd:1 init=/src/scripts/guest/uml_init.sh -- "$kernel" \
+	</dev/null 2>&1 | tr -d '\r' | tee "$console" | sed -un '/rust_ct guest: begin/,/rust_ct guest: end/p'
+status=$(cat "$WORK/$kernel-status" 2>/dev/null) ||
 	die "the user-mode kernel ended without a word; console: $console"
-say "uml: boot, load, run and unload took $((SECONDS - start)) s, status $status"
+say "$kernel: boot, load, run and unload took $((SECONDS - start)) s, status $status"
 if ! "$TOP/scripts/guest/scan_console.py" "$console"; then
 	warn "the kernel complained; console: $console"
 	[ "$status" -ne 0 ] || status=99

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# setup.sh [root|stock|cloud|rt|debug|rtdebug|uml]...: makes what is named and not in the cache yet.
-# Each thing lies in the cache under the hash of what it is made from, is built
+# setup.sh [root|stock|cloud|rt|debug|rtdebug|uml|umldebug]...: makes what is named and not in the
+# cache yet. Each thing lies in the cache under the hash of what it is made from, is built
 # under a temporary name, and is renamed when it is complete.
 
 # shellcheck source=scripts/setup/lib.sh
@@ -75,19 +75,21 @@ make_layer() {
 make_kernel() {
 	local kind=$1 tree=$2 config files=()
 	for config in $(configs "$kind"); do files+=("/src/scripts/setup/$config"); done
-	if [ "$kind" = rtdebug ]; then
-		# To make_kernel.sh it is a debug kernel, of another configuration: of an option that two
-		# files name, the last line holds.
-		kind=debug
+	case $kind in
+	rtdebug | umldebug)
+		# To make_kernel.sh it is a debug or user-mode kernel, of another configuration: of an option
+		# that two files name, the last line holds.
+		[ "$kind" = rtdebug ] && kind=debug || kind=uml
 		for config in $(configs "$1"); do cat "$TOP/scripts/setup/$config"; done |
 			tac | awk '{ name = $1 == "#" ? $2 : $1; sub("=.*", "", name) } name ~ /^CONFIG_/ && !seen[name]++' |
 			tac >"$tree/merged.config"
-		files=(/build/debug/merged.config)
-	fi
+		files=("/build/$kind/merged.config")
+		;;
+	esac
 	run_step "$1 kernel tree" "$LOGS/kernel-$1.log" \
 		enter_root "$(base_root_dir)" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
 		env JOBS="$JOBS" nice bash /src/scripts/setup/make_kernel.sh "$kind" "${files[@]}"
-	# It was made as a debug kernel, and is at its own place from now on.
+	# It was made at another one's place, and is at its own from now on.
 	[ "$kind" = "$1" ] || sed -i "s,/build/$kind\$,/build/$1," "$tree/Makefile"
 }
 
@@ -112,8 +114,8 @@ for thing in "${@:-root}"; do
 	stock) make_once stock "$(tree_dir stock)" 1 make_kernel stock ;;
 	cloud | rt) make_once "$thing" "$(tree_dir "$thing")" 2 make_flavour "$thing" ;;
 	debug | rtdebug) make_once "$thing" "$(tree_dir "$thing")" 4 make_kernel "$thing" ;;
-	uml) make_once uml "$(tree_dir uml)" 3 make_kernel uml ;;
-	*) die "setup.sh: unknown thing '$thing' (root, stock, cloud, rt, debug, rtdebug or uml)" ;;
+	uml | umldebug) make_once "$thing" "$(tree_dir "$thing")" 3 make_kernel "$thing" ;;
+	*) die "setup.sh: unknown thing '$thing' (root, stock, cloud, rt, debug, rtdebug, uml or umldebug)" ;;
 	esac
 	[ "$thing" = root ] || touch -c "$(tree_dir "$thing")"
 done

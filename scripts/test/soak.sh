@@ -8,7 +8,8 @@
 # HOURS    how long (default: ten minutes), or MINUTES
 # SEED     of all that is drawn (default: drawn, and printed)
 # CPUS     how many processors (default: two to four, by the seed)
-# KERNEL   debug (default) or stock
+# KERNEL   debug (default), stock, or umldebug: user-mode Linux with KASAN, where an hour does as much as many
+#          under emulation
 # WITHOUT  what is left out, names of workers
 # CT       rust_ct (default), or nf_conntrack to see whether the soak is right
 
@@ -19,8 +20,12 @@ kernel=${KERNEL:-debug}
 seed=${SEED:-$SRANDOM}
 minutes=${MINUTES:-$(awk -v hours="${HOURS:-0.1667}" 'BEGIN { print hours * 60 }')}
 cpus=${CPUS:-$((2 + seed % 3))}
-slow=6
-[ "$kernel" = debug ] || slow=3
+case $kernel in
+debug) slow=6 ;;
+stock) slow=3 ;;
+umldebug) slow=2 ;;
+*) die "soak: unknown kernel '$kernel' (debug, stock or umldebug)" ;;
+esac
 
 "$TOP/scripts/setup/build.sh" "$kernel"
 "$TOP/scripts/guest/guest.sh" --name soak --cpus "$cpus" --cached \

@@ -1,10 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|cloud|rt|rtdebug]...
-#         [beside LAYER...]:
+# test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|soak|umldebug|cloud|
+#         rt|rtdebug]... [beside LAYER...]:
 # sets up what is needed and runs those layers of tests (default: all but demo, lint and the last
-# three), prints what each of them counted and how long it took, and as the last line the sum. A
+# five), prints what each of them counted and how long it took, and as the last line the sum. A
 # layer that does not run counts as failed. Layers behind `beside` run while the last one before it
 # does, which leaves a processor idle; what they print comes when it has ended.
 
@@ -13,7 +13,7 @@
 
 cd "$TOP"
 
-LAYERS="demo lint scripts host reference fuzz stock compare count kunit debug cloud rt rtdebug"
+LAYERS="demo lint scripts host reference fuzz stock compare count kunit debug soak umldebug cloud rt rtdebug"
 
 # run_layer NAME: runs it, keeps its log, and adds up its last line.
 run_layer() {
@@ -133,12 +133,12 @@ case " ${layers[*]} ${beside[*]} " in
 *) scripts/setup/setup.sh root ;;
 esac
 case " ${layers[*]} " in
-*' kunit '* | *' debug '*) setup_debug ;;
+*' kunit '* | *' debug '* | *' soak '*) setup_debug ;;
 esac
 table+=$(printf '%-10s %27s %8s' "(set-up)" "" "$(duration $((SECONDS - start)))")$'\n'
 for layer in "${layers[@]}"; do
 	case $layer in
-	kunit | debug) wait_for_setup ;;
+	kunit | debug | soak) wait_for_setup ;;
 	esac
 	[ ${#beside[@]} -eq 0 ] || [ "$layer" != "${layers[-1]}" ] || start_beside
 	run_layer "$layer"

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|cloud|rt|rtdebug:
-# runs one layer of tests; the last line is 'N passed, N failed'. With SHORT=1 in the environment, the
-# scenarios leave out what CI has no time for.
+# test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|soak|umldebug|
+# cloud|rt|rtdebug: runs one layer of tests; the last line is 'N passed, N failed'. With SHORT=1 in
+# the environment, the scenarios leave out what CI has no time for.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -138,6 +138,23 @@ layer_rt() {
 # On a kernel with PREEMPT_RT that looks at its locks.
 layer_rtdebug() {
 	{ KERNEL=rtdebug scripts/test/kunit.sh; scenarios rtdebug 8 0 2400 "${short[@]}"; } | sum
+}
+
+# In user-mode Linux with KASAN and two processors: all scenarios in full, at many times the speed of
+# the debug kernel.
+layer_umldebug() {
+	{ KERNEL=umldebug scripts/test/kunit.sh; scenarios umldebug 3 1 7200; } | sum
+}
+
+# Everything at once on the debug kernel, for five minutes.
+layer_soak() {
+	local status=0 log=$LOGS/soak-debug.log count
+	rm -f "$log"
+	MINUTES=${MINUTES:-5} CPUS=${CPUS:-2} KERNEL=debug scripts/test/soak.sh || status=$?
+	count=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
+	# The guest itself may be what failed.
+	[ "$status" -eq 0 ] || count=${count/ 0 failed/ 1 failed}
+	echo "$count"
 }
 
 layer_stock() {
