@@ -2,6 +2,7 @@
 """The kernel's ctnetlink on the tracker, by the program `conntrack`: lists, changes, events."""
 
 # limit: 240
+# left out of CI on: debug
 
 import re
 import tempfile

@@ -12,11 +12,11 @@ from lib import (
 
 NETLINK_NETFILTER = 12
 ERROR, DONE = 2, 3
-REQUEST, ACK, CREATE = 1, 4, 0x400
+REQUEST, ACK, DUMP, CREATE = 1, 4, 0x300, 0x400
 # Subsystems (linux/netfilter/nfnetlink.h).
 CTNETLINK, CTNETLINK_EXP, QUEUE, LOG, CTTIMEOUT, CTHELPER = 1, 2, 3, 4, 8, 9
-# Of ctnetlink: the message that deletes an entry or tells its end, and the group that is told.
-CT_DELETE, GROUP_DESTROY = 2, 3
+# Of ctnetlink: messages that ask for entries, that delete one or tell its end, and the group that is told.
+CT_GET, CT_DELETE, GROUP_DESTROY = 1, 2, 3
 SOL_NETLINK, BROADCAST_ERROR = 270, 4
 NESTED = 0x8000
 
@@ -128,6 +128,18 @@ def ask(ns, *message, **fields):
     error = asks.ask(*message, **fields)
     asks.close()
     return error
+
+
+def dump(ns, subsystem, kind):
+    """The attributes of each thing that a subsystem lists."""
+    asks, found, ended = Netfilter(ns), [], False
+    asks.sock.send(struct.pack("=IHHIIBBH", 20, subsystem << 8 | kind, REQUEST | DUMP, 1, 0, socket.AF_UNSPEC, 0, 0))
+    while not ended:
+        for what, body in messages(asks.sock.recv(1 << 17)):
+            ended = ended or what in (ERROR, DONE)
+            found += [attributes(body[4:])] if what > DONE else []
+    asks.close()
+    return found
 
 
 class Queue(Netfilter):

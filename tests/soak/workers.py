@@ -584,14 +584,12 @@ def memory(board, dice):
 
 
 def resized(size):
-    """Another size of the table; returns the error."""
-    file = os.open(f"{PARAMETERS}/hashsize", os.O_WRONLY)
+    """Another size of the table; returns the error, which opening the file may have as well."""
     try:
-        os.pwrite(file, size, 0)
+        with open(f"{PARAMETERS}/hashsize", "wb", buffering=0) as file:
+            file.write(size)
     except OSError as error:
         return error.errno
-    finally:
-        os.close(file)
     return 0
 
 
