@@ -13,7 +13,9 @@ use crate::{
     },
     interface::param,
     maker::{
+        begin_in,
         case,
+        enter,
         entered,
         in_table,
         tuple,
@@ -152,6 +154,19 @@ fn of_source(bucket: usize, last: u8, from: u32) -> Result<ARef<Conn>> {
         }
     }
     Err(ENOENT)
+}
+
+/// Begins a connection of a namespace, if there is room.
+fn newcomer_in(net: &Net, original: &Tuple) -> Option<ARef<Conn>> {
+    let netns = NETNS.get(net)?;
+    let new_conn = NewConn {
+        original,
+        reply: &original.invert()?,
+        zone: Zone::DEFAULT,
+        hash: Key::new(original, Zone::DEFAULT, net).hash(Direction::Original),
+    };
+    let guard = rcu::read_lock();
+    begin(netns, net, &new_conn, None, ReadSide::of(&guard)).ok()
 }
 
 /// Has the next packet look thoroughly for somebody to make room.
@@ -453,18 +468,8 @@ mod tests {
             let other = OtherNet::get()?;
             let (away, net) = (NETNS.get(other.net()).ok_or(ENOENT)?, other.net());
             let original = tuple(ipproto::UDP, 1);
-            let reply = original.invert().ok_or(EINVAL)?;
+            let newcomer = || newcomer_in(net, &original);
             let hash = Key::new(&original, Zone::DEFAULT, net).hash(Direction::Original);
-            let newcomer = || {
-                let new_conn = NewConn {
-                    original: &original,
-                    reply: &reply,
-                    zone: Zone::DEFAULT,
-                    hash,
-                };
-                let guard = rcu::read_lock();
-                begin(away, net, &new_conn, None, ReadSide::of(&guard)).ok()
-            };
             let guard = rcu::read_lock();
             let bucket = TABLE.index(hash, ReadSide::of(&guard));
             drop(guard);
@@ -495,6 +500,35 @@ mod tests {
             check!(fourth.is_none(), "above its own share");
             drop((third, fourth, ours, more));
             end::kill_all(None);
+            check_eq!((home.connections(), away.connections()), (0, 0));
+            Ok(())
+        })
+    }
+
+    /// Where the sum is exceeded, a namespace above its share that goes on shrinks until it is not:
+    /// who makes room for a newcomer does not let it in.
+    #[test]
+    fn an_exceeded_sum_is_come_back_to() -> Result {
+        case(|home| {
+            let other = OtherNet::get()?;
+            let (away, net) = (NETNS.get(other.net()).ok_or(ENOENT)?, other.net());
+            for n in 0..4 {
+                let original = tuple(ipproto::UDP, 10 + n);
+                let reply = original.invert().ok_or(EINVAL)?;
+                enter(&*begin_in(net, &original, &reply, Zone::DEFAULT)?)?;
+            }
+            limit::TOTAL.store(2, Relaxed);
+            limit::SHARE.store(1, Relaxed);
+            let mut seen = [(false, 0); 4];
+            for (n, seen) in (0..).zip(&mut seen) {
+                forget_outlook(away);
+                let newcomer = newcomer_in(net, &tuple(ipproto::UDP, 20 + n));
+                *seen = (newcomer.is_some(), away.connections());
+            }
+            limit::TOTAL.store(0, Relaxed);
+            limit::SHARE.store(0, Relaxed);
+            end::kill_all(None);
+            check_eq!(seen, [(false, 3), (false, 2), (true, 2), (true, 2)]);
             check_eq!((home.connections(), away.connections()), (0, 0));
             Ok(())
         })

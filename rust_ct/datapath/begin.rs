@@ -256,7 +256,11 @@ fn make_room(
 ) -> Result<(), Refused> {
     let hash = new_conn.hash;
     let has_room = match room {
-        Room::Own => early_drop(netns, Some(net), hash, rcu) || evict_dying(netns),
+        // Where others were let in above the sum, one who goes is not enough.
+        Room::Own => {
+            (early_drop(netns, Some(net), hash, rcu) || evict_dying(netns))
+                && !netns.is_sum_exceeded()
+        }
         Room::Others => {
             early_drop(netns, None, hash, rcu);
             true

@@ -123,6 +123,11 @@ impl Netns {
         positive(self.count.load(Relaxed))
     }
 
+    /// Returns whether all namespaces together have more connections than they may. Any context.
+    pub(crate) fn is_sum_exceeded(&self) -> bool {
+        self.is_over_total(self.connections())
+    }
+
     /// Returns whether all namespaces together are above their limit, where this one has `own`.
     fn is_over_total(&self, own: u32) -> bool {
         let total = TOTAL.load(Relaxed);
