@@ -104,6 +104,22 @@ impl Drop for Limit {
     }
 }
 
+/// Bounds the sum of all namespaces, until this is dropped.
+struct Sum;
+
+impl Sum {
+    fn set(&self, total: u32, share: u32) {
+        limit::TOTAL.store(total, Relaxed);
+        limit::SHARE.store(share, Relaxed);
+    }
+}
+
+impl Drop for Sum {
+    fn drop(&mut self) {
+        self.set(0, 0);
+    }
+}
+
 /// The bucket of a connection that nobody translates.
 fn bucket_of(original: &Tuple) -> usize {
     let guard = rcu::read_lock();
@@ -480,20 +496,19 @@ mod tests {
             let refused = newcomer().is_none();
             let kept = !ours.status().contains(Status::DYING);
             away.max.store(0, Relaxed);
-            limit::TOTAL.store(2, Relaxed);
-            limit::SHARE.store(2, Relaxed);
+            let sum = Sum;
+            sum.set(2, 2);
             let second = newcomer();
             let stays = !ours.status().contains(Status::DYING);
             drop(second);
             let more = at_bucket(ipproto::UDP, bucket, 2_000_000)?;
-            limit::SHARE.store(1, Relaxed);
+            sum.set(2, 1);
             drop(first);
             let third = newcomer();
             let gone =
                 ours.status().contains(Status::DYING) || more.status().contains(Status::DYING);
             let fourth = newcomer();
-            limit::TOTAL.store(0, Relaxed);
-            limit::SHARE.store(0, Relaxed);
+            drop(sum);
             check!(refused && kept, "the namespace's own limit");
             check!(stays, "nobody is above his share");
             check!(third.is_some() && !gone, "within its share");
@@ -517,16 +532,15 @@ mod tests {
                 let reply = original.invert().ok_or(EINVAL)?;
                 enter(&*begin_in(net, &original, &reply, Zone::DEFAULT)?)?;
             }
-            limit::TOTAL.store(2, Relaxed);
-            limit::SHARE.store(1, Relaxed);
+            let sum = Sum;
+            sum.set(2, 1);
             let mut seen = [(false, 0); 4];
             for (n, seen) in (0..).zip(&mut seen) {
                 forget_outlook(away);
                 let newcomer = newcomer_in(net, &tuple(ipproto::UDP, 20 + n));
                 *seen = (newcomer.is_some(), away.connections());
             }
-            limit::TOTAL.store(0, Relaxed);
-            limit::SHARE.store(0, Relaxed);
+            drop(sum);
             end::kill_all(None);
             check_eq!(seen, [(false, 3), (false, 2), (true, 2), (true, 2)]);
             check_eq!((home.connections(), away.connections()), (0, 0));
@@ -712,15 +726,14 @@ mod tests {
                 (away, 99, 0, 0, None),
                 (away, 99, 0, 0, Some(Room::Own)),
             ];
+            let sum = Sum;
             let mut told = [None; 14];
             for ((who, max, total, share, _), told) in rows.iter().zip(&mut told) {
                 away.max.store(*max, Relaxed);
-                limit::TOTAL.store(*total, Relaxed);
-                limit::SHARE.store(*share, Relaxed);
+                sum.set(*total, *share);
                 *told = who.count();
             }
-            limit::TOTAL.store(0, Relaxed);
-            limit::SHARE.store(0, Relaxed);
+            drop(sum);
             for (who, ..) in &rows {
                 who.uncount();
             }

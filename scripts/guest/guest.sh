@@ -37,6 +37,12 @@ done
 [ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--qemu OPTION]... [--cached] KIND COMMAND..."
 kind=$1
 shift
+if [ "$kind" = umldebug ]; then
+	# No machine, but a process.
+	KERNEL=$kind UML_TIMEOUT=$timeout UML_CPUS=$cpus UML_CONSOLE=$LOGS/$name-$kind.console \
+		"$TOP/scripts/guest/uml.sh" --bare "${*@Q}" | tee "$LOGS/$name-$kind.log"
+	exit
+fi
 memory=2G
 job_command="/src/scripts/guest/guest_job.sh"
 if [[ $kind = *debug ]]; then
@@ -52,12 +58,6 @@ elif [ -n "$cached" ]; then
 	job_command="/src/scripts/guest/guest_cached.sh $job_command"
 fi
 
-if [ "$kind" = umldebug ]; then
-	# No machine, but a process.
-	KERNEL=$kind UML_TIMEOUT=$timeout UML_CPUS=$cpus UML_CONSOLE=$LOGS/$name-$kind.console \
-		"$TOP/scripts/guest/uml.sh" --bare "${*@Q}" | tee "$LOGS/$name-$kind.log"
-	exit
-fi
 "$TOP/scripts/setup/setup.sh" "$kind"
 release=$(cat "$(tree_dir "$kind")/release")
 console=$LOGS/$name-$kind.console

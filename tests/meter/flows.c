@@ -123,8 +123,7 @@ struct nf_conn *look_up(u32 flow)
 	return ct;
 }
 
-/* Not inline, so that counted() has the same code whoever else calls this. */
-noinline void delete_one(struct nf_conn *ct)
+void delete_one(struct nf_conn *ct)
 {
 	meter.delete(ct, 0, 0);
 	nf_conntrack_put(&ct->ct_general);

@@ -6,7 +6,7 @@ No entry, no count, and its connection object is free again: thousands of them d
 
 # limit: 180
 
-from lib import Router, Rules, check, count, equal, find, grown, listing, load, main, poll, run, slab_objects, some, times, udp
+from lib import Router, Rules, check, count, equal, find, grown, listing, load, main, poll, run, shrunk_slab_objects, some, times, udp
 
 PACKETS = times(8000)
 
@@ -24,7 +24,7 @@ def scenario():
         places = {"forward": (b, 1000), "input": (home, 1001), "prerouting": (b, 1002)}
         for place, (target, port) in places.items():
             before = rules.packets()
-            objects = slab_objects()
+            objects = shrunk_slab_objects()
             for sport in range(PACKETS):
                 router.a.send(udp(a, target, 10000 + sport, port, b"drop me"))
             poll(lambda: grown(before, rules.packets()).get(place) == PACKETS, 20)
@@ -32,9 +32,9 @@ def scenario():
             equal(listing(router.ns), [], f"{name}: none of them is listed")
             check(poll(lambda: count(router.ns) == 0, 5), f"{name}: none of them is counted", count(router.ns))
             check(
-                poll(lambda: (slab_objects() or 0) - (objects or 0) < PACKETS // 3, 20),
+                poll(lambda: (shrunk_slab_objects() or 0) - (objects or 0) < PACKETS // 3, 20),
                 f"{name}: their objects are free again",
-                f"{objects} objects before, {slab_objects()} after",
+                f"{objects} objects before, {shrunk_slab_objects()} after",
             )
         before = rules.packets()
         run("bash", "-c", f"echo x >/dev/udp/{b}/1003", ns=router.ns, must=False)

@@ -98,11 +98,14 @@ class Netfilter:
         self.sock.settimeout(10 * SLOW)
         self.waiting = []
 
+    def send(self, subsystem, kind, *parts, family=socket.AF_UNSPEC, number=0, flags=0):
+        """Sends one message."""
+        body = struct.pack("!BBH", family, 0, number) + b"".join(parts)
+        self.sock.send(struct.pack("=IHHII", 16 + len(body), subsystem << 8 | kind, REQUEST | flags, 1, 0) + body)
+
     def ask(self, subsystem, kind, *parts, family=socket.AF_UNSPEC, number=0, flags=0):
         """Sends one message; returns the error of its acknowledgement, 0 or negative."""
-        body = struct.pack("!BBH", family, 0, number) + b"".join(parts)
-        head = struct.pack("=IHHII", 16 + len(body), subsystem << 8 | kind, REQUEST | ACK | flags, 1, 0)
-        self.sock.send(head + body)
+        self.send(subsystem, kind, *parts, family=family, number=number, flags=ACK | flags)
         kept = self.waiting
         self.waiting = []
         while True:
@@ -131,9 +134,9 @@ def ask(ns, *message, **fields):
 
 
 def dump(ns, subsystem, kind):
-    """The attributes of each thing that a subsystem lists."""
+    """The attributes of each thing that a subsystem lists, up to an error."""
     asks, found, ended = Netfilter(ns), [], False
-    asks.sock.send(struct.pack("=IHHIIBBH", 20, subsystem << 8 | kind, REQUEST | DUMP, 1, 0, socket.AF_UNSPEC, 0, 0))
+    asks.send(subsystem, kind, flags=DUMP)
     while not ended:
         for what, body in messages(asks.sock.recv(1 << 17)):
             ended = ended or what in (ERROR, DONE)
