@@ -2,6 +2,7 @@
 """Built as nf_conntrack.ko the module stands in the other's place: modprobe, its options, /sys/module, and back again."""
 
 # limit: 180
+# left out of CI on: debug
 
 import os
 

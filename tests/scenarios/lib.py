@@ -24,8 +24,8 @@ SLOW = float(os.environ.get("SLOW", "1"))
 # CI, see run.py.
 SHORT = bool(os.environ.get("SHORT"))
 FULL = os.environ.get("FULL") == "1" or SLOW <= 1
-# CI on a slow kernel: each kind of thing once.
-BRIEF = SHORT and not FULL
+# CI on the debug kernel: each kind of thing once.
+BRIEF = os.environ.get("SHORT") == "debug" and not FULL
 LISTING = "/proc/rust_ct" if RUST else "/proc/net/nf_conntrack"
 PARAMETERS = f"/sys/module/{CT}/parameters"
 SYSCTL = "/proc/sys/net/netfilter"
@@ -77,8 +77,8 @@ def main(scenario):
 
 
 def times(number, brief=None):
-    """How often something is repeated: a quarter of it on a slow kernel, unless FULL=1; half of it at most in CI,
-    and there as often as `brief` says on a slow kernel."""
+    """How often something is repeated: a quarter of it on a slow kernel, unless FULL=1; half of it at most with SHORT,
+    and as often as `brief` says in CI on the debug kernel."""
     if BRIEF and brief is not None:
         return brief
     if not FULL:

@@ -10,8 +10,8 @@ IN_PLACE_KO the same module, built as nf_conntrack.ko, or nothing
 INDICES     what depmod made of the modules with that one (scripts/test/indices.sh), or nothing: it runs here
 SLOW        whole factor for every time limit (default 1: the stock kernel under TCG)
 FULL        1 does everything as often on a slow kernel as on a fast one (default: a quarter)
-SHORT       stock or debug: leaves out what CI leaves out on that kernel, and repeats half as often; on a slow one
-            without FULL=1 it does each kind of thing once (default: all)
+SHORT       stock or debug: leaves out what CI leaves out on that kernel, and repeats half as often with FULL=1; on
+            debug without FULL=1 it does each kind of thing once (default: all)
 KEEP_GOING  0 stops after the first scenario that fails (default 1)
 
 A scenario is a file here, NAME.py; the line `# limit: SECONDS` in it is its time limit. A line
