@@ -12,7 +12,7 @@ from lib import (
 
 NETLINK_NETFILTER = 12
 ERROR, DONE = 2, 3
-REQUEST, ACK, DUMP, CREATE = 1, 4, 0x300, 0x400
+REQUEST, ACK, REPLACE, EXCL, DUMP, CREATE = 1, 4, 0x100, 0x200, 0x300, 0x400
 # Subsystems (linux/netfilter/nfnetlink.h).
 CTNETLINK, CTNETLINK_EXP, QUEUE, LOG, CTTIMEOUT, CTHELPER = 1, 2, 3, 4, 8, 9
 # Of ctnetlink: messages that ask for entries, that delete one or tell its end, and the group that is told.

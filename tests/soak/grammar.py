@@ -4,18 +4,20 @@
 import struct
 
 from netlink import (
+    ACK,
     CREATE,
     CTHELPER,
     CTNETLINK,
+    CTNETLINK_EXP,
     CTTIMEOUT,
+    DUMP,
+    EXCL,
     NESTED,
+    REPLACE,
     REQUEST,
     attribute,
 )
 
-# Expectations; nfnetlink's flags.
-CTEXPECT = 2
-ACK, EXCL, REPLACE, DUMP = 4, 0x200, 0x100, 0x300
 # Protocols that have a tracker, and some that have none.
 PROTOCOLS = (6, 17, 1, 58, 132, 47, 33, 253, 0, 255)
 
@@ -59,7 +61,7 @@ HELPER = {
 # Subsystem -> its commands, and the attributes of their messages.
 SUBSYSTEMS = {
     CTNETLINK: (range(9), CONNECTION),
-    CTEXPECT: (range(5), EXPECTATION),
+    CTNETLINK_EXP: (range(5), EXPECTATION),
     CTTIMEOUT: (range(6), TIMEOUT),
     CTHELPER: (range(4), HELPER),
 }
