@@ -257,7 +257,7 @@ fn renew<N: wire::Plain, P: Storage + Plain>(
     let mut private = old;
     let jiffies = P::renew(&mut private, &header, &input, timeout, &mut context)?;
     if P::LOCKED {
-        conn.replace_private_seen::<P>(&old, &private, found.dir);
+        conn.replace_private_seen::<P>(old, &private, found.dir);
     }
     drop(context);
 

@@ -78,15 +78,27 @@ impl Conn {
         self.copy_private(const { ends::<P>() }, dir)
     }
 
-    /// As [`Conn::replace_private`], with both as who sends in a direction sees them.
+    /// As [`Conn::replace_private`], after [`Plain::renew`], with both as who sends in a direction
+    /// sees them.
     #[inline(always)]
     pub(crate) fn replace_private_seen<P: Plain>(
         &self,
-        old: &P::Private,
+        mut old: P::Private,
         new: &P::Private,
         dir: Direction,
     ) {
-        self.write_private(old, new, const { ends::<P>() }, dir);
+        let end = const { ends::<P>() };
+        // SAFETY: The field is inside the connection.
+        let to = unsafe { (&raw mut (*self.ct()).proto).cast::<u32>() };
+        for (at, value) in P::take_over(&mut old, new) {
+            let i = at / size_of::<u32>();
+            if i < const { units::<P::Private>() } {
+                // SAFETY: The index is within the private state, and thus within the field. Others
+                // read by one access.
+                unsafe { to.add(unit(i, end, dir)).write_volatile(value) };
+            }
+        }
+        self.write_private(&old, new, end, dir);
     }
 
     /// A copy of the private state, which is laid out as `T`. Without the lock, one that packets

@@ -16,6 +16,7 @@ use crate::pure::{
         L4, //
     },
 };
+use core::iter;
 
 /// A transport protocol of which most packets only renew their connection, or begin one in the
 /// usual way.
@@ -56,6 +57,16 @@ pub(crate) trait Plain: L4Proto {
         timeout: impl Fn(usize) -> u32,
         context: &mut C,
     ) -> Option<u32>;
+
+    /// Takes over into `old` from `new`, what [`Plain::renew`] has made of it, the numbers of 32 bits
+    /// that most packets change, and that nobody writes to without the lock. Gives each with its
+    /// place in bytes.
+    fn take_over(
+        _old: &mut Self::Private,
+        _new: &Self::Private,
+    ) -> impl Iterator<Item = (usize, u32)> {
+        iter::empty()
+    }
 
     /// As [`L4Proto::track`], of a packet that begins a connection, in the original direction, and
     /// whose header [`Plain::read_first`] has read. `now` is in jiffies, of which `hz` are a

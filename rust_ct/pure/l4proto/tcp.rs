@@ -63,6 +63,7 @@ use crate::pure::{
         L4, //
     },
 };
+use core::mem::offset_of;
 use private::option_flags;
 use receiver::Fate;
 use table::Next;
@@ -199,6 +200,30 @@ impl Plain for Tcp {
             context.max_retrans(),
             timeout,
         )
+    }
+
+    /// Not the sender's end, which lies in another line of the cache.
+    #[inline(always)]
+    fn take_over(old: &mut Proto, new: &Proto) -> impl Iterator<Item = (usize, u32)> {
+        const RECEIVER: usize = size_of::<Peer>();
+        let ([old_sender, old_receiver], [sender, receiver]) = (&mut old.seen, &new.seen);
+        old_sender.td_maxwin = sender.td_maxwin;
+        old_sender.td_maxack = sender.td_maxack;
+        old_receiver.td_maxend = receiver.td_maxend;
+        old_receiver.td_maxwin = receiver.td_maxwin;
+        old.last_seq = new.last_seq;
+        old.last_ack = new.last_ack;
+        old.last_end = new.last_end;
+        [
+            (offset_of!(Peer, td_maxwin), sender.td_maxwin),
+            (offset_of!(Peer, td_maxack), sender.td_maxack),
+            (RECEIVER + offset_of!(Peer, td_maxend), receiver.td_maxend),
+            (RECEIVER + offset_of!(Peer, td_maxwin), receiver.td_maxwin),
+            (offset_of!(Proto, last_seq), new.last_seq),
+            (offset_of!(Proto, last_ack), new.last_ack),
+            (offset_of!(Proto, last_end), new.last_end),
+        ]
+        .into_iter()
     }
 
     #[inline(always)]

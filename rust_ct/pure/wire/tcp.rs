@@ -151,7 +151,7 @@ pub(crate) struct Options {
 pub(crate) struct Segment {
     /// What the segment is for.
     pub(crate) kind: Kind,
-    /// The flags, see [`flag`].
+    /// The flags, see [`flag`], but for those that go with everything.
     pub(crate) flags: u8,
     /// Sequence number of the first byte.
     pub(crate) seq: u32,
@@ -202,7 +202,7 @@ impl Segment {
         let count = |bit| u32::from(hdr.flags & bit != 0);
         Self {
             kind: Kind::from_flags(hdr.flags),
-            flags: hdr.flags,
+            flags: hdr.flags & !flag::ANYWHERE,
             seq: hdr.seq.get(),
             end: hdr
                 .seq
@@ -255,8 +255,7 @@ impl Segment {
         const STAMPED: u32 = LEN + ALIGNED_TIMESTAMP as u32;
 
         let hdr = Header::read(pkt, l4.offset)?;
-        let with = hdr.flags & flag::ANYWHERE;
-        if hdr.flags != flag::ACK | with {
+        if hdr.flags & !flag::ANYWHERE != flag::ACK {
             return None;
         }
         let present = match hdr.len() {
@@ -268,7 +267,7 @@ impl Segment {
         let payload = pkt.len().checked_sub(begin)?;
         Some(Self {
             kind: Kind::Ack,
-            flags: flag::ACK | with,
+            flags: flag::ACK,
             seq: hdr.seq.get(),
             end: hdr.seq.get().wrapping_add(payload),
             ack: hdr.ack.get(),

@@ -199,7 +199,7 @@ fn begins(input: &Input) -> bool {
 
 /// Returns whether a segment is one that [`Segment::read_syn`] reads.
 fn is_plain_syn(seg: &Segment) -> bool {
-    seg.flags & !(flag::PSH | flag::ECE | flag::CWR) == flag::SYN
+    seg.flags == flag::SYN
 }
 
 /// The outcome of a packet that begins a connection so.
