@@ -83,8 +83,8 @@ impl kernel::Module for RustCt {
         let tracker = sys::hook::Tracker::publish(&export::CT_HOOK).inspect_err(|_| {
             pr_err!("another connection tracker is loaded: unload it first (rmmod nf_conntrack)\n")
         })?;
-        let retry = retry::WORKER.start(None)?;
         let netns = netns::NETNS.register()?;
+        let retry = retry::WORKER.start(None)?;
         let this = Self {
             _expiry: expire::WORKER.start(Some(sys::time::HZ))?,
             _writable: param::Writable::new(),

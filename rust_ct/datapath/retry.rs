@@ -7,7 +7,6 @@
 use crate::{
     object::netns::NETNS,
     sys::{
-        net::Net,
         time::HZ,
         work::{
             Job,
@@ -34,13 +33,9 @@ pub(crate) struct Retry;
 impl Job for Retry {
     fn run() -> Option<u32> {
         let mut all = true;
-        Net::for_each(|net| {
-            // A namespace whose state is being dropped has taken itself off those that are gone
-            // through, or waits until this worker has ended.
-            if let Some(netns) = NETNS.get(net) {
-                all &= netns.dying.deliver();
-            }
-        });
+        // A namespace whose state is being dropped has taken itself off those that are gone through,
+        // or waits until this worker has ended.
+        NETNS.for_each(|_, netns| all &= netns.dying.deliver());
         (!all).then_some(AGAIN)
     }
 }

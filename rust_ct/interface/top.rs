@@ -112,9 +112,10 @@ pub(crate) fn write_top(net: &Net, out: &mut dyn Write) -> Result {
         beginners: Counts::new(&mut beginners),
     };
     let whose = (!net.is_init()).then_some(net);
-    match whose {
-        Some(net) => add_space(&mut top, net),
-        None => Net::for_each(|net| add_space(&mut top, net)),
+    match whose.map(|net| (net, NETNS.get(net))) {
+        Some((net, Some(netns))) => add_space(&mut top, net, netns),
+        Some((_, None)) => (),
+        None => NETNS.for_each(|net, netns| add_space(&mut top, net, netns)),
     }
     let mut at = Some(Cursor::BEGIN);
     while let Some((conn, cursor)) = at.and_then(|at| TABLE.seek(at, Which::All, whose)) {
@@ -147,10 +148,7 @@ fn age(net: &Net) -> u32 {
     u32::try_from(age.saturating_sub(1)).unwrap_or(u32::MAX)
 }
 
-fn add_space(top: &mut Top<'_>, net: &Net) {
-    let Some(netns) = NETNS.get(net) else {
-        return;
-    };
+fn add_space(top: &mut Top<'_>, net: &Net, netns: &Netns) {
     let (netns, connections) = (space(net, netns), netns.connections());
     if connections > 0 {
         top.spaces.add(netns, connections.into());

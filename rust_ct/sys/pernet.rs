@@ -37,6 +37,12 @@ use kernel::{
     },
     prelude::*,
     sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Relaxed,
+            Release, //
+        },
         rcu,
         SetOnce, //
     },
@@ -99,6 +105,8 @@ const POISON: u8 = 0x6b;
 /// null or at the memory of its state, which does not move.
 pub(crate) struct Slot<T: PerNet> {
     id: Field<c_uint>,
+    /// Whether every namespace has its state: not while the first ones are made.
+    complete: Atomic<bool>,
     ops: Memory<bindings::pernet_operations>,
     _state: PhantomData<T>,
 }
@@ -145,6 +153,7 @@ impl<T: PerNet> Slot<T> {
     pub(crate) const fn new() -> Self {
         Self {
             id: Field::new(0),
+            complete: Atomic::new(false),
             ops: Memory::new(bindings::pernet_operations {
                 init: Some(bindings::rct_net_init),
                 pre_exit: Some(bindings::rct_net_pre_exit),
@@ -162,6 +171,20 @@ impl<T: PerNet> Slot<T> {
         // SAFETY: By the type invariant, the state is there. It is dropped when nobody that has it
         // is left in the namespace.
         unsafe { self.room(net)?.alive.load().as_ref() }
+    }
+
+    /// Calls `f` with each namespace and its state, but for those that have just lost it; not before
+    /// every one has it. Process context, sleeps.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Net, &T)) {
+        // Until then a namespace may have no room for the number, or another module's memory there.
+        if !self.complete.load(Acquire) {
+            return;
+        }
+        Net::for_each(|net| {
+            if let Some(state) = self.get(net) {
+                f(net, state);
+            }
+        });
     }
 
     /// The memory of the state of `net`.
@@ -218,6 +241,7 @@ impl<T: PerNet> Slot<T> {
         // SAFETY: The operations are complete and static, and were not registered before.
         to_result(unsafe { bindings::register_pernet_subsys(self.ops.get()) })
             .inspect_err(|_| self.id.store(0))?;
+        self.complete.store(true, Release);
         Ok(Registration { slot: self })
     }
 }
@@ -277,6 +301,7 @@ pub(crate) struct Registration<T: PerNet> {
 impl<T: PerNet> Drop for Registration<T> {
     /// Drops the state of every namespace. Sleeps.
     fn drop(&mut self) {
+        self.slot.complete.store(false, Relaxed);
         // SAFETY: The operations are those that were registered.
         unsafe { bindings::unregister_pernet_subsys(self.slot.ops.get()) };
         // The number may be somebody else's next.
