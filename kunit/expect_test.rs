@@ -15,6 +15,7 @@ use crate::{
     object::{
         conn::{
             event::Requester,
+            ext::Kind,
             Conn, //
         },
         expect::{
@@ -47,6 +48,7 @@ use crate::{
         rcu::ReadSide, //
     },
 };
+use core::ptr;
 use kernel::{
     macros::kunit_tests,
     prelude::*,
@@ -65,9 +67,9 @@ const TO: Addr = Addr::v4([10, 0, 0, 1]);
 fn assign_ftp(conn: &Conn) -> Result {
     let guard = rcu::read_lock();
     let helper = FTP.helper(ReadSide::of(&guard)).ok_or(ENOENT)?;
-    maker::assign_helper(conn, helper);
+    let assigned = maker::assign_helper(conn, helper);
     drop(guard);
-    Ok(())
+    assigned
 }
 
 /// A connection in the table that has our FTP helper, whose policy is one expectation for 300 s.
@@ -404,6 +406,29 @@ mod tests {
                 Err(EINVAL),
                 "of two masters"
             );
+            Ok(())
+        })
+    }
+
+    /// What a connection expects before its confirmation stays where it is when the connection gets more
+    /// extensions, as by a rule of NAT behind one that hands the packet to user space.
+    #[test]
+    fn extensions_do_not_move_what_is_expected() -> Result {
+        case(|netns| {
+            let conn = maker::begin(&maker::tuple(ipproto::TCP, 1))?;
+            assign_ftp(&conn)?;
+            relate(&*expectation(&conn, None, 2000, 0)?, 0)?;
+            let place = || conn.help().map(|help| ptr::from_ref(help).addr());
+            let before = place();
+            for kind in [Kind::SeqAdj, Kind::Accounting] {
+                check!(maker::add_extension(&conn, kind).is_some());
+            }
+            check!(before.is_some());
+            check_eq!(place(), before);
+            check!(waits(&packet(FROM, 2000)));
+            expect::remove_all(&conn);
+            check!(!waits(&packet(FROM, 2000)));
+            check_eq!(netns.expects.load(Relaxed), 0);
             Ok(())
         })
     }

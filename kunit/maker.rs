@@ -159,8 +159,12 @@ pub(crate) fn alone(conn: &Conn) -> Alone<'_> {
 }
 
 /// Gives an unconfirmed connection, or a template, a helper.
-pub(crate) fn assign_helper(conn: &Conn, helper: &Helper) {
-    alone(conn).assign_helper(helper);
+///
+/// # Errors
+///
+/// `ENOMEM`.
+pub(crate) fn assign_helper(conn: &Conn, helper: &Helper) -> Result {
+    alone(conn).assign_helper(helper)
 }
 
 /// Adds an extension to an unconfirmed connection.

@@ -39,7 +39,6 @@ use crate::{
             Given,
             Text, //
         },
-        field::Field,
         memory::Gfp,
         net::Net,
         rcu::ReadSide, //
@@ -208,14 +207,19 @@ extern "C" fn rust_ct_helper_ext_add(conn: Alone<'_>, gfp: Gfp) -> Option<&Help>
 }
 
 /// __nf_ct_try_assign_helper(): gives a connection the helper of a template, unless it has one.
+/// `ENOMEM` if there is no memory.
 #[no_mangle]
 extern "C" fn rust_ct_try_assign_helper(conn: Alone<'_>, template: Option<&Conn>) -> c_int {
     let guard = rcu::read_lock();
-    if let Some(template) = template.filter(|_| !conn.conn().status().contains(Status::HELPER)) {
-        conn.assign_helper_of(template, ReadSide::of(&guard));
-    }
+    let helper = template
+        .filter(|_| !conn.conn().status().contains(Status::HELPER))
+        .and_then(|template| template.helper(ReadSide::of(&guard)));
+    let result = from_result(|| match helper {
+        Some(helper) => conn.assign_helper(helper).map(|()| 0),
+        None => Ok(0),
+    });
     drop(guard);
-    0
+    result
 }
 
 /// Where the name of a connection's helper is, for a line of the log: sixteen bytes, or null.
@@ -238,7 +242,7 @@ extern "C" fn rust_ct_pptp_destroy_siblings(conn: &Conn) {
         return;
     };
     let call_id = |at: usize| {
-        let byte = |at: usize| help.bytes().get(at).map_or(0, Field::load);
+        let byte = |at: usize| help.byte(at).unwrap_or(0);
         u16::from_be_bytes([byte(at), byte(at + 1)])
     };
     let pns = call_id(offset_of!(bindings::nf_ct_pptp_master, pns_call_id));
@@ -260,7 +264,7 @@ fn end_call(net: &Net, zone: &crate::pure::zone::Zone, call: &Tuple) {
     let guard = rcu::read_lock();
     let rcu = ReadSide::of(&guard);
     let key = crate::object::conn::Key::new(call, *zone, net);
-    if let Some((sibling, _)) = lookup::find(&key, key.hash(Direction::Original), rcu) {
+    if let Some((sibling, _)) = lookup::find_either(&key, rcu) {
         end::kill_as(&sibling, Ended::Master);
     } else if let Some(exp) = expect::find(net, zone, call, rcu) {
         exp.mark_dead();

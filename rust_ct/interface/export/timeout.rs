@@ -17,7 +17,8 @@ use crate::{
     sys::{
         abi::Text,
         net::Net,
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        time::Throttle, //
     },
 };
 use core::ptr::NonNull;
@@ -27,6 +28,9 @@ use kernel::{
     prelude::*,
     sync::rcu, //
 };
+
+/// The line about a policy that is for other protocols: any namespace's rule may cause it.
+static WARNING: Throttle = Throttle::new();
 
 /// nf_ct_untimeout(): a policy is in force for no connection of a namespace any more; nor is any,
 /// if it is null. Process context, sleeps.
@@ -70,9 +74,11 @@ extern "C" fn rust_ct_set_timeout(
         let policy = policy.ok_or(ENOENT)?;
         let (family, l4proto) = (policy.family(), policy.l4proto().map_or(0, |p| p.l4proto));
         let fits = if family != l3num.into() || l4proto != proto {
-            pr_info!(
-                "a timeout policy is for other protocols than its rule ({family}, {l4proto})\n"
-            );
+            if WARNING.is_due() {
+                pr_info!(
+                    "a timeout policy is for other protocols than its rule ({family}, {l4proto})\n"
+                );
+            }
             Err(EINVAL)
         } else {
             template.add_policy(policy)

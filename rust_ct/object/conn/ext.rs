@@ -49,6 +49,19 @@ const ALIGN: usize = 8;
 /// Where the first extension begins.
 const FIRST: usize = offset_of!(bindings::nf_ct_ext, data);
 
+/// Room for all extensions: who has a helper has it, as what the connection expects is linked to a
+/// head in there, so that the memory may not move.
+const ALL: usize = {
+    let (mut len, mut at) = (FIRST, 0);
+    while at < Kind::ALL.len() {
+        len += Kind::ALL[at].size().next_multiple_of(ALIGN);
+        at += 1;
+    }
+    len
+};
+// Places are bytes.
+const _: () = assert!(ALL <= u8::MAX as usize);
+
 /// Defines the kinds of extensions: name, the kernel's type, and number (`enum nf_ct_ext_id`) of
 /// each.
 macro_rules! kinds {
@@ -228,9 +241,14 @@ impl Alone<'_> {
         };
         let (offset, new_len) = place(len, kind)?;
         let end = usize::from(new_len);
+        let room = match kind == Kind::Helper || conn.extension(Kind::Helper).is_some() {
+            true => ALL,
+            false => end,
+        };
 
-        // SAFETY: Extensions are from kmalloc(), and nobody else has them.
-        let memory = unsafe { memory::enlarge(old.cast(), end, gfp) }?;
+        // SAFETY: Extensions are from kmalloc(), and nobody else has them. Nothing is linked to them
+        // but to a helper's, which do not move: they have had all the room since there is one.
+        let memory = unsafe { memory::enlarge(old.cast(), room, gfp) }?;
         let new = memory.cast::<bindings::nf_ct_ext>().as_ptr();
         // SAFETY: The memory holds what was there, or nothing, and has room up to `end`.
         unsafe {

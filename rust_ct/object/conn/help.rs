@@ -38,14 +38,17 @@ use crate::{
     },
 };
 use core::ptr;
-use kernel::sync::{
-    aref::ARef,
-    atomic::{
-        Atomic,
-        Full,
-        Release, //
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Atomic,
+            Full,
+            Release, //
+        },
+        rcu, //
     },
-    rcu, //
 };
 
 /// How many bytes a helper may remember of a connection.
@@ -135,9 +138,10 @@ impl Help {
         }
     }
 
-    /// What a helper remembers, byte by byte.
-    pub(crate) fn bytes(&self) -> &[Field<u8>] {
-        field!(self.0, data as Memory<[u8; REMEMBERED]>).fields()
+    /// What a helper remembers in a byte.
+    pub(crate) fn byte(&self, at: usize) -> Option<u8> {
+        let bytes = field!(self.0, data as Memory<[u8; REMEMBERED]>).fields();
+        bytes.get(at).map(Field::load)
     }
 
     /// Where a helper remembers it.
@@ -157,22 +161,15 @@ impl<'a> Alone<'a> {
         conn.help()
     }
 
-    /// Gives a new connection a helper. What there is no memory for goes without.
-    pub(crate) fn assign_helper(self, helper: &Helper) {
-        if let Some(help) = self.add_help(memory::ATOMIC) {
-            help.set_helper(helper);
-        }
-    }
-
-    /// Gives a new connection the helper of a template, if that has one. Returns whether it has.
+    /// Gives a new connection a helper.
     ///
-    /// Source: __nf_ct_try_assign_helper(), for a connection that is new.
-    pub(crate) fn assign_helper_of(self, template: &Conn, rcu: ReadSide<'_>) -> bool {
-        let helper = template.helper(rcu);
-        if let Some(helper) = helper {
-            self.assign_helper(helper);
-        }
-        helper.is_some()
+    /// # Errors
+    ///
+    /// `ENOMEM`, and then it goes without.
+    pub(crate) fn assign_helper(self, helper: &Helper) -> Result {
+        let help = self.add_help(memory::ATOMIC).ok_or(ENOMEM)?;
+        help.set_helper(helper);
+        Ok(())
     }
 }
 
