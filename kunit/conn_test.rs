@@ -469,9 +469,13 @@ mod tests {
                 let mut new = seen;
                 new.seen[0].td_end = 3;
                 new.seen[1].flags = 1;
+                // What is written whatever it is.
+                (new.seen[0].td_maxwin, new.seen[0].td_maxack) = (4, 5);
+                (new.seen[1].td_maxwin, new.seen[1].td_maxend) = (6, 7);
+                (new.last_seq, new.last_ack, new.last_end) = (8, 9, 10);
                 let other = |proto: &mut tcp::Proto| proto.seen[dir.other().index()].flags |= 8;
                 conn.lock().change(other);
-                conn.replace_private_seen::<Tcp>(&seen, &new, dir);
+                conn.replace_private_seen::<Tcp>(seen, &new, dir);
                 let mut expected = new.seen_by(dir);
                 other(&mut expected);
                 check_eq!(conn.private::<tcp::Proto>(), expected);

@@ -188,7 +188,7 @@ mod tests {
                 }
                 call::nf_ctnetlink_has_listener.store(listens);
                 if room_is_needed {
-                    expire::request_early_drop();
+                    expire::request_early_drop(netns);
                 }
                 let began = now();
                 let delay = Expiry::run();

@@ -185,6 +185,28 @@ fn newcomer_in(net: &Net, original: &Tuple) -> Option<ARef<Conn>> {
     begin(netns, net, &new_conn, None, ReadSide::of(&guard)).ok()
 }
 
+/// Enters so many connections of a namespace that nobody has answered.
+fn enter_some(net: &Net, count: u32) -> Result {
+    for n in 0..count {
+        let original = tuple(ipproto::UDP, 10 + n);
+        let reply = original.invert().ok_or(EINVAL)?;
+        enter(&*begin_in(net, &original, &reply, Zone::DEFAULT)?)?;
+    }
+    Ok(())
+}
+
+/// What four newcomers of a namespace meet, one after the other, of which each that is let in enters
+/// the table: whether it was, and how many connections there are then.
+fn newcomers_of(netns: &Netns, net: &Net) -> [(bool, u32); 4] {
+    let mut seen = [(false, 0); 4];
+    for (n, seen) in (0..).zip(&mut seen) {
+        forget_outlook(netns);
+        let newcomer = newcomer_in(net, &tuple(ipproto::UDP, 50 + n));
+        *seen = (newcomer.is_some(), netns.connections());
+    }
+    seen
+}
+
 /// Has the next packet look thoroughly for somebody to make room.
 fn forget_outlook(netns: &Netns) {
     netns.outlook.store(0, Relaxed);
@@ -527,23 +549,38 @@ mod tests {
         case(|home| {
             let other = OtherNet::get()?;
             let (away, net) = (NETNS.get(other.net()).ok_or(ENOENT)?, other.net());
-            for n in 0..4 {
-                let original = tuple(ipproto::UDP, 10 + n);
-                let reply = original.invert().ok_or(EINVAL)?;
-                enter(&*begin_in(net, &original, &reply, Zone::DEFAULT)?)?;
-            }
+            enter_some(net, 8)?;
             let sum = Sum;
             sum.set(2, 1);
-            let mut seen = [(false, 0); 4];
-            for (n, seen) in (0..).zip(&mut seen) {
-                forget_outlook(away);
-                let newcomer = newcomer_in(net, &tuple(ipproto::UDP, 20 + n));
-                *seen = (newcomer.is_some(), away.connections());
-            }
+            let seen = newcomers_of(away, net);
             drop(sum);
             end::kill_all(None);
-            check_eq!(seen, [(false, 3), (false, 2), (true, 2), (true, 2)]);
+            // Three go for each newcomer at the most, and those that were refused do not count.
+            check_eq!(seen, [(false, 5), (false, 2), (true, 2), (true, 2)]);
             check_eq!((home.connections(), away.connections()), (0, 0));
+            Ok(())
+        })
+    }
+
+    /// A namespace within its share that is at its own limit lets each newcomer in, and one goes for
+    /// it, also where the sum is exceeded.
+    #[test]
+    fn who_is_at_his_limit_need_not_care_for_the_sum() -> Result {
+        case(|home| {
+            let other = OtherNet::get()?;
+            let (away, net) = (NETNS.get(other.net()).ok_or(ENOENT)?, other.net());
+            enter_some(Net::init(), 5)?;
+            enter_some(net, 2)?;
+            away.max.store(2, Relaxed);
+            let sum = Sum;
+            sum.set(4, 4);
+            let seen = newcomers_of(away, net);
+            drop(sum);
+            away.max.store(0, Relaxed);
+            let kept = home.connections();
+            end::kill_all(None);
+            check_eq!(seen, [(true, 2); 4]);
+            check_eq!((kept, home.connections(), away.connections()), (5, 0, 0));
             Ok(())
         })
     }
@@ -596,13 +633,13 @@ mod tests {
             check_eq!(in_table(), 4);
 
             machine_max().store(400, Relaxed);
-            expire::request_early_drop();
+            expire::request_early_drop(netns);
             while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4, "there is room");
 
             // The limit counts in hundredths: what is below one is never nearly full.
             machine_max().store(99, Relaxed);
-            expire::request_early_drop();
+            expire::request_early_drop(netns);
             while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4, "below a hundred");
 
@@ -611,7 +648,7 @@ mod tests {
                 netns.count();
             }
             machine_max().store(100, Relaxed);
-            expire::request_early_drop();
+            expire::request_early_drop(netns);
             while Expiry::run() == Some(1) {}
             // Who comes later stays: the worker was asked once.
             let late = entered(&tuple(ipproto::UDP, 1));
@@ -628,6 +665,45 @@ mod tests {
             check_eq!((in_table(), netns.connections()), (2, 5));
             Ok(())
         })
+    }
+
+    /// The worker makes room in the namespace that was full, and takes nothing from another one that
+    /// nearly is.
+    #[test]
+    fn the_worker_makes_room_where_it_is_needed() -> Result {
+        // Who was full: neither, home, the other one.
+        for (full, left) in [(None, (1, 1)), (Some(false), (0, 1)), (Some(true), (1, 0))] {
+            case(|home| {
+                let other = OtherNet::get()?;
+                let (away, net) = (NETNS.get(other.net()).ok_or(ENOENT)?, other.net());
+                while Expiry::run() == Some(1) {}
+                enter_some(Net::init(), 1)?;
+                enter_some(net, 1)?;
+                let limit = Limit::set(100);
+                for netns in [home, away] {
+                    for _ in 0..99 {
+                        netns.count();
+                    }
+                }
+                match full {
+                    Some(true) => expire::request_early_drop(away),
+                    Some(false) => expire::request_early_drop(home),
+                    None => (),
+                }
+                while Expiry::run() == Some(1) {}
+                for netns in [home, away] {
+                    for _ in 0..99 {
+                        netns.uncount();
+                    }
+                }
+                drop(limit);
+                let seen = (home.connections(), away.connections());
+                end::kill_all(None);
+                check_eq!(seen, left);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Timeouts shrink where the namespace is nearly full, if they are to, and only of who is not

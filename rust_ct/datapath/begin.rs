@@ -184,7 +184,8 @@ fn find_expected(
     let (exp, master) = expect::find_expectation(net, &new_conn.zone, new_conn.original, keep)?;
     unique.follow(master);
     if let Some(helper) = exp.assign_helper(rcu) {
-        unique.alone().assign_helper(helper);
+        // What there is no memory for goes without, as in the kernel; also below.
+        let _ = unique.alone().assign_helper(helper);
     }
     netns.stats.count(Stat::ExpectNew);
     Some(exp)
@@ -198,9 +199,9 @@ fn find_helper(
     template: Option<&Conn>,
     rcu: ReadSide<'_>,
 ) {
-    let wanted = template.is_some_and(|template| unique.alone().assign_helper_of(template, rcu));
-    if let Some(helper) = builtin::of_port(original, rcu).filter(|_| !wanted) {
-        unique.alone().assign_helper(helper);
+    let wanted = template.and_then(|template| template.helper(rcu));
+    if let Some(helper) = wanted.or_else(|| builtin::of_port(original, rcu)) {
+        let _ = unique.alone().assign_helper(helper);
     }
 }
 
@@ -256,11 +257,7 @@ fn make_room(
 ) -> Result<(), Refused> {
     let hash = new_conn.hash;
     let has_room = match room {
-        // Where others were let in above the sum, one who goes is not enough.
-        Room::Own => {
-            (early_drop(netns, Some(net), hash, rcu) || evict_dying(netns))
-                && !netns.is_sum_exceeded()
-        }
+        Room::Own => make_own_room(netns, net, hash, rcu),
         Room::Others => {
             early_drop(netns, None, hash, rcu);
             true
@@ -273,8 +270,22 @@ fn make_room(
     netns.uncount();
     netns.stats.count(Stat::Full);
     warn_full(netns, net);
-    expire::request_early_drop();
+    expire::request_early_drop(netns);
     Err(refuse(net, new_conn, Refused::Full))
+}
+
+/// Makes connections of a namespace go for one that comes. One is enough at its own limit. It is not
+/// where others were let in above the sum, or have just come. Returns whether there is room.
+fn make_own_room(netns: &Netns, net: &Net, hash: u32, rcu: ReadSide<'_>) -> bool {
+    for _ in 0..EVICTION_TRIES {
+        if !early_drop(netns, Some(net), hash, rcu) && !evict_dying(netns) {
+            return false;
+        }
+        if !netns.exceeds_sum() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Forgets a connection that is over but for its DESTROY event. Returns whether there was one.
@@ -383,14 +394,15 @@ fn is_above_share(conn: &Conn) -> bool {
     conn.netns().is_some_and(Netns::is_above_share)
 }
 
-/// Ends a connection that was met without a reference; `None` if it may not go after all. Returns
-/// whether its memory went, too: it waits where its DESTROY event could not be delivered.
+/// Ends a connection that was met without a reference; `None` if it may not go after all, or somebody
+/// else ends it. Returns whether its memory went, too: it waits where its DESTROY event could not be
+/// delivered.
 fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<bool> {
     let conn = candidate.get()?;
     // What was seen without a reference is looked at again with one.
     let goes =
         candidate.is_of_any(whose) && (whose.is_some() || is_above_share(&conn)) && conn.may_go();
-    goes.then(|| end::kill_as(&conn, Ended::EarlyDrop))
+    goes.then(|| end::kill_first(&conn, Ended::EarlyDrop))?
 }
 
 fn warn_full(netns: &Netns, net: &Net) {

@@ -8,6 +8,7 @@
 use crate::{
     datapath::{
         bytes::Bytes,
+        expire,
         packet,
         seqadj, //
     },
@@ -287,6 +288,7 @@ pub(crate) fn confirm(netns: &Netns, skb: &mut Skb) -> Verdict {
             Verdict::ACCEPT
         }
         Decision::Beside => {
+            expire::lives_for(conn.remaining());
             recent::note(conn, rcu);
             trace::conn::<point::Confirmed>(conn, Begun::Beside.word());
             Verdict::ACCEPT

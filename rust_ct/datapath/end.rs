@@ -47,21 +47,28 @@ pub(crate) fn kill_as(conn: &Conn, why: Ended) -> bool {
 /// As [`kill`], for a reason, at somebody's request. If the DESTROY event cannot be delivered, the
 /// connection is out of the table, but is kept until it can.
 pub(crate) fn kill_for(conn: &Conn, requester: Requester, why: Ended) -> bool {
-    let Some(dying) = conn.begin_dying() else {
-        return false;
-    };
+    end(conn, requester, why).unwrap_or(false)
+}
+
+/// As [`kill`], for a reason; `None` if somebody else ends the connection.
+pub(crate) fn kill_first(conn: &Conn, why: Ended) -> Option<bool> {
+    end(conn, Requester::NOBODY, why)
+}
+
+/// Ends a connection. Returns whether the DESTROY event was delivered; `None` if somebody else ends
+/// it.
+fn end(conn: &Conn, requester: Requester, why: Ended) -> Option<bool> {
+    let dying = conn.begin_dying()?;
     conn.stamp_stop();
     let told = report(conn, requester);
     conn.destroy_helper();
-    let Some(unlinked) = TABLE.unlink(dying) else {
-        return false;
-    };
+    let unlinked = TABLE.unlink(dying)?;
     tell(conn, why);
     expect::remove_all(conn);
     if !told && unlinked.keep() {
         retry::ask();
     }
-    told
+    Some(told)
 }
 
 /// Tells of a connection that has left the table.

@@ -106,9 +106,11 @@ static DUE: Atomic<u32> = Atomic::new(0);
 /// The worker, which [`crate::RustCt`] starts.
 pub(crate) static WORKER: Worker = Worker::new::<Expiry>();
 
-/// Raised when a namespace is full: connections that may be removed early are, until the next
+/// Raised when a namespace is full: its connections that may be removed early are, until the next
 /// round.
 static EARLY_DROP: Atomic<bool> = Atomic::new(false);
+/// The number of the round, which a namespace notes that is full. A new one has noted zero.
+static ROUND: Atomic<u32> = Atomic::new(1);
 
 /// Where the round is. Written by the worker alone, which never runs twice at a time.
 static NEXT_BUCKET: Atomic<u32> = Atomic::new(0);
@@ -117,11 +119,18 @@ static COUNT: Atomic<u32> = Atomic::new(INITIAL_COUNT);
 static STARTED: Atomic<u32> = Atomic::new(0);
 static FIRST: Atomic<u32> = Atomic::new(INTERVAL_MAX);
 
-/// Lets the worker remove connections early in namespaces that are nearly full. Any context.
-pub(crate) fn request_early_drop() {
+/// Lets the worker remove connections of a namespace early that is full. Any context. Nothing comes
+/// of it where a round is just over: who is full asks again.
+pub(crate) fn request_early_drop(netns: &Netns) {
+    netns.full_in.store(ROUND.load(Relaxed), Relaxed);
     if !EARLY_DROP.load(Relaxed) {
         EARLY_DROP.store(true, Relaxed);
     }
+}
+
+/// Returns whether a namespace was full in this round.
+fn was_full(netns: &Netns) -> bool {
+    netns.full_in.load(Relaxed) == ROUND.load(Relaxed)
 }
 
 /// Returns whether somebody is to be told that a connection lives for so many jiffies only. Any
@@ -147,6 +156,14 @@ pub(crate) fn hasten(jiffies: u32) {
     if due() > jiffies as i32 {
         DUE.store(time::now().wrapping_add(jiffies), Relaxed);
         WORKER.reset(jiffies);
+    }
+}
+
+/// As [`hasten`], where that makes a difference: for whoever gives a connection a timeout but for a
+/// packet that renews it. Any context.
+pub(crate) fn lives_for(jiffies: u32) {
+    if is_brief(jiffies) {
+        hasten(jiffies);
     }
 }
 
@@ -180,6 +197,7 @@ impl Job for Expiry {
             }
             false => {
                 EARLY_DROP.store(false, Relaxed);
+                ROUND.fetch_add(1, Relaxed);
                 let delay = round.delay();
                 Round::new().store();
                 wait(delay);
@@ -216,7 +234,7 @@ struct Round {
     first: u32,
     /// How many connections this step has ended that a listener may want to be told of.
     told: u32,
-    /// Whether connections are removed early from namespaces that are nearly full.
+    /// Whether connections are removed early from namespaces that were full.
     early_drop: bool,
 }
 
@@ -289,8 +307,9 @@ impl Round {
 
     fn look_at(&mut self, candidate: Candidate<'_>) {
         if candidate.is_expired() {
+            let is_paced = self.is_paced(candidate);
             end::overdue(candidate);
-            self.told = self.told.saturating_add(self.is_paced().into());
+            self.told = self.told.saturating_add(is_paced.into());
             return;
         }
         let remaining = candidate.remaining();
@@ -306,11 +325,11 @@ impl Round {
         }
     }
 
-    /// Returns whether a listener is given time to read: not where room is needed, nor by a round
-    /// that takes too long already.
-    fn is_paced(&self) -> bool {
+    /// Returns whether a listener is given time to read of the end of a connection: not where its
+    /// namespace needs room, nor by a round that takes too long already.
+    fn is_paced(&self, candidate: Candidate<'_>) -> bool {
         let age = time::now().wrapping_sub(self.started);
-        event::has_listener() && !self.early_drop && age < INTERVAL_MAX
+        event::has_listener() && age < INTERVAL_MAX && !(self.early_drop && needs_room(candidate))
     }
 
     /// In how many jiffies the next step is due, after one that took so many nanoseconds.
@@ -355,12 +374,21 @@ fn has_settled_help(conn: &Conn) -> bool {
         && !status.contains(Status::DYING)
 }
 
-/// Removes a connection that is not assured, or is closing, from a namespace that is nearly full.
+/// Returns whether the namespace of a connection that was met without a reference was full in this
+/// round.
+fn needs_room(candidate: Candidate<'_>) -> bool {
+    let conn = candidate.get();
+    conn.is_some_and(|conn| conn.netns().is_some_and(was_full))
+}
+
+/// Removes a connection that is not assured, or is closing, from a namespace that was full in this
+/// round, and nearly is.
 fn remove_early(candidate: Candidate<'_>) {
     let Some(conn) = candidate.get() else {
         return;
     };
-    if conn.netns().is_some_and(Netns::is_crowded) && conn.may_go() {
+    let is_wanted = |netns: &Netns| was_full(netns) && netns.is_crowded();
+    if conn.netns().is_some_and(is_wanted) && conn.may_go() {
         end::kill_as(&conn, Ended::EarlyDrop);
     }
 }

@@ -545,6 +545,7 @@ impl Arrival<'_> {
 
         if let Some(jiffies) = outcome.lower_timeout {
             conn.refresh(jiffies);
+            expire::lives_for(jiffies);
         }
         if let Some(reason) = outcome.log {
             remark(netns, self.skb, self.state, reason);

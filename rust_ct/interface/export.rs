@@ -32,6 +32,7 @@ use crate::{
     bindings,
     datapath::{
         confirm,
+        expire,
         hooks,
         lookup,
         packet, //
@@ -167,6 +168,7 @@ extern "C" fn rust_ct_set_closing(conn: &Conn) {
         .change(|tcp: &mut tcp::Proto| tcp.set_closing(status, &timeouts));
     if let Some(jiffies) = timeout {
         conn.refresh(jiffies);
+        expire::lives_for(jiffies);
         conn.cache_event(Event::ProtoInfo);
     }
 }

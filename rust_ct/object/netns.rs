@@ -76,6 +76,9 @@ pub(crate) struct Netns {
     ///
     /// [`Outlook`]: crate::pure::evict::Outlook
     pub(crate) outlook: Atomic<u32>,
+    /// The round of the worker that ends connections, in which one was last refused for want of
+    /// room.
+    pub(crate) full_in: Atomic<u32>,
     /// The line about a full table.
     pub(crate) warning: Throttle,
     /// How many connections are expected; written under the lock of expectations.
@@ -118,6 +121,7 @@ impl Netns {
             overheard: Atomic::new(0),
             stats: Published::new(here)?,
             outlook: Atomic::new(0),
+            full_in: Atomic::new(0),
             warning: Throttle::new(),
             expects: Atomic::new(0),
             dying <- DyingList::new(),

@@ -11,7 +11,10 @@
 use super::ctnetlink;
 use crate::{
     bindings,
-    datapath::lookup,
+    datapath::{
+        expire,
+        lookup, //
+    },
     object::{
         conn::{
             Conn,
@@ -167,7 +170,9 @@ extern "C" fn rust_ct_bpf_alloc(net: &Net, tuple: Lent<'_>, opts: Lent<'_>) -> O
 #[no_mangle]
 extern "C" fn rust_ct_bpf_insert(unique: UniqueConn) -> Option<Given<Conn>> {
     unique.conn().begin_timeout();
-    TABLE.insert(unique).ok().map(Given::from)
+    let conn = TABLE.insert(unique).ok()?;
+    expire::lives_for(conn.remaining());
+    Some(Given::from(conn))
 }
 
 /// bpf_ct_release(): gives back the reference.

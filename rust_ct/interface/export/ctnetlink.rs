@@ -6,6 +6,7 @@ use crate::{
     bindings,
     datapath::{
         begin,
+        expire,
         packet, //
     },
     object::{
@@ -104,6 +105,7 @@ extern "C" fn rust_ct_free(unique: Option<UniqueConn>) {
 extern "C" fn rust_ct_insert(unique: UniqueConn) -> c_int {
     match TABLE.insert(unique) {
         Ok(conn) => {
+            expire::lives_for(conn.remaining());
             // The caller's reference.
             let _ = ARef::into_raw(conn);
             0
@@ -154,6 +156,7 @@ extern "C" fn rust_ct_change_timeout(conn: &Conn, jiffies: u64) -> c_int {
         return EPERM.to_errno();
     }
     conn.set_timeout(jiffies);
+    expire::lives_for(conn.remaining());
     match conn.status().contains(Status::DYING) {
         true => ETIME.to_errno(),
         false => 0,

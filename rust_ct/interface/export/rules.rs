@@ -5,6 +5,7 @@
 use super::ID_KEY;
 use crate::{
     bindings,
+    datapath::expire,
     object::conn::{
         ext::{
             EventMasks,
@@ -89,6 +90,7 @@ extern "C" fn rust_ct_refresh_acct(
     bytes: c_uint,
 ) {
     conn.refresh(jiffies);
+    expire::lives_for(jiffies);
     // CAST: There are eight.
     if let Some(info) = CtInfo::from_bits(info as u8).filter(|_| bytes > 0) {
         conn.account(info.direction(), bytes);

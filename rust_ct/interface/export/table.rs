@@ -14,6 +14,7 @@ use crate::{
             Conn,
             Key, //
         },
+        netns::NETNS,
         table::TABLE, //
     },
     pure::{
@@ -145,6 +146,8 @@ extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
     Net::wait_for_exits();
     Net::wait_for_packets();
     remove_if(None, Requester::NOBODY, &iter);
+    // Who waits for his DESTROY event is in no bucket, so that `iter` does not see him.
+    NETNS.for_each(|_, netns| netns.dying.forget(netns.connections()));
     // Somebody may still be at what `iter` has taken off a connection.
     rcu::synchronize_rcu();
 }

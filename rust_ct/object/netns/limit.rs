@@ -84,14 +84,16 @@ impl Netns {
     pub(crate) fn count(&self) -> Option<Room> {
         let own = positive(self.count.fetch_add(1, Full).wrapping_add(1));
         if !self.initial {
-            ELSEWHERE.fetch_add(1, Relaxed);
+            // Of two that count at once, one here and one in the initial namespace, one sees both.
+            ELSEWHERE.fetch_add(1, Full);
         }
         self.room(own)
     }
 
-    /// Returns whether there is room for the connections that there are. Any context.
+    /// Returns whether the namespace has room for the connections that it has, if need be at the
+    /// cost of those who are above their share. Any context.
     pub(crate) fn has_room(&self) -> bool {
-        self.room(self.connections()).is_none()
+        self.room(self.connections()) != Some(Room::Own)
     }
 
     /// Who has to make room where the namespace has so many connections, if anybody.
@@ -123,9 +125,11 @@ impl Netns {
         positive(self.count.load(Relaxed))
     }
 
-    /// Returns whether all namespaces together have more connections than they may. Any context.
-    pub(crate) fn is_sum_exceeded(&self) -> bool {
-        self.is_over_total(self.connections())
+    /// Returns whether the namespace has more connections than it is sure of, and all together more
+    /// than they may. Any context.
+    pub(crate) fn exceeds_sum(&self) -> bool {
+        let own = self.connections();
+        self.exceeds_share(own) && self.is_over_total(own)
     }
 
     /// Returns whether all namespaces together are above their limit, where this one has `own`.
