@@ -62,13 +62,13 @@ help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  \1|\2/p' Makefile | \
 		while IFS='|' read -r name text; do printf '%-14s %s\n' "$$name" "$$text"; done
 
-setup: ## make all that the other commands need, in the cache
+setup: ## set up the build root, and the stock, debug and user-mode kernels, in the cache
 	scripts/setup/setup.sh root stock debug uml
 
 demo: ## watch rust_ct follow real connections in the stock Debian kernel
 	scripts/test/run_demo.sh
 
-test: ## set up, and run every test
+test: ## set up, and run the usual layers of tests
 	scripts/test/test.sh
 
 test-host: ## the pure layer's tests, as an ordinary program

@@ -116,7 +116,7 @@ static const struct kernel_param_ops adaptive_start_ops = {
 	.get = adaptive_start_get,
 };
 module_param_cb(adaptive_start, &adaptive_start_ops, NULL, 0600);
-MODULE_PARM_DESC(adaptive_start, "hundredths of its limit from which on a network namespace's timeouts shrink, but for established connections (default: 0, never)");
+MODULE_PARM_DESC(adaptive_start, "hundredths of its limit from which on a network namespace's timeouts shrink, but for connections that are assured and not closing (default: 0, never)");
 
 static int adaptive_end_set(const char *val, const struct kernel_param *kp)
 {
