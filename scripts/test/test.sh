@@ -5,8 +5,8 @@
 #         rt|rtdebug]... [beside LAYER...]:
 # sets up what is needed and runs those layers of tests (default: all but demo, lint and the last
 # five), prints what each of them counted and how long it took, and as the last line the sum. A
-# layer that does not run counts as failed. Layers behind `beside` run while the last one before it
-# does, which leaves a processor idle; what they print comes when it has ended.
+# layer that does not run counts as failed. Layers behind `beside` run while the others do, which
+# leave a processor idle; what they print comes when those have ended.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -44,6 +44,8 @@ add_up() {
 run_quietly() {
 	local name start
 	for name; do
+		# It looks at the KUnit module if the debug kernel is there.
+		[ "$name" != lint ] || [ -z "$setup_pid" ] || tail -f --pid="$setup_pid" /dev/null
 		start=$SECONDS
 		"$TOP/scripts/test/test_layer.sh" "$name" </dev/null >"$LOGS/layer-$name.log" 2>&1 || true
 		echo $((SECONDS - start)) >"$LOGS/layer-$name.seconds"
@@ -54,7 +56,7 @@ run_quietly() {
 # count where they do not come to their end.
 start_beside() {
 	local name
-	say "beside the last one: ${beside[*]}"
+	say "beside the others: ${beside[*]}"
 	for name in "${beside[@]}"; do
 		: >"$LOGS/layer-$name.log"
 		echo 0 >"$LOGS/layer-$name.seconds"
@@ -136,11 +138,11 @@ case " ${layers[*]} " in
 *' kunit '* | *' debug '* | *' soak '*) setup_debug ;;
 esac
 table+=$(printf '%-10s %27s %8s' "(set-up)" "" "$(duration $((SECONDS - start)))")$'\n'
+[ ${#beside[@]} -eq 0 ] || start_beside
 for layer in "${layers[@]}"; do
 	case $layer in
 	kunit | debug | soak) wait_for_setup ;;
 	esac
-	[ ${#beside[@]} -eq 0 ] || [ "$layer" != "${layers[-1]}" ] || start_beside
 	run_layer "$layer"
 done
 [ -z "$beside_pid" ] || end_beside
