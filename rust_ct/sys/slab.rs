@@ -49,10 +49,17 @@ impl<T> Cache<T> {
 
     /// Creates the cache. Process context.
     ///
+    /// # Errors
+    ///
+    /// `ENOMEM`, or `EBUSY` if it is there.
+    ///
     /// `freeptr` is the offset of a pointer in a `T` that no reader looks at without owning the
     /// object: the allocator keeps its own there while the object is free.
     pub(crate) fn create(&'static self, name: &CStr, freeptr: usize) -> Result<Created<T>> {
         const { assert!(align_of::<T>() <= ALIGN) };
+        if self.cache.load().is_some() {
+            return Err(EBUSY);
+        }
         let size = size_of::<T>() as c_uint;
         let cache = call::rct_cache_create(name.into(), size, ALIGN as c_uint, freeptr as c_uint);
         self.cache.store(Some(cache.ok_or(ENOMEM)?));

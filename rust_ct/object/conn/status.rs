@@ -91,9 +91,13 @@ impl Conn {
         self.raise(flag.bit())
     }
 
-    /// Sets DYING; `None` if somebody else has. Any context.
+    /// Sets DYING; `None` if somebody else has, or this is a template, which is in no table whatever its
+    /// status says. Any context.
     #[inline]
     pub(crate) fn begin_dying(&self) -> Option<Dying<'_>> {
+        if self.status().contains(Status::TEMPLATE) {
+            return None;
+        }
         // INVARIANT: The bit is never lowered.
         self.raise(Status::DYING).then_some(Dying(self))
     }

@@ -58,6 +58,10 @@ const MIN_CHAIN: u32 = 50;
 /// Source: net/netfilter/nf_conntrack_core.c, MIN_CHAINLEN and MAX_CHAINLEN.
 const CHAIN_SPREAD: u32 = 30;
 
+/// What is not inserted: what was confirmed, or is over, and templates, which a slab of the table's
+/// does not hold.
+const REFUSED: Status = Status::CONFIRMED.with(Status::DYING).with(Status::TEMPLATE);
+
 /// What came of the look for a place.
 pub(crate) enum Place<'a> {
     /// Nobody is in the way.
@@ -176,13 +180,13 @@ impl Table {
             .lock_pair(conn.hash(Direction::Original), reply_hash, rcu)
             .ok_or(Refusal::NoTable)?;
         let status = conn.status();
-        if status.contains(Status::CONFIRMED) {
-            return Err(Refusal::Confirmed);
+        if status.intersects(REFUSED) {
+            return Err(match status.contains(Status::CONFIRMED) {
+                true => Refusal::Confirmed,
+                false => Refusal::Dying,
+            });
         }
-        if status.contains(Status::DYING) {
-            return Err(Refusal::Dying);
-        }
-        // INVARIANT: It is not CONFIRMED, and its lock is held.
+        // INVARIANT: It is not CONFIRMED, nor a template, and its lock is held.
         Ok(Admission {
             conn,
             pair,
@@ -257,8 +261,8 @@ impl Table {
             return None;
         }
         for dir in Direction::BOTH {
-            // SAFETY: A confirmed connection is in the table, and there is one `Dying` of each; its
-            // buckets' locks are held.
+            // SAFETY: A confirmed connection is in the table, and there is one `Dying` of each and
+            // none of a template; its buckets' locks are held.
             unsafe { Node::remove(conn.node(dir)) };
         }
         drop(pair);
