@@ -410,8 +410,8 @@ mod tests {
         })
     }
 
-    /// What a connection expects before its confirmation stays where it is when the connection gets more
-    /// extensions, as by a rule of NAT behind one that hands the packet to user space.
+    /// What a connection expects before its confirmation stays where it is when the connection gets
+    /// more extensions, as by a rule of NAT behind one that hands the packet to user space.
     #[test]
     fn extensions_do_not_move_what_is_expected() -> Result {
         case(|netns| {

@@ -195,8 +195,8 @@ fn enter_some(net: &Net, count: u32) -> Result {
     Ok(())
 }
 
-/// What four newcomers of a namespace meet, one after the other, of which each that is let in enters
-/// the table: whether it was, and how many connections there are then.
+/// What four newcomers of a namespace meet, one after the other, of which each that is let in
+/// enters the table: whether it was, and how many connections there are then.
 fn newcomers_of(netns: &Netns, net: &Net) -> [(bool, u32); 4] {
     let mut seen = [(false, 0); 4];
     for (n, seen) in (0..).zip(&mut seen) {
@@ -562,8 +562,8 @@ mod tests {
         })
     }
 
-    /// A namespace within its share that is at its own limit lets each newcomer in, and one goes for
-    /// it, also where the sum is exceeded.
+    /// A namespace within its share that is at its own limit lets each newcomer in, and one goes
+    /// for it, also where the sum is exceeded.
     #[test]
     fn who_is_at_his_limit_need_not_care_for_the_sum() -> Result {
         case(|home| {
@@ -667,8 +667,8 @@ mod tests {
         })
     }
 
-    /// The worker makes room in the namespace that was full, and takes nothing from another one that
-    /// nearly is.
+    /// The worker makes room in the namespace that was full, and takes nothing from another one
+    /// that nearly is.
     #[test]
     fn the_worker_makes_room_where_it_is_needed() -> Result {
         // Who was full: neither, home, the other one.

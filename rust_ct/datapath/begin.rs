@@ -274,8 +274,8 @@ fn make_room(
     Err(refuse(net, new_conn, Refused::Full))
 }
 
-/// Makes connections of a namespace go for one that comes. One is enough at its own limit. It is not
-/// where others were let in above the sum, or have just come. Returns whether there is room.
+/// Makes connections of a namespace go for one that comes. One is enough at its own limit. It is
+/// not where others were let in above the sum, or have just come. Returns whether there is room.
 fn make_own_room(netns: &Netns, net: &Net, hash: u32, rcu: ReadSide<'_>) -> bool {
     for _ in 0..EVICTION_TRIES {
         if !early_drop(netns, Some(net), hash, rcu) && !evict_dying(netns) {
@@ -394,9 +394,9 @@ fn is_above_share(conn: &Conn) -> bool {
     conn.netns().is_some_and(Netns::is_above_share)
 }
 
-/// Ends a connection that was met without a reference; `None` if it may not go after all, or somebody
-/// else ends it. Returns whether its memory went, too: it waits where its DESTROY event could not be
-/// delivered.
+/// Ends a connection that was met without a reference; `None` if it may not go after all, or
+/// somebody else ends it. Returns whether its memory went, too: it waits where its DESTROY event
+/// could not be delivered.
 fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<bool> {
     let conn = candidate.get()?;
     // What was seen without a reference is looked at again with one.

@@ -33,8 +33,8 @@ pub(crate) struct Retry;
 impl Job for Retry {
     fn run() -> Option<u32> {
         let mut all = true;
-        // A namespace whose state is being dropped has taken itself off those that are gone through,
-        // or waits until this worker has ended.
+        // A namespace whose state is being dropped has taken itself off those that are gone
+        // through, or waits until this worker has ended.
         NETNS.for_each(|_, netns| all &= netns.dying.deliver());
         (!all).then_some(AGAIN)
     }

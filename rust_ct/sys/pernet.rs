@@ -173,8 +173,8 @@ impl<T: PerNet> Slot<T> {
         unsafe { self.room(net)?.alive.load().as_ref() }
     }
 
-    /// Calls `f` with each namespace and its state, but for those that have just lost it; not before
-    /// every one has it. Process context, sleeps.
+    /// Calls `f` with each namespace and its state, but for those that have just lost it; not
+    /// before every one has it. Process context, sleeps.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&Net, &T)) {
         // Until then a namespace may have no room for the number, or another module's memory there.
         if !self.complete.load(Acquire) {

@@ -246,8 +246,8 @@ impl Alone<'_> {
             false => end,
         };
 
-        // SAFETY: Extensions are from kmalloc(), and nobody else has them. Nothing is linked to them
-        // but to a helper's, which do not move: they have had all the room since there is one.
+        // SAFETY: Extensions are from kmalloc(), and nobody else has them. Nothing is linked to
+        // them but to a helper's, which do not move: they have had all the room since there is one.
         let memory = unsafe { memory::enlarge(old.cast(), room, gfp) }?;
         let new = memory.cast::<bindings::nf_ct_ext>().as_ptr();
         // SAFETY: The memory holds what was there, or nothing, and has room up to `end`.

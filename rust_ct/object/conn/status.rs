@@ -91,8 +91,8 @@ impl Conn {
         self.raise(flag.bit())
     }
 
-    /// Sets DYING; `None` if somebody else has, or this is a template, which is in no table whatever its
-    /// status says. Any context.
+    /// Sets DYING; `None` if somebody else has, or this is a template, which is in no table
+    /// whatever its status says. Any context.
     #[inline]
     pub(crate) fn begin_dying(&self) -> Option<Dying<'_>> {
         if self.status().contains(Status::TEMPLATE) {

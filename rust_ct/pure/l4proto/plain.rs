@@ -58,9 +58,9 @@ pub(crate) trait Plain: L4Proto {
         context: &mut C,
     ) -> Option<u32>;
 
-    /// Takes over into `old` from `new`, what [`Plain::renew`] has made of it, the numbers of 32 bits
-    /// that most packets change, and that nobody writes to without the lock. Gives each with its
-    /// place in bytes.
+    /// Takes over into `old` from `new`, what [`Plain::renew`] has made of it, the numbers of 32
+    /// bits that most packets change, and that nobody writes to without the lock. Gives each with
+    /// its place in bytes.
     fn take_over(
         _old: &mut Self::Private,
         _new: &Self::Private,
