@@ -11,8 +11,14 @@ kept=/var/lib/dkms/rust-ct/original_module/$1
 [ -d "$kept" ] || exit 0
 find "$kept" -name '*.origin' | while read -r origin; do
 	own=$(head -n 1 "$origin")
-	mv -f "${origin%.origin}" "$own"
+	case $own in
+	"/lib/modules/$1/kernel/"* | "/usr/lib/modules/$1/kernel/"*)
+		mv -f "${origin%.origin}" "$own"
+		echo "rust-ct: $own stays where it is"
+		;;
+	# One of ours, of before, that DKMS did not know.
+	*) rm -f "${origin%.origin}" ;;
+	esac
 	rm "$origin"
-	echo "rust-ct: $own stays where it is"
 done
 find "${kept%/*}" -type d -empty -delete

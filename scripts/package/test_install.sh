@@ -267,6 +267,21 @@ step_dkms_failures() {
 	check "without a compiler: the kernel keeps its own" is_own
 	check "without a compiler: the package is installed all the same" is_installed rust-ct-dkms
 	check "without a compiler: and so is a kernel, which DKMS leaves out" says no-compiler 'a kernel is installed'
+	# As if the machine had lost its power while DKMS installed.
+	native interrupted sh -ec "kept=/var/lib/dkms/rust-ct/original_module/$release/x86_64
+		own=/lib/modules/$release/kernel/net/netfilter/nf_conntrack.ko.xz
+		mkdir -p \$kept /lib/modules/$release/updates/dkms
+		mv \$own \$kept/
+		echo \$own >\$kept/nf_conntrack.ko.xz.origin
+		echo cut >/lib/modules/$release/updates/dkms/nf_conntrack.ko.xz
+		depmod $release
+		dpkg --remove rust-ct-dkms
+		find /var/lib/dkms/rust-ct -mindepth 1 | sed 's/^/left: /'
+		mv /usr/bin/rustc /usr/bin/rustc.away
+		dpkg -i $debs
+		mv /usr/bin/rustc.away /usr/bin/rustc"
+	check "an install that was interrupted: removed, the kernel has its own again" is_own
+	check "and nothing is left of it" says_not interrupted '^left: '
 	native no-room sh -c 'mkdir -p /var/cache/rust-ct
 		mount -t tmpfs -o size=64M tmpfs /var/cache/rust-ct
 		dpkg-reconfigure rust-ct-dkms'

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test_load.sh: runs packaging/files/load in the build root with a modprobe, an insmod and a
-# modinfo that only write down what they are asked, and so tries what a machine would have to be
+# test_load.sh: runs packaging/files/load, and what keeps the kernel's own module and depmod's index, in
+# the build root with a modprobe, an insmod, a modinfo and a depmod that only write down what they are asked, and so tries what a machine would have to be
 # booted for each time. A line for each check; ends with 1 if one failed.
 
 # shellcheck source=scripts/setup/lib.sh
@@ -65,6 +65,13 @@ stub modprobe "case \$1 in --ignore-install) echo refused: Exec format error >&2
 try "refused, the own is loaded, with the options" "insmod $own hashsize=1024" hashsize=1024
 try "and the log says why" "is not used: refused: Exec format error"
 try "what both need is there before" "modprobe -a nf_defrag_ipv4 nf_defrag_ipv6"
+stub modprobe "case \$1 in --ignore-install) exit 1 ;; esac"
+other=${own%.xz}.zst
+touch "$other"
+stub insmod "case \$1 in *.xz) exit 1 ;; esac"
+try "an own one that is cut off is not the last that is tried" "insmod $other"
+stub insmod ""
+rm "$other"
 touch /run/rust-ct.off
 try "switched off, it is not tried" "is not used: rust-ct-switch has chosen"
 rm /run/rust-ct.off
@@ -83,6 +90,33 @@ else
 	echo "not ok - keep_own: what DKMS has put away is back"
 	failed=1
 fi
+# keep_own of another origin: one of ours, which an interrupted install has left.
+mkdir -p "$archive"
+echo cut >"$archive/nf_conntrack.ko.xz"
+echo "$modules/updates/dkms/nf_conntrack.ko.xz" >"$archive/nf_conntrack.ko.xz.origin"
+sh /src/packaging/keep_own.sh 1.0-test >/dev/null
+if [ ! -e "$modules/updates/dkms/nf_conntrack.ko.xz" ] && [ ! -e "$archive" ]; then
+	echo "ok - keep_own: what DKMS has put away of ours goes"
+else
+	echo "not ok - keep_own: what DKMS has put away of ours goes"
+	failed=1
+fi
+
+# index NAME WORD DEPMOD: keep-index with a depmod that does that; modules.dep has WORD then.
+index() {
+	echo before >"$modules/modules.dep"
+	stub depmod "$3"
+	/src/packaging/files/keep-index 1.0-test true 2>/dev/null
+	if [ "$(cat "$modules/modules.dep")" = "$2" ] && [ ! -e "$modules/.rust-ct-index" ]; then
+		echo "ok - keep-index: $1"
+	else
+		echo "not ok - keep-index: $1"
+		failed=1
+	fi
+}
+
+index "a new index takes the place of the old one" after "echo after >$modules/new; mv $modules/new $modules/modules.dep"
+index "one that is cut off does not" before "echo cut >$modules/new; mv $modules/new $modules/modules.dep; exit 1"
 stub modinfo "case \$2 in filename) echo $ours ;; esac"
 echo "quiet rust_ct=off" >/tmp/cmdline
 mount --bind /tmp/cmdline /proc/cmdline
