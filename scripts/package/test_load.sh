@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test_load.sh: runs packaging/files/load, and what keeps the kernel's own module and depmod's index, in
-# the build root with a modprobe, an insmod, a modinfo and a depmod that only write down what they are asked, and so tries what a machine would have to be
-# booted for each time. A line for each check; ends with 1 if one failed.
+# test_load.sh: runs packaging/files/load, and what keeps the kernel's own module and depmod's index,
+# in the build root with a modprobe, an insmod, a modinfo and a depmod that only write down what they
+# are asked, and so tries what a machine would have to be booted for each time. A line for each check;
+# ends with 1 if one failed.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
