@@ -2,6 +2,7 @@
 """Two first packets of one flow at the same moment on two CPUs: both arrive, and one connection is made."""
 
 # limit: 360
+# left out of CI on: stock
 
 import mmap
 import os

@@ -2,6 +2,7 @@
 """Loaded and unloaded again and again under traffic: nothing is lost on the wire, nothing is left behind."""
 
 # limit: 900
+# left out of CI on: stock
 
 import contextlib
 import glob
