@@ -4,7 +4,10 @@
 
 use crate::{
     datapath::{
-        begin::begin,
+        begin::{
+            begin,
+            OTHERS_OUTLOOK, //
+        },
         end,
         expire::{
             self,
@@ -210,6 +213,7 @@ fn newcomers_of(netns: &Netns, net: &Net) -> [(bool, u32); 4] {
 /// Has the next packet look thoroughly for somebody to make room.
 fn forget_outlook(netns: &Netns) {
     netns.outlook.store(0, Relaxed);
+    OTHERS_OUTLOOK.store(0, Relaxed);
 }
 
 /// Sends a packet that begins a connection; gives its verdict, and whether it got one.

@@ -68,7 +68,10 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::Relaxed, //
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
     },
 };
 
@@ -88,6 +91,10 @@ const EVICTION_BUCKETS: u32 = 1024;
 
 /// How often somebody is chosen who is gone before he can be made to go.
 const EVICTION_TRIES: u32 = 3;
+
+/// What the last thorough look for somebody above his share has shown, of whatever namespace; see
+/// [`Outlook`].
+pub(crate) static OTHERS_OUTLOOK: Atomic<u32> = Atomic::new(0);
 
 /// Makes a connection without extensions, which counts from now on, and has no reference yet. Any
 /// context.
@@ -327,11 +334,11 @@ fn choose<'a>(
     rcu: ReadSide<'a>,
 ) -> Option<Candidate<'a>> {
     let now = time::now();
-    let outlook = match whose {
-        Some(_) => Outlook::unpack(netns.outlook.load(Relaxed), now),
-        // Other namespaces' are asked.
-        None => Outlook::Unknown,
+    let kept = match whose {
+        Some(_) => &netns.outlook,
+        None => &OTHERS_OUTLOOK,
     };
+    let outlook = Outlook::unpack(kept.load(Relaxed), now);
     let entries = match outlook {
         Outlook::Nobody => 0,
         Outlook::Unknown | Outlook::Even => EVICTION_ENTRIES,
@@ -367,8 +374,8 @@ fn choose<'a>(
             Visit::End => index = 0,
         }
     }
-    if whose.is_some() && outlook == Outlook::Unknown {
-        netns.outlook.store(choice.outlook().pack(now), Relaxed);
+    if outlook == Outlook::Unknown {
+        kept.store(choice.outlook().pack(now), Relaxed);
     }
     choice.chosen()
 }
