@@ -42,6 +42,14 @@ use kernel::{
 const AT_CLIENT: u16 = 0x1111;
 const AT_SERVER: u16 = 0x2222;
 
+/// Pairs of them: either end may begin with zero, as pptp does.
+const CALLS: [[u16; 2]; 4] = [
+    [AT_CLIENT, AT_SERVER],
+    [0, AT_SERVER],
+    [AT_CLIENT, 0],
+    [0, 0],
+];
+
 /// A PPTP packet to a call at the receiver (RFC 2637 section 4.1).
 fn packet(sender: Direction, call: u16) -> Bytes {
     let [hi, lo] = call.to_be_bytes();
@@ -53,21 +61,35 @@ fn packet(sender: Direction, call: u16) -> Bytes {
     )
 }
 
+/// A packet of plain GRE (RFC 2784).
+fn plain(sender: Direction) -> Bytes {
+    let bytes = [0, 0, 0x08, 0, 1, 2, 3, 4];
+    ip(Family::Ipv4, sender, ipproto::GRE, &bytes)
+}
+
 /// The tuple of packets from the client, with the calls at both ends.
 fn call() -> Tuple {
+    call_of([AT_CLIENT, AT_SERVER])
+}
+
+fn call_of([at_client, at_server]: [u16; 2]) -> Tuple {
     Tuple::new(
         Family::Ipv4,
         ipproto::GRE,
         Addr::v4(skbs::CLIENT),
         Addr::v4(skbs::SERVER),
     )
-    .with_ports(AT_CLIENT, AT_SERVER)
+    .with_ports(at_client, at_server)
 }
 
-/// Notes the call, as told by control connection number `control`.
+/// Notes a call, as told by control connection number `control`.
+fn tell_of(netns: &Netns, control: usize, call: &Tuple) -> Result<bool> {
+    let reply = call.invert().ok_or(EINVAL)?;
+    Ok(netns.keymap.add(control, || false, call, &reply))
+}
+
 fn tell(netns: &Netns, control: usize) -> Result<bool> {
-    let reply = call().invert().ok_or(EINVAL)?;
-    Ok(netns.keymap.add(control, || false, &call(), &reply))
+    tell_of(netns, control, &call())
 }
 
 /// Sends a packet past the first hook, and past the last one.
@@ -86,23 +108,50 @@ mod tests {
     /// goes with it.
     #[test]
     fn a_call_is_one_connection() -> Result {
-        case(|netns| {
-            check!(tell(netns, 1)?);
-            let first = send(&packet(Direction::Original, AT_SERVER))?;
-            let answer = send(&packet(Direction::Reply, AT_CLIENT))?;
-            check_eq!(
-                (first.info(), answer.info()),
-                (Some(CtInfo::New), Some(CtInfo::EstablishedReply))
-            );
-            check!(find(&call()).is_some());
+        for [at_client, at_server] in CALLS {
+            case(|netns| {
+                let call = call_of([at_client, at_server]);
+                check!(tell_of(netns, 1, &call)?);
+                let first = send(&packet(Direction::Original, at_server))?;
+                let answer = send(&packet(Direction::Reply, at_client))?;
+                check_eq!(
+                    (first.info(), answer.info()),
+                    (Some(CtInfo::New), Some(CtInfo::EstablishedReply)),
+                    "{} and {}",
+                    at_client,
+                    at_server
+                );
+                check!(find(&call).is_some());
 
-            let body = icmp(3, 1, 0, packet(Direction::Original, AT_SERVER).get());
-            let error = ip(Family::Ipv4, Direction::Reply, ipproto::ICMP, body.get());
-            let error = send(&seal(Family::Ipv4, ipproto::ICMP, 20, error))?;
-            check_eq!(error.info(), Some(CtInfo::RelatedReply));
-            netns.keymap.remove(1);
-            Ok(())
-        })
+                let body = icmp(3, 1, 0, packet(Direction::Original, at_server).get());
+                let error = ip(Family::Ipv4, Direction::Reply, ipproto::ICMP, body.get());
+                let error = send(&seal(Family::Ipv4, ipproto::ICMP, 20, error))?;
+                check_eq!(error.info(), Some(CtInfo::RelatedReply));
+                netns.keymap.remove(1);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Plain GRE is of no call, also if there is one whose numbers are zero, or one is.
+    #[test]
+    fn plain_gre_is_of_no_call() -> Result {
+        for call in CALLS {
+            case(|netns| {
+                check!(tell_of(netns, 1, &call_of(call))?);
+                let first = send(&plain(Direction::Original))?;
+                let answer = send(&plain(Direction::Reply))?;
+                check_eq!(
+                    (first.info(), answer.info()),
+                    (Some(CtInfo::New), Some(CtInfo::EstablishedReply))
+                );
+                check!(find(&call_of([0, 0])).is_some());
+                netns.keymap.remove(1);
+                Ok(())
+            })?;
+        }
+        Ok(())
     }
 
     /// Without a word of it, and once it is forgotten, each direction is a connection of its own.

@@ -68,6 +68,7 @@ use crate::{
         },
         wire::{
             self,
+            gre,
             ipproto,
             ipv4::Ipv4,
             tcp::Segment,
@@ -220,7 +221,8 @@ pub(crate) fn is_ipv4_fragment(skb: &Skb, state: &State) -> bool {
 
 /// The tuple of a packet; `None` if it cannot be tracked. Any context.
 pub(crate) fn tuple(skb: &Skb, family: Family) -> Option<Tuple> {
-    tuple_at(skb, u32::try_from(skb.network_offset()).ok()?, family)
+    let (tuple, _) = tuple_at(skb, u32::try_from(skb.network_offset()).ok()?, family)?;
+    Some(tuple)
 }
 
 /// The tuple of the packet whose network header is at an offset, with all that its namespace knows
@@ -228,13 +230,17 @@ pub(crate) fn tuple(skb: &Skb, family: Family) -> Option<Tuple> {
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_get_tuplepr().
 pub(crate) fn whole_tuple(netns: &Netns, skb: &Skb, nhoff: u32, family: Family) -> Option<Tuple> {
-    tuple_at(skb, nhoff, family).map(|tuple| with_call(netns, tuple))
+    let (tuple, l4) = tuple_at(skb, nhoff, family)?;
+    let bytes = Bytes::at(skb, Place::PostRouting);
+    Some(with_call(netns, tuple, || gre::is_call(&bytes, l4.offset)))
 }
 
-fn tuple_at(skb: &Skb, nhoff: u32, family: Family) -> Option<Tuple> {
+/// The tuple of the packet whose network header is at an offset, and its transport header.
+fn tuple_at(skb: &Skb, nhoff: u32, family: Family) -> Option<(Tuple, L4)> {
     let bytes = Bytes::at(skb, Place::PostRouting);
     let l4 = wire::l4(&bytes, nhoff, family).ok()?;
-    Tuple::from_packet(&bytes, nhoff, family, &l4).ok()
+    let tuple = Tuple::from_packet(&bytes, nhoff, family, &l4).ok()?;
+    Some((tuple, l4))
 }
 
 /// The sequence number of the segment in a packet; `None` if there is none. Any context.
@@ -362,12 +368,12 @@ impl<'a> Sought<'a> {
     }
 }
 
-/// The tuple of a packet with all that is known of it: the call at the sender, for PPTP.
+/// The tuple of a packet with all that is known of it: the call at the sender, if it `is_call` of
+/// PPTP, as plain GRE is not.
 #[inline]
-fn with_call(netns: &Netns, tuple: Tuple) -> Tuple {
+fn with_call(netns: &Netns, tuple: Tuple, is_call: impl FnOnce() -> bool) -> Tuple {
     match tuple.proto() {
-        // Plain GRE has no calls.
-        ipproto::GRE if tuple.dst_port() != 0 => netns.keymap.complete(&tuple),
+        ipproto::GRE if is_call() => netns.keymap.complete(&tuple),
         _ => tuple,
     }
 }
@@ -444,7 +450,9 @@ impl Arrival<'_> {
         };
         // What is looked up answers the packet in the error, which is the one that has a call.
         let lookup = match error.lookup.invert() {
-            Some(inner) if inner.proto() == ipproto::GRE => with_call(sought.netns, inner).invert(),
+            Some(inner) if inner.proto() == ipproto::GRE => {
+                with_call(sought.netns, inner, || error.is_call).invert()
+            }
             _ => None,
         };
         let lookup = lookup.unwrap_or(error.lookup);
@@ -491,9 +499,9 @@ impl Arrival<'_> {
     fn resolve(&self, sought: &Sought<'_>) -> Result<(ARef<Conn>, Direction), Refusal> {
         let Headers { family, nhoff, l4 } = &self.headers;
         let (net, rcu) = (self.state.net(), self.state.rcu());
-        let tuple =
-            Tuple::from_packet(&self.bytes(), *nhoff, *family, l4).map_err(Refusal::Invalid)?;
-        let tuple = with_call(sought.netns, tuple);
+        let bytes = self.bytes();
+        let tuple = Tuple::from_packet(&bytes, *nhoff, *family, l4).map_err(Refusal::Invalid)?;
+        let tuple = with_call(sought.netns, tuple, || gre::is_call(&bytes, l4.offset));
         let key = Key::new(&tuple, sought.zone, net);
         let hash = key.hash(Direction::Original);
         if let Some(found) = lookup::find(&key, hash, rcu) {

@@ -11,11 +11,13 @@ use crate::pure::{
     },
     wire::{
         self,
+        gre,
         icmp::{
             v4,
             v6,
             Icmp, //
         },
+        ipproto,
         ipv4::Ipv4,
         ipv6::Ipv6,
         Checksum,
@@ -54,6 +56,8 @@ pub(crate) struct Error {
     /// The tuple to look the connection up by, the inverse of that of the packet inside the error:
     /// what is found goes in the direction of the error.
     pub(crate) lookup: Tuple,
+    /// Whether the packet inside is of a PPTP call.
+    pub(crate) is_call: bool,
     /// The address that the error was sent to.
     outer_daddr: Addr,
 }
@@ -194,6 +198,7 @@ fn error_about<P: Packet>(
     let lookup = tuple.invert().ok_or(Reason::IcmpErrorInner)?;
     Ok(Message::Error(Error {
         lookup,
+        is_call: l4.proto == ipproto::GRE && gre::is_call(pkt, l4.offset),
         outer_daddr,
     }))
 }

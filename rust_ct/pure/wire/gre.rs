@@ -37,6 +37,13 @@ impl Gre {
     }
 }
 
+/// Returns whether the GRE header at `offset` is that of a PPTP call, whose number at the receiver
+/// may be zero.
+pub(crate) fn is_call<P: Packet>(pkt: &P, offset: u32) -> bool {
+    let is_pptp = Gre::read(pkt, offset).is_some_and(|hdr| hdr.is_pptp());
+    is_pptp && Pptp::read(pkt, offset).is_some()
+}
+
 /// The second word of the enhanced header.
 #[derive(Clone, Copy, Debug, FromBytes)]
 #[repr(C)]
