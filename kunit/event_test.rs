@@ -236,15 +236,15 @@ mod tests {
             drop(last);
             check_eq!((netns.connections(), in_table()), (1, 0));
             check!(!netns.dying.is_empty());
-            check!(!netns.dying.deliver(), "there is no room yet");
+            check!(!netns.dying.deliver(i64::MAX), "there is no room yet");
             check_heard(&[])?;
             check_eq!(netns.connections(), 1);
             FULL.store(false, Relaxed);
-            check!(netns.dying.deliver());
+            check!(netns.dying.deliver(i64::MAX));
             check_heard(&[(&[Event::Destroy], 77)])?;
             check!(netns.dying.is_empty());
             check_eq!(netns.connections(), 0);
-            check!(netns.dying.deliver());
+            check!(netns.dying.deliver(i64::MAX));
             check_heard(&[])
         })
     }

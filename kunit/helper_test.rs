@@ -316,6 +316,24 @@ mod tests {
         })
     }
 
+    /// A program that writes the status of a connection with the verdict on a packet does not take
+    /// the helper off it.
+    #[test]
+    fn a_verdict_leaves_the_helper() -> Result {
+        case(|netns| {
+            let mut control = Control::open()?;
+            let last = control.pass(Direction::Original, ACK, b"")?;
+            let conn = last.conn().ok_or(ENOENT)?;
+            let wanted = Status::SEEN_REPLY.with(Status::ASSURED);
+            conn.change_status(wanted, Status::from_bits(!wanted.bits()));
+            check!(conn.status().contains(Status::HELPER));
+            control.say(Direction::Original, b"EPRT |1|10.0.0.1|2049|\r\n")?;
+            check_eq!(expected(netns), 1);
+            end::kill(conn);
+            Ok(())
+        })
+    }
+
     /// A master that is over takes along what it expects.
     #[test]
     fn over() -> Result {

@@ -85,7 +85,7 @@ impl PerNet for Netns {
         while self.connections() > 0 {
             end::kill_all(Some(net));
             // Nobody listens any more.
-            self.dying.deliver();
+            self.dying.deliver(i64::MAX);
             if !warned && time::now().wrapping_sub(began) >= PATIENCE {
                 pr_warn!(
                     "netns {}: waiting for {} connections that packets still hold\n",

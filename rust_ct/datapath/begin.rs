@@ -59,7 +59,10 @@ use crate::{
     sys::{
         net::Net,
         rcu::ReadSide,
-        time,
+        time::{
+            self,
+            Throttle, //
+        },
         trace as point, //
     },
 };
@@ -412,8 +415,11 @@ fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<bool> {
     goes.then(|| end::kill_first(&conn, Ended::EarlyDrop))?
 }
 
+/// The lines about full tables of all namespaces but the initial one: anybody can make many.
+static OTHERS_WARNING: Throttle = Throttle::new();
+
 fn warn_full(netns: &Netns, net: &Net) {
-    if !netns.warning.is_due() {
+    if !netns.warning.is_due() || !net.is_init() && !OTHERS_WARNING.is_due() {
         return;
     }
     let (max, total) = (netns.limit(), limit::TOTAL.load(Relaxed));

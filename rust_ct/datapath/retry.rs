@@ -7,12 +7,20 @@
 use crate::{
     object::netns::NETNS,
     sys::{
-        time::HZ,
+        time::{
+            self,
+            HZ, //
+        },
         work::{
             Job,
             Worker, //
         },
     },
+};
+
+use kernel::sync::atomic::{
+    Atomic,
+    Relaxed, //
 };
 
 /// How soon the worker tries again, in jiffies: a second after the first failure, when a listener
@@ -30,13 +38,35 @@ pub(crate) static WORKER: Worker = Worker::new::<Retry>();
 /// What the worker does: it tries again in all namespaces.
 pub(crate) struct Retry;
 
+/// How long it goes on at a time, in nanoseconds: the kernel's ECACHE_MAX_JIFFIES. Meanwhile no
+/// namespace comes or goes.
+const STEP_NS: i64 = 10_000_000;
+
+/// The namespace that it goes on with, by its number; zero to begin with the first one.
+static NEXT: Atomic<u32> = Atomic::new(0);
+
 impl Job for Retry {
     fn run() -> Option<u32> {
-        let mut all = true;
+        let next = NEXT.load(Relaxed);
+        let end = time::boot_ns().saturating_add(STEP_NS);
+        let (mut begun, mut stopped) = (next == 0, None);
+        // Those before the one that it goes on with are left to the next time.
+        let mut all = begun;
         // A namespace whose state is being dropped has taken itself off those that are gone
         // through, or waits until this worker has ended.
-        NETNS.for_each(|_, netns| all &= netns.dying.deliver());
-        (!all).then_some(AGAIN)
+        NETNS.for_each(|net, netns| {
+            begun |= net.inum() == next;
+            if !begun || stopped.is_some() {
+                return;
+            }
+            if time::boot_ns() >= end {
+                stopped = Some(net.inum());
+                return;
+            }
+            all &= netns.dying.deliver(end);
+        });
+        NEXT.store(stopped.unwrap_or(0), Relaxed);
+        (!all || stopped.is_some()).then_some(AGAIN)
     }
 }
 

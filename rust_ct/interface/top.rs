@@ -127,11 +127,10 @@ pub(crate) fn write_top(net: &Net, out: &mut dyn Write) -> Result {
         call::rct_cond_resched();
     }
     let window = whose.map_or(WINDOW, |net| WINDOW.min(age(net)));
-    let is_wanted = |netns| whose.is_none_or(|net| net.inum() == netns);
     for cpu in 0..percpu::cpus() {
         let guard = rcu::read_lock();
         if let Some(last) = recent::of_cpu(cpu, ReadSide::of(&guard)) {
-            top.add_beginnings(last, time::now(), window, time::HZ, is_wanted);
+            top.add_beginnings(last, time::now(), window, time::HZ, whose.map(Net::inum));
         }
         drop(guard);
         call::rct_cond_resched();

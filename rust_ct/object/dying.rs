@@ -38,6 +38,7 @@ use crate::{
             Link,
             Node, //
         },
+        time, //
     },
 };
 use core::ptr::NonNull;
@@ -52,8 +53,7 @@ use kernel::{
 /// Source: net/netfilter/nf_conntrack_ecache.c, DYING_NULLS_VAL.
 const NUMBER: usize = (1 << 30) + 1;
 
-/// How many connections one go delivers at most: some ten milliseconds with ctnetlink, the time
-/// that the kernel takes for one (ECACHE_MAX_JIFFIES).
+/// How many connections one go delivers at most: some ten milliseconds with ctnetlink.
 const STEP: u32 = 1024;
 
 /// A connection that has left the table, with the table's reference.
@@ -149,14 +149,16 @@ impl DyingList {
         evicted.is_some()
     }
 
-    /// Forgets those that are there without their events, so many at the most. Process context.
-    pub(crate) fn forget(&self, at_most: u32) {
-        for _ in 0..at_most {
+    /// Forgets those that are there without their events, so many at the most. Returns how many.
+    /// Process context.
+    pub(crate) fn forget(&self, at_most: u32) -> u32 {
+        for forgotten in 0..at_most {
             if !self.evict() {
-                return;
+                return forgotten;
             }
             call::rct_cond_resched();
         }
+        at_most
     }
 
     /// Removes the first connection, if there is one, and gives the list's reference. The guard is
@@ -174,9 +176,13 @@ impl DyingList {
     }
 
     /// Delivers the ends of those in the list, unless nobody has room for one, or they are too many
-    /// for one go. Returns whether all are delivered. Process context.
-    pub(crate) fn deliver(&self) -> bool {
+    /// for one go, which ends at a time of [`time::boot_ns`] as well. Returns whether all are
+    /// delivered. Process context.
+    pub(crate) fn deliver(&self, end: i64) -> bool {
         for _ in 0..STEP {
+            if time::boot_ns() >= end {
+                break;
+            }
             match self.deliver_one() {
                 Some(true) => (),
                 Some(false) => return false,

@@ -96,21 +96,22 @@ pub(crate) struct Top<'a> {
 
 impl Top<'_> {
     /// Takes in what one CPU knows of the connections that have begun there: the last ones, in any
-    /// order. Those count that `wanted` is true of, and that are no older than `window`; if all
-    /// that it knows are, there may have been more, and a rate is that of the time since the oldest
-    /// one. `second` is how long a second is.
+    /// order. Those count that are no older than `window`, and of a namespace, if one is given. If
+    /// all that it knows are no older, there may have been more, and a rate is that of the time
+    /// since the oldest one: not for a namespace, which would learn by it how many begin elsewhere.
+    /// `second` is how long a second is.
     pub(crate) fn add_beginnings(
         &mut self,
         last: impl Iterator<Item = Option<Beginning>> + Clone,
         now: u32,
         window: u32,
         second: u32,
-        wanted: impl Fn(u32) -> bool,
+        whose: Option<u32>,
     ) {
         let age = |begun: &Beginning| now.wrapping_sub(begun.when);
         let recent = |begun: &Option<Beginning>| begun.filter(|begun| age(begun) <= window);
         let mut oldest = 0;
-        let mut is_whole = false;
+        let mut is_whole = whose.is_some();
         for begun in last.clone() {
             match recent(&begun) {
                 Some(begun) => oldest = age(&begun).max(oldest),
@@ -120,7 +121,7 @@ impl Top<'_> {
         let span = if is_whole { window } else { oldest }.max(1);
         let rate = u64::from(second) * 1000 / u64::from(span);
         for begun in last.filter_map(|begun| recent(&begun)) {
-            if wanted(begun.netns) {
+            if whose.is_none_or(|netns| begun.netns == netns) {
                 let someone = Someone {
                     netns: begun.netns,
                     source: begun.source,

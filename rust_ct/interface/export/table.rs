@@ -15,6 +15,7 @@ use crate::{
             Key, //
         },
         netns::NETNS,
+        stat::Stat,
         table::TABLE, //
     },
     pure::{
@@ -147,7 +148,10 @@ extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
     Net::wait_for_packets();
     remove_if(None, Requester::NOBODY, &iter);
     // Who waits for his DESTROY event is in no bucket, so that `iter` does not see him.
-    NETNS.for_each(|_, netns| netns.dying.forget(netns.connections()));
+    NETNS.for_each(|_, netns| {
+        let lost = netns.dying.forget(netns.connections());
+        netns.stats.add(Stat::EventLost as usize, lost.into());
+    });
     // Somebody may still be at what `iter` has taken off a connection.
     rcu::synchronize_rcu();
 }

@@ -123,14 +123,16 @@ impl Conn {
         self.raise(Status::CONFIRMED);
     }
 
-    /// Sets and lowers status bits, but those that only the tracker or NAT may change.
+    /// Sets and lowers status bits, but those that only the tracker or NAT may change. HELPER stays
+    /// where there is one, as its packets are known by it.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, __nf_ct_change_status().
     pub(crate) fn change_status(&self, on: Status, off: Status) {
-        let (on, off) = (
-            on.without(Status::UNCHANGEABLE),
-            off.without(Status::UNCHANGEABLE),
-        );
+        let kept = match self.help() {
+            Some(_) => Status::UNCHANGEABLE.with(Status::HELPER),
+            None => Status::UNCHANGEABLE,
+        };
+        let (on, off) = (on.without(Status::UNCHANGEABLE), off.without(kept));
         for bit in 0..Status::BITS {
             let one = Status::from_bits(1 << bit);
             if on.contains(one) {

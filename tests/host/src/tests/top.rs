@@ -124,11 +124,14 @@ fn begun(source: u8, netns: u32, ages: &[u32], empty: usize, now: u32) -> Vec<Op
 
 /// source -> thousandths of a beginning in a second
 fn rates(cpus: &[Vec<Option<Beginning>>], now: u32) -> Vec<(String, u64)> {
+    rates_of(cpus, now, None)
+}
+
+/// Those of a namespace, if one is given.
+fn rates_of(cpus: &[Vec<Option<Beginning>>], now: u32, whose: Option<u32>) -> Vec<(String, u64)> {
     with_top(8, |top| {
         for last in cpus {
-            top.add_beginnings(last.iter().copied(), now, WINDOW, SECOND, |netns| {
-                netns != 9
-            });
+            top.add_beginnings(last.iter().copied(), now, WINDOW, SECOND, whose);
         }
         let rows = top.beginners.most::<Someone>();
         rows.map(|(someone, slot)| (someone.source.to_string(), slot.count))
@@ -162,7 +165,18 @@ fn rates_of_beginnings() {
             [of(1, 1_000_000)],
             "at once"
         );
-        assert_eq!(rates(&[begun(1, 9, &[0], 1, now)], now), [], "not wanted");
+        assert_eq!(
+            rates_of(&[begun(1, 9, &[0], 1, now)], now, Some(7)),
+            [],
+            "another namespace's"
+        );
+        let mut both = begun(1, 7, &[0, 50], 0, now);
+        both.extend(begun(2, 9, &[0; 62], 0, now));
+        assert_eq!(
+            rates_of(&[both], now, Some(7)),
+            [of(1, 200)],
+            "how many begin elsewhere does not show"
+        );
         let two = [
             begun(1, 7, &[0; 3], 1, now),
             begun(2, 7, &[SECOND, SECOND], 0, now),
