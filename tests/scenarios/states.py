@@ -195,7 +195,10 @@ def neighbours(router):
     router.a.send(icmp(router.A6, router.R6, 135, 0, b"\0\0\0\0", target + b"\1\1" + router.a.mac, ttl=255))
     answer = router.a.received(5, 1, lambda packet: packet[6:7] == b"\x3a" and packet[40] == 136)
     check(answer, "a neighbour solicitation is answered")
-    equal(grown(before, rules.packets()), {"INPUT-UNTRACKED": 1, "OUTPUT-UNTRACKED": 1}, "neighbour discovery is UNTRACKED in and out")
+    seen = grown(before, rules.packets())
+    # The router may ask by itself, besides.
+    asked = seen.pop("OUTPUT-UNTRACKED", 0)
+    check(seen == {"INPUT-UNTRACKED": 1} and asked >= 1, "neighbour discovery is UNTRACKED in and out", (seen, asked))
 
 
 def scenario():
