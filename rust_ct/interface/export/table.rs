@@ -150,7 +150,7 @@ extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
     // Who waits for his DESTROY event is in no bucket, so that `iter` does not see him.
     NETNS.for_each(|_, netns| {
         let lost = netns.dying.forget(netns.connections());
-        netns.stats.add(Stat::EventLost as usize, lost.into());
+        netns.stats.add(Stat::EventLost as usize, lost);
     });
     // Somebody may still be at what `iter` has taken off a connection.
     rcu::synchronize_rcu();

@@ -185,7 +185,7 @@ impl UniqueConn {
 
 impl Drop for UniqueConn {
     fn drop(&mut self) {
-        // Nobody takes a reference by `conn()`. If somebody did, the memory is lost rather than his.
+        // Nobody takes a reference by `conn()`. If somebody did, its memory is lost, not freed.
         if self.conn().use_count() == 0 {
             // INVARIANT: There is no reference, and the connection was never in a table.
             Last(self.0).destroy();
