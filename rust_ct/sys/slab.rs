@@ -49,12 +49,12 @@ impl<T> Cache<T> {
 
     /// Creates the cache. Process context.
     ///
+    /// `freeptr` is the offset of a pointer in a `T` that no reader looks at without owning the
+    /// object: the allocator keeps its own there while the object is free.
+    ///
     /// # Errors
     ///
     /// `ENOMEM`, or `EBUSY` if it is there.
-    ///
-    /// `freeptr` is the offset of a pointer in a `T` that no reader looks at without owning the
-    /// object: the allocator keeps its own there while the object is free.
     pub(crate) fn create(&'static self, name: &CStr, freeptr: usize) -> Result<Created<T>> {
         const { assert!(align_of::<T>() <= ALIGN) };
         if self.cache.load().is_some() {

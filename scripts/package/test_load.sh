@@ -28,6 +28,18 @@ stub() {
 	chmod +x "/usr/sbin/$1"
 }
 
+# check NAME COMMAND...
+check() {
+	local name=$1
+	shift
+	if "$@"; then
+		echo "ok - $name"
+	else
+		echo "not ok - $name"
+		failed=1
+	fi
+}
+
 # try NAME LINE OPTION...: runs load, and LINE has to be among what was called, or logged.
 try() {
 	local name=$1 line=$2 status=0
@@ -85,35 +97,22 @@ try "DKMS has put the own away and nothing in its place: it is found" "insmod $a
 stub modinfo "case \$2 in filename) echo $own ;; esac"
 try "also if depmod has not run since" "insmod $archive/${own##*/} hashsize=1024" hashsize=1024
 sh /src/packaging/keep_own.sh 1.0-test >/dev/null
-if [ -e "$own" ] && [ ! -e /var/lib/dkms/rust-ct/original_module ]; then
-	echo "ok - keep_own: what DKMS has put away is back"
-else
-	echo "not ok - keep_own: what DKMS has put away is back"
-	failed=1
-fi
+check "keep_own: what DKMS has put away is back" \
+	[ -e "$own" -a ! -e /var/lib/dkms/rust-ct/original_module ]
 # keep_own of another origin: one of ours, which an interrupted install has left.
 mkdir -p "$archive"
 echo cut >"$archive/nf_conntrack.ko.xz"
 echo "$modules/updates/dkms/nf_conntrack.ko.xz" >"$archive/nf_conntrack.ko.xz.origin"
 sh /src/packaging/keep_own.sh 1.0-test >/dev/null
-if [ ! -e "$modules/updates/dkms/nf_conntrack.ko.xz" ] && [ ! -e "$archive" ]; then
-	echo "ok - keep_own: what DKMS has put away of ours goes"
-else
-	echo "not ok - keep_own: what DKMS has put away of ours goes"
-	failed=1
-fi
+check "keep_own: what DKMS has put away of ours goes" \
+	[ ! -e "$modules/updates/dkms/nf_conntrack.ko.xz" -a ! -e "$archive" ]
 
 # index NAME WORD DEPMOD: keep-index with a depmod that does that; modules.dep has WORD then.
 index() {
 	echo before >"$modules/modules.dep"
 	stub depmod "$3"
 	/src/packaging/files/keep-index 1.0-test true 2>/dev/null
-	if [ "$(cat "$modules/modules.dep")" = "$2" ] && [ ! -e "$modules/.rust-ct-index" ]; then
-		echo "ok - keep-index: $1"
-	else
-		echo "not ok - keep-index: $1"
-		failed=1
-	fi
+	check "keep-index: $1" [ "$(cat "$modules/modules.dep")" = "$2" -a ! -e "$modules/.rust-ct-index" ]
 }
 
 index "a new index takes the place of the old one" after "echo after >$modules/new; mv $modules/new $modules/modules.dep"

@@ -7,11 +7,7 @@ use crate::pure::{
     reason::Reason,
     tuple::Tuple,
     wire::{
-        gre::{
-            self,
-            Gre,
-            Pptp, //
-        },
+        gre,
         icmp::{
             self,
             Icmp, //
@@ -110,8 +106,7 @@ impl Ids {
 /// the destination. Which call it is at the sender, only the PPTP helper knows: the source stays
 /// zero.
 fn read_call<P: Packet>(tuple: Tuple, pkt: &P, offset: u32) -> Result<Tuple, Reason> {
-    let hdr = Gre::read(pkt, offset).filter(Gre::is_pptp);
-    let (Some(hdr), Some(pptp)) = (hdr, Pptp::read(pkt, offset)) else {
+    let Some((hdr, pptp)) = gre::read_call(pkt, offset) else {
         return Ok(tuple);
     };
     if hdr.proto.get() != gre::PROTO_PPP {

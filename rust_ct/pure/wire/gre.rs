@@ -32,16 +32,21 @@ impl Gre {
     }
 
     /// Returns whether this is the enhanced header of PPTP, which a [`Pptp`] follows.
-    pub(crate) fn is_pptp(&self) -> bool {
+    fn is_pptp(&self) -> bool {
         self.flags_version.get() & VERSION == VERSION_PPTP
     }
 }
 
-/// Returns whether the GRE header at `offset` is that of a PPTP call, whose number at the receiver
-/// may be zero.
+/// The header at `offset` of a packet of a PPTP call, whose number at the receiver may be zero;
+/// `None` of plain GRE, and if the packet ends before it does.
+pub(crate) fn read_call<P: Packet>(pkt: &P, offset: u32) -> Option<(Gre, Pptp)> {
+    let hdr = Gre::read(pkt, offset).filter(Gre::is_pptp)?;
+    Some((hdr, Pptp::read(pkt, offset)?))
+}
+
+/// Returns whether the GRE header at `offset` is that of a PPTP call.
 pub(crate) fn is_call<P: Packet>(pkt: &P, offset: u32) -> bool {
-    let is_pptp = Gre::read(pkt, offset).is_some_and(|hdr| hdr.is_pptp());
-    is_pptp && Pptp::read(pkt, offset).is_some()
+    read_call(pkt, offset).is_some()
 }
 
 /// The second word of the enhanced header.
