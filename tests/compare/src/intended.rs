@@ -155,7 +155,7 @@ mod tests {
             "/../../Documentation/differences.md"
         );
         let text = std::fs::read_to_string(path).expect(path);
-        let headings = text.lines().filter_map(|line| line.strip_prefix("## "));
+        let headings = text.lines().filter_map(|line| line.strip_prefix("### "));
         let headings: Vec<_> = headings.collect();
         let names: Vec<_> = INTENDED.iter().map(|intended| intended.name).collect();
         assert_eq!(headings, names);
