@@ -154,6 +154,7 @@ void rct_log_formatted(const struct nf_hook_state *state, const struct sk_buff *
 int rct_request_module(const char *prefix, const char *name);
 
 /* bits: modulo the size of the word */
+bool rct_test_and_clear_bit(unsigned int bit, unsigned long *word);
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word);
 void rct_clear_bit(unsigned int bit, unsigned long *word);
 

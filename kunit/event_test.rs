@@ -249,6 +249,29 @@ mod tests {
         })
     }
 
+    /// One that waits for its end to be told is forgotten where there is no room for it: nobody
+    /// holds it any more, and nothing is told.
+    #[test]
+    fn forgotten_ends() -> Result {
+        listening(|netns| {
+            FULL.store(true, Relaxed);
+            let last = pass_udp(Original)?;
+            check!(!end::kill(last.conn().ok_or(EINVAL)?), "it is kept");
+            drop(last);
+            check_eq!(netns.connections(), 1);
+            check!(netns.dying.evict());
+            check_eq!(
+                netns.connections(),
+                0,
+                "the list has given its reference back"
+            );
+            check!(!netns.dying.evict(), "there is no other one");
+            FULL.store(false, Relaxed);
+            check!(netns.dying.deliver(i64::MAX));
+            check_heard(&[])
+        })
+    }
+
     /// Without room for events in a connection, or without a listener, nothing is told, and no end
     /// keeps anything.
     #[test]

@@ -3,15 +3,29 @@
 //! Helpers: who is registered, and what ours makes of packets.
 
 use crate::{
+    bindings,
     datapath::end,
-    maker::case,
+    interface::export::helper::rust_ct_pptp_destroy_siblings,
+    maker::{
+        self,
+        assign_helper,
+        begin,
+        case,
+        enter, //
+    },
     object::{
-        conn::Conn,
+        conn::{
+            Conn,
+            Key, //
+        },
         helper::{
             builtin,
-            registry, //
+            registry,
+            NewHelper,
+            RegisteredHelper, //
         },
-        netns::Netns, //
+        netns::Netns,
+        table::TABLE, //
     },
     pure::{
         payload::ftp::Refused,
@@ -19,11 +33,15 @@ use crate::{
             CtInfo,
             Status, //
         },
-        tuple::Direction,
+        tuple::{
+            Direction,
+            Tuple, //
+        },
         wire::{
             ipproto,
             Family, //
         },
+        zone::Zone, //
     },
     skbs::{
         ip,
@@ -37,6 +55,7 @@ use crate::{
             Place,
             Verdict, //
         },
+        net::Net,
         rcu::ReadSide, //
     },
 };
@@ -44,7 +63,10 @@ use kernel::{
     macros::kunit_tests,
     prelude::*,
     sync::{
-        atomic::Relaxed,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         rcu, //
     },
 };
@@ -148,13 +170,102 @@ fn data<R>(
     f(buffer.conn().ok_or(ENOENT)?, info)
 }
 
+/// How many references there are to our FTP helper for IPv4.
+fn references() -> Result<i32> {
+    let guard = rcu::read_lock();
+    let helper = registry::find(b"ftp", 2, ipproto::TCP, ReadSide::of(&guard)).ok_or(ENOENT)?;
+    let raw = helper.as_ptr();
+    // SAFETY: The helper is registered, and so not freed; the count is read by one access.
+    let count = unsafe { (&raw const (*raw).ct_refcnt.refs.counter).read_volatile() };
+    drop(guard);
+    Ok(count)
+}
+
 fn expected(netns: &Netns) -> u32 {
     netns.expects.load(Relaxed)
+}
+
+/// How many ends of connections with the helper of [`ended`] are on the stack, and how many were at
+/// the most.
+static ENDS: [Atomic<u32>; 2] = [const { Atomic::new(0) }; 2];
+
+/// What the helper of PPTP does at the end of a connection.
+///
+/// # Safety
+///
+/// Called with a connection.
+unsafe extern "C" fn ended(ct: *mut bindings::nf_conn) {
+    let [now, most] = &ENDS;
+    let depth = now.fetch_add(1, Relaxed) + 1;
+    most.store(most.load(Relaxed).max(depth), Relaxed);
+    // SAFETY: By the contract.
+    rust_ct_pptp_destroy_siblings(unsafe { &*ct.cast() });
+    now.fetch_sub(1, Relaxed);
+}
+
+/// Registers a helper for TCP that does nothing but [`ended`].
+fn pptp() -> Result<RegisteredHelper> {
+    let raw = bindings::nf_conntrack_helper {
+        nfproto: 2,
+        l4proto: ipproto::TCP,
+        destroy: Some(ended),
+        ..pin_init::zeroed()
+    };
+    let raw = KBox::into_raw(KBox::new(raw, GFP_KERNEL)?);
+    // SAFETY: The memory is a `KBox`'s, and the one is a wrapper of the other. The helper's
+    // function is this module's, which waits for its connections.
+    let new = unsafe { KBox::from_raw(raw.cast::<NewHelper>()) };
+    registry::register(new).map_err(|(_, error)| error)
+}
+
+/// The bucket of a packet.
+fn bucket(tuple: &Tuple) -> usize {
+    let hash = Key::new(tuple, Zone::DEFAULT, Net::init()).hash(Direction::Original);
+    let guard = rcu::read_lock();
+    let index = TABLE.index(hash, ReadSide::of(&guard));
+    drop(guard);
+    index
 }
 
 #[kunit_tests(rust_ct_helper)]
 mod tests {
     use super::*;
+
+    /// The end of a PPTP connection looks for its calls, and leaves alone what it meets there that
+    /// has expired: if it did not, one end would lead to the next, on one stack.
+    #[test]
+    fn one_end_does_not_lead_to_the_next() -> Result {
+        const CHAIN: u32 = 6;
+        let registered = pptp()?;
+        let result = case(|netns| {
+            let mut n = 0;
+            let mut first = None;
+            for _ in 0..CHAIN {
+                let original = maker::tuple(ipproto::TCP, n);
+                let conn = begin(&original)?;
+                let guard = rcu::read_lock();
+                let helper = registry::find(b"", 2, ipproto::TCP, ReadSide::of(&guard));
+                assign_helper(&conn, helper.ok_or(ENOENT)?)?;
+                drop(guard);
+                conn.refresh(0);
+                enter(&conn)?;
+                first.get_or_insert(conn);
+                let call = original.with_proto(ipproto::GRE).with_ports(0, 0);
+                let calls = bucket(&call);
+                n = (n + 1..n + 100_000)
+                    .find(|n| bucket(&maker::tuple(ipproto::TCP, *n)) == calls)
+                    .ok_or(ENOENT)?;
+            }
+            ENDS.each_ref().map(|count| count.store(0, Relaxed));
+            check!(end::kill(first.as_ref().ok_or(EINVAL)?));
+            drop(first);
+            check_eq!(ENDS[1].load(Relaxed), 1, "ends on one stack");
+            check_eq!(netns.connections(), CHAIN - 1);
+            Ok(())
+        });
+        registry::unregister(registered);
+        result
+    }
 
     /// Ours is found by its name, for both families, and for its protocol.
     #[test]
@@ -232,6 +343,23 @@ mod tests {
                 })
             })?;
         }
+        Ok(())
+    }
+
+    /// A connection has a reference to its helper, and gives it back; what it announces has none.
+    #[test]
+    fn given_back() -> Result {
+        let before = references()?;
+        case(|_| {
+            let mut control = Control::open()?;
+            check_eq!(references()?, before + 1);
+            control.say(Direction::Original, b"PORT 10,0,0,1,8,1\r\n")?;
+            check_eq!(references()?, before + 1);
+            data(Direction::Reply, 2049, |_, _| Ok(()))?;
+            check_eq!(references()?, before + 1);
+            Ok(())
+        })?;
+        check_eq!(references()?, before);
         Ok(())
     }
 

@@ -312,6 +312,11 @@ int rct_request_module(const char *prefix, const char *name)
 	return request_module("%s%s", prefix, name);
 }
 
+bool rct_test_and_clear_bit(unsigned int bit, unsigned long *word)
+{
+	return test_and_clear_bit(bit, word);
+}
+
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word)
 {
 	return test_and_set_bit(bit % BITS_PER_LONG, word);

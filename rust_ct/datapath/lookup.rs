@@ -45,6 +45,16 @@ pub(crate) fn find_either(key: &Key<'_>, rcu: ReadSide<'_>) -> Option<(ARef<Conn
     find(key, key.hash(Direction::Original), rcu).or_else(|| find_reply(key, rcu))
 }
 
+/// As [`find_either`], for the end of a connection: what has expired stays. A lookup that ends what
+/// it meets may have brought that end about, and one end would lead to the next on one stack.
+pub(crate) fn find_sibling(key: &Key<'_>, rcu: ReadSide<'_>) -> Option<ARef<Conn>> {
+    let find = |dir| TABLE.find(key, key.hash(dir), rcu, |_| ());
+    let reply = || key.has_other_reply().then(|| find(Direction::Reply))?;
+    find(Direction::Original)
+        .or_else(reply)
+        .map(|(conn, _)| conn)
+}
+
 /// As [`find`], for packets in the reply direction, if the number of the key's zone is another one
 /// there.
 pub(crate) fn find_reply(key: &Key<'_>, rcu: ReadSide<'_>) -> Option<(ARef<Conn>, Direction)> {

@@ -15,7 +15,7 @@ mod bridge;
 mod ctnetlink;
 mod expect;
 mod expectfn;
-mod helper;
+pub(crate) mod helper;
 pub(crate) mod l4proto;
 mod nat_helper;
 pub(crate) mod origdst;

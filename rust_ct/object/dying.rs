@@ -149,18 +149,6 @@ impl DyingList {
         evicted.is_some()
     }
 
-    /// Forgets those that are there without their events, so many at the most. Returns how many.
-    /// Process context.
-    pub(crate) fn forget(&self, at_most: u32) -> u32 {
-        for forgotten in 0..at_most {
-            if !self.evict() {
-                return forgotten;
-            }
-            call::rct_cond_resched();
-        }
-        at_most
-    }
-
     /// Removes the first connection, if there is one, and gives the list's reference. The guard is
     /// that of the list.
     fn remove_first(&self, _guard: &RawGuard<'_>) -> Option<ARef<Conn>> {

@@ -13,6 +13,11 @@ pub(crate) fn raise(word: &Atomic<usize>, bit: u32) -> bool {
     !call::rct_test_and_set_bit(bit, word)
 }
 
+/// Lowers one bit, with a full barrier. Returns whether it was set.
+pub(crate) fn take(word: &Atomic<usize>, bit: u32) -> bool {
+    call::rct_test_and_clear_bit(bit, word)
+}
+
 /// Lowers one bit.
 pub(crate) fn lower(word: &Atomic<usize>, bit: u32) {
     call::rct_clear_bit(bit, word);

@@ -71,6 +71,7 @@ unsafe extern "C" {
         gfp: bindings::gfp_t,
     ) -> Option<NonNull<c_void>>;
 
+    pub(super) safe fn rct_test_and_clear_bit(bit: c_uint, word: &Atomic<usize>) -> bool;
     pub(super) safe fn rct_test_and_set_bit(bit: c_uint, word: &Atomic<usize>) -> bool;
     pub(super) safe fn rct_clear_bit(bit: c_uint, word: &Atomic<usize>);
     pub(super) safe fn rct_cpu_possible(cpu: c_uint) -> bool;

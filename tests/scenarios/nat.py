@@ -33,6 +33,7 @@ from lib import (
     packed,
     poll,
     remove,
+    run,
     shown,
     skip,
     some,
@@ -52,7 +53,7 @@ RULES = f"""
     ct helper ftp {{ type "ftp" protocol tcp; }}
     chain helpers {{
         type filter hook prerouting priority filter;
-        tcp dport 21 ct helper set "ftp"
+        tcp dport {{ 21, 55 }} ct helper set "ftp"
     }}
     chain before {{
         type nat hook prerouting priority dstnat;
@@ -256,18 +257,45 @@ def address_gone(kind):
     ip_batch(ROUTER, f"addr add {FAR[kind]}/{length} dev {SERVER}{nodad}")
 
 
+def announce(home, away):
+    """A data connection that NAT has only looked at, as its control connection, which is deleted and lives on behind it."""
+    with contextlib.ExitStack() as stack:
+        listens = stack.enter_context(make_socket(SERVER, away, 55, socket.SOCK_STREAM))
+        listens.listen()
+        client = stack.enter_context(make_socket(CLIENT, home, 0, socket.SOCK_STREAM))
+        waits = stack.enter_context(make_socket(CLIENT, home, 3001, socket.SOCK_STREAM))
+        waits.listen()
+        client.connect((away, 55))
+        server = stack.enter_context(listens.accept()[0])
+        server.settimeout(10 * SLOW)
+        client.sendall(f"{numbers(home, 3001)}\r\n".encode())
+        line(server)
+        data = stack.enter_context(make_socket(SERVER, away, 0, socket.SOCK_STREAM))
+        data.connect((home, 3001))
+        stack.enter_context(waits.accept()[0])
+        run("conntrack", "-D", "-p", "tcp", "--dport", "55", ns=ROUTER)
+
+
 def end(rules):
-    """NAT is unloaded: what it has translated goes, what it has only looked at stays, until its namespace goes."""
+    """NAT is unloaded: what it has translated goes, what it has only looked at stays, until its namespace goes.
+
+    A master that was deleted before is freed when NAT is there again, and is on none of its new lists: KASAN looks.
+    """
     home, away = ENDS["IPv4"]
     # On a slow machine NAT takes its time to go, and nothing is to end by itself meanwhile.
     for state in ("", "_stream"):
         sysctl(f"nf_conntrack_udp_timeout{state}", 600, ROUTER)
     Talk((home, 1006), (away, 55), None)
     Talk((home, 1007), (away, 57), None)
+    announce(home, away)
     rules.delete()
     remove("nf_nat")
     equal(find(ROUTER, src=home, sport=1007), [], "with NAT goes what it has translated")
     equal(len(find(ROUTER, src=home, sport=1006)), 1, "what it has not stays")
+    equal(len(find(ROUTER, src=away, dport=3001)), 1, "so does a data connection")
+    check(module("nf_nat"), "NAT is loaded again")
+    run("conntrack", "-D", "-p", "tcp", "--dport", "3001", ns=ROUTER)
+    equal(find(ROUTER, src=away, dport=3001), [], "the data connection goes, and who announced it")
 
 
 def nat():

@@ -237,7 +237,7 @@ extern "C" fn rust_ct_helper_name(conn: &Conn) -> *const c_char {
 ///
 /// Source: net/netfilter/nf_conntrack_proto_gre.c. The connection's helper is that of PPTP.
 #[no_mangle]
-extern "C" fn rust_ct_pptp_destroy_siblings(conn: &Conn) {
+pub(crate) extern "C" fn rust_ct_pptp_destroy_siblings(conn: &Conn) {
     let (Some(help), Some(netns)) = (conn.help(), conn.netns()) else {
         return;
     };
@@ -264,7 +264,7 @@ fn end_call(net: &Net, zone: &crate::pure::zone::Zone, call: &Tuple) {
     let guard = rcu::read_lock();
     let rcu = ReadSide::of(&guard);
     let key = crate::object::conn::Key::new(call, *zone, net);
-    if let Some((sibling, _)) = lookup::find_either(&key, rcu) {
+    if let Some(sibling) = lookup::find_sibling(&key, rcu) {
         end::kill_as(&sibling, Ended::Master);
     } else if let Some(exp) = expect::find(net, zone, call, rcu) {
         exp.mark_dead();

@@ -14,8 +14,6 @@ use crate::{
             Conn,
             Key, //
         },
-        netns::NETNS,
-        stat::Stat,
         table::TABLE, //
     },
     pure::{
@@ -39,9 +37,12 @@ use crate::{
         skb::Skb, //
     },
 };
-use core::ptr::{
-    self,
-    NonNull, //
+use core::{
+    iter,
+    ptr::{
+        self,
+        NonNull, //
+    }, //
 };
 use kernel::{
     ffi::{
@@ -132,6 +133,13 @@ fn remove_if(net: Option<&Net>, requester: Requester, iter: &Iter) {
     });
 }
 
+/// Has a connection and its masters leave NAT's list, those that are over.
+fn leave_nat(conn: &Conn) {
+    for conn in iter::successors(Some(conn), |conn| conn.master()) {
+        conn.leave_nat_if_dying();
+    }
+}
+
 /// nf_ct_iterate_cleanup_net(): see [`remove_if`].
 #[no_mangle]
 extern "C" fn rust_ct_iterate_net(net: &Net, iter: Iter, portid: u32, report: c_int) {
@@ -146,14 +154,17 @@ extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
     Net::for_each(hook::drop_queued);
     Net::wait_for_exits();
     Net::wait_for_packets();
-    remove_if(None, Requester::NOBODY, &iter);
-    // Who waits for his DESTROY event is in no bucket, so that `iter` does not see him.
-    NETNS.for_each(|_, netns| {
-        let lost = netns.dying.forget(netns.connections());
-        netns.stats.add(Stat::EventLost as usize, lost);
+    TABLE.for_each(None, |conn| {
+        if iter.takes(conn) {
+            end::kill_as(conn, Ended::Flushed);
+        }
+        leave_nat(conn);
     });
-    // Somebody may still be at what `iter` has taken off a connection.
+    // Others may still be at what `iter` has taken off a connection, or end a connection that
+    // `iter` has not seen.
     rcu::synchronize_rcu();
+    // A master that has left the table meanwhile is held by the connections that it announced.
+    TABLE.for_each(None, leave_nat);
 }
 
 /// nf_ct_alloc_hashtable(): empty lists, `*size` of them, rounded up to a page full, whose ends are

@@ -13,13 +13,23 @@ use crate::{
 use kernel::sync::rcu;
 
 impl Conn {
-    /// Takes the connection off NAT's list, if it is there, at the end of its life, when nobody
-    /// else is left.
+    /// Takes a connection that is over off NAT's list, if it is there, before the last reference to
+    /// it is given up. NAT's module, which is going, has all connections of the table leave the
+    /// list, but a connection that has left the table may live on: while its DESTROY event waits,
+    /// or as a master. It would write to the list when the list is freed. Any context.
+    pub(crate) fn leave_nat_if_dying(&self) {
+        if self.status().contains(Status::DYING) {
+            self.leave_nat();
+        }
+    }
+
+    /// Takes the connection off NAT's list, if it is there, at the end of its life.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_free().
     #[cfg(CONFIG_NF_NAT)]
     pub(super) fn leave_nat(&self) {
-        if !self.status().contains(Status::SRC_NAT_DONE) {
+        // Whoever lowers the bit removes the link.
+        if !self.status().contains(Status::SRC_NAT_DONE) || !self.lower_src_nat_done() {
             return;
         }
         let guard = rcu::read_lock();
@@ -27,8 +37,8 @@ impl Conn {
         // was taken away.
         let hook = unsafe { (&raw const bindings::nf_nat_hook).read_volatile().as_ref() };
         if let Some(remove) = hook.and_then(|hook| hook.remove_nat_bysrc) {
-            // SAFETY: The connection is whole but for its references. NAT has it on its list until
-            // it lowers the bit, as it does for all before its module goes.
+            // SAFETY: The connection is whole but for its references. It was on the list, as the
+            // bit was set, and the list is there as long as the hook is.
             unsafe { remove(self.ct()) };
         }
         drop(guard);

@@ -112,6 +112,15 @@ impl Conn {
         self.set_status(Flag::NatClash);
     }
 
+    /// Lowers SRC_NAT_DONE; returns whether it was set.
+    #[cfg(CONFIG_NF_NAT)]
+    pub(super) fn lower_src_nat_done(&self) -> bool {
+        bits::take(
+            self.status_word(),
+            Status::SRC_NAT_DONE.bits().trailing_zeros(),
+        )
+    }
+
     /// Sets CONFIRMED.
     ///
     /// # Safety
