@@ -188,7 +188,10 @@ mod tests {
                 }
                 call::nf_ctnetlink_has_listener.store(listens);
                 if room_is_needed {
+                    let max = netns.limit();
+                    netns.set_limit(MANY)?;
                     expire::request_early_drop(netns);
+                    netns.set_limit(max)?;
                 }
                 let began = now();
                 let delay = Expiry::run();

@@ -92,7 +92,8 @@ const EVICTION_ENTRIES: u32 = 64;
 /// kernel, which looks at no more than eight, refuses most newcomers of a flood there.
 const EVICTION_BUCKETS: u32 = 1024;
 
-/// How often somebody is chosen who is gone before he can be made to go.
+/// How often at most a connection is chosen for one packet: it may be gone before it can be made to
+/// go, or one may not be enough.
 const EVICTION_TRIES: u32 = 3;
 
 /// What the last thorough look for somebody above his share has shown, of whatever namespace; see
@@ -266,10 +267,11 @@ fn make_room(
     rcu: ReadSide<'_>,
 ) -> Result<(), Refused> {
     let hash = new_conn.hash;
+    let mut tries = EVICTION_TRIES;
     let has_room = match room {
-        Room::Own => make_own_room(netns, net, hash, rcu),
+        Room::Own => make_own_room(netns, net, hash, &mut tries, rcu),
         Room::Others => {
-            early_drop(netns, None, hash, rcu);
+            early_drop(netns, None, hash, &mut tries, rcu);
             true
         }
     };
@@ -284,11 +286,12 @@ fn make_room(
     Err(refuse(net, new_conn, Refused::Full))
 }
 
-/// Makes connections of a namespace go for one that comes. One is enough at its own limit. It is
-/// not where others were let in above the sum, or have just come. Returns whether there is room.
-fn make_own_room(netns: &Netns, net: &Net, hash: u32, rcu: ReadSide<'_>) -> bool {
-    for _ in 0..EVICTION_TRIES {
-        if !early_drop(netns, Some(net), hash, rcu) && !evict_dying(netns) {
+/// Makes connections of a namespace go for one that comes, while there are `tries`. One is enough
+/// at its own limit. It is not where others were let in above the sum, or have just come. Returns
+/// whether there is room.
+fn make_own_room(netns: &Netns, net: &Net, hash: u32, tries: &mut u32, rcu: ReadSide<'_>) -> bool {
+    while *tries > 0 {
+        if !early_drop(netns, Some(net), hash, tries, rcu) && !evict_dying(netns) {
             return false;
         }
         if !netns.exceeds_sum() {
@@ -308,20 +311,28 @@ fn evict_dying(netns: &Netns) -> bool {
 }
 
 /// Removes a connection that is not assured, or is closing, of a namespace, or of those that are
-/// above their share. Returns whether it did.
+/// above their share. Takes what it needs of `tries`. Returns whether there is room for one more
+/// connection.
 ///
 /// A connection that becomes assured just now may be removed: there is no room, so one has to go.
 /// Source: net/netfilter/nf_conntrack_core.c, early_drop().
-fn early_drop(netns: &Netns, whose: Option<&Net>, hash: u32, rcu: ReadSide<'_>) -> bool {
-    // Another CPU may have chosen the same one.
-    for _ in 0..EVICTION_TRIES {
+fn early_drop(
+    netns: &Netns,
+    whose: Option<&Net>,
+    hash: u32,
+    tries: &mut u32,
+    rcu: ReadSide<'_>,
+) -> bool {
+    // Another CPU may have chosen the same connection.
+    while let Some(left) = tries.checked_sub(1) {
+        *tries = left;
         let Some(candidate) = choose(netns, whose, hash, rcu) else {
             return false;
         };
-        // Where nobody could be told of the end, nobody could be told of another one either.
-        if let Some(gone) = make_go(candidate, whose) {
-            netns.stats.add(Stat::EarlyDrop as usize, gone.into());
-            return gone;
+        if let Some((conn, told)) = make_go(candidate, whose) {
+            netns.stats.add(Stat::EarlyDrop as usize, told.into());
+            // Its DESTROY event waits, and so does it: one that waits is forgotten instead.
+            return told || conn.netns().is_some_and(evict_dying);
         }
     }
     false
@@ -404,15 +415,15 @@ fn is_above_share(conn: &Conn) -> bool {
     conn.netns().is_some_and(Netns::is_above_share)
 }
 
-/// Ends a connection that was met without a reference; `None` if it may not go after all, or
-/// somebody else ends it. Returns whether its memory went, too: it waits where its DESTROY event
-/// could not be delivered.
-fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<bool> {
+/// Ends a connection that was met without a reference, and gives it with whether its DESTROY event
+/// was delivered; `None` if it may not go after all, or somebody else ends it.
+fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<(ARef<Conn>, bool)> {
     let conn = candidate.get()?;
     // What was seen without a reference is looked at again with one.
     let goes =
         candidate.is_of_any(whose) && (whose.is_some() || is_above_share(&conn)) && conn.may_go();
-    goes.then(|| end::kill_first(&conn, Ended::EarlyDrop))?
+    let told = goes.then(|| end::kill_first(&conn, Ended::EarlyDrop))??;
+    Some((conn, told))
 }
 
 /// The lines about full tables of all namespaces but the initial one: anybody can make many.

@@ -74,8 +74,10 @@ const BURST: u32 = 64;
 /// How much longer than for such a step the worker then waits: a listener takes longer to read of
 /// an end than it takes to end a connection and tell of it.
 const REST: i64 = 10;
-/// How long it waits at the most, in jiffies.
+/// How long it waits at the most, in jiffies ...
 const REST_MAX: u32 = HZ / 4;
+/// ... and where a namespace is full, which is not to wait for another one's listener.
+const REST_MAX_FULL: u32 = HZ / 100 + 1;
 
 /// A round begins at most this often, in jiffies ...
 ///
@@ -120,9 +122,17 @@ static STARTED: Atomic<u32> = Atomic::new(0);
 static FIRST: Atomic<u32> = Atomic::new(INTERVAL_MAX);
 
 /// Lets the worker remove connections of a namespace early that is full. Any context. Nothing comes
-/// of it where a round is just over: who is full asks again.
+/// of it where a round is just over: a namespace that stays full asks again.
 pub(crate) fn request_early_drop(netns: &Netns) {
-    netns.full_in.store(ROUND.load(Relaxed), Relaxed);
+    // Otherwise the worker would look at all connections for nothing.
+    if !netns.is_crowded() {
+        return;
+    }
+    let round = ROUND.load(Relaxed);
+    // Each packet reads the line that it is in.
+    if netns.full_in.load(Relaxed) != round {
+        netns.full_in.store(round, Relaxed);
+    }
     if !EARLY_DROP.load(Relaxed) {
         EARLY_DROP.store(true, Relaxed);
     }
@@ -196,8 +206,8 @@ impl Job for Expiry {
                 round.rest(time::boot_ns().wrapping_sub(began))
             }
             false => {
-                EARLY_DROP.store(false, Relaxed);
                 ROUND.fetch_add(1, Relaxed);
+                EARLY_DROP.store(false, Relaxed);
                 let delay = round.delay();
                 Round::new().store();
                 wait(delay);
@@ -336,7 +346,13 @@ impl Round {
     fn rest(&self, ns: i64) -> u32 {
         match self.told {
             0 => 1,
-            _ => time::from_ns(ns.saturating_mul(REST)).clamp(1, REST_MAX),
+            _ => {
+                let most = match self.early_drop {
+                    true => REST_MAX_FULL,
+                    false => REST_MAX,
+                };
+                time::from_ns(ns.saturating_mul(REST)).clamp(1, most)
+            }
         }
     }
 

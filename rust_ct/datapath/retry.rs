@@ -29,7 +29,8 @@ use kernel::sync::atomic::{
 /// Source: net/netfilter/nf_conntrack_ecache.c, nf_conntrack_ecache_work() and
 /// ECACHE_RETRY_JIFFIES.
 const PATIENCE: u32 = HZ;
-/// ... and a hundredth after one of its own, so that it ends soon after the listener has room.
+/// ... a hundredth after one of its own, so that it ends soon after the listener has room, and at
+/// once where only its time was over.
 const AGAIN: u32 = HZ / 100 + 1;
 
 /// The worker, which [`crate::RustCt`] starts.
@@ -66,7 +67,12 @@ impl Job for Retry {
             all &= netns.dying.deliver(end);
         });
         NEXT.store(stopped.unwrap_or(0), Relaxed);
-        (!all || stopped.is_some()).then_some(AGAIN)
+        match all && stopped.is_none() {
+            true => None,
+            // Those behind have not had their turn, as there was no more time.
+            false if time::boot_ns() >= end => Some(1),
+            false => Some(AGAIN),
+        }
     }
 }
 

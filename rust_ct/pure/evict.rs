@@ -49,8 +49,8 @@ impl Rank {
     }
 }
 
-/// What a thorough look has shown of a namespace, for the moments after it: a packet of a flood is
-/// not to cost one each.
+/// What a thorough look has shown, of a namespace or of all that are above their share, for the
+/// moments after it: a packet of a flood is not to cost one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
     /// Nothing.

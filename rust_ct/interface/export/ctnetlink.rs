@@ -156,7 +156,8 @@ extern "C" fn rust_ct_change_timeout(conn: &Conn, jiffies: u64) -> c_int {
         return EPERM.to_errno();
     }
     conn.set_timeout(jiffies);
-    expire::lives_for(conn.remaining());
+    // An unconfirmed connection has a span, which begins soon.
+    expire::lives_for(u32::try_from(jiffies).unwrap_or(u32::MAX));
     match conn.status().contains(Status::DYING) {
         true => ETIME.to_errno(),
         false => 0,
