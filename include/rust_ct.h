@@ -103,7 +103,6 @@ void rct_timeout_unref(struct nf_ct_timeout *timeout);
 
 /* other references */
 void rct_refcount_set(refcount_t *refcount, int value);
-void rct_refcount_inc(refcount_t *refcount);
 bool rct_refcount_tryget(refcount_t *refcount);
 bool rct_refcount_put(refcount_t *refcount);
 void rct_free_expect(struct nf_conntrack_expect *exp);
@@ -154,8 +153,8 @@ void rct_log_formatted(const struct nf_hook_state *state, const struct sk_buff *
 int rct_request_module(const char *prefix, const char *name);
 
 /* bits: modulo the size of the word */
-bool rct_test_and_clear_bit(unsigned int bit, unsigned long *word);
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word);
+bool rct_test_and_clear_bit(unsigned int bit, unsigned long *word);
 void rct_clear_bit(unsigned int bit, unsigned long *word);
 
 /* locks */

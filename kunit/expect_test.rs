@@ -45,7 +45,8 @@ use crate::{
     },
     sys::{
         net::Net,
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        refcount::Counted, //
     },
 };
 use core::ptr;
@@ -87,7 +88,12 @@ fn relate(exp: &Expect, flags: u32) -> Result {
 }
 
 /// An expectation of a connection from anywhere, or from an address, to a port.
-fn expectation(master: &Conn, src: Option<&Addr>, port: u16, class: u32) -> Result<ARef<Expect>> {
+fn expectation(
+    master: &Conn,
+    src: Option<&Addr>,
+    port: u16,
+    class: u32,
+) -> Result<Counted<Expect>> {
     let exp = Expect::new(master).ok_or(ENOMEM)?;
     let guard = rcu::read_lock();
     exp.describe(

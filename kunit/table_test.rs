@@ -31,7 +31,8 @@ use crate::{
         conn::{
             Conn,
             Key,
-            NewConn, //
+            NewConn,
+            UniqueConn, //
         },
         netns::NETNS,
         stat::Stat,
@@ -315,9 +316,15 @@ mod tests {
                 let made = begin::allocate(netns, Net::init(), &new_conn, rcu);
                 drop(guard);
                 let made = made.map_err(|_| ENOMEM)?;
-                // As ctnetlink does.
-                maker::raise(made.conn(), Status::CONFIRMED);
-                made.conn().refresh(3600 * HZ);
+                // As ctnetlink does, in C.
+                let raw = made.into_raw();
+                // SAFETY: The connection was just made, and nobody else has it. A pointer to it is
+                // all that a `UniqueConn` is.
+                let made = unsafe {
+                    maker::raise(raw.as_ref(), Status::CONFIRMED);
+                    raw.as_ref().refresh(3600 * HZ);
+                    core::mem::transmute::<core::ptr::NonNull<Conn>, UniqueConn>(raw)
+                };
                 Ok::<_, Error>(made)
             };
             let conn = TABLE.insert(make(&udp(1))?).map_err(|(_, error)| error)?;

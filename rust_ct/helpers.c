@@ -208,11 +208,6 @@ void rct_refcount_set(refcount_t *refcount, int value)
 	refcount_set(refcount, value);
 }
 
-void rct_refcount_inc(refcount_t *refcount)
-{
-	refcount_inc(refcount);
-}
-
 bool rct_refcount_tryget(refcount_t *refcount)
 {
 	return refcount_inc_not_zero(refcount);
@@ -312,14 +307,14 @@ int rct_request_module(const char *prefix, const char *name)
 	return request_module("%s%s", prefix, name);
 }
 
-bool rct_test_and_clear_bit(unsigned int bit, unsigned long *word)
-{
-	return test_and_clear_bit(bit, word);
-}
-
 bool rct_test_and_set_bit(unsigned int bit, unsigned long *word)
 {
 	return test_and_set_bit(bit % BITS_PER_LONG, word);
+}
+
+bool rct_test_and_clear_bit(unsigned int bit, unsigned long *word)
+{
+	return test_and_clear_bit(bit, word);
 }
 
 void rct_clear_bit(unsigned int bit, unsigned long *word)

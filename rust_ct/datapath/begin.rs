@@ -59,6 +59,7 @@ use crate::{
     sys::{
         net::Net,
         rcu::ReadSide,
+        refcount::Counted,
         time::{
             self,
             Throttle, //
@@ -169,7 +170,7 @@ pub(crate) fn begin(
     }
     let conn = unique.publish();
     if let Some(exp) = expected {
-        exp.introduce(&conn);
+        exp.introduce(&conn, rcu);
     }
     Ok(conn)
 }
@@ -185,7 +186,7 @@ fn find_expected(
     template: Option<&Conn>,
     unique: &mut UniqueConn,
     rcu: ReadSide<'_>,
-) -> Option<ARef<Expect>> {
+) -> Option<Counted<Expect>> {
     if netns.expects.load(Relaxed) == 0 {
         return None;
     }

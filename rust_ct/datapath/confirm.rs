@@ -133,7 +133,7 @@ fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &St
     let helper = conn.helper(state.rcu());
     let helper = helper.filter(|_| !packet::is_passing_by(netns, conn, info, &pkt, &l4, family));
     if let Some(helper) = helper {
-        let verdict = helper.help(skb, &l4, conn, info);
+        let verdict = helper.help(skb, &l4, conn, info, state.rcu());
         if verdict != Verdict::ACCEPT {
             return told(verdict, skb, conn, info);
         }
@@ -192,7 +192,7 @@ pub(crate) fn help(
     }
     let passes = |netns| packet::is_passing_by(netns, conn, info, &pkt, &l4, family);
     if !conn.netns().is_some_and(passes) {
-        match helper.help(skb, &l4, conn, info) {
+        match helper.help(skb, &l4, conn, info, rcu) {
             Verdict::ACCEPT => (),
             verdict => return told(verdict, skb, conn, info),
         }

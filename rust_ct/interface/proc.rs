@@ -46,6 +46,7 @@ use crate::{
             Walk, //
         },
         rcu::ReadSide,
+        refcount::Counted,
         time, //
     },
 };
@@ -144,7 +145,7 @@ pub(crate) fn line<'a>(conn: &Conn, secctx: Option<&'a str>) -> Line<'a> {
 struct Expectations(expect::Cursor);
 
 impl Expectations {
-    fn seek(&mut self, net: &Net) -> Option<ARef<Expect>> {
+    fn seek(&mut self, net: &Net) -> Option<Counted<Expect>> {
         let (exp, cursor) = expect::seek(self.0, net)?;
         self.0 = cursor;
         Some(exp)
@@ -152,7 +153,7 @@ impl Expectations {
 }
 
 impl Walk for Expectations {
-    type Item = ARef<Expect>;
+    type Item = Counted<Expect>;
 
     fn begin() -> Self {
         Self(expect::Cursor::BEGIN)

@@ -74,7 +74,10 @@ use crate::{
         memory,
         net::Net,
         rcu::ReadSide,
-        refcount::counted,
+        refcount::{
+            counted,
+            Counted, //
+        },
         time, //
     },
 };
@@ -82,10 +85,7 @@ use core::{
     mem::offset_of,
     ptr, //
 };
-use kernel::sync::{
-    aref::ARef,
-    rcu, //
-};
+use kernel::sync::rcu;
 
 /// Stays when a connection was found by it (`NF_CT_EXPECT_PERMANENT`).
 const PERMANENT: u32 = 0x1;
@@ -171,7 +171,7 @@ pub(crate) struct Wanted<'a> {
 
 impl Expect {
     /// An expectation of a connection, of nothing yet. Any context.
-    pub(crate) fn new(master: &Conn) -> Option<ARef<Self>> {
+    pub(crate) fn new(master: &Conn) -> Option<Counted<Self>> {
         let memory = memory::zeroed(size_of::<Self>(), memory::ATOMIC)?.cast::<Self>();
         let exp = memory.as_ptr().cast::<bindings::nf_conntrack_expect>();
         // SAFETY: The memory is ours, and zeroes are right for all other fields.
@@ -181,7 +181,7 @@ impl Expect {
             bindings::rct_refcount_set(&raw mut (*exp).use_, 1);
         }
         // SAFETY: The count of one is this reference.
-        Some(unsafe { ARef::from_raw(memory) })
+        Some(unsafe { Counted::from_raw(memory) })
     }
 
     #[inline(always)]
@@ -290,7 +290,7 @@ impl Expect {
     }
 
     /// Lets the helper look at the expected connection, which was just made.
-    pub(crate) fn introduce(&self, child: &Conn) {
+    pub(crate) fn introduce(&self, child: &Conn, _rcu: ReadSide<'_>) {
         if let Some(function) = field!(self.0, expectfn).load() {
             // SAFETY: The child has the caller's reference, and a reference to the master. The
             // function is there: whoever removes it removes expectations that have it, and waits

@@ -32,7 +32,10 @@ use crate::{
         },
         hook::Verdict,
         rcu::ReadSide,
-        refcount::counted,
+        refcount::{
+            counted,
+            Counted, //
+        },
         skb::Skb, //
     },
 };
@@ -42,10 +45,7 @@ use core::ptr::{
 };
 use kernel::{
     ffi::c_char,
-    sync::{
-        aref::ARef,
-        atomic::Atomic, //
-    },
+    sync::atomic::Atomic, //
 };
 
 /// How many classes of expectations a helper may have (`NF_CT_MAX_EXPECT_CLASSES`).
@@ -91,12 +91,12 @@ pub(crate) struct RegisteredHelper(NonNull<Helper>);
 ///
 /// Its module is kept from being unloaded.
 #[repr(transparent)]
-pub(crate) struct KeptHelper(Given<Helper>);
+pub(crate) struct KeptHelper(Given<Counted<Helper>>);
 
 impl KeptHelper {
     /// The kernel's pointer, by which C gives it back.
     pub(crate) fn into_raw(self) -> *mut bindings::nf_conntrack_helper {
-        ARef::into_raw(self.0.take()).as_ptr().cast()
+        Counted::into_raw(self.0.take()).as_ptr().cast()
     }
 }
 
@@ -187,12 +187,19 @@ impl Helper {
     /// Lets the helper read a packet of a connection that it helps. A hook runs.
     ///
     /// The helper was unregistered meanwhile if it has no function.
-    pub(crate) fn help(&self, skb: &mut Skb, l4: &L4, conn: &Conn, info: CtInfo) -> Verdict {
+    pub(crate) fn help(
+        &self,
+        skb: &mut Skb,
+        l4: &L4,
+        conn: &Conn,
+        info: CtInfo,
+        _rcu: ReadSide<'_>,
+    ) -> Verdict {
         let Some(function) = field!(self.0, help).load() else {
             return Verdict::ACCEPT;
         };
-        // SAFETY: The function is there until a grace period after it was taken away, and a hook
-        // runs under RCU. Packet and connection are those of the hook.
+        // SAFETY: The function is there until a grace period after it was taken away, and RCU is
+        // held. Packet and connection are those of the hook.
         let verdict = unsafe {
             function(
                 skb.as_mut_ptr(),

@@ -3,6 +3,10 @@
 //! What C hands to our functions, as types of its pointers: the function that has such an argument
 //! says with it what C has promised.
 
+use crate::sys::refcount::{
+    Counted,
+    MaybeGone, //
+};
 use core::{
     marker::PhantomData,
     ptr::{
@@ -44,6 +48,48 @@ impl<'a> From<&'a CStr> for Text<'a> {
     }
 }
 
+/// A reference, as C has it: a pointer.
+pub(crate) trait Reference: Sized {
+    /// To what it is.
+    type Object;
+
+    /// A reference that the caller has.
+    ///
+    /// # Safety
+    ///
+    /// It must be the result's from now on.
+    unsafe fn from_raw(object: NonNull<Self::Object>) -> Self;
+
+    /// Leaves the reference to the caller.
+    fn into_raw(self) -> NonNull<Self::Object>;
+}
+
+impl<T: AlwaysRefCounted> Reference for ARef<T> {
+    type Object = T;
+
+    unsafe fn from_raw(object: NonNull<T>) -> Self {
+        // SAFETY: As the caller says.
+        unsafe { ARef::from_raw(object) }
+    }
+
+    fn into_raw(self) -> NonNull<T> {
+        ARef::into_raw(self)
+    }
+}
+
+impl<T: MaybeGone> Reference for Counted<T> {
+    type Object = T;
+
+    unsafe fn from_raw(object: NonNull<T>) -> Self {
+        // SAFETY: As the caller says.
+        unsafe { Counted::from_raw(object) }
+    }
+
+    fn into_raw(self) -> NonNull<T> {
+        Counted::into_raw(self)
+    }
+}
+
 /// A reference that C gives up.
 ///
 /// # Invariants
@@ -51,28 +97,26 @@ impl<'a> From<&'a CStr> for Text<'a> {
 /// The reference is this one's.
 #[repr(transparent)]
 #[must_use]
-pub(crate) struct Given<T: AlwaysRefCounted>(NonNull<T>);
+pub(crate) struct Given<R: Reference>(NonNull<R::Object>);
 
-impl<T: AlwaysRefCounted> Given<T> {
+impl<R: Reference> Given<R> {
     /// The reference.
-    pub(crate) fn take(self) -> ARef<T> {
+    pub(crate) fn take(self) -> R {
         // SAFETY: By the type invariant.
-        unsafe { ARef::from_raw(self.0) }
+        unsafe { R::from_raw(self.0) }
     }
 }
 
-impl<T: AlwaysRefCounted> From<ARef<T>> for Given<T> {
-    fn from(reference: ARef<T>) -> Self {
+impl<R: Reference> From<R> for Given<R> {
+    fn from(reference: R) -> Self {
         // INVARIANT: The reference goes over.
-        Self(ARef::into_raw(reference))
+        Self(reference.into_raw())
     }
 }
 
 /// Gives a reference to C; null, if there is none.
-pub(crate) fn given<T: AlwaysRefCounted>(reference: Option<ARef<T>>) -> *mut T {
-    reference.map_or(ptr::null_mut(), |reference| {
-        ARef::into_raw(reference).as_ptr()
-    })
+pub(crate) fn given<R: Reference>(reference: Option<R>) -> *mut R::Object {
+    reference.map_or(ptr::null_mut(), |reference| reference.into_raw().as_ptr())
 }
 
 /// An array, as a pointer and a number: `struct rct_array`.

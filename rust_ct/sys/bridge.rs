@@ -70,9 +70,18 @@ impl Drop for Kept {
 /// The hooks of bridges in one namespace, registered while somebody uses them.
 #[pin_data]
 pub(crate) struct Hooks {
-    /// How many use them, and whose they are.
     #[pin]
-    users: Mutex<Option<(u32, Kept)>>,
+    users: Mutex<Option<Users>>,
+}
+
+/// Who uses the hooks of bridges.
+struct Users {
+    /// How many they are.
+    count: u32,
+    /// The address of the namespace.
+    net: usize,
+    /// Whose hooks they are.
+    kept: Kept,
 }
 
 impl Hooks {
@@ -84,13 +93,22 @@ impl Hooks {
     }
 
     /// Registers the hooks in `net`, the namespace of this, unless they are. Process context.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if they are registered in another namespace, or the kernel's own.
     pub(crate) fn get(&self, net: &Net, kept: Kept) -> Result {
         let mut users = self.users.lock();
         match &mut *users {
-            Some((count, _)) => *count = count.checked_add(1).ok_or(EOVERFLOW)?,
+            Some(users) if users.net != net.as_ptr().addr() => return Err(EINVAL),
+            Some(users) => users.count = users.count.checked_add(1).ok_or(EOVERFLOW)?,
             none => {
                 to_result(rct_bridge_register(net, kept.0))?;
-                *none = Some((1, kept));
+                *none = Some(Users {
+                    count: 1,
+                    net: net.as_ptr().addr(),
+                    kept,
+                });
             }
         }
         Ok(())
@@ -100,19 +118,21 @@ impl Hooks {
     pub(crate) fn put(&self, net: &Net) {
         let mut users = self.users.lock();
         match &mut *users {
-            Some((1, kept)) => {
+            Some(users) if users.net != net.as_ptr().addr() => (),
+            Some(Users { count: 1, kept, .. }) => {
                 rct_bridge_unregister(net, kept.0);
                 *users = None;
             }
-            Some((count, _)) => *count -= 1,
+            Some(users) => users.count -= 1,
             None => (),
         }
     }
 
     /// Unregisters the hooks whoever uses them, because `net` goes. Process context.
     pub(crate) fn shut(&self, net: &Net) {
-        if let Some((_, kept)) = self.users.lock().take() {
-            rct_bridge_unregister(net, kept.0);
+        let mut users = self.users.lock();
+        if let Some(users) = users.take_if(|users| users.net == net.as_ptr().addr()) {
+            rct_bridge_unregister(net, users.kept.0);
         }
     }
 }

@@ -43,7 +43,6 @@ pub(super) enum Clock {
 // any other value will do, and none keeps a pointer. Everybody reads and writes the variables by
 // one access. The context is any, but where they say otherwise.
 unsafe extern "C" {
-    pub(crate) safe fn rct_refcount_inc(count: &Memory<bindings::refcount_t>);
     pub(crate) safe fn rct_refcount_tryget(count: &Memory<bindings::refcount_t>) -> bool;
     pub(crate) safe fn rct_conntrack_get(count: &Memory<bindings::nf_conntrack>);
     pub(crate) safe fn rct_conntrack_tryget(count: &Memory<bindings::nf_conntrack>) -> bool;
@@ -71,8 +70,8 @@ unsafe extern "C" {
         gfp: bindings::gfp_t,
     ) -> Option<NonNull<c_void>>;
 
-    pub(super) safe fn rct_test_and_clear_bit(bit: c_uint, word: &Atomic<usize>) -> bool;
     pub(super) safe fn rct_test_and_set_bit(bit: c_uint, word: &Atomic<usize>) -> bool;
+    pub(super) safe fn rct_test_and_clear_bit(bit: c_uint, word: &Atomic<usize>) -> bool;
     pub(super) safe fn rct_clear_bit(bit: c_uint, word: &Atomic<usize>);
     pub(super) safe fn rct_cpu_possible(cpu: c_uint) -> bool;
     pub(super) safe fn ktime_get_with_offset(clock: Clock) -> i64;

@@ -109,14 +109,15 @@ impl State {
         unsafe { &*state.cast() }
     }
 
-    /// The same without devices and socket, for a caller that may not have filled them in.
-    pub(crate) fn bare(&self) -> Self {
-        Self(bindings::nf_hook_state {
+    /// Calls `f` with the same without devices and socket, for a caller that may not have filled
+    /// them in.
+    pub(crate) fn with_bare<R>(&self, f: impl FnOnce(&Self) -> R) -> R {
+        f(&Self(bindings::nf_hook_state {
             hook: self.0.hook,
             pf: self.0.pf,
             net: self.0.net,
             ..Default::default()
-        })
+        }))
     }
 
     /// Evidence that RCU is held, as it is while a hook runs.

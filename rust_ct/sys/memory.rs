@@ -96,6 +96,9 @@ pub(crate) fn lists(wanted: u32, numbered: bool) -> Option<(NonNull<usize>, u32)
     for i in 0..size as usize {
         let end = if numbered { i << 1 | 1 } else { 0 };
         lists.push(end, GFP_KERNEL).ok()?;
+        if i % STEP as usize == 0 {
+            call::rct_cond_resched();
+        }
     }
     let (lists, ..) = lists.into_raw_parts();
     Some((NonNull::new(lists)?, size))

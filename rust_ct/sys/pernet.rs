@@ -158,7 +158,11 @@ impl<T: PerNet> Slot<T> {
                 init: Some(bindings::rct_net_init),
                 pre_exit: Some(bindings::rct_net_pre_exit),
                 exit: Some(bindings::rct_net_exit),
-                size: size_of::<Room<T>>(),
+                size: {
+                    // The core allocates it by kzalloc().
+                    const { assert!(align_of::<Room<T>>() <= align_of::<u64>()) };
+                    size_of::<Room<T>>()
+                },
                 ..pin_init::zeroed()
             }),
             _state: PhantomData,

@@ -11,9 +11,14 @@ use crate::{
         field::Memory, //
     },
 };
-use core::sync::atomic::{
-    AtomicI32,
-    Ordering, //
+use core::{
+    mem::ManuallyDrop,
+    ops::Deref,
+    ptr::NonNull,
+    sync::atomic::{
+        AtomicI32,
+        Ordering, //
+    }, //
 };
 
 /// Takes a reference to a connection, unless the last one is gone, as with
@@ -41,8 +46,75 @@ pub(crate) fn try_get_conntrack(nfct: &Memory<bindings::nf_conntrack>) -> bool {
     old != 0 && call::rct_conntrack_tryget(nfct)
 }
 
-/// Makes a type around [`Memory`](crate::sys::field::Memory) one whose references are counted, and
-/// gives it `try_get`.
+/// An object that counts its references, and that readers under RCU may meet when the last one is
+/// gone: unlike with the kernel's `AlwaysRefCounted`, a `&Self` is no evidence of one.
+///
+/// # Safety
+///
+/// The object must live until its count is zero, and the count may be read until a grace period
+/// later.
+pub(crate) unsafe trait MaybeGone {
+    /// Takes a reference, unless the last one is gone. Any context.
+    fn try_inc(&self) -> bool;
+
+    /// Gives one reference back. Any context.
+    ///
+    /// # Safety
+    ///
+    /// The caller must have it, and not use it any more.
+    unsafe fn dec(object: NonNull<Self>);
+}
+
+/// A reference to such an object.
+///
+/// # Invariants
+///
+/// The reference is this one's.
+pub(crate) struct Counted<T: MaybeGone>(NonNull<T>);
+
+// SAFETY: The object is everybody's, and whoever has a reference may give it back.
+unsafe impl<T: MaybeGone + Sync> Send for Counted<T> {}
+
+impl<T: MaybeGone> Counted<T> {
+    /// Takes a reference to an object that was met under RCU, or to which there is one.
+    pub(crate) fn get(object: &T) -> Option<Self> {
+        // INVARIANT: It was just taken.
+        object.try_inc().then(|| Self(object.into()))
+    }
+
+    /// A reference that the caller has.
+    ///
+    /// # Safety
+    ///
+    /// It must be this one's from now on.
+    pub(crate) unsafe fn from_raw(object: NonNull<T>) -> Self {
+        // INVARIANT: As the caller says.
+        Self(object)
+    }
+
+    /// Leaves the reference to the caller.
+    pub(crate) fn into_raw(self) -> NonNull<T> {
+        ManuallyDrop::new(self).0
+    }
+}
+
+impl<T: MaybeGone> Deref for Counted<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: By the type invariant.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T: MaybeGone> Drop for Counted<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariant.
+        unsafe { T::dec(self.0) };
+    }
+}
+
+/// Makes a type around [`Memory`](crate::sys::field::Memory) [`MaybeGone`], and gives it `try_get`.
 ///
 /// Whoever uses it promises that the structure lives until the count is zero, and that the function
 /// may free it then, so that whoever meets it under RCU may look at the count until a grace period
@@ -52,25 +124,21 @@ macro_rules! counted {
         impl $type {
             /// Takes a reference, unless the last one is gone. The object was met under RCU, or
             /// there is a reference.
-            pub(crate) fn try_get(&self) -> Option<kernel::sync::aref::ARef<Self>> {
-                let count =
-                    $crate::sys::field::field!(self.0, $field as $crate::sys::field::Memory<_>);
-                let taken = $crate::sys::call::rct_refcount_tryget(count);
-                // SAFETY: The reference is the one just taken.
-                taken.then(|| unsafe { kernel::sync::aref::ARef::from_raw(self.into()) })
+            pub(crate) fn try_get(&self) -> Option<$crate::sys::refcount::Counted<Self>> {
+                $crate::sys::refcount::Counted::get(self)
             }
         }
 
         // SAFETY: The counter is that of the object, which lives until it is zero.
-        unsafe impl kernel::sync::aref::AlwaysRefCounted for $type {
-            fn inc_ref(&self) {
+        unsafe impl $crate::sys::refcount::MaybeGone for $type {
+            fn try_inc(&self) -> bool {
                 let count =
                     $crate::sys::field::field!(self.0, $field as $crate::sys::field::Memory<_>);
-                $crate::sys::call::rct_refcount_inc(count);
+                $crate::sys::call::rct_refcount_tryget(count)
             }
 
-            unsafe fn dec_ref(obj: core::ptr::NonNull<Self>) {
-                let object = obj.as_ptr().cast::<$crate::bindings::$raw>();
+            unsafe fn dec(object: core::ptr::NonNull<Self>) {
+                let object = object.as_ptr().cast::<$crate::bindings::$raw>();
                 // SAFETY: The caller has a reference, which it gives up; after the last one, nobody
                 // but readers under RCU is left.
                 unsafe {

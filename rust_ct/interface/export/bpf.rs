@@ -54,7 +54,10 @@ use kernel::{
     error::from_result,
     ffi::c_int,
     prelude::*,
-    sync::rcu, //
+    sync::{
+        aref::ARef,
+        rcu, //
+    },
 };
 
 /// How long a connection lives after its insertion that was given no timeout, in seconds.
@@ -140,7 +143,7 @@ extern "C" fn rust_ct_bpf_lookup(
     net: &Net,
     tuple: Lent<'_>,
     opts: Lent<'_>,
-) -> Option<Given<Conn>> {
+) -> Option<Given<ARef<Conn>>> {
     let opts = opts.get();
     answer(Want::Known, net, tuple, opts, |net, request| {
         let guard = rcu::read_lock();
@@ -159,8 +162,8 @@ extern "C" fn rust_ct_bpf_alloc(net: &Net, tuple: Lent<'_>, opts: Lent<'_>) -> O
     answer(Want::New, net, tuple, opts.get(), |net, request| {
         let original = &request.tuple;
         let reply = original.answered(original.dst_id(), original.src_id());
-        let unique = ctnetlink::allocate(net, request.zone, original, &reply).ok_or(ENOMEM)?;
-        unique.conn().set_timeout(TIMEOUT * u64::from(HZ));
+        let mut unique = ctnetlink::allocate(net, request.zone, original, &reply).ok_or(ENOMEM)?;
+        unique.set_timeout(TIMEOUT * u64::from(HZ));
         Ok(unique)
     })
 }
@@ -168,8 +171,8 @@ extern "C" fn rust_ct_bpf_alloc(net: &Net, tuple: Lent<'_>, opts: Lent<'_>) -> O
 /// bpf_ct_insert_entry(): puts a connection into the table, where its timeout begins. Afterwards
 /// the program has a reference; nothing, and the connection is gone, if it cannot be inserted.
 #[no_mangle]
-extern "C" fn rust_ct_bpf_insert(unique: UniqueConn) -> Option<Given<Conn>> {
-    unique.conn().begin_timeout();
+extern "C" fn rust_ct_bpf_insert(mut unique: UniqueConn) -> Option<Given<ARef<Conn>>> {
+    unique.begin_timeout();
     let conn = TABLE.insert(unique).ok()?;
     expire::lives_for(conn.remaining());
     Some(Given::from(conn))
@@ -177,7 +180,7 @@ extern "C" fn rust_ct_bpf_insert(unique: UniqueConn) -> Option<Given<Conn>> {
 
 /// bpf_ct_release(): gives back the reference.
 #[no_mangle]
-extern "C" fn rust_ct_bpf_release(conn: Given<Conn>) {
+extern "C" fn rust_ct_bpf_release(conn: Given<ARef<Conn>>) {
     drop(conn.take());
 }
 

@@ -33,7 +33,8 @@ use crate::{
             Fixed, //
         },
         net::Net,
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        refcount::Counted, //
     },
 };
 use core::ptr;
@@ -93,7 +94,7 @@ unsafe extern "C" fn rust_ct_expect_init(
 
 /// nf_ct_expect_put(): gives back a reference.
 #[no_mangle]
-extern "C" fn rust_ct_expect_put(exp: Option<Given<Expect>>) {
+extern "C" fn rust_ct_expect_put(exp: Option<Given<Counted<Expect>>>) {
     drop(exp.map(Given::take));
 }
 

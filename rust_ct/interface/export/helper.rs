@@ -41,7 +41,8 @@ use crate::{
         },
         memory::Gfp,
         net::Net,
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        refcount::Counted, //
     },
 };
 use core::{
@@ -168,7 +169,7 @@ extern "C" fn rust_ct_helper_unregister(helper: Option<RegisteredHelper>) {
 
 /// nf_conntrack_helper_release(): see [`registry::release`].
 #[no_mangle]
-extern "C" fn rust_ct_helper_release(helper: Option<Given<Helper>>) {
+extern "C" fn rust_ct_helper_release(helper: Option<Given<Counted<Helper>>>) {
     if let Some(helper) = helper {
         registry::release(helper.take());
     }
@@ -212,7 +213,7 @@ extern "C" fn rust_ct_helper_ext_add(conn: Alone<'_>, gfp: Gfp) -> Option<&Help>
 extern "C" fn rust_ct_try_assign_helper(conn: Alone<'_>, template: Option<&Conn>) -> c_int {
     let guard = rcu::read_lock();
     let helper = template
-        .filter(|_| !conn.conn().status().contains(Status::HELPER))
+        .filter(|_| !conn.status().contains(Status::HELPER))
         .and_then(|template| template.helper(ReadSide::of(&guard)));
     let result = from_result(|| match helper {
         Some(helper) => conn.assign_helper(helper).map(|()| 0),

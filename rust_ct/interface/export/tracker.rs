@@ -78,10 +78,11 @@ use kernel::{
 /// state, and nothing else.
 #[no_mangle]
 extern "C" fn rust_ct_in(skb: &mut Skb, state: &State) -> c_uint {
-    let state = state.bare();
-    NETNS
-        .get(state.net())
-        .map_or(Verdict::ACCEPT, |netns| straight::track(netns, skb, &state))
+    let Some(netns) = NETNS.get(state.net()) else {
+        return Verdict::ACCEPT.raw();
+    };
+    state
+        .with_bare(|state| straight::track(netns, skb, state))
         .raw()
 }
 

@@ -34,14 +34,14 @@ use crate::{
         },
         hlist::Head,
         memory,
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        refcount::Counted, //
     },
 };
 use core::ptr;
 use kernel::{
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::{
             Atomic,
             Full,
@@ -92,7 +92,7 @@ impl Help {
             .is_ok()
         {
             // The reference is the extension's now.
-            let _ = ARef::into_raw(helper);
+            let _ = Counted::into_raw(helper);
         }
     }
 

@@ -4,8 +4,8 @@
 //!
 //! Rules and flow tables look at some of its fields without the lock, and traffic control
 //! (net/sched/act_ct.c, tcf_ct_flow_table_add()) sets a flag of TCP's without it. So nobody here
-//! has a reference to it: a tracker works on a copy, of which what has changed is written back, in
-//! units of 32 bits.
+//! has a reference to it: a tracker works on a copy, which is written back in units of 32 bits:
+//! those that have changed, and of TCP those that only the lock's holder writes as they are.
 
 use super::{
     Conn,

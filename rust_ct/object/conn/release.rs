@@ -20,7 +20,8 @@ use crate::{
     sys::{
         call,
         field::field,
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        refcount::Counted, //
     },
 };
 use core::ptr::{
@@ -101,7 +102,7 @@ impl Last {
             help.forget_helper();
             // SAFETY: By the invariant of `Help`, the connection had a reference, which it gives
             // up.
-            drop(unsafe { ARef::from_raw(NonNull::from(helper)) });
+            drop(unsafe { Counted::from_raw(NonNull::from(helper)) });
         }
         drop(guard);
     }

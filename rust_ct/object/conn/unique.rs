@@ -13,6 +13,7 @@ use crate::{
         }, //
     },
     pure::{
+        state::Status,
         tuple::{
             Direction,
             Tuple, //
@@ -78,9 +79,9 @@ impl<'a> Alone<'a> {
         Self(conn)
     }
 
-    /// The connection or template.
-    pub(crate) fn conn(&self) -> &Conn {
-        self.0
+    /// The status bits now.
+    pub(crate) fn status(&self) -> Status {
+        self.0.status()
     }
 }
 
@@ -119,8 +120,11 @@ impl UniqueConn {
         let unique = Self(memory);
         unique.store_words(Direction::Original, new_conn.original);
         unique.store_words(Direction::Reply, new_conn.reply);
-        // SAFETY: Nobody else has the connection.
-        unsafe { unique.conn().store_hash(Direction::Original, new_conn.hash) };
+        // That of the replies is known at confirmation; whoever ends the connection before reads it.
+        for dir in Direction::BOTH {
+            // SAFETY: Nobody else has the connection.
+            unsafe { unique.conn().store_hash(dir, new_conn.hash) };
+        }
         Some(unique)
     }
 
@@ -131,10 +135,22 @@ impl UniqueConn {
         conn
     }
 
-    /// The connection, of which nobody else knows.
-    pub(crate) fn conn(&self) -> &Conn {
+    /// The connection, of which nobody else knows. There is no reference yet, and none may be taken.
+    pub(in super::super) fn conn(&self) -> &Conn {
         // SAFETY: The connection is initialised as far as the methods used here ask for, and ours.
         unsafe { self.0.as_ref() }
+    }
+
+    /// Lets it live for so many jiffies from [`UniqueConn::begin_timeout`] on.
+    #[cfg(CONFIG_DEBUG_INFO_BTF_MODULES)]
+    pub(crate) fn set_timeout(&mut self, jiffies: u64) {
+        self.conn().set_timeout(jiffies);
+    }
+
+    /// Makes the span for which it lives a moment, counted from now.
+    #[cfg(CONFIG_DEBUG_INFO_BTF_MODULES)]
+    pub(crate) fn begin_timeout(&mut self) {
+        self.conn().begin_timeout();
     }
 
     fn store_words(&self, dir: Direction, tuple: &Tuple) {

@@ -42,6 +42,7 @@ use crate::{
         net::Net,
         rcu::ReadSide,
         rcu_box::RcuBox,
+        refcount::Counted,
         siphash,
         time::{
             self,
@@ -172,7 +173,7 @@ pub(crate) fn unlink_for(exp: &Expect, requester: Requester, held: Held<'_>) {
     }
     exp.report_event(Event::Destroy, requester, held);
     // SAFETY: The table's reference, which was taken when the expectation was entered.
-    drop(unsafe { ARef::from_raw(NonNull::from(exp)) });
+    drop(unsafe { Counted::from_raw(NonNull::from(exp)) });
 }
 
 /// Calls `f` for each expectation in the list of a packet's tuple, until it breaks.
@@ -223,7 +224,7 @@ pub(crate) fn find_expectation(
     zone: &Zone,
     tuple: &Tuple,
     keep: bool,
-) -> Option<(ARef<Expect>, ARef<Conn>)> {
+) -> Option<(Counted<Expect>, ARef<Conn>)> {
     locked(|held| {
         let exp = walk(net, tuple, held, |exp| {
             if exp.is_expired() {
@@ -239,7 +240,7 @@ pub(crate) fn find_expectation(
             return None;
         }
         let master = exp.master().try_get()?;
-        let found = ARef::from(exp);
+        let found = exp.try_get()?;
         if exp.flags() & PERMANENT == 0 && !keep {
             unlink(exp, held);
         }
@@ -303,12 +304,12 @@ pub(crate) fn expect_related(master: &Conn, wanted: &Wanted<'_>, rcu: ReadSide<'
 ///
 /// # Errors
 ///
-/// As [`insert`].
+/// As [`insert`]; `EINVAL` also if they are one, or of two masters.
 pub(crate) fn insert_pair(pair: [&Expect; 2], flags: u32) -> Result {
     let [first, second] = pair;
     locked(|held| {
         let help = first.master().help().ok_or(EINVAL)?;
-        if !ptr::eq(first.master(), second.master()) {
+        if ptr::eq(first, second) || !ptr::eq(first.master(), second.master()) {
             return Err(EINVAL);
         }
         make_place(first, help, flags, held)?;
@@ -400,8 +401,11 @@ fn enter(exp: &Expect, help: &Help, held: Held<'_>) {
         let timeout = exp.timeout().wrapping_add(jiffies);
         field!(exp.0, timeout).store(timeout);
     }
-    // The table's reference, given back in `unlink`.
-    let _ = ARef::into_raw(ARef::from(exp));
+    // The table's reference, given back in `unlink`. The caller has one, so there is one to be had.
+    let Some(reference) = exp.try_get() else {
+        return;
+    };
+    let _ = Counted::into_raw(reference);
     // SAFETY: The lock is held, and the expectation in no list. It is freed a grace period after
     // its last reference.
     unsafe {
@@ -507,7 +511,7 @@ impl Cursor {
 
 /// The expectation of a namespace at a place or behind it, and its place. What comes and goes
 /// meanwhile in the same list may be seen twice or not. Any context.
-pub(crate) fn seek(from: Cursor, net: &Net) -> Option<(ARef<Expect>, Cursor)> {
+pub(crate) fn seek(from: Cursor, net: &Net) -> Option<(Counted<Expect>, Cursor)> {
     let guard = rcu::read_lock();
     let rcu = ReadSide::of(&guard);
     let heads = HEADS.get(rcu)?;

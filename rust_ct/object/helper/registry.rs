@@ -24,7 +24,8 @@ use crate::{
             Listed, //
         },
         module,
-        rcu::ReadSide, //
+        rcu::ReadSide,
+        refcount::Counted, //
     },
 };
 use core::{
@@ -38,10 +39,11 @@ use core::{
 use kernel::{
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::{
+            Acquire,
             Atomic,
-            Full, //
+            Relaxed,
+            Release, //
         },
         rcu, //
     },
@@ -74,7 +76,7 @@ static READY: Atomic<bool> = Atomic::new(false);
 
 /// Makes the registry ready, before anybody registers. Process context.
 pub(crate) fn set_up() {
-    if READY.xchg(true, Full) {
+    if READY.load(Relaxed) {
         return;
     }
     // SAFETY: This is the first call, and the variables are ours: other modules read them while
@@ -85,6 +87,7 @@ pub(crate) fn set_up() {
         // CAST: A few.
         (&raw mut bindings::nf_ct_helper_hsize).write_volatile(LISTS as u32);
     }
+    READY.store(true, Release);
 }
 
 /// The list that a helper of a name is in. Names are given by modules, not by packets.
@@ -177,10 +180,14 @@ impl NewHelper {
 ///
 /// # Errors
 ///
-/// The helper, and `EINVAL` if its numbers are out of range, `EBUSY` if there is one of its name.
+/// The helper, and `EINVAL` if its numbers are out of range, `EBUSY` if there is one of its name,
+/// `ENODEV` if the registry is not ready.
 pub(crate) fn register(
     mut new: KBox<NewHelper>,
 ) -> Result<RegisteredHelper, (KBox<NewHelper>, Error)> {
+    if !READY.load(Acquire) {
+        return Err((new, ENODEV));
+    }
     if let Err(e) = new.check() {
         return Err((new, e));
     }
@@ -223,7 +230,7 @@ pub(crate) fn unregister(helper: RegisteredHelper) {
     let registry = REGISTRY.lock();
     // SAFETY: By the type invariant; the lock is held.
     let helper = unsafe {
-        let helper = ARef::from_raw(helper.0);
+        let helper = Counted::from_raw(helper.0);
         Head::<Registered>::remove(&helper);
         helper
     };
@@ -237,7 +244,7 @@ pub(crate) fn unregister(helper: RegisteredHelper) {
 /// Gives back the first reference to a helper, after what it expects was forgotten. Any context.
 ///
 /// Source: nf_conntrack_helper_release().
-pub(crate) fn release(helper: ARef<Helper>) {
+pub(crate) fn release(helper: Counted<Helper>) {
     let guard = rcu::read_lock();
     let rcu = ReadSide::of(&guard);
     let is_it = |other: Option<&Helper>| other.is_some_and(|other| ptr::eq(other, &*helper));

@@ -54,8 +54,8 @@ const NAT_REPLY: usize = 2;
 const SPAN: usize = 0;
 const MOMENT: usize = 1;
 
-/// What the hash of the replies is before confirmation, whose memory may have it from another
-/// connection, and after.
+/// What the hash of the replies is before confirmation, and after. The module begins with that of
+/// the first packet; any would do.
 #[derive(Clone, Copy)]
 struct Hashes {
     stale: usize,
