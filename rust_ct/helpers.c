@@ -314,7 +314,7 @@ bool rct_test_and_set_bit(unsigned int bit, unsigned long *word)
 
 bool rct_test_and_clear_bit(unsigned int bit, unsigned long *word)
 {
-	return test_and_clear_bit(bit, word);
+	return test_and_clear_bit(bit % BITS_PER_LONG, word);
 }
 
 void rct_clear_bit(unsigned int bit, unsigned long *word)
