@@ -108,7 +108,7 @@ bool rct_refcount_put(refcount_t *refcount);
 void rct_free_expect(struct nf_conntrack_expect *exp);
 void rct_free_helper(struct nf_conntrack_helper *helper);
 
-/* sockets: both ends of one as it sees them, addresses and ports in network order */
+/* sockets: both ends of a socket as it sees them, addresses and ports in network order */
 struct rct_sock_ends {
 	struct net *net;
 	union nf_inet_addr src;
@@ -213,14 +213,14 @@ int rct_bpf_register(void);
 void rct_bpf_allow_writes(bool allow);
 
 /*
- * tracepoints (trace.c): what one tells of; what does not belong to it is empty
+ * tracepoints (trace.c): what a tracepoint tells; the rest is empty
  */
 struct rct_told {
 	/* The packet, or the connection, to be compared only. */
 	const void *about;
 	const struct net_device *dev;
 	struct rct_array reason;
-	/* The tuple, and the other one that belongs to it, as text. */
+	/* The tuple, and the other tuple that belongs to it, as text. */
 	struct rct_array tuple;
 	struct rct_array other;
 	struct rct_array helper;

@@ -131,7 +131,8 @@ static const struct btf_kfunc_id_set kfuncs = {
 
 /*
  * Several structures of one name may be in the module's BTF, and one in the
- * kernel's, so the types of connections are known by who returns them.
+ * kernel's, so the types of connections are known by the functions that return
+ * them.
  */
 BTF_ID_LIST(makers)
 BTF_ID(func, bpf_skb_ct_lookup)
@@ -150,7 +151,7 @@ static const struct btf_type *made_by(const struct btf *btf, u32 maker)
 		     BTF_KIND_PTR);
 }
 
-/* The ids are of this module; in the BTF of another one they may be anything. */
+/* The ids are of this module; in another module's BTF they may be anything. */
 static int struct_access(struct bpf_verifier_log *log, const struct bpf_reg_state *reg, int off,
 			 int size)
 {
@@ -164,8 +165,8 @@ static int struct_access(struct bpf_verifier_log *log, const struct bpf_reg_stat
 }
 
 /*
- * What has a base of its own (.BTF.base) has its ids changed when it is loaded,
- * those of makers not among them.
+ * In BTF with a base of its own (.BTF.base), ids change when it is loaded, but
+ * those of makers do not.
  */
 bool rct_bpf_has_btf(void)
 {

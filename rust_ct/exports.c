@@ -50,7 +50,7 @@ void nf_ct_bridge_unregister(struct nf_ct_bridge_info *info)
 }
 EXPORT_SYMBOL_GPL(nf_ct_bridge_unregister);
 
-/* For those who lead packets past our hooks. */
+/* For modules that lead packets past our hooks. */
 
 unsigned int nf_conntrack_in(struct sk_buff *skb, const struct nf_hook_state *state)
 {

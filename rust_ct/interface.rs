@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What others call or read: exported functions, files in /proc, sysctls, parameters.
+//! What other modules and user space call or read: exported functions, files in /proc, sysctls,
+//! parameters.
 
 pub(crate) mod export;
 pub(crate) mod param;

@@ -41,7 +41,7 @@ use kernel::{
 };
 
 /// How long to wait for connections that packets still hold, before saying so, in jiffies. A packet
-/// that is merely on its way is gone by then; one in a socket's buffer may stay for ever.
+/// that is merely on its way is gone by then; a packet in a socket's buffer may stay for ever.
 const PATIENCE: u32 = 10 * time::HZ;
 
 impl PerNet for Netns {
@@ -84,7 +84,7 @@ impl PerNet for Netns {
         let mut warned = false;
         while self.connections() > 0 {
             end::kill_all(Some(net));
-            // Nobody listens any more.
+            // There is no listener any more.
             self.dying.deliver(i64::MAX);
             if !warned && time::now().wrapping_sub(began) >= PATIENCE {
                 pr_warn!(

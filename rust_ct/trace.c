@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The tracepoints of rust_ct_trace.h: each is defined here, with a function for
- * Rust to call once it has found that somebody looks (rust_do_trace_*).
+ * Rust to call once it has found that the tracepoint is on (rust_do_trace_*).
  */
 
 #include <linux/netdevice.h>

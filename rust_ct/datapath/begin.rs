@@ -79,7 +79,7 @@ use kernel::{
     },
 };
 
-/// How many buckets are searched at least for somebody who can go.
+/// How many buckets are searched at least for a connection that may be removed.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, NF_CT_EVICTION_RANGE.
 const EVICTION_RANGE: u32 = 8;
@@ -89,24 +89,25 @@ const EVICTION_RANGE: u32 = 8;
 const EVICTION_ENTRIES: u32 = 64;
 
 /// The search goes on through empty buckets, up to so many, which are a few pages. In a table of
-/// 65,536 buckets that is sure to meet somebody where there are a few hundred connections; the
-/// kernel, which looks at no more than eight, refuses most newcomers of a flood there.
+/// 65,536 buckets that is sure to meet a connection where there are a few hundred; the kernel,
+/// which looks at no more than eight, refuses most new connections of a flood there.
 const EVICTION_BUCKETS: u32 = 1024;
 
-/// How often at most a connection is chosen for one packet: it may be gone before it can be made to
-/// go, or one may not be enough.
+/// How often at most a connection is chosen for one packet: it may end before it can be removed, or
+/// one removed connection may not be enough.
 const EVICTION_TRIES: u32 = 3;
 
-/// What the last thorough look for somebody above his share has shown, of whatever namespace; see
+/// What the last thorough search for a connection of any namespace above its share has shown; see
 /// [`Outlook`].
 pub(crate) static OTHERS_OUTLOOK: Atomic<u32> = Atomic::new(0);
 
 /// Makes a connection without extensions, which counts from now on, and has no reference yet. Any
 /// context.
 ///
-/// Where the namespace is full, one of its connections that is not assured, or is closing, has to
-/// make room for it, or one that waits for its DESTROY event. Where all namespaces together are,
-/// one of somebody who is above his share; the namespace has its share even if there is none.
+/// Where the namespace is full, one of its connections makes room: one that is not assured, or is
+/// closing, or one that waits for its DESTROY event. Where all namespaces together are full, one of
+/// a namespace above its share does; a namespace within its share gets the connection even if there
+/// is none.
 /// Source: net/netfilter/nf_conntrack_core.c, __nf_conntrack_alloc().
 ///
 /// # Errors
@@ -135,8 +136,8 @@ fn refuse(net: &Net, new_conn: &NewConn<'_>, why: Refused) -> Refused {
     why
 }
 
-/// Makes a connection for a packet that belongs to none, as a template wants it, if a rule gave it
-/// one. Any context.
+/// Makes a connection for a packet that belongs to none, with what its template asks for, if a rule
+/// gave it one. Any context.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
 ///
@@ -175,8 +176,8 @@ pub(crate) fn begin(
     Ok(conn)
 }
 
-/// Makes a new connection what another one has announced, if one has: RELATED, with the marks of
-/// its master, and with the helper that is to help it.
+/// Makes a new connection what an expectation says, if one is found: RELATED, with the marks of its
+/// master, and with the helper that is to help it.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
 fn find_expected(
@@ -190,8 +191,8 @@ fn find_expected(
     if netns.expects.load(Relaxed) == 0 {
         return None;
     }
-    // A template that is for this packet alone is CONFIRMED; a rule's own asks first, and leaves
-    // the expectation to the one that asks after it.
+    // Without CONFIRMED, the template is that of an action that does not commit (Open vSwitch,
+    // act_ct): the expectation is kept for the action that does.
     let keep = template.is_some_and(|template| !template.status().contains(Status::CONFIRMED));
     let (exp, master) = expect::find_expectation(net, &new_conn.zone, new_conn.original, keep)?;
     unique.follow(master);
@@ -203,7 +204,7 @@ fn find_expected(
     Some(exp)
 }
 
-/// Gives a new connection the helper that a template wants, or else the one that the parameter
+/// Gives a new connection the helper that a template wants, or else the helper that the parameter
 /// `helpers` has for the port that its first packet goes to.
 fn find_helper(
     unique: &mut UniqueConn,
@@ -276,7 +277,7 @@ fn make_room(
             true
         }
     };
-    // Whoever looked for somebody to go has ended what had expired there.
+    // The search for a connection to remove has ended those that it met expired.
     if has_room || netns.has_room() {
         return Ok(());
     }
@@ -287,9 +288,9 @@ fn make_room(
     Err(refuse(net, new_conn, Refused::Full))
 }
 
-/// Makes connections of a namespace go for one that comes, while there are `tries`. One is enough
-/// at its own limit. It is not where others were let in above the sum, or have just come. Returns
-/// whether there is room.
+/// Removes connections of a namespace to make room for a new one, while there are `tries`. At the
+/// namespace's own limit, removing one is enough. At the sum it is not where connections of other
+/// namespaces were let in above it, or have just begun. Returns whether there is room.
 fn make_own_room(netns: &Netns, net: &Net, hash: u32, tries: &mut u32, rcu: ReadSide<'_>) -> bool {
     while *tries > 0 {
         if !early_drop(netns, Some(net), hash, tries, rcu) && !evict_dying(netns) {
@@ -311,11 +312,11 @@ fn evict_dying(netns: &Netns) -> bool {
     evicted
 }
 
-/// Removes a connection that is not assured, or is closing, of a namespace, or of those that are
-/// above their share. Takes what it needs of `tries`. Returns whether there is room for one more
+/// Removes a connection that is not assured, or is closing, of a namespace, or of any namespace
+/// above its share. Takes what it needs of `tries`. Returns whether there is room for one more
 /// connection.
 ///
-/// A connection that becomes assured just now may be removed: there is no room, so one has to go.
+/// A connection that becomes assured just now may be removed: there is no room otherwise.
 /// Source: net/netfilter/nf_conntrack_core.c, early_drop().
 fn early_drop(
     netns: &Netns,
@@ -332,16 +333,17 @@ fn early_drop(
         };
         if let Some((conn, told)) = make_go(candidate, whose) {
             netns.stats.add(Stat::EarlyDrop as usize, told.into());
-            // Its DESTROY event waits, and so does it: one that waits is forgotten instead.
+            // If its DESTROY event waits, so does the connection: another that waits is forgotten
+            // instead.
             return told || conn.netns().is_some_and(evict_dying);
         }
     }
     false
 }
 
-/// Who goes first of those that are met in the buckets from that of a hash on, see [`Choice`]. What
-/// it costs is bound by the outlook of a moment ago: two packets may look thoroughly at once, and
-/// the last one's outlook counts.
+/// The connection to remove of those that are met in the buckets from that of a hash on, see
+/// [`Choice`]. What it costs is bound by the outlook of a moment ago: two packets may search
+/// thoroughly at once, and the outlook of the last one counts.
 fn choose<'a>(
     netns: &Netns,
     whose: Option<&Net>,
@@ -371,11 +373,12 @@ fn choose<'a>(
                 end::overdue(candidate);
                 return ControlFlow::Continue(());
             }
-            // Who has two links is looked at by one.
+            // A connection with two links is chosen by one of them only.
             if !Which::All.has(&candidate) {
                 return ControlFlow::Continue(());
             }
-            // That takes one more line of each, where there was nobody a moment ago.
+            // That reads one more line of each connection: not if none could be removed a moment
+            // ago.
             let asks_closing = outlook != Outlook::Nobody;
             match rank(candidate, whose, asks_closing) {
                 Some(rank) => choice.offer(candidate, rank, candidate.source()),
@@ -416,18 +419,19 @@ fn is_above_share(conn: &Conn) -> bool {
     conn.netns().is_some_and(Netns::is_above_share)
 }
 
-/// Ends a connection that was met without a reference, and gives it with whether its DESTROY event
-/// was delivered; `None` if it may not go after all, or somebody else ends it.
+/// Ends a connection that was met without a reference. Returns it, and whether its DESTROY event
+/// was delivered; `None` if it may not be removed after all, or another caller ends it.
 fn make_go(candidate: Candidate<'_>, whose: Option<&Net>) -> Option<(ARef<Conn>, bool)> {
     let conn = candidate.get()?;
-    // What was seen without a reference is looked at again with one.
+    // What was read without a reference is read again with a reference.
     let goes =
         candidate.is_of_any(whose) && (whose.is_some() || is_above_share(&conn)) && conn.may_go();
     let told = goes.then(|| end::kill_first(&conn, Ended::EarlyDrop))??;
     Some((conn, told))
 }
 
-/// The lines about full tables of all namespaces but the initial one: anybody can make many.
+/// Limits the lines about full tables of all namespaces but the initial one together: any user may
+/// create many namespaces.
 static OTHERS_WARNING: Throttle = Throttle::new();
 
 fn warn_full(netns: &Netns, net: &Net) {

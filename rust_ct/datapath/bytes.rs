@@ -26,7 +26,7 @@ pub(crate) struct Bytes<'a> {
 }
 
 impl<'a> Bytes<'a> {
-    /// Those of a packet at a place where no hook of ours runs.
+    /// The bytes of a packet at a place where no hook of ours runs.
     pub(crate) fn at(skb: &'a Skb, place: Place) -> Self {
         Self {
             skb,
@@ -34,7 +34,7 @@ impl<'a> Bytes<'a> {
         }
     }
 
-    /// Those of a packet at a hook.
+    /// The bytes of a packet at a hook.
     pub(crate) fn of(skb: &'a Skb, state: &State) -> Self {
         Self {
             skb,
@@ -83,8 +83,8 @@ impl Packet for Bytes<'_> {
     }
 }
 
-/// As [`Bytes`], for who reads headers that are in the linear part of the packet, and has another
-/// way where they are not.
+/// As [`Bytes`], for a caller that reads headers in the linear part of the packet, and has another
+/// way where they are not there.
 pub(crate) struct Linear<'a> {
     pkt: Bytes<'a>,
     len: u32,

@@ -65,7 +65,7 @@ use kernel::sync::{
     rcu, //
 };
 
-/// What connections have whose packets are looked into on their way out.
+/// The status bits of connections whose packets are looked into on their way out.
 const WATCHED: Status = Status::SEQ_ADJUST.with(Status::HELPER);
 
 /// Confirms the connection of a packet that leaves or reaches a socket. Softirq or process context.
@@ -75,7 +75,7 @@ const WATCHED: Status = Status::SEQ_ADJUST.with(Status::HELPER);
 pub(crate) fn leave(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     const ASKED: Status = Status::CONFIRMED.with(Status::TEMPLATE).with(WATCHED);
 
-    // One look at most packets' connections: nothing is left to be done.
+    // For most packets one read of the status is enough: nothing is left to be done.
     if let Some(conn) = conn::carried(skb) {
         if conn.status().and(ASKED) == Status::CONFIRMED {
             conn.deliver_cached();
@@ -156,7 +156,8 @@ fn tell_of_drop(skb: &Skb, conn: &Conn, info: CtInfo, word: &'static str) {
     trace::packet::<point::Dropped>(skb, None, conn.net(), tuple, word);
 }
 
-/// Shifts the sequence numbers of a packet if its connection's are; one that cannot be is dropped.
+/// Shifts the sequence numbers of a packet if those of its connection are shifted; a packet that
+/// cannot be changed is dropped.
 fn adjust(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, l4: &L4) -> Verdict {
     // The helper may have begun it with this very packet.
     let adjusted = conn.status().contains(Status::SEQ_ADJUST) && !skb.is_loopback();
@@ -168,8 +169,8 @@ fn adjust(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, l4: &L4) -> V
     Verdict::ACCEPT
 }
 
-/// Lets the helper of a packet's connection read the packet, for somebody who confirms it in a way
-/// of his own. RCU is held.
+/// Lets the helper of a packet's connection read the packet, for a caller that confirms the
+/// connection in its own way. RCU is held.
 ///
 /// Source: net/netfilter/nf_conntrack_ovs.c, nf_ct_helper().
 pub(crate) fn help(
@@ -249,7 +250,7 @@ fn confirm_and_deliver(netns: &Netns, skb: &mut Skb) -> Verdict {
     if confirm(netns, skb) != Verdict::ACCEPT {
         return Verdict::DROP;
     }
-    // It may be another one now.
+    // It may be another connection now, after a clash.
     if let Attached::Conn(conn, _) = conn::attached(skb) {
         conn.deliver_cached();
     }
@@ -262,7 +263,7 @@ enum Decision {
     Entered,
     /// The connection is in the table by its replies alone.
     Beside,
-    /// The packet is to go with this connection instead, which is the same one and came first.
+    /// The packet is to go with this connection instead, the same one, which came first.
     Merge(ARef<Conn>),
     /// The connection is refused, and the packet is to be dropped.
     Drop(Refused),
@@ -302,7 +303,7 @@ pub(crate) fn confirm(netns: &Netns, skb: &mut Skb) -> Verdict {
             netns.stats.count(Stat::ClashResolve);
             if let Some(counted) = conn.accounting() {
                 let (_, bytes) = counted.get(info.direction());
-                // CAST: Of one packet, the only one that the loser has seen.
+                // CAST: The bytes of one packet, the only one of the losing connection.
                 winner.account(info.direction(), bytes as u32);
             }
             drop(conn::detach(skb));
@@ -364,8 +365,9 @@ fn decide(netns: &Netns, conn: &Conn, rcu: ReadSide<'_>) -> Decision {
     }
 }
 
-/// Two packets that begin the same connection met no connection each, and one came here first.
-/// `winner` is the connection that has one of the tuples, if it is the same connection.
+/// Two packets began the same connection, as the lookups of both found none, and the other packet
+/// came here first. `winner` is the connection that has one of the tuples, if it is the same
+/// connection.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_resolve_clash().
 fn resolve_clash(
@@ -385,8 +387,8 @@ fn resolve_clash(
             Decision::Drop(Refused::Taken)
         }
         None => {
-            // Packets go the winner's way, which may be another destination, but the answers to
-            // this one are let in as well.
+            // Packets go with the winner, perhaps to another destination, but the replies to this
+            // connection are let in as well.
             loser.begin_clash();
             loser.stamp_start();
             admission.insert_reply();
@@ -396,8 +398,8 @@ fn resolve_clash(
     }
 }
 
-/// A reference to a connection that is the same as an unconfirmed one, or the same seen from the
-/// other end.
+/// A reference to `winner`, if it is the same connection as the unconfirmed `loser`, or the same
+/// seen from the other end.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_match() and nf_ct_match_reverse().
 fn same(winner: Candidate<'_>, loser: &Conn) -> Option<ARef<Conn>> {

@@ -44,19 +44,19 @@ pub(crate) fn kill_as(conn: &Conn, why: Ended) -> bool {
     kill_for(conn, Requester::NOBODY, why)
 }
 
-/// As [`kill`], for a reason, at somebody's request. If the DESTROY event cannot be delivered, the
-/// connection is out of the table, but is kept until it can.
+/// As [`kill`], for a reason, on behalf of a requester. If the DESTROY event cannot be delivered,
+/// the connection is out of the table, but is kept until it can.
 pub(crate) fn kill_for(conn: &Conn, requester: Requester, why: Ended) -> bool {
     end(conn, requester, why).unwrap_or(false)
 }
 
-/// As [`kill`], for a reason; `None` if somebody else ends the connection.
+/// As [`kill`], for a reason; `None` if another caller ends the connection.
 pub(crate) fn kill_first(conn: &Conn, why: Ended) -> Option<bool> {
     end(conn, Requester::NOBODY, why)
 }
 
-/// Ends a connection. Returns whether the DESTROY event was delivered; `None` if somebody else ends
-/// it.
+/// Ends a connection. Returns whether the DESTROY event was delivered; `None` if another caller
+/// ends the connection.
 fn end(conn: &Conn, requester: Requester, why: Ended) -> Option<bool> {
     let dying = conn.begin_dying()?;
     conn.stamp_stop();

@@ -2,19 +2,19 @@
 
 //! Removal of connections that have expired, a few at a time.
 //!
-//! Nothing is found that has expired, and a lookup that finds nothing removes what has expired in
-//! its bucket. This worker is for what no such lookup meets. It goes round the table; one step
-//! looks at no more than [`STEP`] connections or [`STEP_BUCKETS`] buckets, for no longer than
-//! [`STEP_TIME`], whatever the size of the table. Between two buckets nothing is held, and others
-//! may run.
+//! A lookup finds no connection that has expired, and if it finds none at all, it removes the
+//! expired ones of its bucket. This worker is for those that no such lookup meets. It goes round
+//! the table; one step looks at no more than [`STEP`] connections or [`STEP_BUCKETS`] buckets, for
+//! no longer than [`STEP_TIME`], whatever the size of the table. Between two buckets nothing is
+//! held, and other tasks may run.
 //!
 //! How soon the next round begins depends on how long the connections still have: on their average,
-//! as in net/netfilter/nf_conntrack_core.c, gc_worker(), and on who is the first to expire, of
-//! those that were met and those that came since. So nobody is there for much longer than he may
-//! be, and a machine in which nothing expires is left alone.
+//! as in net/netfilter/nf_conntrack_core.c, gc_worker(), and on the first to expire of the
+//! connections that were met and those that came since. So no connection stays for much longer than
+//! its timeout, and a machine in which nothing expires is left alone.
 //!
-//! While somebody listens to DESTROY events, a step is over after [`BURST`] of them, and the next
-//! one comes a while later: most listeners lose what does not fit into their buffer.
+//! While there is a listener to DESTROY events, a step is over after [`BURST`] of them, and the
+//! next step comes a while later: most listeners lose what does not fit into their buffer.
 
 use crate::{
     datapath::end,
@@ -69,14 +69,14 @@ const STEP_TIME: u32 = HZ / 100;
 /// nothing.
 const STEP_BUCKETS: usize = 16384;
 
-/// How many ends of connections one step tells a listener of.
+/// How many DESTROY events one step delivers to a listener.
 const BURST: u32 = 64;
-/// How much longer than for such a step the worker then waits: a listener takes longer to read of
-/// an end than it takes to end a connection and tell of it.
+/// How many times as long as such a step the worker then waits: a listener takes longer to read an
+/// event than it takes to end a connection and deliver the event.
 const REST: i64 = 10;
 /// How long it waits at the most, in jiffies ...
 const REST_MAX: u32 = HZ / 4;
-/// ... and where a namespace is full, which is not to wait for another one's listener.
+/// ... and where a namespace is full, which is not to wait for the listener of another namespace.
 const REST_MAX_FULL: u32 = HZ / 100 + 1;
 
 /// A round begins at most this often, in jiffies ...
@@ -86,14 +86,14 @@ const REST_MAX_FULL: u32 = HZ / 100 + 1;
 const INTERVAL_MIN: u32 = HZ;
 /// ... and at least this often.
 const INTERVAL_MAX: u32 = 60 * HZ;
-/// It begins no sooner than this for the sake of who expires first, in jiffies: who has expired is
-/// gone so long afterwards at the latest.
+/// It begins no sooner than this for the first connection to expire, in jiffies: an expired
+/// connection is gone so long afterwards at the latest.
 const SOON: u32 = 5 * HZ;
 /// A connection that has longer than this counts as if it had this long, in jiffies: a few TCP
 /// connections with days left must not hide those that have seconds.
 const REMAINING_MAX: u32 = 300 * HZ;
 /// An average begins with so many connections at the longest interval, so that a few short-lived
-/// ones do not keep the machine awake.
+/// connections do not keep the machine awake.
 const INITIAL_COUNT: u32 = 100;
 
 /// A packet that renews its connection by less than this, in jiffies, calls [`hasten`]: the next
@@ -108,10 +108,10 @@ static DUE: Atomic<u32> = Atomic::new(0);
 /// The worker, which [`crate::RustCt`] starts.
 pub(crate) static WORKER: Worker = Worker::new::<Expiry>();
 
-/// Raised when a namespace is full: its connections that may be removed early are, until the next
-/// round.
+/// Raised when a namespace is full: until the next round, its connections that may be removed early
+/// are removed.
 static EARLY_DROP: Atomic<bool> = Atomic::new(false);
-/// The number of the round, which a namespace notes that is full. A new one has noted zero.
+/// The number of the round, which a full namespace notes. A new namespace has noted zero.
 static ROUND: Atomic<u32> = Atomic::new(1);
 
 /// Where the round is. Written by the worker alone, which never runs twice at a time.
@@ -121,8 +121,8 @@ static COUNT: Atomic<u32> = Atomic::new(INITIAL_COUNT);
 static STARTED: Atomic<u32> = Atomic::new(0);
 static FIRST: Atomic<u32> = Atomic::new(INTERVAL_MAX);
 
-/// Lets the worker remove connections of a namespace early that is full. Any context. Nothing comes
-/// of it where a round is just over: a namespace that stays full asks again.
+/// Lets the worker remove connections of a full namespace early. Any context. Nothing comes of it
+/// where a round is just over: a namespace that stays full asks again.
 pub(crate) fn request_early_drop(netns: &Netns) {
     // Otherwise the worker would look at all connections for nothing.
     if !netns.is_crowded() {
@@ -143,7 +143,7 @@ fn was_full(netns: &Netns) -> bool {
     netns.full_in.load(Relaxed) == ROUND.load(Relaxed)
 }
 
-/// Returns whether somebody is to be told that a connection lives for so many jiffies only. Any
+/// Returns whether a connection that lives for so many jiffies is to be told to [`hasten`]. Any
 /// context.
 #[inline]
 pub(crate) fn is_brief(jiffies: u32) -> bool {
@@ -153,8 +153,8 @@ pub(crate) fn is_brief(jiffies: u32) -> bool {
 /// A connection lives for so many jiffies from now on: has the next round begin by then, or soon.
 /// Any context.
 ///
-/// Callers that race with each other or with the worker may have it begin later than one of them
-/// wants, but never later than it would by itself.
+/// Callers that race with each other or with the worker may have it begin later than one of these
+/// callers wants, but never later than it would by itself.
 pub(crate) fn hasten(jiffies: u32) {
     let jiffies = jiffies.max(SOON);
     if jiffies >= MET_IN_TIME.load(Relaxed) {
@@ -169,8 +169,8 @@ pub(crate) fn hasten(jiffies: u32) {
     }
 }
 
-/// As [`hasten`], where that makes a difference: for whoever gives a connection a timeout but for a
-/// packet that renews it. Any context.
+/// As [`hasten`], where that makes a difference: for all that give a connection a timeout, but for
+/// packets that renew it. Any context.
 pub(crate) fn lives_for(jiffies: u32) {
     if is_brief(jiffies) {
         hasten(jiffies);
@@ -186,7 +186,7 @@ pub(crate) fn due() -> i32 {
 pub(crate) fn watch() {
     let watch = match MET_IN_TIME.load(Relaxed) {
         _ if limit::is_adaptive() => u32::MAX,
-        // Nobody has it begin sooner.
+        // No connection has it begin sooner.
         jiffies if jiffies <= SOON => 0,
         jiffies => jiffies,
     };
@@ -217,7 +217,7 @@ impl Job for Expiry {
     }
 }
 
-/// A round begins: who comes from now on may be behind it.
+/// A round begins: a connection that comes from now on may enter a bucket behind it.
 fn begin() {
     DUE.store(time::now(), Relaxed);
     MET_IN_TIME.store(INTERVAL_MAX, Relaxed);
@@ -236,11 +236,11 @@ struct Round {
     next_bucket: u32,
     /// Running average of the time that connections still have, in jiffies.
     average: u32,
-    /// Over how many the average is.
+    /// The number of connections in the average.
     count: u32,
     /// When the round began, in jiffies.
     started: u32,
-    /// How many jiffies who expires first still had.
+    /// How many jiffies the first connection to expire still had.
     first: u32,
     /// How many connections this step has ended that a listener may want to be told of.
     told: u32,
@@ -377,7 +377,7 @@ impl Round {
 }
 
 /// Returns whether a connection that was met in the table, and to which there is a reference now,
-/// has a helper. It may be another connection than the one that was met, whose owner is just adding
+/// has a helper. The memory may be that of a new connection by now, to which its owner still adds
 /// extensions, so that they move: until it is confirmed.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_help_gc().

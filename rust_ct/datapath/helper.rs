@@ -14,7 +14,7 @@ use crate::{
     sys::hook::Verdict, //
 };
 
-/// Drops a packet whose announcement there is no room for, and counts it: it comes again.
+/// Drops a packet, and counts it, as there is no room for what it announces: it is sent again.
 fn refuse(conn: &Conn) -> Verdict {
     if let Some(netns) = conn.netns() {
         netns.stats.count(Stat::Drop);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where packets come by: the hooks of each family, registered in a namespace while somebody there
-//! wants connections tracked.
+//! Where packets come by: the hooks of each family, registered in a namespace while a rule or a
+//! module there wants connections tracked.
 
 use crate::{
     datapath::{
@@ -68,9 +68,9 @@ impl Hook for Track {
     }
 }
 
-/// A packet of this machine comes in that is IPv4.
+/// An IPv4 packet of this machine comes in.
 ///
-/// A fragment here is one that its socket wants to stay one (IP_NODEFRAG): it is not tracked.
+/// A fragment here is one whose socket has set IP_NODEFRAG: it is not tracked.
 /// Source: net/netfilter/nf_conntrack_proto.c, ipv4_conntrack_local().
 struct TrackLocalIpv4;
 
@@ -148,8 +148,7 @@ fn get_family(net: &Net, family: Family) -> Result {
     Ok(())
 }
 
-/// Lets the windows of TCP be found out anew: packets went by that nobody has seen. Process
-/// context.
+/// Lets the windows of TCP be found out anew: packets went by untracked. Process context.
 ///
 /// Source: net/netfilter/nf_conntrack_proto.c, nf_ct_tcp_fixup().
 fn forget_windows(net: &Net, family: Family) {

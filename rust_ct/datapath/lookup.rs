@@ -37,8 +37,8 @@ pub(crate) fn end_overdue(hash: u32, rcu: ReadSide<'_>) {
     });
 }
 
-/// As [`find`], whichever direction the packets with the key go in, where the number of its zone is
-/// another one in each.
+/// As [`find`], whichever direction the packets with the key go in, where the number of its zone
+/// differs between the directions.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_find_get().
 pub(crate) fn find_either(key: &Key<'_>, rcu: ReadSide<'_>) -> Option<(ARef<Conn>, Direction)> {
@@ -55,8 +55,7 @@ pub(crate) fn find_sibling(key: &Key<'_>, rcu: ReadSide<'_>) -> Option<ARef<Conn
         .map(|(conn, _)| conn)
 }
 
-/// As [`find`], for packets in the reply direction, if the number of the key's zone is another one
-/// there.
+/// As [`find`], for packets in the reply direction, if the number of the key's zone differs there.
 pub(crate) fn find_reply(key: &Key<'_>, rcu: ReadSide<'_>) -> Option<(ARef<Conn>, Direction)> {
     if !key.has_other_reply() {
         return None;

@@ -99,8 +99,9 @@ use kernel::sync::aref::ARef;
 /// How often a packet may find its connection over and begin another, before it is dropped.
 ///
 /// The kernel goes back without a bound (`goto repeat`). The second round finds no connection and
-/// makes one, unless another CPU has entered one with the same tuple meanwhile that is over, too.
-/// That cannot go on for long; the bound makes it certain what one packet costs at the most.
+/// makes one, unless another CPU has meanwhile entered a connection with the same tuple that is
+/// over, too. That cannot go on for long; the bound makes it certain what one packet costs at the
+/// most.
 const REUSE_LIMIT: usize = 4;
 
 /// A packet's headers.
@@ -137,7 +138,7 @@ pub(super) enum Refusal {
 #[inline(never)]
 pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     let (zone, template) = match conn::attached(skb) {
-        // It comes by a second time, as on the loopback device, or is not to be tracked.
+        // The packet comes by a second time, as on the loopback device, or is not to be tracked.
         Attached::Conn(..) | Attached::Untracked => return Verdict::ACCEPT,
         Attached::Nothing => (Zone::DEFAULT, None),
         Attached::Template(template) => {
@@ -158,8 +159,8 @@ pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     verdict
 }
 
-/// As [`track`], for a packet that no template wants anything of, and whose tuple no connection
-/// has; the tuple's key has the hash.
+/// As [`track`], for a packet without a template, whose tuple no connection has; `hash` is that of
+/// the tuple's key.
 #[inline(never)]
 pub(super) fn track_new(
     netns: &Netns,
@@ -182,7 +183,7 @@ pub(super) fn track_new(
     finish(netns, skb, state, found)
 }
 
-/// As [`track`], for a packet that no template wants anything of, and whose connection was found.
+/// As [`track`], for a packet without a template, whose connection was found.
 #[inline(never)]
 pub(super) fn track_found(
     netns: &Netns,
@@ -251,7 +252,7 @@ pub(crate) fn sequence_number(skb: &Skb, family: Family) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.read(at)?))
 }
 
-/// What becomes of a packet whose connection was not found, or does not want it.
+/// What becomes of a packet whose connection was not found, or refuses it.
 #[cold]
 #[inline(never)]
 pub(super) fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict {
@@ -358,7 +359,7 @@ struct Sought<'a> {
 }
 
 impl<'a> Sought<'a> {
-    /// For a packet that no template wants anything of.
+    /// For a packet without a template.
     fn plain(netns: &'a Netns) -> Self {
         Self {
             netns,
@@ -448,7 +449,8 @@ impl Arrival<'_> {
             Message::Untracked => return Ok(Some(Found::Untracked)),
             Message::Error(error) => error,
         };
-        // What is looked up answers the packet in the error, which is the one that has a call.
+        // The tuple to look up is the inverse of that of the packet in the error, which has the
+        // call.
         let lookup = match error.lookup.invert() {
             Some(inner) if inner.proto() == ipproto::GRE => {
                 with_call(sought.netns, inner, || error.is_call).invert()
@@ -513,7 +515,7 @@ impl Arrival<'_> {
         self.begin(sought, &tuple, hash)
     }
 
-    /// Makes the connection of the packet, which has a tuple, whose key has a hash.
+    /// Makes the connection of the packet with a tuple; `hash` is that of the tuple's key.
     #[inline]
     fn begin(
         &self,

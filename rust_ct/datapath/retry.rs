@@ -29,8 +29,8 @@ use kernel::sync::atomic::{
 /// Source: net/netfilter/nf_conntrack_ecache.c, nf_conntrack_ecache_work() and
 /// ECACHE_RETRY_JIFFIES.
 const PATIENCE: u32 = HZ;
-/// ... a hundredth after one of its own, so that it ends soon after the listener has room, and at
-/// once where only its time was over.
+/// ... a hundredth after a failure of its own, so that it ends soon after the listener has room,
+/// and at once where only its time was over.
 const AGAIN: u32 = HZ / 100 + 1;
 
 /// The worker, which [`crate::RustCt`] starts.
@@ -43,7 +43,7 @@ pub(crate) struct Retry;
 /// namespace comes or goes.
 const STEP_NS: i64 = 10_000_000;
 
-/// The namespace that it goes on with, by its number; zero to begin with the first one.
+/// The number of the namespace that it goes on with; zero to begin with the first namespace.
 static NEXT: Atomic<u32> = Atomic::new(0);
 
 impl Job for Retry {
@@ -51,10 +51,10 @@ impl Job for Retry {
         let next = NEXT.load(Relaxed);
         let end = time::boot_ns().saturating_add(STEP_NS);
         let (mut begun, mut stopped) = (next == 0, None);
-        // Those before the one that it goes on with are left to the next time.
+        // Namespaces before the one that it goes on with are left to the next time.
         let mut all = begun;
-        // A namespace whose state is being dropped has taken itself off those that are gone
-        // through, or waits until this worker has ended.
+        // A namespace whose state is being dropped has left the list that is gone through, or waits
+        // until this worker has ended.
         NETNS.for_each(|net, netns| {
             begun |= net.inum() == next;
             if !begun || stopped.is_some() {
@@ -69,7 +69,7 @@ impl Job for Retry {
         NEXT.store(stopped.unwrap_or(0), Relaxed);
         match all && stopped.is_none() {
             true => None,
-            // Those behind have not had their turn, as there was no more time.
+            // The namespaces behind have not had their turn, as there was no more time.
             false if time::boot_ns() >= end => Some(1),
             false => Some(AGAIN),
         }

@@ -4,7 +4,7 @@
 //! of TCP and UDP do, or that begins one in the usual way.
 //!
 //! headers -> tuple -> lookup -> protocol -> attach, as in [`crate::datapath::packet`], with
-//! everything rare left out: whatever is met that is not plain, the packet takes the long way, and
+//! everything rare left out: a packet in which anything is not plain takes the long way, and
 //! nothing was changed for it. If it was looked up, the long way begins behind the lookup. So this
 //! decides nothing that is not decided there as well: what is plain is said in [`crate::pure`],
 //! beside what is judged there, and tests compare the two.
@@ -89,8 +89,8 @@ pub(crate) fn track(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     }
 }
 
-/// Family and protocol of a packet to which nothing is attached, and whose network header is plain
-/// and where it begins; `None` of others.
+/// Family and protocol of a packet to which nothing is attached, whose network header is plain and
+/// at its beginning; `None` of other packets.
 #[inline(always)]
 fn plain(skb: &Skb, state: &State) -> Option<(Family, u8)> {
     // Where the two ways are compared, all packets take the long one.
@@ -136,7 +136,7 @@ fn tuple<N: wire::Plain, P: Storage>(skb: &Skb, state: &State) -> Option<Tuple> 
     Tuple::read(P::IDS, &pkt, 0, N::FAMILY, &N::l4(P::NUMBER)).ok()
 }
 
-/// Begins a connection with a packet: no other one has its tuple, and `hash` is that of the tuple's
+/// Begins a connection with a packet whose tuple no connection has; `hash` is that of the tuple's
 /// key. The tuple is read again: kept for this, it would cost all other packets.
 #[inline(never)]
 fn begin<N: wire::Plain, P: Storage + Plain>(
@@ -188,7 +188,7 @@ fn make<N: wire::Plain, P: Storage + Plain>(
         hash,
     };
     let conn = begin::begin(netns, net, &new_conn, None, rcu).map_err(Refusal::Refused)?;
-    // Behind what may refuse it, as whoever is refused can have no packet summed.
+    // Behind what may refuse the connection, so that no refused packet is summed.
     let (pkt, l4) = (Linear::of(skb, state), N::l4(P::NUMBER));
     if packet::verifies_checksums(state) {
         P::verify(&pkt, header, &l4, N::FAMILY).map_err(Refusal::Invalid)?;
@@ -196,10 +196,10 @@ fn make<N: wire::Plain, P: Storage + Plain>(
 
     let status = conn.status();
     let input = packet::input(&conn, status, packet::info(status, Direction::Original));
-    // It has no policy, which comes by a template.
+    // The connection has no timeout policy, which comes by a template.
     let timeout = |index| P::timeout(net, index);
     let beginning = P::begin(header, input.now, input.hz, timeout);
-    // Without the lock: nobody looks at it before the connection is confirmed.
+    // Without the lock: no CPU reads it before the connection is confirmed.
     conn.store_private(&beginning.private);
     let is_settled = !beginning.protoinfo_changed;
     if beginning.protoinfo_changed {
@@ -225,13 +225,13 @@ fn renew<N: wire::Plain, P: Storage + Plain>(
 
     let (conn, status) = (&found.conn, found.status);
     let ctinfo = match (status.contains(Status::SEEN_REPLY), found.dir) {
-        // The first answer is told of.
+        // The first reply has an event.
         (false, Direction::Reply) => return None,
         (false, Direction::Original) => packet::info(status, Direction::Original),
         (true, Direction::Original) => CtInfo::Established,
         (true, Direction::Reply) => CtInfo::EstablishedReply,
     };
-    // Behind the lookup, so that only who has a connection can have a packet summed twice.
+    // Behind the lookup, so that only a packet of a known connection can be summed twice.
     if packet::verifies_checksums(state) && P::verify(&pkt, &header, &l4, N::FAMILY).is_err() {
         return None;
     }

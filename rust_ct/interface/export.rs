@@ -117,7 +117,8 @@ extern "C" fn rust_ct_destroy(conn: Option<Last>) {
     }
 }
 
-/// The tuple of the packets that answer this one, for a queue that wants to be fair to connections.
+/// The tuple of the packets that answer this packet, for a queue that wants to be fair to
+/// connections.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_get_tuple_skb().
 #[no_mangle]
@@ -132,7 +133,8 @@ extern "C" fn rust_ct_get_tuple_skb(tuple: &mut MaybeUninit<Tuple>, skb: &Skb) -
     found.is_some()
 }
 
-/// The tuple of the other direction of the connection that an IPv4 packet without one belongs to.
+/// For an IPv4 packet without a connection: the tuple of the other direction of the connection that
+/// it belongs to.
 fn look_up(skb: &Skb) -> Option<Tuple> {
     let net = skb.dev_net()?;
     let tuple = packet::tuple(skb, Family::Ipv4)?;

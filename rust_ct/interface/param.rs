@@ -243,7 +243,7 @@ fn want(text: &[u8]) -> Option<()> {
     Some(())
 }
 
-/// A value that somebody typed, as far as it can be logged.
+/// A value that a user typed, as far as it can be logged.
 struct Printable<'a>(&'a CStr);
 
 impl kernel::fmt::Display for Printable<'_> {

@@ -73,7 +73,7 @@ pub(crate) fn create(here: Here<'_>) -> Result<[File; 5]> {
 
 /// /proc/net/nf_conntrack: a line for each connection.
 ///
-/// Between two lines nothing is held but the place of the last one; see
+/// Between two lines nothing is held but the place of the last connection; see
 /// [`crate::object::table::Table::seek`].
 #[derive(Clone, Copy)]
 struct Connections(Option<Cursor>);
@@ -265,8 +265,8 @@ impl Walk for CpuCounters {
 /// How many lines of [`Counters`] say what is so now.
 const NOW: usize = 2;
 
-/// /proc/net/stat/rust_ct: the same for people, a name and a sum over all CPUs in each line, and
-/// one line for each reason for which a packet was INVALID.
+/// /proc/net/stat/rust_ct: the same to be read by users, a name and a sum over all CPUs in each
+/// line, and one line for each reason for which a packet was INVALID.
 #[derive(Clone, Copy)]
 struct Counters(usize);
 

@@ -37,8 +37,8 @@ use kernel::{
     sync::atomic::Relaxed, //
 };
 
-/// How many connections a namespace may hold. That of the initial one holds for each; root may give
-/// a lower one to a namespace, and its owner may lower that.
+/// How many connections a namespace may hold. The limit of the initial namespace holds for each;
+/// root may give a lower limit to a namespace, and its owner may lower that.
 pub(crate) const MAX: Setting = Setting {
     name: c"nf_conntrack_max",
     mode: Mode::Writable,
@@ -64,7 +64,7 @@ pub(crate) const BUCKETS: Setting = Setting {
     get: |_| TABLE.size(),
     set: Setter::Try(|_, value| {
         if value > table::MAX_SIZE {
-            // A table beyond all bounds is one that there is no memory for, as elsewhere.
+            // For a table beyond all bounds there is no memory, as elsewhere.
             return Err(ENOMEM);
         }
         TABLE.resize(value)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! /proc/net/rust_ct_top: who fills the table. The initial namespace sees all, another one its own.
+//! /proc/net/rust_ct_top: what fills the table. The initial namespace sees all, another namespace
+//! its own part.
 //!
-//! It is found out when somebody reads: by a walk through the table, which holds nothing between
+//! It is found out when the file is read: by a walk through the table, which holds nothing between
 //! two connections, and from what CPUs remember of the last beginnings ([`recent`]). However many
-//! there are, no more memory is taken than that of the counts ([`Counts`]).
+//! connections there are, no more memory is taken than that of the counts ([`Counts`]).
 
 use crate::{
     object::{
@@ -97,7 +98,7 @@ fn slots<K: Clone>() -> Result<KVVec<Slot<K>>> {
     Ok(KVVec::from_elem(Slot::EMPTY, SLOTS, GFP_KERNEL)?)
 }
 
-/// Writes who fills the table, as a namespace may see it. Process context, sleeps.
+/// Writes what fills the table, as a namespace may see it. Process context, sleeps.
 ///
 /// # Errors
 ///
@@ -141,7 +142,7 @@ pub(crate) fn write_top(net: &Net, out: &mut dyn Write) -> Result {
 }
 
 /// How long ago connections of a namespace can have begun, in jiffies: what is remembered under its
-/// number from before is another one's, which is gone.
+/// number from before is that of another namespace, which is gone.
 fn age(net: &Net) -> u32 {
     let age = NETNS.get(net).map_or(0, Netns::age);
     u32::try_from(age.saturating_sub(1)).unwrap_or(u32::MAX)

@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Connections: the object that a packet carries, and who may do what with it.
+//! Connections: the object that a packet carries, and what its owner or the holder of a reference
+//! may do with it.
 //!
 //! A connection is the kernel's `struct nf_conn`, because the rest of the kernel reads it, with a
 //! few words of ours behind it. Its life:
 //!
-//! - [`UniqueConn`]: just allocated, with no reference; one owner, who may still fail and drop it.
+//! - [`UniqueConn`]: just allocated, with no reference; one owner, which may still fail and drop
+//!   it.
 //! - unconfirmed: a packet holds the only reference ([`attach`]). It is in no table, and if the
 //!   packet is dropped, it is gone.
 //! - confirmed: the table holds a reference too, and so does every packet of the connection on its
 //!   way.
-//! - dying: out of the table. Whoever still has a reference may use it to the end.
+//! - dying: out of the table. A holder of a reference may use it to the end.
 //!
 //! The memory is that of a connection until a grace period after the last reference was given back,
-//! but it may be another connection by then: see [`Candidate`].
+//! but it may be that of another connection by then: see [`Candidate`].
 
 mod attached;
 mod candidate;
@@ -116,7 +118,7 @@ pub(crate) static CACHE: slab::Cache<Conn> = slab::Cache::new();
 /// The offset in a connection of the pointer that the allocator may use while the connection is
 /// free.
 ///
-/// Nobody looks at the master of a connection without a reference to the connection.
+/// A reader without a reference to a connection does not look at its master.
 pub(crate) const FREE_POINTER: usize = offset_of!(bindings::nf_conn, master);
 
 /// A connection.
@@ -211,7 +213,7 @@ impl Conn {
         unsafe { Net::from_raw(field!(self.ct, ct_net.net).load()) }
     }
 
-    /// Returns whether the namespace is that one.
+    /// Returns whether the namespace is `net`.
     #[inline(always)]
     fn is_of(&self, net: &Net) -> bool {
         // The pointer is compared, not followed.
@@ -265,7 +267,8 @@ impl Conn {
     /// caller has taken a reference.
     #[inline(always)]
     pub(crate) fn refresh_confirmed(&self, now: u32, jiffies: u32) {
-        // Read just before: whoever fixes a timeout writes it first, and it is to stay.
+        // Read just before: user space or a rule that fixes a timeout writes it first, and it is to
+        // stay.
         if !self.status().contains(Status::FIXED_TIMEOUT) {
             self.store_timeout(jiffies.wrapping_add(now));
         }
@@ -303,7 +306,7 @@ impl Conn {
         time::between(now, self.timeout()).max(0).unsigned_abs()
     }
 
-    /// Returns whether the connection has expired and is to be removed by whoever notices.
+    /// Returns whether the connection has expired and is to be removed by the caller that notices.
     ///
     /// CONFIRMED is looked at first: before, the timeout is a span.
     /// Source: include/net/netfilter/nf_conntrack.h, nf_ct_should_gc().
@@ -349,14 +352,15 @@ impl Conn {
     #[inline]
     pub(crate) fn hash_of_replies(&self) -> u32 {
         let (original, reply) = (Direction::Original, Direction::Reply);
-        // That of the first packet, unless NAT, the zone or the protocol makes it another one.
+        // The hash of the first packet's key, unless NAT, the zone or the protocol makes it differ.
         if !self.zone().is_one_way() && self.words(original).mirrors(&self.words(reply)) {
             return self.hash(original);
         }
         self.key(reply).hash(reply)
     }
 
-    /// Returns whether packets in both directions have the same tuple: somebody talks to himself.
+    /// Returns whether packets in both directions have the same tuple: a host talks to itself, from
+    /// and to the same port.
     #[inline]
     pub(crate) fn answers_itself(&self) -> bool {
         let (original, reply) = (Direction::Original, Direction::Reply);
@@ -418,8 +422,8 @@ impl Conn {
     /// The connection that has announced this one.
     pub(crate) fn master(&self) -> Option<&Conn> {
         let master = field!(self.ct, master).load().cast::<Conn>();
-        // SAFETY: The field is constant while somebody else has the connection, which has a
-        // reference to what it points at.
+        // SAFETY: The field is constant while there is a reference to the connection, which has a
+        // reference to its master.
         unsafe { master.as_ref() }
     }
 
@@ -427,7 +431,7 @@ impl Conn {
     /// gone.
     #[inline]
     pub(crate) fn try_get(&self) -> Option<ARef<Conn>> {
-        // It acquires what `UniqueConn::publish` released.
+        // This acquires what `UniqueConn::publish` released.
         let taken = refcount::try_get_conntrack(self.nfct());
         // SAFETY: The reference is the one just taken.
         taken.then(|| unsafe { ARef::from_raw(NonNull::from(self)) })

@@ -69,7 +69,7 @@ impl Unlinked {
     ///
     /// # Safety
     ///
-    /// The links must be in no list, and nobody may enter them into one.
+    /// The links must be in no list, and no code may enter them into one.
     pub(super) unsafe fn new(conn: ARef<Conn>) -> Self {
         // INVARIANT: As the caller says.
         Self(conn)
@@ -125,7 +125,7 @@ impl DyingList {
         field!(self.0, dying_lock as Lock).lock()
     }
 
-    /// Returns whether nobody is in the list; others may change that at any time.
+    /// Returns whether the list is empty; other CPUs may change that at any time.
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self.head().first(), Link::End(_))
     }
@@ -149,8 +149,8 @@ impl DyingList {
         evicted.is_some()
     }
 
-    /// Removes the first connection, if there is one, and gives the list's reference. The guard is
-    /// that of the list.
+    /// Removes the first connection, if there is one, and returns the list's reference. The guard
+    /// is that of the list.
     fn remove_first(&self, _guard: &RawGuard<'_>) -> Option<ARef<Conn>> {
         let Link::Node(node) = self.head().first() else {
             return None;
@@ -163,9 +163,9 @@ impl DyingList {
         })
     }
 
-    /// Delivers the ends of those in the list, unless nobody has room for one, or they are too many
-    /// for one go, which ends at a time of [`time::boot_ns`] as well. Returns whether all are
-    /// delivered. Process context.
+    /// Delivers the DESTROY events of the connections in the list, unless the listener has no room
+    /// for one, or they are too many for one go, which ends at a time of [`time::boot_ns`] as well.
+    /// Returns whether all are delivered. Process context.
     pub(crate) fn deliver(&self, end: i64) -> bool {
         for _ in 0..STEP {
             if time::boot_ns() >= end {
@@ -181,8 +181,8 @@ impl DyingList {
         self.is_empty()
     }
 
-    /// Delivers one; `None` if there is none. The listener is called under the lock, as ctnetlink
-    /// may be looking at it.
+    /// Delivers the event of one connection; `None` if there is none. The listener is called under
+    /// the lock, as ctnetlink may be looking at the connection.
     fn deliver_one(&self) -> Option<bool> {
         let guard = self.lock();
         let Link::Node(node) = self.head().first() else {

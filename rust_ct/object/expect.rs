@@ -4,8 +4,9 @@
 //!
 //! An expectation is the kernel's `struct nf_conntrack_expect`, because helpers in C fill it. It is
 //! found by the destination of the packet that it waits for, and through its master, the connection
-//! that announced it. It has no reference to its master: whoever frees a connection removes what
-//! it expects first. What has expired is removed by whoever meets it, or by the worker.
+//! that announced it. It has no reference to its master: what a connection expects is removed
+//! before the connection is freed. What has expired is removed by the caller that meets it, or by
+//! the worker.
 //!
 //! # Locking
 //!
@@ -91,7 +92,7 @@ use kernel::sync::rcu;
 const PERMANENT: u32 = 0x1;
 /// Waits for nothing yet (`NF_CT_EXPECT_INACTIVE`).
 const INACTIVE: u32 = 0x2;
-/// To be removed by whoever meets it (`NF_CT_EXPECT_DEAD`).
+/// To be removed by the caller that meets it (`NF_CT_EXPECT_DEAD`).
 const DEAD: u32 = 0x8;
 
 /// Evidence that the lock of expectations is held for `'a`, and with it RCU.
@@ -99,13 +100,13 @@ const DEAD: u32 = 0x8;
 pub(crate) struct Held<'a>(ReadSide<'a>);
 
 impl Held<'_> {
-    /// Evidence from a caller in C who has taken the lock.
+    /// Evidence from C code that has taken the lock.
     ///
     /// # Safety
     ///
     /// The caller must hold the lock, longer than the result is used.
     pub(crate) unsafe fn assume() -> Self {
-        // SAFETY: Whoever holds a spinlock is in a read-side critical section.
+        // SAFETY: A CPU that holds a spinlock is in a read-side critical section.
         Self(unsafe { ReadSide::assume() })
     }
 }
@@ -122,7 +123,7 @@ pub(crate) fn locked<R>(f: impl FnOnce(Held<'_>) -> R) -> R {
 ///
 /// # Invariants
 ///
-/// The table has a reference to it while it is in the table. Whoever uses it has a reference to its
+/// The table has a reference to it while it is in the table. A user of it has a reference to its
 /// master, or meets it in the table under the lock: its master is there then.
 #[repr(transparent)]
 pub(crate) struct Expect(Memory<bindings::nf_conntrack_expect>);
@@ -293,13 +294,13 @@ impl Expect {
     pub(crate) fn introduce(&self, child: &Conn, _rcu: ReadSide<'_>) {
         if let Some(function) = field!(self.0, expectfn).load() {
             // SAFETY: The child has the caller's reference, and a reference to the master. The
-            // function is there: whoever removes it removes expectations that have it, and waits
-            // for a grace period.
+            // function is there: a module that removes it removes expectations that have it, and
+            // waits for a grace period.
             unsafe { function(ptr::from_ref(child).cast_mut().cast(), self.raw()) };
         }
     }
 
-    /// Gives it up: whoever meets it removes it. Any context, without the lock.
+    /// Gives it up: the next caller that meets it removes it. Any context, without the lock.
     ///
     /// Source: nf_ct_unexpect_related().
     pub(crate) fn mark_dead(&self) {
@@ -308,7 +309,8 @@ impl Expect {
         });
     }
 
-    /// Returns whether it is in the table. Without the lock, others may change that at any time.
+    /// Returns whether it is in the table. Without the lock, other CPUs may change that at any
+    /// time.
     pub(crate) fn is_entered(&self) -> bool {
         !field!(self.0, hnode as Node).is_alone()
     }
@@ -322,7 +324,7 @@ impl Expect {
             && self.zone().id == zone.id
     }
 
-    /// Returns whether two of them have masters in one namespace and zone.
+    /// Returns whether the masters of two expectations have the same namespace and zone.
     fn is_beside(&self, other: &Self) -> bool {
         ptr::eq(self.net(), other.net()) && self.master().zone().id == other.master().zone().id
     }
@@ -351,8 +353,8 @@ enum Event {
 
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 impl Expect {
-    /// Tells ctnetlink of an event, if somebody wants to hear of it. The lock is held, or nobody
-    /// else has it.
+    /// Tells ctnetlink of an event, if it is wanted. The lock is held, or no other code has the
+    /// expectation.
     ///
     /// Source: net/netfilter/nf_conntrack_ecache.c, nf_ct_expect_event_report().
     fn report_event(&self, event: Event, requester: Requester, _held: Held<'_>) {
@@ -369,7 +371,7 @@ impl Expect {
                 report: requester.report,
             };
             // SAFETY: RCU is held, so the listener is there, and the expectation is the caller's.
-            // What nobody has room for is lost.
+            // What the listener has no room for is lost.
             let _ = unsafe { function(bit, &raw const item) };
         }
         drop(guard);
@@ -378,6 +380,6 @@ impl Expect {
 
 #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
 impl Expect {
-    /// Nobody can be told of events.
+    /// This kernel has no events.
     fn report_event(&self, _event: Event, _requester: Requester, _held: Held<'_>) {}
 }

@@ -6,8 +6,8 @@
 //! which register ([`registry`]). Ours register in the same way ([`builtin`]), if the parameter
 //! `helpers` names them.
 //!
-//! The registry has a reference to each helper, and so has each connection that it helps. One that
-//! is unregistered does nothing more: its function is taken away.
+//! The registry has a reference to each helper, and so has each connection that it helps. An
+//! unregistered helper does nothing more: its function is taken away.
 //!
 //! Source: net/netfilter/nf_conntrack_helper.c.
 
@@ -77,11 +77,11 @@ counted!(unsafe Helper(nf_conntrack_helper), ct_refcnt, rct_free_helper);
 #[repr(transparent)]
 pub(crate) struct NewHelper(bindings::nf_conntrack_helper);
 
-/// A helper that is registered, in the hands of whoever has registered it.
+/// A helper that is registered, in the hands of the code that has registered it.
 ///
 /// # Invariants
 ///
-/// It is in the registry, and the reference that the registry has to it is this one's.
+/// It is in the registry, and this owns the registry's reference to it.
 #[repr(transparent)]
 pub(crate) struct RegisteredHelper(NonNull<Helper>);
 
@@ -119,7 +119,7 @@ pub(crate) struct Policy {
 pub(crate) struct Slot(Atomic<*mut bindings::nf_conntrack_helper>);
 
 // SAFETY: Whatever has a pointer to a helper has a reference, or is forgotten, and waited for,
-// before the registry gives up its own. It is read and written by one access.
+// before the registry gives up its reference. It is read and written by one access.
 unsafe impl Mirrors<*mut bindings::nf_conntrack_helper> for Slot {}
 
 impl Slot {

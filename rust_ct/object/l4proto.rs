@@ -122,10 +122,10 @@ pub(crate) trait Storage: L4Proto<Timeouts: Policy> {
 
 /// The timeouts of a protocol, which a rule's policy may hold.
 pub(crate) trait Policy: Jiffies + 'static {
-    /// Those of a connection's policy, if it has one, one by one.
+    /// The timeouts of a connection's policy, if it has one, as single fields.
     fn of_policy<'a>(conn: &Conn, rcu: ReadSide<'a>) -> Option<&'a [Field<u32>]>;
 
-    /// One by one.
+    /// As single fields.
     fn fields(place: &Memory<Self>) -> &[Field<u32>];
 }
 
@@ -256,7 +256,7 @@ impl Timeout {
         }
     }
 
-    /// That of an index, if the protocol has one.
+    /// The timeout with an index, if the protocol has it.
     const fn of<P: Storage, const INDEX: usize>() -> Option<Self> {
         if INDEX >= P::TIMEOUTS.len() {
             return None;

@@ -48,8 +48,8 @@ pub(crate) static NETNS: Slot<Netns> = Slot::new();
 /// How many connections may be expected, `nf_conntrack_expect_max`.
 pub(crate) static EXPECT_MAX: Atomic<u32> = Atomic::new(0);
 
-/// The limit of namespaces to come, but for the initial one; zero if that one's holds for them. The
-/// parameter `netns_max`.
+/// The limit of namespaces to come, but for the initial one; zero if the initial one's limit holds
+/// for them. The parameter `netns_max`.
 pub(crate) static NETNS_MAX: Atomic<u32> = Atomic::new(0);
 
 /// The state of one namespace.
@@ -72,12 +72,13 @@ pub(crate) struct Netns {
     overheard: Atomic<u32>,
     /// What became of packets.
     pub(crate) stats: Published<COUNT>,
-    /// What the last thorough look for somebody who can go has shown, see [`Outlook`].
+    /// What the last thorough search for a connection that can be removed has shown, see
+    /// [`Outlook`].
     ///
     /// [`Outlook`]: crate::pure::evict::Outlook
     pub(crate) outlook: Atomic<u32>,
-    /// The round of the worker that ends connections, in which one was last refused for want of
-    /// room.
+    /// The round of the worker that ends connections, in which a connection was last refused for
+    /// want of room.
     pub(crate) full_in: Atomic<u32>,
     /// The line about a full table.
     pub(crate) warning: Throttle,
@@ -89,7 +90,7 @@ pub(crate) struct Netns {
     /// The calls of PPTP.
     #[pin]
     pub(crate) keymap: Keymap,
-    /// The hooks of IPv4, which see packets while somebody wants them to.
+    /// The hooks of IPv4, which see packets while a rule or a module wants them to.
     #[pin]
     pub(crate) hooks_ipv4: Set,
     /// The hooks of IPv6.
@@ -145,7 +146,7 @@ impl Netns {
     }
 
     /// Returns whether a packet on its way may be one that passes by a connection with a helper.
-    /// Whoever has the packet sees what was noted for it, as it was handed on.
+    /// The CPU that has the packet sees what was noted for it, as it was handed on.
     pub(crate) fn has_overheard(&self) -> bool {
         self.overheard.load(Relaxed) != 0
     }
@@ -169,19 +170,19 @@ impl Unlinked {
     /// Adds the connection to the dying list of its namespace. Returns whether there is one. Any
     /// context.
     pub(crate) fn keep(self) -> bool {
-        // SAFETY: A namespace waits for its connections, this one among them, wherever it goes.
+        // SAFETY: A namespace waits for its connections, this one included, wherever it goes.
         let net = unsafe { Net::from_raw(self.conn().net().as_ptr()) };
         let Some(netns) = NETNS.get(net) else {
             return false;
         };
-        // It may wait for longer than NAT's module is there.
+        // The connection may wait for longer than NAT's module is there.
         self.conn().leave_nat_if_dying();
         netns.dying.add(self);
         true
     }
 }
 
-/// A count that is read while others change it.
+/// A count that is read while other CPUs change it.
 fn positive(count: i32) -> u32 {
     count.max(0).unsigned_abs()
 }

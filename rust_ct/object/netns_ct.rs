@@ -5,7 +5,7 @@
 //! [`crate::object::l4proto`].
 //!
 //! They are where other modules look for them. Writers are sysctls and rules, at any time, so every
-//! access is a volatile one of a single number.
+//! access is a volatile access of a single number.
 //!
 //! C header: [`include/net/netns/conntrack.h`](srctree/include/net/netns/conntrack.h)
 
@@ -40,12 +40,12 @@ use kernel::{
 /// The structure of a namespace.
 #[inline]
 fn of(net: &Net) -> &Memory<bindings::netns_ct> {
-    // SAFETY: The namespace is valid, and others read and write the structure meanwhile.
+    // SAFETY: The namespace is valid, and other CPUs read and write the structure meanwhile.
     unsafe { &*(&raw mut (*net.as_ptr()).ct).cast() }
 }
 
 #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
-// SAFETY: The counter is a number, which everybody reads and writes by one access.
+// SAFETY: The counter is a number, which Rust and C read and write by one access.
 unsafe impl Mirrors<bindings::atomic_t> for Atomic<i32> {}
 
 #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
@@ -82,7 +82,7 @@ impl Net {
 
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 impl Net {
-    /// Returns whether somebody is told of events.
+    /// Returns whether there is a listener to events.
     #[inline]
     pub(crate) fn has_listener(&self) -> bool {
         // Each packet asks: an `Atomic` would call a function.
@@ -108,7 +108,7 @@ impl Net {
     }
 }
 
-/// Whether somebody listens to events of connections, anywhere.
+/// Returns whether there is a listener to events of connections, in any namespace.
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 pub(crate) fn events_have_listener() -> bool {
     call::nf_ctnetlink_has_listener.load() != 0
@@ -131,7 +131,7 @@ impl<const N: usize> Published<N> {
         const { assert!(N * size_of::<u32>() >= size_of::<bindings::ip_conntrack_stat>()) };
         let counters = Counters::new()?;
         // INVARIANT: What is made of `here` is dropped before the namespace.
-        // SAFETY: As above; nobody else gets the reference.
+        // SAFETY: As above; no other code gets the reference.
         let net = unsafe { Net::from_raw(here.net().as_ptr()) };
         field!(of(net), stat).store(counters.as_ptr().cast());
         Ok(Self { counters, net })

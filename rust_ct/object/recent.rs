@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who begins connections: each CPU remembers the last ones that it has confirmed.
+//! The sources of new connections: each CPU remembers the last connections that it has confirmed.
 //!
-//! It is what a flood shows itself by, also where its connections do not last. The memory is that
-//! of all namespaces: one that begins many makes it reach less far back, for others as well.
+//! A flood shows in it, also where its connections do not last. All namespaces share the memory: if
+//! one begins many connections, it reaches less far back, for the other namespaces as well.
 
 use crate::{
     object::conn::Conn,

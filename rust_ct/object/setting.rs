@@ -25,7 +25,7 @@ use crate::{
 use core::mem::offset_of;
 
 /// A setting of one byte. It is written by its file, at any time, so every access is a single
-/// volatile one.
+/// volatile access.
 ///
 /// # Invariants
 ///
@@ -124,8 +124,8 @@ bytes! {
     /// After how many retransmissions without an answer the timeout is lowered.
     TCP_MAX_RETRANS: c"nf_conntrack_tcp_max_retrans" at nf_ct_proto.tcp.tcp_max_retrans, 0..=255,
         default 3;
-    /// Whether events of new connections are kept for a listener: 0 never, 1 always, 2 if somebody
-    /// listens when the connection begins.
+    /// Whether events of new connections are kept for a listener: 0 never, 1 always, 2 if there is
+    /// a listener when the connection begins.
     #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
     EVENTS: c"nf_conntrack_events" at sysctl_events, 0..=2, default 2;
     /// Whether beginning and end of new connections are kept.
@@ -143,7 +143,7 @@ pub(crate) fn set_defaults(net: &Net) {
     }
 }
 
-/// Has somebody listen to what is logged, if anything is.
+/// Loads a logger for what is logged, if anything is.
 fn load_logger(wanted: u8) {
     if wanted != 0 {
         log::load_logger();

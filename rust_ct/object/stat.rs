@@ -45,7 +45,7 @@ pub(crate) enum Stat {
     /// A new connection was refused because the namespace had too many. Not in the kernel's
     /// structure.
     Full,
-    /// A connection was forgotten whose DESTROY event could not be delivered, to make room. Not in
+    /// A connection whose DESTROY event could not be delivered was forgotten, to make room. Not in
     /// the kernel's structure.
     EventLost,
     /// A packet renewed a timeout by less than it is otherwise, because the namespace is nearly

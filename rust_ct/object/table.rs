@@ -3,9 +3,9 @@
 //! The table of confirmed connections: one for the machine, read under RCU.
 //!
 //! Each connection is in it by the key of packets in each direction. The two keys have the same
-//! hash unless NAT, a zone of one direction or the protocol makes them others: then one link is
-//! enough, that of the original direction, and whoever meets it asks for both keys. Otherwise there
-//! is a link for each. A bucket is a list, and its number is the hash scaled to the number of
+//! hash unless NAT, a zone of one direction or the protocol makes them differ: then one link is
+//! enough, that of the original direction, and a reader that meets it asks for both keys. Otherwise
+//! there is a link for each. A bucket is a list, and its number is the hash scaled to the number of
 //! buckets: buckets are in the order of hashes whatever the size of the table, which is what lets a
 //! [`Cursor`] go on through a table that is resized meanwhile.
 //!
@@ -91,8 +91,8 @@ kernel::sync::global_lock! {
 ///
 /// `buckets` is empty before [`Table::set_up`] and after its result was dropped. `next` has buckets
 /// while the table is resized, under `WALK`; the first `moved` of `buckets` are empty then, and
-/// what belongs there is in `next`. Who changes where connections are holds all locks, and counts
-/// `changes` up. `WALK` is initialised before there are buckets.
+/// what belongs there is in `next`. A CPU that changes where connections are holds all locks, and
+/// counts `changes` up. `WALK` is initialised before there are buckets.
 pub(crate) struct Table {
     buckets: RcuBox<Buckets>,
     next: RcuBox<Buckets>,
@@ -125,7 +125,7 @@ impl Table {
         if self.used.xchg(true, Full) {
             return Err(EBUSY);
         }
-        // SAFETY: This is the one call that raised `used`, and nobody takes a lock before there are
+        // SAFETY: This is the one call that raised `used`, and no lock is taken before there are
         // buckets.
         unsafe {
             self.locks
@@ -133,12 +133,12 @@ impl Table {
             WALK.init();
         }
         buckets.show();
-        // There was none before, so nobody is waited for.
+        // There was none before, so there is no reader to wait for.
         drop(self.buckets.replace(Some(buckets)));
         Ok(SetUp { table: self })
     }
 
-    /// Waits until nobody else goes through the whole table; `None` while there is no table.
+    /// Waits until no other task goes through the whole table; `None` while there is no table.
     /// Process context, sleeps.
     fn walk(&self) -> Option<kernel::sync::lock::GlobalGuard<WALK>> {
         // By the type invariant, the mutex is initialised if there are buckets.
@@ -159,28 +159,28 @@ impl Table {
     /// The buckets to look at after the current ones were looked at, while the table is resized.
     #[inline]
     fn next<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Buckets> {
-        // Pairs with the barrier in `Head::take_over`: whoever saw that a connection had left sees
-        // the buckets that it went to, and itself there.
+        // Pairs with the barrier in `Head::take_over`: a reader that saw that a connection had left
+        // sees the buckets that it went to, and the connection there.
         barrier::read();
         self.next.get(rcu)
     }
 
-    /// Returns whether these are the current buckets, so that whoever has just looked through one
-    /// of them, and then into the [`Table::next`] ones, has missed nothing.
+    /// Returns whether these are the current buckets, so that a reader that has just looked through
+    /// one of them, and then into the [`Table::next`] ones, has missed nothing.
     #[inline]
     fn is_current(&self, buckets: &Buckets) -> bool {
-        // Pairs with `RcuBox::take_over`: whoever saw that there are no next ones any more sees
-        // that they are the current ones.
+        // Pairs with `RcuBox::take_over`: a reader that saw that there are no next buckets any more
+        // sees that they are the current ones.
         barrier::read();
         self.buckets.is(buckets)
     }
 
-    /// To be called before a search begins anew that was led into another list. Any context, with
+    /// To be called before a search that was led into another list begins anew. Any context, with
     /// none of the table's locks held.
     ///
-    /// Who is moving connections leads astray whoever meets the one that is just going over, until
-    /// it has left its old list: some instructions. With `CONFIG_PREEMPT_RT` this task may have
-    /// preempted the other one between them, which gets no further while this one searches.
+    /// A task that moves a connection leads readers that meet it astray, until it has left its old
+    /// list: some instructions. With `CONFIG_PREEMPT_RT` a reader may have preempted that task
+    /// between them: the task gets no further while the reader searches.
     ///
     /// Source: include/linux/seqlock.h, SEQCOUNT_LOCKNAME(): so do readers of nf_conntrack's
     /// `nf_conntrack_generation`.
@@ -191,8 +191,8 @@ impl Table {
         }
     }
 
-    /// Takes one of the bucket locks, once nobody holds them all, for a caller that releases it and
-    /// looks at `nf_conntrack_hash` meanwhile: all connections are there. Softirqs are off.
+    /// Takes one of the bucket locks, once no task holds them all, for a caller that releases it
+    /// and looks at `nf_conntrack_hash` meanwhile: all connections are there. Softirqs are off.
     ///
     /// Where the table is being resized, what is left is moved first, at once: ctnetlink's dump
     /// would not tell of those that went over.
@@ -212,7 +212,7 @@ pub(crate) struct SetUp {
 
 impl Drop for SetUp {
     fn drop(&mut self) {
-        // Somebody may just be writing another size.
+        // Another task may just be writing another size.
         let walk = self.table.walk();
         drop(self.table.buckets.replace(None));
         drop(walk);

@@ -2,7 +2,7 @@
 
 //! What the tracepoints tell of packets, connections and expectations.
 //!
-//! Each of these is one instruction that does nothing while nobody looks, see
+//! Each of these is one instruction that does nothing while the tracepoint is off, see
 //! [`crate::sys::trace`]; what is told is put together behind it.
 
 use crate::{

@@ -39,7 +39,7 @@ pub(crate) const ZONE_DIR_AT: usize = 12;
 pub(crate) enum Want {
     /// A connection that is in the table.
     Known,
-    /// A new one.
+    /// A new connection.
     New,
 }
 
@@ -57,13 +57,14 @@ pub(crate) enum Refusal {
 /// What a program asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// The number of the namespace, as the program's own one knows it; its own, if there is none.
+    /// The number of the namespace, as the program's own namespace knows it; the program's own, if
+    /// there is none.
     pub(crate) net: Option<i32>,
     /// The tuple, of the original direction.
     pub(crate) tuple: Tuple,
     /// The zone.
     pub(crate) zone: Zone,
-    /// The program has left the directions of the zone to us, and is told which ones they are.
+    /// The program has left the directions of the zone to us, and is told which they are.
     pub(crate) tell_zone_dir: bool,
 }
 

@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who has most of something, in bounded memory.
+//! The keys that have most of something, in bounded memory.
 //!
 //! This is the Space-Saving algorithm (Metwally, Agrawal, El Abbadi: Efficient computation of
-//! frequent and top-k elements in data streams, 2005). Where there is no slot left for one that has
-//! none, it takes over the slot of the least one, and what that one had counts for it from then on,
-//! as what may be an error. Whoever has more than the total divided by the number of slots has a
-//! slot, and has no more than that says, and no less than that says without the error.
+//! frequent and top-k elements in data streams, 2005). A key that comes when all slots are in use
+//! takes over the slot with the lowest count, and that count is its own from then on, as what may
+//! be an error. A key that has more than the total divided by the number of slots has a slot, and
+//! has no more than the slot's count, and no less than the count without the error.
 
-/// What one has.
+/// What a key has.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Slot<K> {
-    /// Whose it is.
+    /// The key that the slot belongs to.
     key: Option<K>,
     /// How much it has at most.
     pub(crate) count: u64,
@@ -20,7 +20,7 @@ pub(crate) struct Slot<K> {
 }
 
 impl<K> Slot<K> {
-    /// Nobody's.
+    /// A slot without a key.
     pub(crate) const EMPTY: Self = Self {
         key: None,
         count: 0,
@@ -33,16 +33,16 @@ impl<K> Slot<K> {
     }
 }
 
-/// What each has of those that have most, in an array of slots.
+/// What each of the keys has that have most, in an array of slots.
 pub(crate) struct Counts<S> {
-    /// Those in use come first, and who has most comes first of them.
+    /// Slots in use come first, the highest count first.
     slots: S,
     used: usize,
     total: u64,
 }
 
 impl<S> Counts<S> {
-    /// Nobody has anything.
+    /// No key has anything.
     pub(crate) const fn new(slots: S) -> Self {
         Self {
             slots,
@@ -56,12 +56,12 @@ impl<S> Counts<S> {
         (self.used, self.total) = (0, 0);
     }
 
-    /// How much all have together, with those that have no slot.
+    /// How much all keys have together, with those that have no slot.
     pub(crate) const fn total(&self) -> u64 {
         self.total
     }
 
-    /// Adds to what one has; returns how much it has at least.
+    /// Adds to what a key has; returns how much it has at least.
     pub(crate) fn add<K>(&mut self, key: K, weight: u64) -> u64
     where
         K: Copy + PartialEq,
@@ -92,12 +92,12 @@ impl<S> Counts<S> {
         };
         slot.count = slot.count.saturating_add(weight);
 
-        // It comes before all that have less.
+        // The slot comes before all that have less.
         let before = slots.get(..at).unwrap_or_default();
         let to = before.partition_point(|other| other.count >= slot.count);
         if let Some(moved) = slots.get_mut(to..=at) {
             match moved {
-                // Of equals, one goes where it was; most are equals.
+                // Of equal slots, the first goes where this one was; most are equal.
                 [first, .., last, own] if first.count == last.count => *own = *first,
                 _ => moved.rotate_right(1),
             }
@@ -108,7 +108,7 @@ impl<S> Counts<S> {
         slot.at_least()
     }
 
-    /// Those that have most, each with what it has, who has most first.
+    /// The keys that have most, each with its slot, the highest count first.
     pub(crate) fn most<K>(&self) -> impl Iterator<Item = (K, &Slot<K>)>
     where
         K: Copy + 'static,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who makes room: which one goes of those that were met.
+//! Which connection makes room, of those that were met.
 
 use crate::pure::{
     counts::{
@@ -15,7 +15,7 @@ use core::ops::ControlFlow;
 /// What is lost with a connection: the least first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Rank {
-    /// Nobody has answered, as with most of a flood.
+    /// No reply was seen, as with most of a flood.
     Unanswered,
     /// It is over but for the last packets.
     Closing,
@@ -49,15 +49,15 @@ impl Rank {
     }
 }
 
-/// What a thorough look has shown, of a namespace or of all that are above their share, for the
-/// moments after it: a packet of a flood is not to cost one each.
+/// What a thorough search has shown, of a namespace or of all namespaces above their share, for the
+/// moments after it: not every packet of a flood is to cost such a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outlook {
     /// Nothing.
     Unknown,
-    /// Nobody can go.
+    /// No connection can be removed.
     Nobody,
-    /// There are enough that nobody has answered, each of another source: the first one will do.
+    /// There are enough without a reply, each of another source: the first connection will do.
     Even,
 }
 
@@ -66,7 +66,7 @@ impl Outlook {
     /// a second.
     const MOMENT: u32 = 3;
 
-    /// One word, with when it was found out.
+    /// In one word, with when it was found out.
     pub(crate) const fn pack(self, now: u32) -> u32 {
         now & !Self::MOMENT | self as u32
     }
@@ -81,14 +81,14 @@ impl Outlook {
     }
 }
 
-/// So many of the lowest rank are enough to choose from, and of so many sources it is known how
-/// many they have.
+/// So many connections of the lowest rank are enough to choose from, and of so many sources it is
+/// known how many they have.
 pub(crate) const ENOUGH: usize = 16;
 
-/// The choice among those that are met: one of the lowest rank, of the source that has most of
-/// them.
+/// The choice among the connections that are met: one of the lowest rank, of the source that has
+/// most of them.
 pub(crate) struct Choice<T> {
-    /// The one so far, and how many of its rank and source there were.
+    /// The connection so far, and how many of its rank and source there were.
     best: Option<(T, Rank, u64)>,
     /// How many of that rank each source has.
     sources: Counts<[Slot<Source>; ENOUGH]>,
@@ -97,7 +97,7 @@ pub(crate) struct Choice<T> {
 }
 
 impl<T> Choice<T> {
-    /// Nobody was met yet.
+    /// No connection was met yet.
     pub(crate) const fn new(outlook: Outlook) -> Self {
         Self {
             best: None,
@@ -109,12 +109,12 @@ impl<T> Choice<T> {
         }
     }
 
-    /// One is met. Breaks when there are enough.
+    /// A connection is met. Breaks when there are enough.
     pub(crate) fn offer(&mut self, one: T, rank: Rank, source: Source) -> ControlFlow<()> {
         let (best, most) = match &self.best {
             Some((_, best, most)) if rank >= *best => (*best, *most),
             _ => {
-                // Who costs more was met in vain.
+                // Connections of a higher rank were met in vain.
                 self.sources.clear();
                 (rank, 0)
             }
@@ -122,7 +122,7 @@ impl<T> Choice<T> {
         if rank > best {
             return ControlFlow::Continue(());
         }
-        // One of a source too many has one.
+        // A source for which no slot was left begins at one.
         let count = self.sources.add(source, 1);
         if count > most {
             self.best = Some((one, rank, count));
@@ -134,7 +134,7 @@ impl<T> Choice<T> {
         }
     }
 
-    /// What a thorough look has shown.
+    /// What a thorough search has shown.
     pub(crate) fn outlook(&self) -> Outlook {
         match self.best {
             None => Outlook::Nobody,
@@ -145,7 +145,7 @@ impl<T> Choice<T> {
         }
     }
 
-    /// The one that goes.
+    /// The connection to remove.
     pub(crate) fn chosen(self) -> Option<T> {
         self.best.map(|(one, ..)| one)
     }

@@ -76,9 +76,9 @@ words! {
         Reused = "tcp_reuse",
         /// TCP reset it before it was established.
         Reset = "tcp_reset",
-        /// Somebody has deleted it: user space, or another module.
+        /// It was deleted by user space, or by another module.
         Deleted = "deleted",
-        /// It was flushed: somebody has deleted all of a kind.
+        /// It was flushed: all of a kind were deleted.
         Flushed = "flushed",
         /// The connection that had announced it is over.
         Master = "master_ended",

@@ -59,7 +59,7 @@ use crate::pure::{
     },
 };
 
-/// The list of protocols: gives it to another macro, before what that one is to have besides.
+/// The list of protocols: passes it to another macro, before that macro's other arguments.
 macro_rules! among_protocols {
     ($then:ident!($($arguments:tt)*)) => {
         $then! {
@@ -101,7 +101,7 @@ macro_rules! dispatch {
 pub(crate) use dispatch;
 
 /// `for_each_protocol!(P => expression)`: an expression again and again, in which `P` is each
-/// protocol in turn, the one that stands for the rest last.
+/// protocol in turn, last the protocol that stands for the rest.
 macro_rules! for_each_protocol {
     ([$($protocol:ty),*] $name:ident => $value:expr) => {
         $({
@@ -166,7 +166,7 @@ impl Tuple {
         dispatch!(l4.proto, Protocol => Self::read(Protocol::IDS, pkt, nhoff, family, l4))
     }
 
-    /// As [`Tuple::from_packet`], for who knows what the tuples of the protocol hold.
+    /// As [`Tuple::from_packet`], for a caller that knows what the tuples of the protocol hold.
     #[inline(always)]
     pub(crate) fn read<P: Packet>(
         ids: Ids,
@@ -194,7 +194,7 @@ impl Tuple {
         })
     }
 
-    /// The tuple of the packets that answer this one.
+    /// The tuple of the packets that answer those with this tuple.
     ///
     /// `None` for an ICMP message that has no answer.
     /// Source: net/netfilter/nf_conntrack_core.c, nf_ct_invert_tuple().
@@ -203,7 +203,7 @@ impl Tuple {
         dispatch!(self.proto(), Protocol => self.invert_as(Protocol::IDS))
     }
 
-    /// As [`Tuple::invert`], for who knows what the tuples of the protocol hold.
+    /// As [`Tuple::invert`], for a caller that knows what the tuples of the protocol hold.
     #[inline(always)]
     pub(crate) fn invert_as(&self, ids: Ids) -> Option<Self> {
         let (src_id, dst_id) = ids.invert(self)?;

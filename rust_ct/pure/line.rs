@@ -28,7 +28,7 @@ pub(crate) struct Short<const N: usize> {
 }
 
 impl<const N: usize> Short<N> {
-    /// An empty one.
+    /// An empty line.
     pub(crate) const fn new() -> Self {
         Self {
             bytes: [0; N],
@@ -56,9 +56,9 @@ impl<const N: usize> fmt::Write for Short<N> {
 /// A connection as it was at one moment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Line<'a> {
-    /// The tuples of both directions.
+    /// The tuple of the original direction.
     pub(crate) original: Tuple,
-    /// That of the answers.
+    /// The tuple of the replies.
     pub(crate) reply: Tuple,
     /// The zone.
     pub(crate) zone: Zone,

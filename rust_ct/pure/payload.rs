@@ -58,8 +58,8 @@ impl<'a, P: Packet> Data<'a, P> {
         })
     }
 
-    /// How many bytes from the beginning on a sequence number is; one that is before the beginning
-    /// is far behind the end.
+    /// How many bytes from the beginning on a sequence number is; a number before the beginning is
+    /// far behind the end.
     const fn position(&self, seq: u32) -> u32 {
         seq.wrapping_sub(self.seq)
     }
@@ -171,10 +171,10 @@ impl Place {
 
 /// Finds the lines in one direction of a TCP connection.
 ///
-/// A line counts only where one is known to begin: behind the end of another, or where
+/// A line counts only where its beginning is known: behind the end of another line, or where
 /// [`Lines::begin`] says so. There are two such places, as after a loss the data goes on behind the
-/// gap before what was lost comes again. A segment that holds none of them is not read; if it
-/// ends a line, there is a place behind it.
+/// gap before what was lost comes again. A segment that holds none of them is not read; if it ends
+/// a line, there is a place behind it.
 ///
 /// Source: net/netfilter/nf_conntrack_ftp.c, find_nl_seq() and update_nl_seq(); they know
 /// beginnings only, and nothing of a line that goes on in the next segment.

@@ -4,9 +4,9 @@
 //!
 //! One round for each word and three at the end, where SipHash-2-4 has two and four: the kernel's
 //! hsiphash(), which is this one on machines of 64 bits, is meant for tables whose hashes stay
-//! inside (Documentation/security/siphash.rst). So it is here: who does not know the key cannot
-//! choose what falls into one bucket. What is shown of a hash is how long a lookup takes and, to
-//! the owner of a namespace, the order of his connections in a listing.
+//! inside (Documentation/security/siphash.rst). So it is here: a sender that does not know the key
+//! cannot choose what falls into one bucket. What is shown of a hash is how long a lookup takes
+//! and, to the owner of a namespace, the order of its connections in a listing.
 //!
 //! Source: Jean-Philippe Aumasson and Daniel J. Bernstein, "SipHash: a fast short-input PRF"
 //! (2012).

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Where connections come from, as those are told apart that share the table: who makes room is
-//! chosen by it ([`crate::pure::evict`]), and who fills the table is told by it
+//! Where connections come from, to tell apart those that share the table: it decides which
+//! connection makes room ([`crate::pure::evict`]), and shows what fills the table
 //! ([`crate::pure::top`]).
 
 use crate::pure::{
@@ -15,8 +15,8 @@ use core::fmt::{
     Formatter, //
 };
 
-/// Where connections come from: an IPv4 address, or the network of 64 bits of an IPv6 one, which is
-/// what one host can have all of.
+/// Where connections come from: an IPv4 address, or the network of 64 bits of an IPv6 address,
+/// which is what one host can have all of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Source {
     /// The address or the number of the network, in network order, from the first byte on.

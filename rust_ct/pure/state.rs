@@ -12,7 +12,7 @@ use crate::pure::tuple::Direction;
 pub(crate) enum CtInfo {
     /// Part of a connection that has seen packets in both directions; original direction.
     Established = 0,
-    /// Begins a connection that another one announced, or is an ICMP error about one; original
+    /// Begins a connection that was expected, or is an ICMP error about a connection; original
     /// direction.
     Related = 1,
     /// Begins a connection, or repeats the beginning before an answer came.

@@ -37,7 +37,7 @@ impl Setting {
         }
     }
 
-    /// A timeout that nobody can set.
+    /// A timeout that cannot be set.
     pub(crate) const fn hidden(seconds: u32) -> Self {
         Self {
             sysctl: None,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who fills the table: what is counted, and the lines of /proc/rust_ct_top.
+//! What fills the table: what is counted, and the lines of /proc/rust_ct_top.
 
 use crate::pure::{
     counts::{
@@ -23,7 +23,7 @@ use core::fmt::{
     Formatter, //
 };
 
-/// How many slots each of the counts has: whoever has more than the 256th part is among them.
+/// How many slots each of the counts has: a key that has more than the 256th part is among them.
 pub(crate) const SLOTS: usize = 256;
 
 /// How many lines are written of namespaces, and of sources.
@@ -70,7 +70,7 @@ impl Class {
     }
 }
 
-/// Somebody in a namespace.
+/// A source in a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Someone {
     /// The number of the namespace.
@@ -79,10 +79,10 @@ pub(crate) struct Someone {
     pub(crate) source: Source,
 }
 
-/// Slots that somebody lends.
+/// Slots that the caller lends.
 pub(crate) type Lent<'a, K> = Counts<&'a mut [Slot<K>]>;
 
-/// Who fills the table.
+/// What fills the table.
 pub(crate) struct Top<'a> {
     /// Connections of each namespace, confirmed or not.
     pub(crate) spaces: Lent<'a, Space>,
@@ -96,10 +96,10 @@ pub(crate) struct Top<'a> {
 
 impl Top<'_> {
     /// Takes in what one CPU knows of the connections that have begun there: the last ones, in any
-    /// order. Those count that are no older than `window`, and of a namespace, if one is given. If
-    /// all that it knows are no older, there may have been more, and a rate is that of the time
-    /// since the oldest one: not for a namespace, which would learn by it how many begin elsewhere.
-    /// `second` is how long a second is.
+    /// order. Those count that are no older than `window`, and if a namespace is given, those of
+    /// that namespace. If all that the CPU knows are no older, there may have been more, and a rate
+    /// is that of the time since the oldest connection: not for a namespace, which would learn by
+    /// it how many connections begin elsewhere. `second` is how long a second is.
     pub(crate) fn add_beginnings(
         &mut self,
         last: impl Iterator<Item = Option<Beginning>> + Clone,

@@ -283,7 +283,7 @@ impl Tuple {
         }
     }
 
-    /// The family; `None` for a tuple that netlink made up for one that is not tracked.
+    /// The family; `None` for a tuple that netlink made up for a family that is not tracked.
     pub(crate) const fn family(&self) -> Option<Family> {
         Family::from_nfproto(self.src.l3num)
     }

@@ -67,7 +67,8 @@ pub(crate) fn l4<P: Packet>(pkt: &P, nhoff: u32, family: Family) -> Result<L4, R
 }
 
 /// As [`l4`], where the transport header is right behind a network header without options or
-/// extension headers, as of most packets. `None` for others, of which that may or may not have one.
+/// extension headers, as of most packets. `None` for other packets, which may have a transport
+/// header all the same.
 #[inline(always)]
 pub(crate) fn plain_l4<P: Packet>(pkt: &P, nhoff: u32, family: Family) -> Option<L4> {
     let (proto, len) = match family {

@@ -55,7 +55,7 @@ impl Zone {
         self.dir & bit != 0
     }
 
-    /// Returns whether it is another zone for packets of the other direction.
+    /// Returns whether the number of the zone differs between the directions.
     pub(crate) const fn is_one_way(&self) -> bool {
         self.id(Direction::Original) != self.id(Direction::Reply)
     }

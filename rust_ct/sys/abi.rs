@@ -94,7 +94,7 @@ impl<T: MaybeGone> Reference for Counted<T> {
 ///
 /// # Invariants
 ///
-/// The reference is this one's.
+/// This owns the reference.
 #[repr(transparent)]
 #[must_use]
 pub(crate) struct Given<R: Reference>(NonNull<R::Object>);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Words that are sets of bits, which everybody changes atomically, bit by bit.
+//! Words that are sets of bits, which Rust and C change atomically, bit by bit.
 //!
 //! C header: [`include/linux/bitops.h`](srctree/include/linux/bitops.h)
 

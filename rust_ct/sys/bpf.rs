@@ -52,8 +52,8 @@ impl Log {
     }
 }
 
-/// BPF programs can call the module while this lives, and may write to what it gives them. One that
-/// does keeps the module from being unloaded.
+/// BPF programs can call the module while this lives, and may write to what it gives them. A
+/// program that writes keeps the module from being unloaded.
 pub(crate) struct Registered(());
 
 impl Registered {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The hooks of bridges, which nf_conntrack_bridge has and nobody else.
+//! The hooks of bridges, which nf_conntrack_bridge alone has.
 //!
 //! C header: `include/net/netfilter/nf_conntrack_bridge.h`.
 
@@ -20,8 +20,8 @@ use kernel::{
     sync::Mutex, //
 };
 
-// Safe in this file: what a module has registered, met under RCU for the first, and kept for the
-// others. Process context, but for the first two, which any context may call.
+// Safe in this file: what a module has registered, met under RCU for the first function, and kept
+// for the others. Process context, but for the first two, which any context may call.
 #[allow(
     clashing_extern_declarations,
     improper_ctypes,
@@ -38,8 +38,8 @@ unsafe extern "C" {
 ///
 /// # Invariants
 ///
-/// It is constant, and there as long as its module, whose memory is there until a grace period
-/// after it was taken away.
+/// It is constant, and there as long as its module, the memory of which is there until a grace
+/// period after `Info` was taken away.
 #[repr(transparent)]
 pub(crate) struct Info(Memory<bindings::nf_ct_bridge_info>);
 
@@ -67,20 +67,20 @@ impl Drop for Kept {
     }
 }
 
-/// The hooks of bridges in one namespace, registered while somebody uses them.
+/// The hooks of bridges in one namespace, registered while there is a user.
 #[pin_data]
 pub(crate) struct Hooks {
     #[pin]
     users: Mutex<Option<Users>>,
 }
 
-/// Who uses the hooks of bridges.
+/// The users of the hooks of bridges.
 struct Users {
-    /// How many they are.
+    /// How many there are.
     count: u32,
     /// The address of the namespace.
     net: usize,
-    /// Whose hooks they are.
+    /// The hooks, with their module.
     kept: Kept,
 }
 
@@ -114,7 +114,8 @@ impl Hooks {
         Ok(())
     }
 
-    /// Gives back one [`Hooks::get`]; with the last one they are unregistered. Process context.
+    /// Gives back one [`Hooks::get`]; with the last one the hooks are unregistered. Process
+    /// context.
     pub(crate) fn put(&self, net: &Net) {
         let mut users = self.users.lock();
         match &mut *users {
@@ -128,7 +129,7 @@ impl Hooks {
         }
     }
 
-    /// Unregisters the hooks whoever uses them, because `net` goes. Process context.
+    /// Unregisters the hooks even if there are users, because `net` goes. Process context.
     pub(crate) fn shut(&self, net: &Net) {
         let mut users = self.users.lock();
         if let Some(users) = users.take_if(|users| users.net == net.as_ptr().addr()) {

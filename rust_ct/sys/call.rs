@@ -40,8 +40,8 @@ pub(super) enum Clock {
 }
 
 // Safe, because that is all that they ask for: a reference is a pointer to what its type is around,
-// any other value will do, and none keeps a pointer. Everybody reads and writes the variables by
-// one access. The context is any, but where they say otherwise.
+// any other value will do, and none keeps a pointer. Rust and C read and write the variables by one
+// access. The context is any, but where they say otherwise.
 unsafe extern "C" {
     pub(crate) safe fn rct_refcount_tryget(count: &Memory<bindings::refcount_t>) -> bool;
     pub(crate) safe fn rct_conntrack_get(count: &Memory<bindings::nf_conntrack>);

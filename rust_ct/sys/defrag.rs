@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Reassembly of fragments: before any hook of ours sees them, and for those who lead packets past
-//! our hooks.
+//! Reassembly of fragments: before any hook of ours sees them, and for modules that lead packets
+//! past our hooks.
 //!
 //! C headers: `include/net/netfilter/ipv4/nf_defrag_ipv4.h` and
 //! `include/net/netfilter/ipv6/nf_defrag_ipv6.h`.
@@ -23,7 +23,7 @@ use kernel::{
     prelude::*, //
 };
 
-// Safe in this file: a packet that nobody else has. The two that gather keep or free it, if they
+// Safe in this file: a packet that no other code has. The two that gather keep or free it, if they
 // fail, and it is not touched after that.
 #[allow(
     clashing_extern_declarations,
@@ -52,7 +52,7 @@ unsafe extern "C" {
 ///
 /// # Invariants
 ///
-/// Nobody else has it, and its network header is in the linear part.
+/// No other code has it, and its network header is in the linear part.
 #[repr(transparent)]
 pub(crate) struct Piece(NonNull<bindings::sk_buff>);
 
@@ -64,8 +64,8 @@ pub(crate) struct Whole {
     pub(crate) next_header: Option<u8>,
 }
 
-/// Adds a fragment to those of its packet in a zone. Whose packet is whole now is the packet. Any
-/// context, with RCU held.
+/// Adds a fragment to those of its packet in a zone. If the packet is whole now, the fragment has
+/// become the packet. Any context, with RCU held.
 ///
 /// Source: net/netfilter/nf_conntrack_ovs.c, nf_ct_handle_fragments().
 ///

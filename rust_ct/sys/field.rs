@@ -12,7 +12,7 @@ use kernel::sync::atomic::{
     Release, //
 };
 
-/// A value that everybody reads and writes by one access each.
+/// A value that Rust and C read and write by one access each.
 ///
 /// # Invariants
 ///
@@ -47,16 +47,16 @@ impl<T: Copy> Field<T> {
 }
 
 impl<T> Field<*mut T> {
-    /// Points it at something that others may follow it to at once: what was written before is
-    /// there. Whoever reads the pointer needs no more than to follow it, see [`crate::sys::nulls`].
+    /// Points it at something to which readers may follow it at once: what was written before is
+    /// there. A reader of the pointer needs no more than to follow it, see [`crate::sys::nulls`].
     #[inline]
     pub(crate) fn publish(&self, value: *mut T) {
-        // SAFETY: The memory is borrowed, and everybody reads and writes by one access.
+        // SAFETY: The memory is borrowed, and all code reads and writes by one access.
         unsafe { Atomic::from_ptr(self.0.get()) }.store(value, Release);
     }
 }
 
-/// A value that does not change while others look at it.
+/// A value that does not change while readers look at it.
 ///
 /// # Invariants
 ///
@@ -65,7 +65,7 @@ impl<T> Field<*mut T> {
 pub(crate) struct Fixed<T>(Field<T>);
 
 impl<T: Copy> Fixed<T> {
-    /// What it holds. Whoever cannot keep it from being written looks again.
+    /// What it holds. A caller that cannot keep it from being written looks again.
     #[inline(always)]
     pub(crate) fn load(&self) -> T {
         self.0.load()
@@ -75,7 +75,7 @@ impl<T: Copy> Fixed<T> {
     ///
     /// # Safety
     ///
-    /// Nobody else may look at it.
+    /// No reader may look at it.
     #[inline(always)]
     pub(crate) unsafe fn store(&self, value: T) {
         // SAFETY: The memory is borrowed, and made to be written while it is.
@@ -83,8 +83,8 @@ impl<T: Copy> Fixed<T> {
     }
 }
 
-/// A structure of C's that others read and write while it is borrowed, behind a type of ours.
-/// Whoever sees this field of that type can change what is in it, by [`field`].
+/// A structure of C's that C code and other CPUs read and write while it is borrowed, behind a type
+/// of ours. Code that sees this field of that type can change what is in it, by [`field`].
 ///
 /// # Invariants
 ///
@@ -122,7 +122,7 @@ impl<T, const N: usize> Memory<[T; N]> {
 /// A structure of ours that is never changed, for C to read.
 pub(crate) struct Constant<T>(T);
 
-// SAFETY: Nobody changes it, and all that it gives is a pointer.
+// SAFETY: It is never changed, and all that it gives is a pointer.
 unsafe impl<T> Sync for Constant<T> {}
 
 impl<T> Constant<T> {
@@ -151,7 +151,7 @@ unsafe impl<T> Mirrors<T> for Field<T> {}
 unsafe impl<T> Mirrors<T> for Fixed<T> {}
 // SAFETY: It gives its pointer, and fields by the types that mirror them.
 unsafe impl<T> Mirrors<T> for Memory<T> {}
-// SAFETY: As above; one is an array of one.
+// SAFETY: As above; a value is an array of one.
 unsafe impl<T> Mirrors<T> for Memory<[T; 1]> {}
 
 // SAFETY: The type has the layout of its value, and C reads and writes it by one access.

@@ -36,8 +36,8 @@ pub(crate) struct Node {
 ///
 /// # Safety
 ///
-/// `OFFSET` must be where a `bindings::hlist_node` is in an `Object`, whose memory is freed a grace
-/// period after the link was removed, or later.
+/// `OFFSET` must be where a `bindings::hlist_node` is in an `Object`, the memory of which is freed
+/// a grace period after the link was removed, or later.
 pub(crate) unsafe trait Listed {
     /// What is in the lists.
     type Object;
@@ -58,7 +58,7 @@ unsafe impl<K: Listed> Sync for Head<K> {}
 // SAFETY: A list belongs to no thread.
 unsafe impl<K: Listed> Send for Head<K> {}
 
-// SAFETY: Both have the same two pointers, which everybody reads and writes by one access.
+// SAFETY: Both have the same two pointers, which Rust and C read and write by one access.
 unsafe impl Mirrors<bindings::hlist_node> for Node {}
 
 /// The link of an object.
@@ -72,7 +72,7 @@ impl<K: Listed> Head<K> {
         Self(Field::new(ptr::null_mut()), PhantomData)
     }
 
-    /// Returns whether nobody is in the list. Any context.
+    /// Returns whether the list is empty. Any context.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.load().is_null()
     }
@@ -112,7 +112,7 @@ impl<K: Listed> Head<K> {
     /// must not move or be freed until it is removed.
     pub(crate) unsafe fn add(&self, object: &K::Object) {
         let first = self.0.load();
-        // SAFETY: The object has a link there, and the lock of the list keeps the first one of it.
+        // SAFETY: The object has a link there, and the lock of the list keeps its first object.
         let (new, old) = unsafe { (&*link::<K>(object), first.as_ref()) };
         new.next.store(first);
         new.pprev.store(ptr::from_ref(&self.0).cast_mut());
@@ -144,7 +144,7 @@ impl<K: Listed> Head<K> {
 
 impl Node {
     /// Returns whether the node is in no list: it was removed, or never entered. Without the lock
-    /// of the list, others may change that at any time.
+    /// of the list, other CPUs may change that at any time.
     pub(crate) fn is_alone(&self) -> bool {
         self.pprev.load().is_null()
     }

@@ -39,8 +39,8 @@ use kernel::{
     },
 };
 
-// Safe, because that is all that they ask for: the state of a hook that runs, and its packet.
-// Everybody reads and writes the variable with marked accesses.
+// Safe, because that is all that they ask for: the state of a hook that runs, and its packet. Rust
+// and C read and write the variable with marked accesses.
 #[allow(
     clashing_extern_declarations,
     improper_ctypes,
@@ -228,7 +228,7 @@ unsafe extern "C" fn trampoline<H: Hook>(
 /// How many hooks a family has.
 pub(crate) const HOOKS: usize = 4;
 
-/// The hooks of one family in one namespace, registered while somebody uses them.
+/// The hooks of one family in one namespace, registered while there is a user.
 ///
 /// # Invariants
 ///
@@ -280,7 +280,7 @@ impl Set {
             ..Default::default()
         });
         let place = self.ops.get();
-        // SAFETY: `users` is locked and zero: nobody reads the operations. They are complete, and
+        // SAFETY: `users` is locked and zero: no CPU reads the operations. They are complete, and
         // stay where they are by the caller's promise.
         to_result(unsafe {
             place.write(ops);
@@ -290,7 +290,7 @@ impl Set {
         Ok(true)
     }
 
-    /// Gives back one use of the hooks; with the last one they are unregistered. Returns whether
+    /// Gives back one use of the hooks; with the last use they are unregistered. Returns whether
     /// they were. Process context. A packet may be in a hook until a grace period later.
     pub(super) fn put(&self, net: &Net) -> bool {
         let mut users = self.users.lock();
@@ -308,7 +308,7 @@ impl Set {
         }
     }
 
-    /// Unregisters the hooks whoever uses them. Returns whether they were registered. Process
+    /// Unregisters the hooks even if there are users. Returns whether they were registered. Process
     /// context.
     pub(super) fn shut(&self, net: &Net) -> bool {
         let mut users = self.users.lock();
@@ -336,7 +336,7 @@ impl Tracker {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if there is one already.
+    /// `EBUSY` if there is a tracker already.
     pub(crate) fn publish(hook: &'static bindings::nf_ct_hook) -> Result<Self> {
         nf_ct_hook
             .cmpxchg(ptr::null_mut(), ptr::from_ref(hook).cast_mut(), Full)
@@ -346,7 +346,7 @@ impl Tracker {
 }
 
 impl Drop for Tracker {
-    /// Takes the tracker back, and waits until nobody is in one of its functions.
+    /// Takes the tracker back, and waits until no CPU is in one of its functions.
     fn drop(&mut self) {
         nf_ct_hook.store(ptr::null_mut(), Release);
         rcu::synchronize_rcu();

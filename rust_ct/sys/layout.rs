@@ -3,7 +3,7 @@
 //! Whether the running kernel has the structures that this module was built with.
 //!
 //! A kernel without `CONFIG_MODVERSIONS` compares nothing but its version and a few options with
-//! those of a module. One that was configured otherwise may have the same version, and its
+//! those of a module. A kernel that was configured otherwise may have the same version, and its
 //! fields elsewhere.
 
 use crate::{
@@ -67,7 +67,7 @@ unsafe extern "C" {
     safe fn rct_skb_has_transport_header(skb: &Memory<bindings::sk_buff>) -> bool;
 }
 
-/// A packet that nobody has.
+/// A packet that no other code has.
 struct NewSkb(NonNull<bindings::sk_buff>);
 
 impl NewSkb {
@@ -93,7 +93,7 @@ impl NewSkb {
 
 impl Drop for NewSkb {
     fn drop(&mut self) {
-        // SAFETY: Nobody else has it.
+        // SAFETY: No other code has it.
         unsafe { bindings::rct_skb_free(self.0.as_ptr()) };
     }
 }
@@ -109,7 +109,7 @@ fn peek<T: FromBytes>(at: *const T) -> Option<T> {
     (status == 0).then(|| unsafe { value.assume_init() })
 }
 
-/// The beginning of a structure whose fields a namespace has, `struct net`.
+/// The beginning of `struct net`: the user namespace that it belongs to.
 fn net_begins(net: &Net) -> bool {
     ptr::eq(field!(net.memory(), user_ns).load(), init_user_ns.get())
 }
@@ -121,8 +121,8 @@ fn net_has_loopback(net: &Net) -> bool {
     !device.is_null() && ptr::eq(field!(net.memory(), loopback_dev).load(), device)
 }
 
-/// The hooks of a namespace, behind which its settings of tracking are: who has asked for
-/// reassembly is counted there, by another module. More than this many do not ask.
+/// Behind the hooks of a namespace are its settings of tracking: another module counts there how
+/// many users have asked for reassembly. More than this many do not ask.
 fn net_counts_users(net: &Net) -> bool {
     const MOST: c_uint = 0xffff;
     let is_count = |users: c_uint| (1..=MOST).contains(&users);
@@ -151,8 +151,8 @@ fn task_has_namespaces() -> bool {
     peek(net).is_some_and(|net| net == Net::init().as_ptr().addr())
 }
 
-/// The first structure that is not what this module was built with, as far as that can be seen from
-/// outside: fields whose values are known. Process context, sleeps.
+/// The first structure that is not what this module was built with, as far as that shows from
+/// outside: in fields with known values. Process context, sleeps.
 pub(crate) fn misfit() -> Option<&'static str> {
     let net = Net::init();
     let rows: [(&str, bool); 6] = [

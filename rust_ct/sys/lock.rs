@@ -29,8 +29,8 @@ use kernel::{
 };
 
 // Safe, because that is all that they ask for: a lock that is initialised, as [`Lock`] is, or that
-// is held, and given up. The
-// variables are where C defines them, initialised or for [`Locks::init`].
+// is held, and given up. The variables are where C defines them, initialised or for
+// [`Locks::init`].
 #[allow(
     clashing_extern_declarations,
     improper_ctypes,
@@ -40,7 +40,7 @@ unsafe extern "C" {
     #[link_name = "rust_helper_spin_lock"]
     safe fn spin_lock(lock: &Lock);
     safe fn rct_spin_lock_nested(lock: &Lock);
-    // The function itself, where it is one.
+    // The kernel's function itself, where there is one.
     #[cfg_attr(
         all(CONFIG_SMP, not(CONFIG_PREEMPT_RT), not(CONFIG_INLINE_SPIN_LOCK_BH)),
         link_name = "_raw_spin_lock_bh"
@@ -80,7 +80,7 @@ impl Lock {
     ///
     /// # Safety
     ///
-    /// `lock` must be valid, and nobody may use it.
+    /// `lock` must be valid, and not in use.
     #[inline]
     pub(crate) unsafe fn init(
         lock: *mut bindings::spinlock_t,
@@ -105,7 +105,7 @@ impl Lock {
         Taken(self, NotThreadSafe)
     }
 
-    /// As [`Lock::take`], under another one.
+    /// As [`Lock::take`], with another lock held.
     #[inline]
     fn take_nested(&self) -> Taken<'_> {
         rct_spin_lock_nested(self);
@@ -113,7 +113,7 @@ impl Lock {
     }
 }
 
-/// A [`Lock`] that is held, and released by whoever this is given to.
+/// A [`Lock`] that is held, and released by the function that this is given to.
 #[repr(transparent)]
 struct Held<'a>(&'a Lock);
 
@@ -121,7 +121,7 @@ struct Held<'a>(&'a Lock);
 pub(crate) struct RawGuard<'a>(&'a Lock, NotThreadSafe);
 
 impl RawGuard<'_> {
-    /// Evidence that whoever holds a spinlock is in a read-side critical section of RCU, too.
+    /// Evidence that the holder of a spinlock is in a read-side critical section of RCU, too.
     ///
     /// Source: Documentation/RCU/rcu_dereference.rst and include/linux/rcupdate.h,
     /// rcu_read_lock(): where a spinlock may be preempted, rt_spin_lock() takes RCU.
@@ -153,7 +153,7 @@ impl Drop for Taken<'_> {
 /// Softirqs are off on this CPU while this lives, and the task does not sleep.
 ///
 /// With `CONFIG_PREEMPT_RT` that is said of the task only: softirqs may run in other tasks of the
-/// CPU in the meantime, and a spinlock may sleep. To keep others out takes a lock in any case.
+/// CPU in the meantime, and a spinlock may sleep. To keep other tasks out takes a lock in any case.
 pub(crate) struct BhOff(NotThreadSafe);
 
 impl BhOff {
@@ -174,11 +174,11 @@ impl Drop for BhOff {
 
 /// `N` spinlocks, to be taken in pairs or all at once.
 ///
-/// Lock order: `all`, then the lock with the smaller number, then the one with the larger.
+/// Lock order: `all`, then the lock with the smaller number, then the lock with the larger.
 ///
 /// All at once is done without holding `N` locks: `all` is taken, `closed` raised, and each lock
-/// taken and released once, after which nobody holds a lock without having seen the flag. Whoever
-/// takes a lock and sees the flag releases it and waits for `all` first.
+/// taken and released once, after which no CPU holds a lock without having seen the flag. A CPU
+/// that takes a lock and sees the flag releases it and waits for `all` first.
 ///
 /// # Invariants
 ///
@@ -203,13 +203,13 @@ impl<const N: usize> Locks<N> {
     ///
     /// # Safety
     ///
-    /// Must be called before anything else, with nobody else there.
+    /// Must be called before anything else, when no other code uses the locks.
     pub(crate) unsafe fn init(
         &'static self,
         name: &'static CStr,
         class: Pin<&'static LockClassKey>,
     ) {
-        // SAFETY: The locks are valid, and nobody uses them.
+        // SAFETY: The locks are valid, and not in use.
         unsafe {
             for lock in self.locks {
                 Lock::init(lock.0.get(), name, class);
@@ -225,12 +225,12 @@ impl<const N: usize> Locks<N> {
         &self.locks[i % N]
     }
 
-    /// Takes a lock, after whoever holds them all. Softirqs are off.
+    /// Takes a lock, after a holder of all locks has released them. Softirqs are off.
     #[inline]
     fn take<'a>(&'a self, lock: &'a Lock) -> Taken<'a> {
         let taken = lock.take();
-        // The flag is lowered with release ordering: whoever sees it low sees what was done under
-        // `all`.
+        // The flag is lowered with release ordering: a CPU that sees it low sees what was done
+        // under `all`.
         if !self.closed.load(Acquire) {
             return taken;
         }
@@ -242,8 +242,9 @@ impl<const N: usize> Locks<N> {
         taken
     }
 
-    /// Takes one of the locks, after whoever holds them all, for a caller that releases it. If
-    /// `is_wanted` does not hold under it, releases it and returns false. Softirqs are off.
+    /// Takes one of the locks, after a holder of all locks has released them, for a caller that
+    /// releases it. If `is_wanted` does not hold under it, releases it and returns false. Softirqs
+    /// are off.
     pub(crate) fn take_for_caller(&self, lock: &Lock, is_wanted: impl FnOnce() -> bool) -> bool {
         let taken = self.take(lock);
         let is_wanted = is_wanted();
@@ -272,14 +273,14 @@ impl<const N: usize> Locks<N> {
         let bh = BhOff::new();
         let taken = self.take(self.get(first));
         Guard {
-            // Whoever holds all locks waits for the first one.
+            // A CPU that takes all locks waits for the first one.
             _second: (first != second).then(|| self.get(second).take_nested()),
             _first: taken,
             _bh: bh,
         }
     }
 
-    /// Waits for whoever holds all locks, and gives it this task's priority where a lock has such.
+    /// Waits for the holder of all locks, and gives it this task's priority where a lock has such.
     /// Any context, with none of the locks held.
     pub(crate) fn wait(&self) {
         if self.closed.load(Relaxed) {
@@ -295,7 +296,7 @@ impl<const N: usize> Locks<N> {
         let all = self.all.take();
         self.closed.store(true, Relaxed);
         for lock in self.locks {
-            // Unlocking releases the flag to the next one that takes it.
+            // Unlocking releases the flag to the next CPU that takes the lock.
             drop(lock.take());
         }
         AllGuard {

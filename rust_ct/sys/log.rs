@@ -31,7 +31,7 @@ unsafe extern "C" {
 ///
 /// # Invariants
 ///
-/// The arguments are those of the format, and nobody has read them.
+/// The arguments are those of the format, and were not read yet.
 #[repr(transparent)]
 pub(crate) struct Formatted(Memory<bindings::va_format>);
 
@@ -52,7 +52,7 @@ pub(crate) fn formatted(skb: &Skb, state: &State, proto: u8, text: &Formatted) {
     rct_log_formatted(state, skb, proto, text);
 }
 
-/// Loads the module that writes to the kernel's log, unless somebody listens already. Process
+/// Loads the module that writes to the kernel's log, unless there is a logger already. Process
 /// context, sleeps.
 ///
 /// Source: net/netfilter/nf_conntrack_standalone.c, nf_conntrack_log_invalid_sysctl().

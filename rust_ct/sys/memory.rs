@@ -41,7 +41,7 @@ pub(crate) fn zeroed(bytes: usize, gfp: Gfp) -> Option<NonNull<u8>> {
 ///
 /// # Safety
 ///
-/// `memory` must be null or from kmalloc(), and nobody else may use it.
+/// `memory` must be null or from kmalloc(), and not in use by other code.
 pub(crate) unsafe fn enlarge(memory: *mut u8, bytes: usize, gfp: Gfp) -> Option<NonNull<u8>> {
     // SAFETY: The caller vouches for the memory.
     let memory = unsafe { bindings::rct_krealloc(memory.cast(), bytes, gfp) };
@@ -69,7 +69,7 @@ impl<T> Late<T> {
 
     /// Takes what is in it out.
     pub(crate) fn take(&mut self) -> Option<T> {
-        // SAFETY: By the type invariant, and nobody reads it once more.
+        // SAFETY: By the type invariant, and it is not read once more.
         mem::take(&mut self.there).then(|| unsafe { self.value.assume_init_read() })
     }
 

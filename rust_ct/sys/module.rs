@@ -11,8 +11,8 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Loads the module with an alias, and waits for it. Returns whether modprobe found one that loads.
-/// Process context, sleeps, with no lock held.
+/// Loads the module with an alias, and waits for it. Returns whether modprobe found a module that
+/// loads. Process context, sleeps, with no lock held.
 pub(crate) fn request(prefix: &'static CStr, name: &CStr) -> bool {
     call::rct_request_module(prefix.into(), name.into()) == 0
 }

@@ -27,12 +27,12 @@ unsafe extern "C" {
 ///
 /// # Invariants
 ///
-/// The reference is this one's.
+/// This owns the reference.
 #[repr(transparent)]
 pub(crate) struct NetRef(NonNull<Net>);
 
 impl NetRef {
-    /// The namespace that another one knows by a number. Any context.
+    /// The namespace that another namespace knows by a number. Any context.
     pub(crate) fn of_id(net: &Net, id: i32) -> Option<Self> {
         get_net_ns_by_id(net, id)
     }
@@ -49,7 +49,7 @@ impl Deref for NetRef {
 
 impl Drop for NetRef {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant. Nobody uses it any more.
+        // SAFETY: By the type invariant. It is not used any more.
         unsafe { rct_put_net(self) };
     }
 }

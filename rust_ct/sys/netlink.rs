@@ -47,7 +47,7 @@ pub(crate) const fn size(payload: usize) -> usize {
     (HEADER + payload).next_multiple_of(ALIGN)
 }
 
-/// What an attribute looks like: one of a type, `NLA_*`.
+/// What an attribute of a type, `NLA_*`, looks like.
 pub(crate) const fn policy(kind: u32) -> bindings::nla_policy {
     // SAFETY: All fields are integers, and pointers that may be null.
     let mut policy: bindings::nla_policy = unsafe { mem::zeroed() };
@@ -65,7 +65,7 @@ impl Message {
     ///
     /// # Safety
     ///
-    /// It must be the caller's alone for `'a`.
+    /// The message must be the caller's alone for `'a`.
     pub(crate) unsafe fn from_raw<'a>(skb: *mut bindings::sk_buff) -> &'a mut Self {
         // SAFETY: `Self` is a transparent wrapper, and the caller vouches for the pointer.
         unsafe { &mut *skb.cast() }
@@ -103,7 +103,7 @@ impl Message {
 #[repr(transparent)]
 struct Pointer<'a>(NonNull<bindings::nlattr>, PhantomData<&'a [u8]>);
 
-/// An attribute of a message that somebody has sent.
+/// An attribute of a message that user space has sent.
 #[derive(Clone, Copy)]
 pub(crate) struct Attribute<'a>(&'a [u8]);
 
@@ -123,7 +123,7 @@ impl<'a> Attribute<'a> {
         self.0.first_chunk().copied()
     }
 
-    /// Of the attributes that it holds, the last one of a number.
+    /// Of the attributes that it holds, the last with a number.
     pub(crate) fn find(&self, number: u16) -> Option<Attribute<'a>> {
         // The upper bits say what is in it.
         const NUMBER: u16 = 0x3fff;

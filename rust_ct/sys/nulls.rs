@@ -5,15 +5,15 @@
 //! C headers: [`include/linux/list_nulls.h`](srctree/include/linux/list_nulls.h),
 //! [`include/linux/rculist_nulls.h`](srctree/include/linux/rculist_nulls.h). The layout is theirs.
 //!
-//! The end of a list is not a null pointer but an odd number, the list's own. A reader whose object
-//! was freed, given out anew and entered into another list under its feet notices it there: it
-//! comes to the end of a list that it did not begin with, and starts again.
+//! The end of a list is not a null pointer but an odd number, the list's own. If the object that a
+//! reader is at was freed, given out anew and entered into another list, the reader notices it
+//! there: it comes to the end of a list that it did not begin with, and starts again.
 //!
 //! # Ordering
 //!
 //! A reader loads each link with one volatile access and only dereferences what it got, which keeps
-//! the address dependency that rcu_dereference() relies on: the pointer is never compared with one
-//! that is known, so the compiler has nothing to put in its place. A writer publishes a node with
+//! the address dependency that rcu_dereference() relies on: the pointer is never compared with a
+//! known pointer, so the compiler has nothing to put in its place. A writer publishes a node with
 //! release ordering.
 
 use crate::{
@@ -55,7 +55,7 @@ pub(crate) enum Link {
     End(usize),
 }
 
-/// The number of a list that is nobody's.
+/// The number that no list of a table has.
 const ALONE: usize = usize::MAX >> 1;
 
 /// The list end with number `list`, as a link holds it.
@@ -80,7 +80,7 @@ unsafe impl Send for Head {}
 // SAFETY: As for nodes, with one pointer.
 unsafe impl Mirrors<bindings::hlist_nulls_head> for Head {}
 
-// SAFETY: Both have the same two pointers, which everybody reads and writes by one access.
+// SAFETY: Both have the same two pointers, which Rust and C read and write by one access.
 unsafe impl Mirrors<bindings::hlist_nulls_node> for Node {}
 
 impl Head {
@@ -89,8 +89,8 @@ impl Head {
         Self(Field::new(end(list)))
     }
 
-    /// What `f` finds of the first node of the list of which it finds something, for a reader, who
-    /// unlinks none.
+    /// What `f` finds of the first node of the list of which it finds something, for a reader,
+    /// which unlinks none.
     ///
     /// # Errors
     ///
@@ -135,9 +135,9 @@ impl Head {
         unsafe { self.enter(node) };
     }
 
-    /// Enters a node that is in another list, and takes it out of that one afterwards: whoever
-    /// looks through the other list, then through this one, meets it. Readers that are at the node
-    /// are led into this list.
+    /// Enters a node that is in another list, and takes it out of that list afterwards: a reader
+    /// that looks through the other list, then through this one, meets it. Readers that are at the
+    /// node are led into this list.
     ///
     /// # Safety
     ///
@@ -148,14 +148,14 @@ impl Head {
         let (next, pprev) = unsafe { (node.as_ref().next.load(), node.as_ref().pprev.load()) };
         // SAFETY: The caller vouches for the node and the locks.
         unsafe { self.enter(node) };
-        // Whoever sees that it has left sees it here.
+        // A reader that sees that it has left sees it here.
         smp_mb(Write);
         // SAFETY: `pprev` is at the link of the other list that leads here, `next` is what comes
         // behind.
         unsafe { Node::close(pprev, next) };
     }
 
-    /// Makes a node the first one.
+    /// Makes a node the first of the list.
     ///
     /// # Safety
     ///
@@ -222,7 +222,7 @@ impl Node {
         }
     }
 
-    /// Makes a node a list of its own, which nobody can find, so that [`Node::remove`] can be
+    /// Makes a node a list of its own, which no reader can find, so that [`Node::remove`] can be
     /// called.
     ///
     /// # Safety

@@ -21,7 +21,7 @@ use kernel::{
 /// The pointer is at per-CPU memory of `N` counters.
 pub(crate) struct Counters<const N: usize>(NonNull<c_void>);
 
-// SAFETY: Each CPU writes its own counters, and reading somebody else's gives some recent value.
+// SAFETY: Each CPU writes its own counters, and reading another CPU's gives some recent value.
 unsafe impl<const N: usize> Sync for Counters<N> {}
 // SAFETY: The memory belongs to no thread.
 unsafe impl<const N: usize> Send for Counters<N> {}
@@ -76,8 +76,8 @@ impl<const N: usize> Counters<N> {
 
 impl<const N: usize> Drop for Counters<N> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, the memory is from the per-CPU allocator, and nobody has
-        // it.
+        // SAFETY: By the type invariant, the memory is from the per-CPU allocator, and no other
+        // code has it.
         unsafe { bindings::free_percpu(self.0.as_ptr()) };
     }
 }

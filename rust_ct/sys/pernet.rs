@@ -52,7 +52,7 @@ use kernel::{
 ///
 /// All functions run in process context and may sleep.
 pub(crate) trait PerNet: Sized + Send + Sync + 'static {
-    /// Makes the state of `net`, before anybody can ask for it. It is dropped before `net` is.
+    /// Makes the state of `net`, before any CPU can ask for it. It is dropped before `net` is.
     fn init(net: Here<'_>) -> impl PinInit<Self, Error>;
 
     /// Called once the state of `net` is in its place. If it fails, the state is dropped.
@@ -72,7 +72,7 @@ pub(crate) trait PerNet: Sized + Send + Sync + 'static {
     fn exit(&self, net: &Net);
 }
 
-/// The namespace whose state is being made: what is made of it is dropped before it.
+/// The namespace for which a state is being made: what is made of it is dropped before it.
 #[derive(Clone, Copy)]
 pub(crate) struct Here<'a>(&'a Net);
 
@@ -105,7 +105,7 @@ const POISON: u8 = 0x6b;
 /// null or at the memory of its state, which does not move.
 pub(crate) struct Slot<T: PerNet> {
     id: Field<c_uint>,
-    /// Whether every namespace has its state: not while the first ones are made.
+    /// Whether every namespace has its state: not while the first states are made.
     complete: Atomic<bool>,
     ops: Memory<bindings::pernet_operations>,
     _state: PhantomData<T>,
@@ -113,7 +113,7 @@ pub(crate) struct Slot<T: PerNet> {
 
 /// What the network core calls, whatever the states are. Process context.
 trait States: Sync {
-    /// Makes the state of a namespace that is being born, or while every other one waits.
+    /// Makes the state of a namespace that is being born, or while every other namespace waits.
     fn init(&self, net: &Net) -> Result;
 
     /// Begins to take the state down.
@@ -172,13 +172,13 @@ impl<T: PerNet> Slot<T> {
     /// The state of `net`; `None` before it was made and after it was dropped.
     #[inline]
     pub(crate) fn get<'a>(&self, net: &'a Net) -> Option<&'a T> {
-        // SAFETY: By the type invariant, the state is there. It is dropped when nobody that has it
-        // is left in the namespace.
+        // SAFETY: By the type invariant, the state is there. It is dropped when no user of it is
+        // left in the namespace.
         unsafe { self.room(net)?.alive.load().as_ref() }
     }
 
     /// Calls `f` with each namespace and its state, but for those that have just lost it; not
-    /// before every one has it. Process context, sleeps.
+    /// before every namespace has it. Process context, sleeps.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&Net, &T)) {
         // Until then a namespace may have no room for the number, or another module's memory there.
         if !self.complete.load(Acquire) {
@@ -254,15 +254,15 @@ impl<T: PerNet> States for Slot<T> {
     fn init(&self, net: &Net) -> Result {
         // The core has written the number, and allocated the memory.
         let room = self.room(net).ok_or(ENOMEM)?;
-        // SAFETY: The core does not move the memory, and nobody else is at the state yet.
+        // SAFETY: The core does not move the memory, and no other code is at the state yet.
         unsafe { pin_init::raw_try_init(room.state.get().cast::<T>(), T::init(Here(net)))? };
         // INVARIANT: The state was just made.
         room.alive.publish(room.state.get().cast());
         let state = self.get(net).ok_or(ENOENT)?;
         T::start(state, Here(net)).inspect_err(|_| {
-            // Hooks may have been there for a while, so that packets have found the state: whoever
-            // has it from a hook leaves it. The core does not call these for a namespace that has
-            // failed; it frees the memory next.
+            // Hooks may have been there for a while, so that packets have found the state: a CPU
+            // that has it from a hook leaves it. The core does not call these for a namespace that
+            // has failed; it frees the memory next.
             self.pre_exit(net);
             rcu::synchronize_rcu();
             self.exit(net);
@@ -284,13 +284,13 @@ impl<T: PerNet> States for Slot<T> {
         if let (Some(room), Some(state)) = (self.room(net), self.get(net)) {
             state.exit(net);
             room.alive.store(ptr::null_mut());
-            // SAFETY: The hooks are gone, and so is everybody who had the state from them. Nobody
+            // SAFETY: The hooks are gone, and so are all CPUs that had the state from them. No CPU
             // gets it any more; the core frees the memory next.
             unsafe { (*room.state.get()).assume_init_drop() };
             if cfg!(CONFIG_KASAN) {
                 // The memory is there until other modules' states are gone, too. This kernel looks
-                // for mistakes: whoever is at the state then is to be seen.
-                // SAFETY: Nobody is at the memory, and any bytes may be in it.
+                // for mistakes: code that is at the state then is to be seen.
+                // SAFETY: No CPU is at the memory, and any bytes may be in it.
                 unsafe { room.state.get().write_bytes(POISON, 1) };
             }
         }
@@ -308,7 +308,7 @@ impl<T: PerNet> Drop for Registration<T> {
         self.slot.complete.store(false, Relaxed);
         // SAFETY: The operations are those that were registered.
         unsafe { bindings::unregister_pernet_subsys(self.slot.ops.get()) };
-        // The number may be somebody else's next.
+        // Another module may get the number next.
         self.slot.id.store(0);
     }
 }

@@ -61,7 +61,7 @@ unsafe extern "C" {
 ///
 /// # Invariants
 ///
-/// The file is being shown, and nobody else writes to it.
+/// The file is being shown, and no other code writes to it.
 #[repr(transparent)]
 pub(crate) struct Output(Memory<bindings::seq_file>, NotThreadSafe);
 
@@ -73,7 +73,7 @@ impl Output {
     }
 
     /// Returns whether there is room for so many bytes. If not, the line is asked for again with
-    /// more: who makes it with much effort asks first.
+    /// more: a caller for which a line is costly asks first.
     pub(crate) fn has_room(&mut self, bytes: usize) -> bool {
         let there_is = rct_seq_room(self) >= bytes;
         if !there_is {
@@ -83,7 +83,7 @@ impl Output {
     }
 }
 
-/// Returns whether a signal waits for who reads. Process context.
+/// Returns whether a signal waits for the reading task. Process context.
 pub(crate) fn is_interrupted() -> bool {
     kernel::current!().signal_pending()
 }
@@ -95,7 +95,7 @@ impl core::fmt::Write for Output {
     }
 }
 
-/// A walk over the lines of a file, from the first on, as long as somebody reads. Process context.
+/// A walk over the lines of a file, from the first on, as long as a task reads. Process context.
 ///
 /// The walk is remembered between two reads, the item is not: no lock and no reference is held when
 /// a reader pauses.
@@ -106,10 +106,10 @@ pub(crate) trait Walk: Copy + 'static {
     /// At the first line.
     fn begin() -> Self;
 
-    /// The item where the walk is, or the next one if that is gone.
+    /// The item where the walk is, or the next item if that is gone.
     fn current(&mut self, net: &Net) -> Option<Self::Item>;
 
-    /// The item after the one where the walk was, where it is now.
+    /// The item after that where the walk was, where it is now.
     fn advance(&mut self, net: &Net) -> Option<Self::Item>;
 
     /// Writes the line. Nothing if there is none to write after all.

@@ -21,7 +21,7 @@ use kernel::{
 /// # Invariants
 ///
 /// The pointer is null or from `KBox::into_raw`. What it pointed at is dropped a grace period after
-/// it was replaced, or was taken over by another one and replaced there.
+/// it was replaced, or was taken over by another box and replaced there.
 pub(crate) struct RcuBox<T>(Atomic<*mut T>);
 
 impl<T: Send + Sync> RcuBox<T> {
@@ -39,7 +39,7 @@ impl<T: Send + Sync> RcuBox<T> {
         unsafe { self.0.as_ptr().read_volatile().as_ref() }
     }
 
-    /// Returns whether the object is this one.
+    /// Returns whether the object is `object`.
     #[inline]
     pub(crate) fn is(&self, object: &T) -> bool {
         // SAFETY: The field is a pointer, which is compared only.
@@ -57,7 +57,7 @@ impl<T: Send + Sync> RcuBox<T> {
     ///
     /// # Safety
     ///
-    /// Nobody else may put anything into `other` meanwhile.
+    /// No other caller may put anything into `other` meanwhile.
     pub(crate) unsafe fn take_over(&self, other: &Self) -> Replaced<T> {
         let new = other.0.load(Relaxed);
         let old = self.0.xchg(new, Full);

@@ -21,7 +21,7 @@ use core::{
     }, //
 };
 
-/// Takes a reference to a connection, unless the last one is gone, as with
+/// Takes a reference to a connection, unless the last reference is gone, as with
 /// refcount_inc_not_zero().
 ///
 /// Each packet does: on x86 no function is called for it.
@@ -31,8 +31,8 @@ pub(crate) fn try_get_conntrack(nfct: &Memory<bindings::nf_conntrack>) -> bool {
         return call::rct_conntrack_tryget(nfct);
     }
     const { assert!(size_of::<bindings::nf_conntrack>() == size_of::<AtomicI32>()) };
-    // SAFETY: The structure is a `refcount_t` and nothing else, a number that everybody reads and
-    // writes atomically.
+    // SAFETY: The structure is a `refcount_t` and nothing else, a number that Rust and C read and
+    // write atomically.
     let count = unsafe { AtomicI32::from_ptr(nfct.get().cast()) };
     let mut old = count.load(Ordering::Relaxed);
     // Saturation is left to C, which warns of it.
@@ -72,7 +72,7 @@ pub(crate) unsafe trait MaybeGone {
 /// The reference is this one's.
 pub(crate) struct Counted<T: MaybeGone>(NonNull<T>);
 
-// SAFETY: The object is everybody's, and whoever has a reference may give it back.
+// SAFETY: The object belongs to no task, and any task may give the reference back.
 unsafe impl<T: MaybeGone + Sync> Send for Counted<T> {}
 
 impl<T: MaybeGone> Counted<T> {
@@ -116,9 +116,9 @@ impl<T: MaybeGone> Drop for Counted<T> {
 
 /// Makes a type around [`Memory`](crate::sys::field::Memory) [`MaybeGone`], and gives it `try_get`.
 ///
-/// Whoever uses it promises that the structure lives until the count is zero, and that the function
-/// may free it then, so that whoever meets it under RCU may look at the count until a grace period
-/// later.
+/// The user of the macro promises that the structure lives until the count is zero, and that the
+/// function may free it then, so that a reader that meets it under RCU may look at the count until
+/// a grace period later.
 macro_rules! counted {
     (unsafe $type:ident($raw:ident), $field:ident, $free:ident) => {
         impl $type {

@@ -41,7 +41,7 @@ struct Ring<const N: usize> {
 /// The pointer is at per-CPU memory of a [`Ring`].
 pub(crate) struct Rings<const N: usize>(NonNull<c_void>);
 
-// SAFETY: The rings are written and read by single accesses, whoever else does.
+// SAFETY: The rings are written and read by single accesses, even if other CPUs write and read.
 unsafe impl<const N: usize> Sync for Rings<N> {}
 // SAFETY: The memory belongs to no thread.
 unsafe impl<const N: usize> Send for Rings<N> {}
@@ -63,8 +63,8 @@ impl<const N: usize> Rings<N> {
     /// Notes two words on this CPU, in the place of the oldest ones. Any context.
     #[inline]
     pub(crate) fn note(&self, [a, b]: Words) {
-        // SAFETY: By the type invariant, each CPU has a ring there, as long as this is borrowed.
-        // Who is moved to another CPU from now on stays at this one's.
+        // SAFETY: By the type invariant, each CPU has a ring there, as long as this is borrowed. A
+        // task that is moved to another CPU from now on stays at this one's.
         let ring = unsafe { &*bindings::rct_raw_cpu_ptr(self.0.as_ptr()).cast::<Ring<N>>() };
         let count = ring.count.fetch_add(1, Relaxed);
         if let Some([first, second]) = ring.notes.get(count as usize % N) {
@@ -89,7 +89,7 @@ impl<const N: usize> Rings<N> {
     }
 }
 
-/// The words of a note; zeroes if they may not be of the same one.
+/// The words of a note; zeroes if they may be of different notes.
 fn read([first, second]: &[Field<u64>; 2]) -> Words {
     let b = second.load();
     barrier::read();
@@ -104,8 +104,8 @@ fn read([first, second]: &[Field<u64>; 2]) -> Words {
 
 impl<const N: usize> Drop for Rings<N> {
     fn drop(&mut self) {
-        // SAFETY: By the type invariant, the memory is from the per-CPU allocator, and nobody has
-        // it.
+        // SAFETY: By the type invariant, the memory is from the per-CPU allocator, and no other
+        // code has it.
         unsafe { bindings::free_percpu(self.0.as_ptr()) };
     }
 }

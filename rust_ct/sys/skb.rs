@@ -59,7 +59,7 @@ unsafe extern "C" {
 ///
 /// # Invariants
 ///
-/// The owner of the buffer lends it: nobody else uses it while a reference lives.
+/// The owner of the buffer lends it: no other code uses it while a reference lives.
 #[repr(transparent)]
 pub(crate) struct Skb(Memory<bindings::sk_buff>, NotThreadSafe);
 
@@ -72,7 +72,7 @@ impl Skb {
     #[inline]
     pub(crate) unsafe fn from_raw<'a>(skb: *mut bindings::sk_buff) -> &'a mut Self {
         // SAFETY: `Self` is a transparent wrapper, and the caller vouches for the pointer.
-        // INVARIANT: So does it for nobody else using the buffer.
+        // INVARIANT: The caller also vouches that no other code uses the buffer.
         unsafe { &mut *skb.cast() }
     }
 
@@ -153,8 +153,8 @@ impl Skb {
     pub(crate) fn network_offset(&self) -> i32 {
         let head = field!(self.0, head as Fixed<*mut u8>).load();
         let data = field!(self.0, data as Fixed<*mut u8>).load();
-        // SAFETY: By the type invariant, the buffer is valid and nobody else's. Both of the union
-        // are the same.
+        // SAFETY: By the type invariant, the buffer is valid, and no other code uses it. Both of
+        // the union are the same.
         let offset = unsafe {
             (*self.0.get())
                 .__bindgen_anon_4
@@ -185,8 +185,9 @@ impl Skb {
     pub(crate) fn linear_bytes(&self) -> (&[u8], u32) {
         let len = self.len();
         let (data, linear) = self.linear_of(len);
-        // SAFETY: So many bytes are there. By the type invariant nobody else uses the buffer while
-        // it is borrowed, and who has a clone of it, with the same data, does not write to them.
+        // SAFETY: So many bytes are there. By the type invariant no other code uses the buffer
+        // while it is borrowed, and a holder of a clone of it, with the same data, does not write
+        // to them.
         (unsafe { slice::from_raw_parts(data, linear as usize) }, len)
     }
 
@@ -221,8 +222,8 @@ impl Skb {
         // called for them.
         const UNNECESSARY: u8 = bindings::CHECKSUM_UNNECESSARY as u8;
         const PARTIAL: u8 = bindings::CHECKSUM_PARTIAL as u8;
-        // SAFETY: By the type invariant, the buffer is valid and nobody else's. Both of the union
-        // are the same.
+        // SAFETY: By the type invariant, the buffer is valid, and no other code uses it. Both of
+        // the union are the same.
         let summed = unsafe {
             (*self.0.get())
                 .__bindgen_anon_4
@@ -234,8 +235,8 @@ impl Skb {
             || nf_checksum(self, hook.into(), dataoff, proto, nfproto) == 0
     }
 
-    /// Returns whether the CRC32c of an SCTP packet is right, whose header is at `dataoff`; if it
-    /// is, or the device has found so, nobody needs to look again.
+    /// Returns whether the CRC32c of an SCTP packet is right, with its header at `dataoff`; if it
+    /// is, or the device has found so, it need not be checked again.
     ///
     /// Source: net/netfilter/nf_conntrack_proto_sctp.c, sctp_error().
     pub(crate) fn crc32c_ok(&self, dataoff: u32) -> bool {
@@ -297,11 +298,11 @@ impl Skb {
     #[inline]
     pub(crate) unsafe fn set_nfct(&mut self, nfct: usize) {
         let skb = self.0.get();
-        // SAFETY: By the type invariant, the buffer is valid and nobody else's. Both of the union
-        // are the same.
+        // SAFETY: By the type invariant, the buffer is valid, and no other code uses it. Both of
+        // the union are the same.
         unsafe {
             (*skb)._nfct = nfct;
-            // As skb_set_nfct(): whoever takes the buffer again has more to clear.
+            // As skb_set_nfct(): GRO has more to clear when it takes the buffer again.
             if nfct != 0 {
                 (*skb).__bindgen_anon_4.headers.as_mut().set_slow_gro(1);
             }

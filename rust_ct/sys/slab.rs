@@ -82,8 +82,7 @@ impl<T> Cache<T> {
     ///
     /// # Safety
     ///
-    /// `object` must be from [`Cache::alloc`], and nobody but readers under RCU may use it any
-    /// more.
+    /// `object` must be from [`Cache::alloc`], and only readers under RCU may use it any more.
     #[inline]
     pub(crate) unsafe fn free(&self, object: NonNull<T>) {
         // SAFETY: An object of the cache exists, so the cache does, and the caller owns the object.

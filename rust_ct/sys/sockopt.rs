@@ -25,7 +25,7 @@ use kernel::{
     },
 };
 
-// Safe, but for the last one, because that is all that they ask for: options of `callbacks.c`,
+// Safe, but for the last function, because that is all that they ask for: options of `callbacks.c`,
 // which are refused where they are registered already, in process context; or any bytes.
 #[allow(
     clashing_extern_declarations,
@@ -42,7 +42,7 @@ unsafe extern "C" {
     fn nf_unregister_sockopt(options: &'static Options);
 }
 
-/// Both ends of a socket as it sees them, its own and the other one's: `struct rct_sock_ends`. The
+/// Both ends of a socket as it sees them, its own and its peer's: `struct rct_sock_ends`. The
 /// caller of the option has the socket, which keeps its namespace.
 #[repr(C)]
 pub(crate) struct Ends<'a> {
@@ -69,7 +69,7 @@ impl Ends<'_> {
         self.net
     }
 
-    /// The addresses, own and other, in network order. One of IPv4 is in the first four bytes.
+    /// The addresses, own and peer's, in network order. An IPv4 address is in the first four bytes.
     pub(crate) fn addresses(&self) -> [[u8; 16]; 2] {
         self.addresses
     }
@@ -128,7 +128,7 @@ impl Registered {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if somebody else has the number.
+    /// `EBUSY` if another module has the number.
     pub(crate) fn new(options: &'static Options) -> Result<Self> {
         to_result(nf_register_sockopt(options))?;
         // INVARIANT: They were just registered.

@@ -27,8 +27,8 @@ use kernel::{
     prelude::*, //
 };
 
-// Safe, but for the first one, because that is all that they ask for: the text that a handler was
-// called with, and a number of the type; a header, which is given up. Process context.
+// Safe, but for the first function, because that is all that they ask for: the text that a handler
+// was called with, and a number of the type; a header, which is given up. Process context.
 #[allow(
     clashing_extern_declarations,
     improper_ctypes,
@@ -61,14 +61,14 @@ pub(crate) enum Format {
     Seconds,
 }
 
-/// Who may write a file. Everybody reads it.
+/// Which users may write a file. All may read it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
     /// Root.
     Writable,
     /// Root, in the initial namespace: the number is the machine's.
     WritableInInit,
-    /// Nobody.
+    /// No user.
     ReadOnly,
 }
 
@@ -98,7 +98,7 @@ pub(crate) enum Setter {
 pub(crate) struct Setting {
     /// The name of the file.
     pub(crate) name: &'static CStr,
-    /// Who may write it.
+    /// Which users may write it.
     pub(crate) mode: Mode,
     /// How the number is written.
     pub(crate) format: Format,
@@ -205,7 +205,7 @@ pub(crate) struct Files {
 }
 
 impl Drop for Files {
-    /// Removes the files, and waits for whoever uses them.
+    /// Removes the files, and waits for their readers and writers.
     fn drop(&mut self) {
         if let Some(header) = self.header.take() {
             unregister_net_sysctl_table(header);
@@ -220,7 +220,7 @@ struct Text(Memory<bindings::rct_text>);
 /// Reads or writes a file.
 ///
 /// Called by the kernel, through `callbacks.c`, with what the entry of a file points at. By the
-/// invariant of [`Files`], both are there while somebody uses the file.
+/// invariant of [`Files`], both are there while the file is read or written.
 #[no_mangle]
 extern "C" fn rust_ct_sysctl(setting: &Setting, net: &Net, text: &mut Text, write: bool) -> c_int {
     let mut word = setting.read(net);

@@ -44,7 +44,7 @@ pub(crate) fn between(moment: u32, deadline: u32) -> i32 {
 
 /// Lets a line be logged at most once in five seconds.
 pub(crate) struct Throttle {
-    /// When the last one was, in jiffies; zero before the first one.
+    /// When the last line was logged, in jiffies; zero before the first.
     last: Atomic<u32>,
 }
 

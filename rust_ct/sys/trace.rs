@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Tracepoints: what somebody may look at by perf, bpftrace or tracefs.
+//! Tracepoints: what perf, bpftrace or tracefs show.
 //!
-//! While nobody does, a tracepoint is an instruction that does nothing: [`Point::is_on`] is a
-//! branch that the kernel patches in where somebody begins to look. What is to be told is found out
-//! behind it, which `kernel::declare_trace` leaves no room for.
+//! While it is off, a tracepoint is an instruction that does nothing: [`Point::is_on`] is a branch
+//! that the kernel patches in when a tracer switches it on. What is to be told is found out behind
+//! it, which `kernel::declare_trace` leaves no room for.
 //!
 //! C headers: [`include/linux/tracepoint.h`](srctree/include/linux/tracepoint.h), and
 //! `include/rust_ct_trace.h`, which has the events.
@@ -49,7 +49,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) tuple: &'a str,
     /// The other ends that belong to it, as text.
     pub(crate) other: &'a str,
-    /// Who helps.
+    /// The name of the helper.
     pub(crate) helper: &'a [u8],
     /// The source address.
     pub(crate) saddr: [u8; 16],
@@ -105,10 +105,10 @@ impl<'a> From<&Facts<'a>> for Told<'a> {
 
 /// A tracepoint.
 pub(crate) trait Point {
-    /// Returns whether somebody looks. Any context.
+    /// Returns whether the tracepoint is on. Any context.
     fn is_on() -> bool;
 
-    /// Tells whoever looks. Any context.
+    /// Tells the tracers. Any context.
     fn tell(facts: &Facts<'_>);
 }
 
@@ -148,7 +148,7 @@ macro_rules! points {
                 }
             }
 
-            /// Nobody can look.
+            /// This kernel has no tracepoints.
             #[cfg(not(CONFIG_TRACEPOINTS))]
             impl Point for $point {
                 #[inline(always)]

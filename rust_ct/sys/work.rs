@@ -20,7 +20,7 @@ use kernel::{
     },
 };
 
-// Safe, because that is all that they ask for: work that is initialised, or that nobody else uses
+// Safe, because that is all that they ask for: work that is initialised, or that no other code uses
 // until it is. Once it was disabled, queueing it does nothing. The context is any, but where they
 // say otherwise.
 #[allow(
@@ -41,7 +41,7 @@ unsafe extern "C" {
 
 /// Something to be done again and again, or when it is asked for. Process context, may sleep.
 pub(crate) trait Job {
-    /// Does a part of it, and returns in how many jiffies the next one is due; `None` if it is due
+    /// Does a part of it, and returns in how many jiffies the next part is due; `None` if it is due
     /// when it is asked for.
     fn run() -> Option<u32>;
 }
@@ -79,7 +79,7 @@ impl Worker {
         }
     }
 
-    /// Begins, in `delay` jiffies, or when somebody asks for it.
+    /// Begins, in `delay` jiffies, or when a caller asks for it.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 //! The helper of FTP: a control connection announces data connections.
 //!
 //! What it says is read by [`crate::pure::payload::ftp`]; what is refused is counted by name. A
-//! packet whose announcement there is no room for is dropped, so that it comes again.
+//! packet is dropped where there is no room for what it announces, so that it is sent again.
 //!
 //! Source: net/netfilter/nf_conntrack_ftp.c, help().
 
@@ -48,7 +48,7 @@ use crate::{
 const SEQ: u32 = 4;
 const DATA_OFFSET: u32 = 12;
 
-/// Whether the address of a data connection may be anybody's: never.
+/// Whether a data connection may go to any address: never.
 const LOOSE: bool = false;
 
 /// The helper of FTP.

@@ -192,8 +192,8 @@ extern "C" fn size_of_icmp() -> c_uint {
     (netlink::size(2) + 2 * netlink::size(1)) as c_uint
 }
 
-/// Sets what is wanted of type, code and identifier of a tuple; a type must be one that begins a
-/// connection or answers.
+/// Sets what is wanted of type, code and identifier of a tuple; a type must begin a connection or
+/// answer.
 fn parse_icmp(family: Family, table: &Table<'_>, tuple: &mut Tuple, flags: u32) -> c_int {
     let [kind, code, id] = icmp_numbers(family);
     change_tuple(tuple, |tuple| {
@@ -232,7 +232,7 @@ extern "C" fn rust_ct_parse_icmpv6(
     parse_icmp(Family::Ipv6, &attributes.table(), tuple, flags)
 }
 
-/// The attribute of a protocol's state, the first one with each of them.
+/// The attribute of a protocol's state, the first attribute of each protocol.
 const STATE: u16 = 1;
 
 /// Adds what is a protocol's own to a message: the state of a connection and, unless that is over,
@@ -269,7 +269,7 @@ const MAX_SCALE: u8 = 14;
 /// What [`rust_ct_tell_tcp`] adds, in bytes.
 const SIZE_OF_TCP: u16 = (3 * netlink::size(1) + 2 * netlink::size(2)) as u16;
 
-/// Adds the state of a TCP connection to a message; of one that is over, its state alone.
+/// Adds the state of a TCP connection to a message; if the connection is over, its state alone.
 #[no_mangle]
 extern "C" fn rust_ct_tell_tcp(message: &mut Message, conn: &Conn, over: bool) -> c_int {
     let proto: tcp::Proto = conn.lock().private();
@@ -357,7 +357,7 @@ mod sctp_attribute {
 /// What [`rust_ct_tell_sctp`] adds, in bytes.
 const SIZE_OF_SCTP: u16 = (netlink::size(1) + 2 * netlink::size(4)) as u16;
 
-/// Adds the state of an SCTP association to a message; of one that is over, its state alone.
+/// Adds the state of an SCTP association to a message; if the association is over, its state alone.
 #[no_mangle]
 extern "C" fn rust_ct_tell_sctp(message: &mut Message, conn: &Conn, over: bool) -> c_int {
     let proto: sctp::Proto = conn.lock().private();

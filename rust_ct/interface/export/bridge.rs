@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What nf_conntrack_bridge registers, and who has bridges tracked.
+//! What nf_conntrack_bridge registers, and how rules have bridges tracked.
 //!
 //! Source: net/netfilter/nf_conntrack_proto.c.
 

@@ -194,8 +194,8 @@ extern "C" fn rust_ct_dying(net: &Net) -> *mut bindings::nf_conntrack_net_ecache
         .map_or(ptr::null_mut(), |netns| netns.dying.raw())
 }
 
-/// nf_conntrack_register_notifier() and, with null, nf_conntrack_unregister_notifier(): who is told
-/// of the events of a namespace.
+/// nf_conntrack_register_notifier() and, with null, nf_conntrack_unregister_notifier(): sets the
+/// listener to the events of a namespace.
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 #[no_mangle]
 extern "C" fn rust_ct_set_listener(

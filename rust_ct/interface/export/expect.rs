@@ -70,7 +70,7 @@ unsafe extern "C" fn rust_ct_expect_init(
     src: Option<&Field<[u8; 2]>>,
     dst: &Field<[u8; 2]>,
 ) {
-    // SAFETY: The caller vouches for the address. One of IPv4 may be four bytes long.
+    // SAFETY: The caller vouches for the address. An IPv4 address may be four bytes long.
     let address = |addr: *const bindings::nf_inet_addr| unsafe {
         match family.into() {
             bindings::NFPROTO_IPV4 => Addr::v4(addr.cast::<[u8; 4]>().read()),

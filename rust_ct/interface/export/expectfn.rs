@@ -29,7 +29,7 @@ use kernel::{
 
 type Raw = bindings::nf_ct_helper_expectfn;
 
-/// Those that are registered.
+/// The functions that are registered.
 static REGISTERED: Slots<Raw> = Slots::new();
 
 /// nf_ct_helper_expectfn_register().
@@ -55,7 +55,7 @@ extern "C" fn rust_ct_expectfn_destroy(expectfn: &Raw) {
     expect::remove_if(None, |exp| exp.function() == function);
 }
 
-/// The one that `is_it` is true of, or null.
+/// The function that `is_it` is true of, or null.
 fn find(is_it: impl Fn(&Raw) -> bool) -> *const Raw {
     let guard = rcu::read_lock();
     REGISTERED
@@ -69,7 +69,7 @@ fn find(is_it: impl Fn(&Raw) -> bool) -> *const Raw {
 #[no_mangle]
 extern "C" fn rust_ct_expectfn_of_name(name: Text<'_>) -> *const Raw {
     let name = name.get();
-    // SAFETY: Whoever has registered vouches for the names.
+    // SAFETY: The module that has registered the function vouches for its name.
     find(|expectfn| unsafe { CStr::from_char_ptr(expectfn.name) } == name)
 }
 

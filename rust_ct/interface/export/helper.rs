@@ -130,7 +130,7 @@ extern "C" fn rust_ct_helper_init(
 /// What the name of a helper's NAT module begins with (`NF_NAT_HELPER_PREFIX`).
 const NAT_PREFIX: &[u8] = b"ip_nat_";
 
-/// Where another module has the helpers that it has registered: null, or one of them, in each.
+/// Where another module has the helpers that it has registered: null or a helper in each place.
 type Places<'a> = Array<'a, Cell<Option<RegisteredHelper>>>;
 
 /// nf_conntrack_helpers_register(): copies of several helpers, or of none.

@@ -92,7 +92,8 @@ unsafe extern "C" fn parse<P: Storage>(
         }
     }
     if let ([first, second, ..], [new, ..]) = (&mut *timeouts, P::TIMEOUTS) {
-        // A connection that has no state yet is in the first slot, as in the next one.
+        // For a connection without a state yet the timeout is in the first slot, the same as in the
+        // next.
         if !new.in_policy {
             *first = *second;
             if policy.is_none() {

@@ -35,7 +35,7 @@ use kernel::{
 
 type Raw = bindings::nf_conntrack_nat_helper;
 
-/// Those that are registered.
+/// The NAT modules that are registered.
 static REGISTERED: Slots<Raw> = Slots::new();
 
 /// nf_nat_helper_register().
@@ -54,7 +54,7 @@ extern "C" fn rust_ct_nat_helper_unregister(nat: *mut Raw) {
     REGISTERED.remove(nat);
 }
 
-/// The one that is registered under a name.
+/// The NAT module that is registered under a name.
 fn of_name<'a>(name: &Name, rcu: ReadSide<'a>) -> Option<&'a Raw> {
     REGISTERED.find(rcu, |nat| helper::text(&nat.mod_name) == helper::text(name))
 }

@@ -116,7 +116,7 @@ impl Options {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if somebody else has them.
+    /// `EBUSY` if another module has them.
     pub(crate) fn register() -> Result<Self> {
         Ok(Self {
             _ipv4: Registered::new(&sockopt::rct_origdst_ipv4)?,

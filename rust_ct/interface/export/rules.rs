@@ -50,7 +50,7 @@ extern "C" fn rust_ct_tmpl_alloc(net: &Net, zone: &Fixed<Zone>, gfp: Gfp) -> *mu
     given(Conn::template(net, zone.load(), gfp))
 }
 
-/// nf_ct_tmpl_free(): a template that nobody else has goes.
+/// nf_ct_tmpl_free(): frees a template to which there is no other reference.
 #[no_mangle]
 extern "C" fn rust_ct_tmpl_free(template: Option<Last>) {
     if let Some(template) = template {

@@ -30,20 +30,20 @@ impl<T> Slots<T> {
         Self([const { Atomic::new(ptr::null_mut()) }; MOST])
     }
 
-    /// Registers one. Returns whether there was a place for it.
+    /// Registers an entry. Returns whether there was a place for it.
     pub(super) fn add(&self, new: &Lasting<T>) -> bool {
         let mut places = self.0.iter();
         places.any(|place| place.cmpxchg(ptr::null_mut(), new.as_ptr(), Full).is_ok())
     }
 
-    /// Takes one away, if it is there. Whoever found it under RCU may use it until a grace period
-    /// later.
+    /// Takes an entry away, if it is there. A reader that found it under RCU may use it until a
+    /// grace period later.
     pub(super) fn remove(&self, old: *mut T) {
         let mut places = self.0.iter();
         places.any(|place| place.cmpxchg(old, ptr::null_mut(), Full).is_ok());
     }
 
-    /// The first one for which `is_it` returns true.
+    /// The first entry for which `is_it` returns true.
     pub(super) fn find<'a>(&self, _rcu: ReadSide<'a>, is_it: impl Fn(&T) -> bool) -> Option<&'a T> {
         let registered = self.0.iter().map(|place| place.load(Relaxed));
         // SAFETY: By the type invariant, and RCU is held for `'a`.

@@ -148,7 +148,7 @@ extern "C" fn rust_ct_iterate_net(net: &Net, iter: Iter, portid: u32, report: c_
 
 /// nf_ct_iterate_destroy(): see [`remove_if`]. Packets that wait in queues with a connection that
 /// is not confirmed are dropped first, and those that are on their way are waited for, so that
-/// afterwards every connection is one that `iter` has seen, or younger. Its module is going.
+/// afterwards `iter` has seen every connection but younger ones. The module of `iter` is going.
 #[no_mangle]
 extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
     Net::for_each(hook::drop_queued);
@@ -160,7 +160,7 @@ extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
         }
         leave_nat(conn);
     });
-    // Others may still be at what `iter` has taken off a connection, or end a connection that
+    // Other CPUs may still be at what `iter` has taken off a connection, or end a connection that
     // `iter` has not seen.
     rcu::synchronize_rcu();
     // A master that has left the table meanwhile is held by the connections that it announced.

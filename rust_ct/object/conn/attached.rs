@@ -43,7 +43,7 @@ pub(crate) fn attached(skb: &Skb) -> Attached<'_> {
     let conn = core::ptr::with_exposed_provenance_mut::<Conn>(slot & !INFO_MASK);
 
     // SAFETY: The slot holds a reference to a connection, or nothing. As long as the packet is
-    // borrowed, nobody takes it out.
+    // borrowed, it is not taken out.
     match (unsafe { conn.as_ref() }, info) {
         (Some(conn), _) if conn.status().contains(Status::TEMPLATE) => Attached::Template(conn),
         (Some(conn), Some(info)) => Attached::Conn(conn, info),
@@ -57,7 +57,7 @@ pub(crate) fn attached(skb: &Skb) -> Attached<'_> {
 pub(crate) fn carried(skb: &Skb) -> Option<&Conn> {
     let conn = core::ptr::with_exposed_provenance_mut::<Conn>(skb.nfct() & !INFO_MASK);
     // SAFETY: The slot holds a reference to a connection, or nothing. As long as the packet is
-    // borrowed, nobody takes it out.
+    // borrowed, it is not taken out.
     unsafe { conn.as_ref() }
 }
 
@@ -71,7 +71,7 @@ pub(crate) fn attach(skb: &mut Skb, conn: ARef<Conn>, info: CtInfo) {
 }
 
 /// Attaches to the kernel's answer to a packet what the packet has: its connection, to which the
-/// answer is related, or the template of one that is not tracked yet, like a fragment. Any context.
+/// answer is related, or its template, if it is not tracked yet, like a fragment. Any context.
 pub(crate) fn attach_answer(answer: &mut Skb, skb: &Skb) {
     let (conn, info) = match attached(skb) {
         Attached::Conn(conn, info) => (conn, info),

@@ -90,7 +90,7 @@ impl Half<'_> {
         status.contains(Status::CONFIRMED).then_some(status)
     }
 
-    /// Takes a reference, unless the last one is gone. What is read from now on counts.
+    /// Takes a reference, unless the last reference is gone. What is read from now on counts.
     #[inline(always)]
     pub(crate) fn get(&self) -> Option<ARef<Conn>> {
         self.conn.try_get()
@@ -134,9 +134,10 @@ impl<'a> Candidate<'a> {
         }
     }
 
-    /// The first half for whose words `is_it` holds: that of the link, and of those who are met by
-    /// the link of the original direction the other one, which may have no link. It has one where
-    /// the zone is another one for answers: those are only looked for by that.
+    /// The first half for whose words `is_it` holds. A link of the reply direction stands for its
+    /// own half only; that of the original direction for both, as the other may have no link. The
+    /// other one has a link where the zone differs for replies: they are looked for by that link
+    /// only.
     #[inline(always)]
     fn find_half(&self, is_it: impl Fn(&[Field<u64>; 5]) -> bool) -> Option<Half<'a>> {
         // A branch for each, in which all offsets are constants.
@@ -157,7 +158,7 @@ impl<'a> Candidate<'a> {
     ///
     /// # Safety
     ///
-    /// Somebody must have a reference to it for `'a`, as a list has whose lock is held.
+    /// There must be a reference to it for `'a`, such as that of a list whose lock is held.
     pub(in super::super) unsafe fn held(self) -> &'a Conn {
         self.conn()
     }
@@ -184,7 +185,7 @@ impl<'a> Candidate<'a> {
         half.status_by(key).map(|_| half)
     }
 
-    /// Returns whether packets of the connection have the key that those of another one have in a
+    /// Returns whether packets of the connection have the key that those of `conn` have in a
     /// direction, and the connection is in the table.
     #[inline(always)]
     pub(crate) fn has_key_of(&self, conn: &Conn, dir: Direction) -> bool {
@@ -205,20 +206,20 @@ impl<'a> Candidate<'a> {
         core::ptr::eq(self.conn(), conn)
     }
 
-    /// Returns whether the connection begins with the same packet as another one.
+    /// Returns whether the connection begins with the same packet as `conn`.
     pub(crate) fn begins_as(&self, conn: &Conn) -> bool {
         let original = Direction::Original;
         self.conn().words(original).same_key(&conn.words(original))
             && self.conn().zone().equal(&conn.zone(), original)
     }
 
-    /// Returns whether the connection is one of a namespace.
+    /// Returns whether the connection belongs to a namespace.
     #[inline]
     pub(crate) fn is_of(&self, net: &Net) -> bool {
         self.conn().is_of(net)
     }
 
-    /// Returns whether the connection is one of a namespace, or of any if there is none.
+    /// Returns whether the connection belongs to a namespace, or to any if there is none.
     #[inline]
     pub(crate) fn is_of_any(&self, net: Option<&Net>) -> bool {
         net.is_none_or(|net| self.is_of(net))
@@ -245,7 +246,8 @@ impl<'a> Candidate<'a> {
     pub(crate) fn state(&self) -> (u8, u8) {
         let conn = self.conn();
         let proto = conn.proto();
-        // One unit is what is compared, so that it is of one moment; the lock is another's.
+        // One unit is compared, so that it is of one moment; without a reference its lock may not
+        // be taken.
         (proto, dispatch!(proto, P => P::state(&conn.private())))
     }
 
@@ -265,7 +267,7 @@ impl<'a> Candidate<'a> {
         core::ptr::from_ref(self.conn()).addr()
     }
 
-    /// Takes a reference, unless the last one is gone. What is read from now on counts.
+    /// Takes a reference, unless the last reference is gone. What is read from now on counts.
     #[inline]
     pub(crate) fn get(&self) -> Option<ARef<Conn>> {
         self.conn().try_get()

@@ -3,8 +3,8 @@
 //! Events: what happens to a connection, as ctnetlink tells it to user space.
 //!
 //! What a packet does is noted in the connection's extension, and told when the packet leaves, all
-//! at once; the end of a connection is told when it comes. What cannot be told, as nobody has room
-//! for it, is missed, and goes along with what is told next; an end that cannot be told keeps the
+//! at once; the end of a connection is told when it comes. An event for which the listener has no
+//! room is missed, and goes along with what is told next; an end that cannot be told keeps the
 //! connection, see [`crate::object::dying`].
 //!
 //! Only connections with the extension are told of. Without a listener nothing is noted.
@@ -38,7 +38,7 @@ use kernel::sync::{
 pub(crate) enum Event {
     /// It has begun.
     New = 0,
-    /// It has begun, and another one had announced it.
+    /// It has begun, and was expected.
     Related = 1,
     /// It is over.
     Destroy = 2,
@@ -73,10 +73,10 @@ impl Event {
     }
 }
 
-/// The netlink socket that has asked for what happens, if one has.
+/// The netlink socket that has asked for what happens, if there is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Requester {
-    /// The address of the socket; zero if nobody has asked.
+    /// The address of the socket; zero if there is none.
     pub(crate) portid: u32,
     /// Whether the socket wants to hear of it as well.
     pub(crate) report: c_int,
@@ -90,13 +90,13 @@ impl Requester {
     };
 }
 
-/// Returns whether somebody in user space listens to events of connections, anywhere.
+/// Returns whether there is a listener to events of connections, in any namespace.
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 pub(crate) fn has_listener() -> bool {
     netns_ct::events_have_listener()
 }
 
-/// Nobody can be told of events.
+/// This kernel has no events.
 #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
 pub(crate) fn has_listener() -> bool {
     false
@@ -147,7 +147,7 @@ impl Conn {
         if events.noted().load(Relaxed) == 0 && missed == 0 {
             return;
         }
-        // CAST: Events are numbers below 16. What was missed may be told twice, which harms nobody.
+        // CAST: Events are numbers below 16. What was missed may be told twice, which does no harm.
         let noted = events.noted().xchg(0, Full) as u32;
         let _ = self.notify(events, noted, missed, 0, 0);
     }
@@ -158,7 +158,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// [`Missed`] if the listener has no room: they are told with the next one.
+    /// [`Missed`] if the listener has no room: they are told with the next event.
     pub(crate) fn report_events(&self, bits: u32, requester: Requester) -> Result<(), Missed> {
         if !self.status().contains(Status::CONFIRMED) {
             return Ok(());
@@ -202,7 +202,7 @@ impl Conn {
             portid,
             report,
         };
-        // SAFETY: RCU is held, so the listener is there. Somebody has a reference to the
+        // SAFETY: RCU is held, so the listener is there. The caller has a reference to the
         // connection.
         let status = unsafe { function(bits | missed, &raw const item) };
         drop(guard);
@@ -219,13 +219,13 @@ impl Conn {
 
 #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
 impl Conn {
-    /// Nobody can be told of events.
+    /// This kernel has no events.
     pub(crate) fn cache_event(&self, _event: Event) {}
 
-    /// Nobody can be told of events.
+    /// This kernel has no events.
     pub(crate) fn deliver_cached(&self) {}
 
-    /// Nobody can be told of events.
+    /// This kernel has no events.
     pub(crate) fn report_events(&self, _bits: u32, _requester: Requester) -> Result<(), Missed> {
         Ok(())
     }

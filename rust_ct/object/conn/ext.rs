@@ -49,7 +49,7 @@ const ALIGN: usize = 8;
 /// Where the first extension begins.
 const FIRST: usize = offset_of!(bindings::nf_ct_ext, data);
 
-/// Room for all extensions: who has a helper has it, as what the connection expects is linked to a
+/// Room for all extensions: a connection with a helper has it, as what it expects is linked to a
 /// head in there, so that the memory may not move.
 const ALL: usize = {
     let (mut len, mut at) = (FIRST, 0);
@@ -98,15 +98,15 @@ macro_rules! kinds {
 ///
 /// # Safety
 ///
-/// An extension of this kind must be a `Self`, zeroes must be one, and what changes in it while
-/// others have the connection must be atomic, or in an `UnsafeCell`.
+/// An extension of this kind must be a `Self`, zeroes must be one, and what changes in it while the
+/// connection is shared must be atomic, or in an `UnsafeCell`.
 pub(super) unsafe trait Part {
     /// Of this kind.
     const KIND: Kind;
 }
 
 kinds! {
-    /// Who helps.
+    /// The helper, and what it keeps.
     Helper: bindings::nf_conn_help = nf_ct_ext_id_NF_CT_EXT_HELPER;
     /// What NAT keeps, of its own.
     #[cfg(CONFIG_NF_NAT)]
@@ -136,7 +136,7 @@ kinds! {
 }
 
 impl Kind {
-    /// The one with a number, `enum nf_ct_ext_id`.
+    /// The kind with a number, `enum nf_ct_ext_id`.
     pub(crate) fn from_id(id: usize) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.id() == id)
     }
@@ -156,7 +156,7 @@ impl Plan {
     /// None.
     pub(crate) const NONE: Self = Self(0);
 
-    /// One more.
+    /// Adds a kind.
     #[inline]
     pub(crate) fn add(&mut self, kind: Kind) {
         self.0 |= 1 << kind.id();
@@ -172,7 +172,7 @@ impl Plan {
         self.0 == 0
     }
 
-    /// Where each begins, zero for those that are not planned, and where the last one ends.
+    /// Where each begins, zero for those that are not planned, and where the last extension ends.
     fn places(&self) -> ([u8; COUNT], u8) {
         let mut offsets = [0; COUNT];
         // CAST: Some 16 bytes.
@@ -190,8 +190,8 @@ impl Plan {
     }
 }
 
-/// Where behind `len` bytes of extensions one more begins and ends, if there is room for it: places
-/// are bytes.
+/// Where behind `len` bytes of extensions another one begins and ends, if there is room for it:
+/// places are bytes.
 fn place(len: usize, kind: Kind) -> Option<(u8, u8)> {
     let begin = len.checked_next_multiple_of(ALIGN)?;
     let end = begin.checked_add(kind.size())?;
@@ -228,7 +228,7 @@ impl Alone<'_> {
     pub(crate) fn add_extension(self, kind: Kind, gfp: Gfp) -> Option<NonNull<u8>> {
         let conn = self.0;
         let status = conn.status();
-        // Templates count as confirmed where they are given to one packet only.
+        // A template may have CONFIRMED, and gets extensions all the same.
         if status.contains(Status::CONFIRMED) && !status.contains(Status::TEMPLATE) {
             return None;
         }
@@ -246,7 +246,7 @@ impl Alone<'_> {
             false => end,
         };
 
-        // SAFETY: Extensions are from kmalloc(), and nobody else has them. Nothing is linked to
+        // SAFETY: Extensions are from kmalloc(), and no other code has them. Nothing is linked to
         // them but to a helper's, which do not move: they have had all the room since there is one.
         let memory = unsafe { memory::enlarge(old.cast(), room, gfp) }?;
         let new = memory.cast::<bindings::nf_ct_ext>().as_ptr();
@@ -277,8 +277,8 @@ impl Conn {
     /// Where an extension is.
     #[inline]
     pub(super) fn extension(&self, kind: Kind) -> Option<NonNull<u8>> {
-        // It does not change from confirmation on. Whoever finds the connection in the table reads
-        // it behind CONFIRMED, with a barrier in between; before, it is the owner who asks.
+        // It does not change from confirmation on. A reader that finds the connection in the table
+        // reads it behind CONFIRMED, with a barrier in between; before, the owner reads it.
         let ext = NonNull::new(field!(self.ct, ext).load())?;
         // SAFETY: The header is valid as long as the connection.
         let offset = unsafe { (*ext.as_ptr()).offset[kind.id()] };

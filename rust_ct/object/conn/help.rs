@@ -81,7 +81,7 @@ impl Help {
         !field!(self.0, helper).load().is_null()
     }
 
-    /// Sets the helper, unless there is one. One that is just being freed is none.
+    /// Sets the helper, unless there is one. A helper that is just being freed does not count.
     pub(crate) fn set_helper(&self, helper: &Helper) {
         let Some(helper) = helper.try_get() else {
             return;
@@ -124,14 +124,14 @@ impl Help {
         self.counter(class).map_or(0, Field::load)
     }
 
-    /// Counts one more of a class.
+    /// Counts one more expectation of a class.
     pub(crate) fn count(&self, class: usize, _held: Held<'_>) {
         if let Some(counter) = self.counter(class) {
             counter.store(counter.load().saturating_add(1));
         }
     }
 
-    /// Counts one less of a class.
+    /// Counts one expectation less of a class.
     pub(crate) fn uncount(&self, class: usize, _held: Held<'_>) {
         if let Some(counter) = self.counter(class) {
             counter.store(counter.load().saturating_sub(1));

@@ -46,7 +46,7 @@ impl HashKey {
     }
 }
 
-/// The words of a tuple. Equal ones name the same connection, whatever the direction.
+/// The words of a tuple. Equal words name the same connection, whatever the direction.
 #[derive(Clone, Copy)]
 pub(super) struct Words(pub(super) [u64; 5]);
 
@@ -99,8 +99,8 @@ impl Words {
         }
     }
 
-    /// Returns whether packets with this key come from where those with the other one go to, and go
-    /// to where those come from.
+    /// Returns whether packets with this key come from where packets with `other` go to, and go to
+    /// where those come from.
     #[inline(always)]
     pub(super) fn mirrors(&self, other: &Self) -> bool {
         let (this, other) = (self.ends(), other.ends());
@@ -136,19 +136,19 @@ impl<'a> Key<'a> {
         }
     }
 
-    /// Returns whether the number of the zone is another one for packets in the reply direction.
+    /// Returns whether the number of the zone differs for packets in the reply direction.
     #[inline]
     pub(crate) fn has_other_reply(&self) -> bool {
         self.zone.is_one_way()
     }
 
     /// The hash by which a connection is found if its packets in direction `dir` have the key. It
-    /// is the same for packets and what answers them, unless NAT or the zone makes those others, or
-    /// the protocol, as ICMP.
+    /// is the same for packets and their replies, unless NAT, the zone, or the protocol, as ICMP,
+    /// makes their keys differ.
     ///
     /// The namespace and the number of the zone are part of the hash's key, as in
     /// hash_conntrack_raw(): equal tuples in many of them spread out, and what is learnt of one
-    /// says nothing of another.
+    /// namespace or zone says nothing of another.
     #[inline(always)]
     pub(crate) fn hash(&self, dir: Direction) -> u32 {
         let differs = [self.zone.id(dir).into(), self.net.hash_mix().into()];
@@ -185,7 +185,7 @@ impl End {
         (a ^ c) | (b ^ d) | u64::from(self.port ^ other.port)
     }
 
-    /// Returns whether this end is the first one in an order of all of them: that of their sums,
+    /// Returns whether this end comes before `other` in an order of all ends: that of their sums,
     /// which are one word, and of ends with the same sum that of the parts.
     #[inline(always)]
     fn comes_before(&self, other: &Self) -> bool {

@@ -23,7 +23,7 @@ use kernel::sync::atomic::{
 /// How many words of 32 bits the labels are.
 pub(crate) const WORDS: usize = 4;
 
-/// The labels, `struct nf_conn_labels`, which everybody changes atomically, word by word.
+/// The labels, `struct nf_conn_labels`, which Rust and C change atomically, word by word.
 #[cfg(CONFIG_NF_CONNTRACK_LABELS)]
 #[repr(C, align(8))]
 pub(super) struct Labels([Atomic<u32>; WORDS]);
@@ -36,7 +36,7 @@ unsafe impl Part for Labels {
 
 impl Conn {
     /// Changes labels: of each word, the bits of its mask are cleared, then those that are given
-    /// are turned over. Others may do the same at the same time, word by word. Any context.
+    /// are turned over. Other CPUs may do the same at the same time, word by word. Any context.
     ///
     /// # Errors
     ///

@@ -28,7 +28,7 @@ impl Conn {
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_free().
     #[cfg(CONFIG_NF_NAT)]
     pub(super) fn leave_nat(&self) {
-        // Whoever lowers the bit removes the link.
+        // The caller that lowers the bit removes the link.
         if !self.status().contains(Status::SRC_NAT_DONE) || !self.lower_src_nat_done() {
             return;
         }

@@ -3,8 +3,8 @@
 //! The private state of a connection's protocol, where the rest of the kernel reads it.
 //!
 //! Rules and flow tables look at some of its fields without the lock, and traffic control
-//! (net/sched/act_ct.c, tcf_ct_flow_table_add()) sets a flag of TCP's without it. So nobody here
-//! has a reference to it: a tracker works on a copy, which is written back in units of 32 bits:
+//! (net/sched/act_ct.c, tcf_ct_flow_table_add()) sets a flag of TCP's without it. So there is no
+//! Rust reference to it: a tracker works on a copy, which is written back in units of 32 bits:
 //! those that have changed, and of TCP those that only the lock's holder writes as they are.
 
 use super::{
@@ -72,13 +72,14 @@ const fn unit(i: usize, end: usize, dir: Direction) -> usize {
 }
 
 impl Conn {
-    /// A copy of the private state as who sends in a direction sees it, whose end comes first.
+    /// A copy of the private state as the sender in a direction sees it: the sender's end comes
+    /// first.
     #[inline(always)]
     pub(crate) fn private_seen<P: Plain>(&self, dir: Direction) -> P::Private {
         self.copy_private(const { ends::<P>() }, dir)
     }
 
-    /// As [`Conn::replace_private`], after [`Plain::renew`], with both as who sends in a direction
+    /// As [`Conn::replace_private`], after [`Plain::renew`], with both as the sender in a direction
     /// sees them.
     #[inline(always)]
     pub(crate) fn replace_private_seen<P: Plain>(
@@ -93,16 +94,16 @@ impl Conn {
         for (at, value) in P::take_over(&mut old, new) {
             let i = at / size_of::<u32>();
             if i < const { units::<P::Private>() } {
-                // SAFETY: The index is within the private state, and thus within the field. Others
-                // read by one access.
+                // SAFETY: The index is within the private state, and thus within the field. Other
+                // CPUs read by one access.
                 unsafe { to.add(unit(i, end, dir)).write_volatile(value) };
             }
         }
         self.write_private(&old, new, end, dir);
     }
 
-    /// A copy of the private state, which is laid out as `T`. Without the lock, one that packets
-    /// change may be of different moments in its parts.
+    /// A copy of the private state, which is laid out as `T`. Without the lock, a state that
+    /// packets change may be of different moments in its parts.
     #[inline]
     pub(crate) fn private<T: FromBytes>(&self) -> T {
         self.copy_private(0, Direction::Original)
@@ -126,7 +127,7 @@ impl Conn {
         }
         for i in 0..units {
             // SAFETY: The field is inside the connection, and the index within `T` and thus within
-            // the field. Others write by one access.
+            // the field. Other CPUs write by one access.
             unsafe {
                 let from = (&raw const (*self.ct()).proto).cast::<u32>();
                 let to = private.as_mut_ptr().cast::<u32>();
@@ -151,14 +152,14 @@ impl Conn {
         self.write_private(old, new, 0, Direction::Original);
     }
 
-    /// Writes the private state of a connection that is not confirmed: nobody else writes to it.
+    /// Writes the private state of a connection that is not confirmed: no other code writes to it.
     #[inline(always)]
     pub(crate) fn store_private<T: IntoBytes + Immutable>(&self, new: &T) {
         const { units::<T>() };
         // SAFETY: The field is inside the connection.
         let to = unsafe { (&raw mut (*self.ct()).proto).cast::<u32>() };
         for (i, new) in units_of(new).enumerate() {
-            // SAFETY: The index is within `T`, and thus within the field. Others may read.
+            // SAFETY: The index is within `T`, and thus within the field. Other CPUs may read.
             unsafe { to.add(i).write_volatile(new) };
         }
     }
@@ -176,9 +177,9 @@ impl Conn {
         let to = unsafe { (&raw mut (*self.ct()).proto).cast::<u32>() };
         for (i, (old, new)) in units_of(old).zip(units_of(new)).enumerate() {
             if old != new {
-                // SAFETY: The index is within `T`, and thus within the field. Others read by one
-                // access. Of what one of them has set meanwhile, without the lock, nothing is lost
-                // but between these two.
+                // SAFETY: The index is within `T`, and thus within the field. Other CPUs read by
+                // one access. What one of them sets meanwhile, without the lock, is lost only if it
+                // comes between these two.
                 unsafe {
                     let to = to.add(unit(i, end, dir));
                     to.write_volatile(to.read_volatile() ^ old ^ new);

@@ -44,7 +44,7 @@ impl Last {
     }
 
     /// Gives the memory back, and the connection's reference to its master; if that was the last
-    /// one, so on.
+    /// reference to it, the master is destroyed in turn.
     pub(crate) fn destroy(self) {
         let mut last = Some(self);
         while let Some(conn) = last {
@@ -79,8 +79,8 @@ impl Last {
             }
             CACHE.free(self.0);
         }
-        // The memory goes before the count: whoever waits for the count finds no connection left,
-        // and the namespace waits.
+        // The memory goes before the count: a caller that waits for the count finds no connection
+        // left, and the namespace waits.
         if let Some(netns) = netns {
             netns.uncount();
         }
@@ -108,18 +108,17 @@ impl Last {
     }
 }
 
-/// Gives a reference up; returns the connection if it was the last one.
+/// Gives a reference up; returns the connection if it was the last reference.
 fn put(conn: ARef<Conn>) -> Option<Last> {
     let conn = ARef::into_raw(conn);
-    // INVARIANT: After the last reference nobody is left. A connection leaves the table before the
-    // table's reference goes.
+    // INVARIANT: After the last reference there is no user left. A connection leaves the table
+    // before the table's reference goes.
     // SAFETY: The reference is there until it is given up here.
     unsafe { bindings::rct_conntrack_put(conn.as_ref().nfct().get()) }.then_some(Last(conn))
 }
 
 impl Conn {
-    /// Lets the calls of a master be forgotten whose GRE connection this one is, at the end of the
-    /// connection's life.
+    /// Forgets the calls of the master, if this is a GRE connection, at the end of its life.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, destroy_gre_conntrack().
     fn forget_call(&self) {

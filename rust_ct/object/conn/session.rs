@@ -27,8 +27,8 @@ fn place_of<'a>(conn: &'a Conn, rcu: ReadSide<'_>) -> Option<&'a Field<*mut Sess
     let help = conn.help()?;
     help.helper(rcu)
         .filter(|helper| builtin::FTP.is(helper))
-        // SAFETY: Our helper's data begins with the pointer, which everybody reads and writes by
-        // one access.
+        // SAFETY: Our helper's data begins with the pointer, which all code reads and writes by one
+        // access.
         .map(|_| unsafe { &*help.data().cast() })
 }
 
@@ -41,7 +41,7 @@ impl Last {
         let session = place.load();
         place.store(ptr::null_mut());
         if !session.is_null() {
-            // SAFETY: The pointer is from `KBox::into_raw`, and nobody else is left.
+            // SAFETY: The pointer is from `KBox::into_raw`, and there is no other user left.
             drop(unsafe { KBox::from_raw(session) });
         }
     }

@@ -16,8 +16,8 @@ use kernel::{
     sync::atomic::Atomic, //
 };
 
-/// A status bit that says nothing of where the connection is or what is in its memory, so that
-/// everybody with a reference to the connection may set it.
+/// A status bit that says nothing of where the connection is or what is in its memory, so that any
+/// holder of a reference to the connection may set it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flag {
     /// [`Status::EXPECTED`]
@@ -50,7 +50,7 @@ impl Flag {
     }
 }
 
-/// Evidence that the caller has set DYING: the caller ends the connection, and nobody else does.
+/// Evidence that the caller has set DYING: the caller, and no other, ends the connection.
 ///
 /// # Invariants
 ///
@@ -84,14 +84,14 @@ impl Conn {
         bits::raise(self.status_word(), bit.bits().trailing_zeros())
     }
 
-    /// Sets one status bit; what was done before is visible to whoever sees it. Returns whether it
-    /// was not set. Any context.
+    /// Sets one status bit; what was done before is visible to a CPU that sees it. Returns whether
+    /// it was not set. Any context.
     #[inline]
     pub(crate) fn set_status(&self, flag: Flag) -> bool {
         self.raise(flag.bit())
     }
 
-    /// Sets DYING; `None` if somebody else has, or this is a template, which is in no table
+    /// Sets DYING; `None` if another caller has, or this is a template, which is in no table
     /// whatever its status says. Any context.
     #[inline]
     pub(crate) fn begin_dying(&self) -> Option<Dying<'_>> {
@@ -158,7 +158,7 @@ impl Conn {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if it wants a bit otherwise that nobody may change, or lower one that stays.
+    /// `EBUSY` if it wants to change a bit that may not be changed, or to lower one that stays.
     pub(crate) fn ask_status(&self, wanted: Status) -> Result {
         let is = self.status();
         let (raised, lowered) = (wanted.without(is), is.without(wanted));

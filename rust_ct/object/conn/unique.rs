@@ -55,7 +55,7 @@ pub(crate) struct UniqueConn(NonNull<Conn>);
 ///
 /// # Invariants
 ///
-/// It is in no table, and nobody but readers under RCU is at it.
+/// It is in no table, and only readers under RCU access it.
 #[repr(transparent)]
 pub(crate) struct Last(pub(super) NonNull<Conn>);
 
@@ -63,7 +63,7 @@ pub(crate) struct Last(pub(super) NonNull<Conn>);
 ///
 /// # Invariants
 ///
-/// Nobody else has it for `'a`, and nothing in its extensions is borrowed: they may move.
+/// No other code has it for `'a`, and nothing in its extensions is borrowed: they may move.
 #[repr(transparent)]
 pub(crate) struct Alone<'a>(pub(super) &'a Conn);
 
@@ -96,8 +96,8 @@ impl UniqueConn {
         // The kernel's structure comes first.
         let ct = conn.cast::<bindings::nf_conn>();
 
-        // SAFETY: All fields are inside the memory. Nobody but readers is there, and what they read
-        // is written with volatile accesses.
+        // SAFETY: All fields are inside the memory. Only readers under RCU are there, and what they
+        // read is written with volatile accesses.
         unsafe {
             Lock::init(
                 &raw mut (*ct).lock,
@@ -120,9 +120,10 @@ impl UniqueConn {
         let unique = Self(memory);
         unique.store_words(Direction::Original, new_conn.original);
         unique.store_words(Direction::Reply, new_conn.reply);
-        // That of the replies is known at confirmation; whoever ends the connection before reads it.
+        // That of the replies is known at confirmation; a caller that ends the connection before
+        // reads it.
         for dir in Direction::BOTH {
-            // SAFETY: Nobody else has the connection.
+            // SAFETY: No other code has the connection.
             unsafe { unique.conn().store_hash(dir, new_conn.hash) };
         }
         Some(unique)
@@ -135,7 +136,8 @@ impl UniqueConn {
         conn
     }
 
-    /// The connection, of which nobody else knows. There is no reference yet, and none may be taken.
+    /// The connection, of which no other code knows. There is no reference yet, and none may be
+    /// taken.
     pub(in super::super) fn conn(&self) -> &Conn {
         // SAFETY: The connection is initialised as far as the methods used here ask for, and ours.
         unsafe { self.0.as_ref() }
@@ -161,8 +163,9 @@ impl UniqueConn {
         }
     }
 
-    /// Makes it one that its master has announced: it is EXPECTED, so that its packets are RELATED,
-    /// and it begins with the marks that rules gave the master, to which it keeps a reference.
+    /// Makes it a connection that its master expected: it is EXPECTED, so that its packets are
+    /// RELATED, and it begins with the marks that rules gave the master, to which it keeps a
+    /// reference.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
     pub(crate) fn follow(&mut self, master: ARef<Conn>) {
@@ -182,16 +185,16 @@ impl UniqueConn {
 
     /// The connection, to get extensions.
     pub(crate) fn alone(&mut self) -> Alone<'_> {
-        // INVARIANT: Nobody else has it, and it is borrowed for good.
+        // INVARIANT: No other code has it, and it is borrowed for good.
         Alone(self.conn())
     }
 
-    /// Makes it a connection that has a reference. From now on others may get at it.
+    /// Makes it a connection that has a reference. From now on other CPUs may get at it.
     pub(crate) fn publish(self) -> ARef<Conn> {
         let conn = self.0;
         core::mem::forget(self);
-        // SAFETY: The connection is complete. The store releases all that was written before:
-        // whoever gets a reference sees it. The count of one is this reference.
+        // SAFETY: The connection is complete. The store releases all that was written before: a CPU
+        // that gets a reference sees it. The count of one is this reference.
         unsafe {
             bindings::rct_conntrack_publish(conn.as_ref().nfct().get());
             ARef::from_raw(conn)
@@ -201,7 +204,7 @@ impl UniqueConn {
 
 impl Drop for UniqueConn {
     fn drop(&mut self) {
-        // Nobody takes a reference by `conn()`. If somebody did, its memory is lost, not freed.
+        // No caller takes a reference by `conn()`. If one did, the memory is lost, not freed.
         if self.conn().use_count() == 0 {
             // INVARIANT: There is no reference, and the connection was never in a table.
             Last(self.0).destroy();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The table of expectations, and the lists of all masters: who enters what, who finds it, and who
-//! removes it. See [`super`] for the lock.
+//! The table of expectations, and the lists of all masters: how an expectation enters, is found,
+//! and is removed. See [`super`] for the lock.
 
 use super::{
     locked,
@@ -70,7 +70,7 @@ use kernel::{
     },
 };
 
-/// Anybody's expectation for the same tuple is in the way, not the master's own alone
+/// An equal expectation of any master is in the way, not the master's own alone
 /// (`NF_CT_EXP_F_SKIP_MASTER`).
 const SKIP_MASTER: u32 = 0x1;
 
@@ -117,7 +117,7 @@ pub(crate) fn set_up(size: u32) -> Result<SetUp> {
         // CAST: At most some thousands.
         (&raw mut bindings::nf_ct_expect_hsize).write_volatile(size as u32);
     }
-    // There were none before, so nobody is waited for.
+    // There were no lists before, so there is no reader to wait for.
     drop(HEADS.replace(Some(heads)));
     Ok(SetUp(()))
 }
@@ -152,7 +152,7 @@ pub(crate) fn unlink(exp: &Expect, held: Held<'_>) {
     unlink_for(exp, Requester::NOBODY, held);
 }
 
-/// As [`unlink`], because somebody has asked for it.
+/// As [`unlink`], on behalf of a requester.
 ///
 /// Source: nf_ct_unlink_expect_report().
 pub(crate) fn unlink_for(exp: &Expect, requester: Requester, held: Held<'_>) {
@@ -235,7 +235,7 @@ pub(crate) fn find_expectation(
             ControlFlow::Continue(())
         })?;
         let status = exp.master().status();
-        // Nobody has heard the announcement yet, or its sender is on its way out.
+        // The announcement was not sent yet, or its connection is about to end.
         if !status.contains(Status::CONFIRMED) || status.contains(Status::DYING) {
             return None;
         }
@@ -248,7 +248,7 @@ pub(crate) fn find_expectation(
     })
 }
 
-/// Enters an expectation into the table, whose master the caller has. Any context.
+/// Enters an expectation into the table; the caller has its master. Any context.
 ///
 /// Source: nf_ct_expect_related_report().
 ///
@@ -304,7 +304,7 @@ pub(crate) fn expect_related(master: &Conn, wanted: &Wanted<'_>, rcu: ReadSide<'
 ///
 /// # Errors
 ///
-/// As [`insert`]; `EINVAL` also if they are one, or of two masters.
+/// As [`insert`]; `EINVAL` also if they are the same, or have two masters.
 pub(crate) fn insert_pair(pair: [&Expect; 2], flags: u32) -> Result {
     let [first, second] = pair;
     locked(|held| {
@@ -432,8 +432,8 @@ fn warn_full() {
 ///
 /// Source: nf_ct_remove_expectations().
 pub(crate) fn remove_all(conn: &Conn) {
-    // The lock is taken though nothing may be expected: whoever is just removing the last of it is
-    // not done with the connection yet, and has no reference.
+    // The lock is taken though nothing may be expected: a CPU that is just removing the last
+    // expectation is not done with the connection yet, and has no reference.
     if let Some(help) = conn.help() {
         remove_of(help, |_| true);
     }
@@ -465,7 +465,7 @@ pub(crate) fn remove_if(net: Option<&Net>, goes: impl FnMut(&Expect) -> bool) {
     remove_if_for(net, Requester::NOBODY, goes);
 }
 
-/// As [`remove_if`], because somebody has asked for it.
+/// As [`remove_if`], on behalf of a requester.
 ///
 /// Source: nf_ct_expect_iterate_net() and nf_ct_expect_iterate_destroy().
 pub(crate) fn remove_if_for(
@@ -489,7 +489,7 @@ pub(crate) fn remove_if_for(
     });
 }
 
-/// A place in the table, for those who list it.
+/// A place in the table, for a caller that lists it.
 #[derive(Clone, Copy)]
 pub(crate) struct Cursor {
     list: usize,

@@ -39,7 +39,7 @@ use kernel::{
     },
 };
 
-/// How many connections may be expected of one that has one of these helpers, and for how many
+/// How many connections a connection with one of these helpers may expect, and for how many
 /// seconds.
 ///
 /// Source: net/netfilter/nf_conntrack_ftp.c, ftp_exp_policy; nf_conntrack_tftp.c, tftp_exp_policy.
@@ -90,7 +90,7 @@ impl Place {
     ///
     /// # Errors
     ///
-    /// `EBUSY` if there is another one of its name, `ENOMEM`.
+    /// `EBUSY` if another helper has its name, `ENOMEM`.
     pub(crate) fn register<B: Builtin>(&self, module: &'static ThisModule) -> Result {
         let mut new: bindings::nf_conntrack_helper = pin_init::zeroed();
         write_text(&mut new.name, B::NAME.iter().copied());
@@ -103,7 +103,7 @@ impl Place {
         }
         // INVARIANT: The function is there as long as the module, which unregisters the helper.
         let RegisteredHelper(helper) = registry::register_copy(&NewHelper(new))?;
-        // INVARIANT: It was just registered. No other one of its name is, so there was null.
+        // INVARIANT: It was just registered. No other helper of its name is, so there was null.
         let Self(Slot(place)) = self;
         place.store(helper.as_ptr().cast(), Relaxed);
         Ok(())

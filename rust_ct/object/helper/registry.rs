@@ -74,7 +74,7 @@ kernel::sync::global_lock! {
 /// Raised when the registry is ready.
 static READY: Atomic<bool> = Atomic::new(false);
 
-/// Makes the registry ready, before anybody registers. Process context.
+/// Makes the registry ready, before any helper is registered. Process context.
 pub(crate) fn set_up() {
     if READY.load(Relaxed) {
         return;
@@ -180,8 +180,8 @@ impl NewHelper {
 ///
 /// # Errors
 ///
-/// The helper, and `EINVAL` if its numbers are out of range, `EBUSY` if there is one of its name,
-/// `ENODEV` if the registry is not ready.
+/// The helper, and `EINVAL` if its numbers are out of range, `EBUSY` if there is a helper of its
+/// name, `ENODEV` if the registry is not ready.
 pub(crate) fn register(
     mut new: KBox<NewHelper>,
 ) -> Result<RegisteredHelper, (KBox<NewHelper>, Error)> {
@@ -236,7 +236,7 @@ pub(crate) fn unregister(helper: RegisteredHelper) {
     };
     drop(registry);
     field!(helper.0, help).store(None);
-    // Nobody is in its function, or finds it, any more.
+    // From then on no CPU is in its function, or finds it.
     rcu::synchronize_rcu();
     release(helper);
 }

@@ -2,7 +2,7 @@
 
 //! How many connections there may be: in a namespace, and in all of them together.
 //!
-//! A namespace is bound by its own count, as with nf_conntrack: what another one holds takes
+//! A namespace is bound by its own count, as with nf_conntrack: what another namespace holds takes
 //! nothing from it. The sum of all is bound if root asks for that (`total`), and then a namespace
 //! is sure of a share of it (`share`), and the initial one of all that it may have.
 
@@ -39,11 +39,11 @@ pub(crate) static TOTAL: Atomic<u32> = Atomic::new(0);
 /// How many of them a namespace is sure of, zero for [`PARTS`] of the sum. The parameter `share`.
 pub(crate) static SHARE: Atomic<u32> = Atomic::new(0);
 
-/// Which part of the sum a namespace is sure of if nobody says: so many may be full at once.
+/// Which part of the sum a namespace is sure of where `share` is zero: so many may be full at once.
 const PARTS: u32 = 64;
 
-/// From which part of a namespace's limit on, in hundredths, the timeouts of connections shrink
-/// that are not settled; zero if they never do. The parameter `adaptive_start`.
+/// From which part of a namespace's limit on, in hundredths, the timeouts of unsettled connections
+/// shrink; zero if they never do. The parameter `adaptive_start`.
 pub(crate) static ADAPTIVE_START: Atomic<u32> = Atomic::new(0);
 
 /// At which part nothing is left of them, as with pf(4). The parameter `adaptive_end`.
@@ -52,15 +52,16 @@ pub(crate) static ADAPTIVE_END: Atomic<u32> = Atomic::new(120);
 /// What a timeout does not shrink below, in jiffies: what is begun can still be answered.
 const LEAST: u32 = HZ;
 
-/// Connections of all namespaces but the initial one, which does without it as long as it is alone.
+/// Connections of all namespaces but the initial one, which does without it as long as it is the
+/// only one.
 static ELSEWHERE: Atomic<i32> = Atomic::new(0);
 
-/// Who has to make room for a connection.
+/// Which namespace has to make room for a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Room {
     /// The namespace itself, which is at its limit, or above its share.
     Own,
-    /// Somebody who is above his share.
+    /// A namespace that is above its share.
     Others,
 }
 
@@ -79,24 +80,25 @@ pub(crate) fn share() -> u32 {
 }
 
 impl Netns {
-    /// Counts a connection that is about to be made; returns who has to make room for it, if
-    /// anybody. The caller makes it, or calls [`Netns::uncount`]. Any context.
+    /// Counts a connection that is about to be made; returns which namespace has to make room for
+    /// it, if any. The caller makes it, or calls [`Netns::uncount`]. Any context.
     pub(crate) fn count(&self) -> Option<Room> {
         let own = positive(self.count.fetch_add(1, Full).wrapping_add(1));
         if !self.initial {
-            // Of two that count at once, one here and one in the initial namespace, one sees both.
+            // Of two CPUs that count at once, one here and one in the initial namespace, one sees
+            // both.
             ELSEWHERE.fetch_add(1, Full);
         }
         self.room(own)
     }
 
     /// Returns whether the namespace has room for the connections that it has, if need be at the
-    /// cost of those who are above their share. Any context.
+    /// cost of namespaces above their share. Any context.
     pub(crate) fn has_room(&self) -> bool {
         self.room(self.connections()) != Some(Room::Own)
     }
 
-    /// Who has to make room where the namespace has so many connections, if anybody.
+    /// Which namespace has to make room where this one has so many connections, if any.
     #[inline]
     fn room(&self, own: u32) -> Option<Room> {
         if own > self.limit() {
@@ -165,7 +167,7 @@ impl Netns {
     /// Source: net/netfilter/nf_conntrack_core.c, gc_worker(), which rounds as here.
     pub(crate) fn is_crowded(&self) -> bool {
         let own = self.connections();
-        // A limit below a hundred is so small that making room for each newcomer is enough.
+        // A limit below a hundred is so small that making room for each new connection is enough.
         let near = |count: u32, max: u32| max >= 100 && count >= max / 100 * 95;
         near(own, self.limit())
             || self.exceeds_share(own) && near(self.sum(own), TOTAL.load(Relaxed))
@@ -192,14 +194,14 @@ impl Netns {
         timeout::part(jiffies, self.timeout_percent(), LEAST)
     }
 
-    /// How many connections the namespace may hold: as the initial one's `nf_conntrack_max` says,
-    /// or less, by a limit of its own.
+    /// How many connections the namespace may hold: the `nf_conntrack_max` of the initial one, or
+    /// less, by a limit of its own.
     pub(crate) fn limit(&self) -> u32 {
         let max = machine_max().load(Relaxed);
         if self.initial {
             return max;
         }
-        // The owner may write his own just when root does: the lower one counts.
+        // The owner of the namespace may write a limit just when root does: the lower one counts.
         [&self.max, &self.ceiling]
             .map(|limit| limit.load(Relaxed))
             .into_iter()
@@ -207,12 +209,12 @@ impl Netns {
             .fold(max, u32::min)
     }
 
-    /// Sets the limit of the namespace; that of the initial one holds for each, and one above it is
-    /// of no effect. Process context.
+    /// Sets the limit of the namespace; that of the initial one holds for each, and a limit above
+    /// it is of no effect. Process context.
     ///
     /// # Errors
     ///
-    /// `EPERM` if the caller is not root on the machine, and the limit is above the one that root
+    /// `EPERM` if the caller is not root on the machine, and the limit is above the limit that root
     /// has set.
     pub(crate) fn set_limit(&self, max: u32) -> Result {
         if self.initial {

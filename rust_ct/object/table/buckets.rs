@@ -26,7 +26,7 @@ pub(crate) const STEP: u32 = 512;
 pub(crate) const MAX_SIZE: u32 = (i32::MAX as u32 / size_of::<Head>() as u32) / STEP * STEP;
 
 /// Which of two sets of buckets: a table that is resized has both for a while, and a reader that is
-/// led from a list of the one into a list of the other notices at its end.
+/// led from a list of one set into a list of the other notices at its end.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     One,
@@ -89,7 +89,7 @@ impl Buckets {
         self.size
     }
 
-    /// Makes them those that other modules see. All locks are held, or nobody is there yet.
+    /// Makes them those that other modules see. All locks are held, or there is no reader yet.
     pub(super) fn show(&self) {
         // SAFETY: The variables are ours. Other modules read them with the lock of a bucket held,
         // or the number alone.

@@ -53,7 +53,7 @@ use kernel::{
 
 /// A bucket refuses connections from somewhere between this length on ...
 const MIN_CHAIN: u32 = 50;
-/// ... and this many more: nobody knows where, so nobody can fill it up to just below.
+/// ... and this many more: no sender knows where, so none can fill it up to just below.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, MIN_CHAINLEN and MAX_CHAINLEN.
 const CHAIN_SPREAD: u32 = 30;
@@ -64,7 +64,7 @@ const REFUSED: Status = Status::CONFIRMED.with(Status::DYING).with(Status::TEMPL
 
 /// What came of the look for a place.
 pub(crate) enum Place<'a> {
-    /// Nobody is in the way.
+    /// No connection is in the way.
     Free,
     /// Another connection has one of the tuples already.
     Taken(Candidate<'a>),
@@ -87,8 +87,8 @@ pub(crate) enum Refusal {
 ///
 /// # Invariants
 ///
-/// The connection is not in the table, and nobody else can insert it: that takes the lock of the
-/// bucket of its original hash.
+/// The connection is not in the table, and no other caller can insert it: that takes the lock of
+/// the bucket of its original hash.
 pub(crate) struct Admission<'a> {
     conn: &'a Conn,
     pair: LockedPair<'a>,
@@ -105,8 +105,8 @@ struct LockedPair<'a> {
 }
 
 impl Table {
-    /// The buckets in which connections with these hashes are, or would be. That may be others the
-    /// next moment, unless their locks are held.
+    /// The buckets in which connections with these hashes are, or would be. They may be in other
+    /// buckets the next moment, unless their locks are held.
     #[inline(always)]
     fn homes<'a, const N: usize>(
         &self,
@@ -201,8 +201,8 @@ impl Table {
     ///
     /// # Errors
     ///
-    /// `EEXIST` if there is one with one of its tuples, `ENOSPC` if its bucket is too crowded;
-    /// then it has no reference.
+    /// `EEXIST` if a connection has one of its tuples, `ENOSPC` if its bucket is too crowded; then
+    /// it has no reference.
     pub(crate) fn insert(&self, unique: UniqueConn) -> Result<ARef<Conn>, (UniqueConn, Error)> {
         // SAFETY: The connection is `unique`'s, then that of its first reference, which both are
         // given back to the caller.
@@ -215,7 +215,7 @@ impl Table {
             trace::conn::<point::Refused>(conn, Refused::NoTable.word());
             return Err((unique, ENOENT));
         };
-        // INVARIANT: Nobody else has the connection.
+        // INVARIANT: No other code has the connection.
         let admission = Admission {
             conn,
             pair,
@@ -247,8 +247,8 @@ impl Table {
         let conn = dying.conn();
         let hash = |dir| conn.hash(dir);
         let rcu = rcu::read_lock();
-        // Whoever confirms the connection meanwhile writes the hash of its replies, with the lock
-        // of the other bucket held.
+        // A CPU that confirms the connection meanwhile writes the hash of its replies, with the
+        // lock of the other bucket held.
         let pair = loop {
             let reply = hash(Direction::Reply);
             let pair = self.lock_pair(hash(Direction::Original), reply, ReadSide::of(&rcu))?;
@@ -256,7 +256,7 @@ impl Table {
                 break pair;
             }
         };
-        // Whoever confirms it holds the lock too, and finds it dying.
+        // A CPU that confirms it holds the lock too, and finds it dying.
         if !conn.status().contains(Status::CONFIRMED) {
             return None;
         }
@@ -285,21 +285,21 @@ impl Admission<'_> {
         self.reply_hash == self.conn.hash(Direction::Original)
     }
 
-    /// Returns whether the link of the original direction is enough: whoever looks for the other
-    /// one meets it. Where the zone is another one for answers nobody takes it for theirs, even if
-    /// the hashes happen to be equal. Of somebody who talks to himself, the link of the replies is
-    /// the first in the bucket: what follows the first packet counts as an answer.
+    /// Returns whether the link of the original direction is enough: a lookup of the other
+    /// direction meets it. Where the zone differs for replies, no lookup of a reply takes that
+    /// link, even if the hashes happen to be equal. If a host talks to itself, the link of the
+    /// replies is the first in the bucket: what follows the first packet counts as an answer.
     #[inline(always)]
     fn is_single(&self) -> bool {
         self.has_one_home() && !self.conn.zone().is_one_way() && !self.conn.answers_itself()
     }
 
-    /// Looks whether there is room for the connection, and nobody with one of its tuples.
+    /// Looks whether there is room for the connection, and none in the table has one of its tuples.
     #[inline]
     pub(crate) fn place(&self) -> Place<'_> {
         let (original, reply) = (Direction::Original, Direction::Reply);
-        // Nobody knows the hash, and what its bucket does not depend on is as good as random. A
-        // packet that is sent again, a second later, has another chance.
+        // No sender knows the hash, and the part of it that its bucket does not depend on is as
+        // good as random. A packet that is sent again, a second later, has another chance.
         let spread = || self.reply_hash.wrapping_add(time::now() / HZ) % CHAIN_SPREAD;
         let is_crowded = |length| length > MIN_CHAIN && length > MIN_CHAIN + spread();
         if self.has_one_home() {
@@ -320,8 +320,8 @@ impl Admission<'_> {
     }
 
     /// Looks through one of the buckets for a connection that has one of the connection's tuples,
-    /// those of these directions; who has an earlier one is preferred. `is_crowded` says whether so
-    /// many of one namespace are too many.
+    /// those of these directions; the tuple of an earlier direction is preferred. `is_crowded` says
+    /// whether so many of one namespace are too many.
     #[inline]
     fn look_for<'b, const N: usize>(
         &'b self,
@@ -333,7 +333,7 @@ impl Admission<'_> {
         let mut length = 0u32;
         let mut taken = [None; N];
         let walked = bucket.walk(self.pair.rcu, |candidate| {
-            // What another namespace has in the bucket is not held against this one.
+            // What other namespaces have in the bucket is not held against this one.
             length = length.saturating_add(candidate.is_of(net).into());
             for (taken, dir) in taken.iter_mut().zip(dirs) {
                 if candidate.has_key_of(self.conn, dir) {

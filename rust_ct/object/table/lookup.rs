@@ -54,7 +54,7 @@ pub(crate) enum Looked {
     Found(Found),
     /// There is none.
     Nothing,
-    /// It has to be looked for again.
+    /// The connection has to be looked for again.
     Astray,
 }
 
@@ -114,9 +114,10 @@ impl Table {
         }
     }
 
-    /// Returns whether a connection of the table has packets with `reply`, a tuple that the answers
-    /// to `conn` might get. One that begins with the same packet as `conn` does not count: it is
-    /// the same connection, of which two packets came at once, and confirmation knows what to do.
+    /// Returns whether a connection of the table has packets with `reply`, a tuple that the replies
+    /// to `conn` might get. A connection that begins with the same packet as `conn` does not count:
+    /// it is the same connection, of which two packets came at once, and confirmation knows what to
+    /// do.
     ///
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_tuple_taken().
     pub(crate) fn is_taken(
@@ -147,7 +148,7 @@ impl Table {
     }
 
     /// Calls `f` for each connection in the bucket of a hash until it breaks: with what was found,
-    /// or with nothing, to begin anew. Begins anew too where it may have missed one.
+    /// or with nothing, to begin anew. Begins anew too where it may have missed a connection.
     #[inline]
     fn search<R>(
         &self,
@@ -162,7 +163,7 @@ impl Table {
             match buckets.of(hash)?.walk(rcu, &mut f) {
                 Some(ControlFlow::Break(Some(found))) => return Some(found),
                 Some(ControlFlow::Continue(())) => match self.next(rcu) {
-                    // It may have left for there.
+                    // The connection may have left for there.
                     Some(next) if ptr::eq(buckets, current) && !ptr::eq(next, current) => {
                         buckets = next;
                         continue;
@@ -171,7 +172,7 @@ impl Table {
                     _ if self.is_current(current) => return None,
                     _ => (),
                 },
-                // It was reused while we looked at it, or led us astray.
+                // A connection was reused while we looked at it, or led us astray.
                 Some(ControlFlow::Break(None)) | None => {
                     if let Some(netns) = NETNS.get(net) {
                         netns.stats.count(Stat::SearchRestart);
@@ -185,8 +186,8 @@ impl Table {
     }
 }
 
-/// Looks whether a connection is the one with the key: breaks with it, or with nothing if it was,
-/// until it was given out anew.
+/// Looks whether a connection has the key: breaks with it, or with nothing if it had, until its
+/// memory was given out anew.
 #[inline]
 fn examine(
     candidate: Candidate<'_>,
@@ -199,13 +200,13 @@ fn examine(
 }
 
 /// Takes a reference to a connection whose packets of a direction had the key, unless they have it
-/// no more, and gives the status that it had then.
+/// no more, and returns the status that it had then.
 ///
 /// What is read of it from now on is what was there when it was confirmed, or newer: its extensions
 /// are where they stay, its timeout is a moment. The reference alone does not see to that, as it
 /// acquires what was done before [`UniqueConn::publish`], and extensions are added, and move, until
-/// confirmation. Whoever comes here by a link that the confirmation made needs no more than the
-/// address dependency. But we may have met the memory when it was another connection's with the
+/// confirmation. A reader that comes here by a link that the confirmation made needs no more than
+/// the address dependency. But we may have met the memory when it was another connection's with the
 /// same key, and read CONFIRMED of this one.
 ///
 /// [`UniqueConn::publish`]: crate::object::conn::UniqueConn::publish

@@ -3,9 +3,9 @@
 //! Another number of buckets, while packets go on.
 //!
 //! There are two sets of buckets for a while: the current ones and the next. Connections go over a
-//! few buckets at a time, in the order of hashes, with all locks held; in between others get on.
-//! A connection enters the next buckets before it leaves the current one, so whoever looks there
-//! first and in the next ones then does not miss it.
+//! few buckets at a time, in the order of hashes, with all locks held; in between other CPUs get
+//! on. A connection enters the next buckets before it leaves the current one, so a reader that
+//! looks first there and then in the next ones does not miss it.
 
 use super::{
     buckets::Buckets,
@@ -52,13 +52,13 @@ impl Table {
         if new.size() == old_size {
             return Ok(());
         }
-        // There are none, as `walk` is held, so nobody is waited for.
+        // There are none, as `walk` is held, so there is no reader to wait for.
         drop(self.next.replace(Some(new)));
         while self.is_moving() {
             self.move_some(SLICE);
             call::rct_cond_resched();
         }
-        // Waits for those who read the old buckets: two sides are all that a reader can tell apart.
+        // Waits for the readers of the old buckets: two sides are all that a reader can tell apart.
         drop(self.finish());
         drop(walk);
         Ok(())
@@ -116,7 +116,7 @@ impl Table {
     /// Makes the next buckets, which have everything, the current ones. The caller holds `WALK`.
     fn finish(&self) -> Replaced<Buckets> {
         let locks = self.locks.lock_all();
-        // SAFETY: Whoever puts anything there holds `WALK`.
+        // SAFETY: A task that puts buckets into `next` holds `WALK`.
         let replaced = unsafe { self.buckets.take_over(&self.next) };
         self.moved.store(0);
         self.changed();
@@ -126,7 +126,7 @@ impl Table {
 
     /// It is decided anew where connections are. All locks are held.
     fn changed(&self) {
-        // Pairs with the barrier in `lock_pair`: whoever reads it sees what was decided.
+        // Pairs with the barrier in `lock_pair`: a CPU that reads it sees what was decided.
         smp_mb(Write);
         self.changes.store(self.changes.load().wrapping_add(1));
     }

@@ -64,7 +64,8 @@ impl Cursor {
 pub(crate) enum Which {
     /// All.
     All,
-    /// Those that are listed: not who has lost a clash, and is there by its replies alone.
+    /// Those that are listed: not those that have lost a clash, and are there by their replies
+    /// alone.
     Listed,
 }
 
@@ -180,7 +181,8 @@ impl Table {
             let rcu = ReadSide::of(&guard);
             let buckets = self.buckets.get(rcu)?;
             let mut is_whole = batch.take_from(buckets, rcu);
-            // While the table is resized, those that left are there: looked for behind the others.
+            // While the table is resized, connections that have left are there: looked for
+            // afterwards.
             if let Some(next) = self.next(rcu) {
                 is_whole &= batch.take_from(next, rcu);
             }
@@ -194,8 +196,8 @@ impl Table {
     }
 }
 
-/// Returns whether a namespace has no connections: the table is all namespaces', and long for one
-/// that has nothing in it.
+/// Returns whether a namespace has no connections: the table is that of all namespaces, and long
+/// for a namespace that has nothing in it.
 fn is_empty(net: &Net) -> bool {
     NETNS.get(net).is_none_or(|netns| netns.connections() == 0)
 }
@@ -209,9 +211,9 @@ struct Batch<'a, const N: usize> {
     which: Which,
     net: Option<&'a Net>,
     met: [Option<(Cursor, ARef<Conn>)>; N],
-    /// There was no room for another one.
+    /// There was no room for another connection.
     is_full: bool,
-    /// It has those before this hash; all, if there is none.
+    /// The batch has connections before this hash; all, if there is none.
     until: Option<u32>,
 }
 
@@ -276,16 +278,16 @@ impl<'a, const N: usize> Batch<'a, N> {
         walked.is_some()
     }
 
-    /// Returns whether there is room, or somebody who comes later.
+    /// Returns whether there is room, or a connection that comes later.
     fn has_room_for(&self, at: Cursor) -> bool {
         self.met
             .iter()
             .any(|met| met.as_ref().is_none_or(|met| at < met.0))
     }
 
-    /// Takes one, instead of the last one if there is no room.
+    /// Takes a connection, in the place of the last one if there is no room.
     fn take(&mut self, at: Cursor, conn: ARef<Conn>) {
-        // It may have been moved from one bucket to the other just now.
+        // The connection may have been moved from one bucket to the other just now.
         if self.met.iter().flatten().any(|met| met.0 == at) {
             return;
         }

@@ -28,7 +28,7 @@ use crate::pure::{
 pub(crate) struct Generic;
 
 impl L4Proto for Generic {
-    /// The number that stands for them, which is nobody's.
+    /// The number that stands for them, which no protocol has.
     const NUMBER: u8 = 255;
     const NAME: &'static str = "unknown";
     const IDS: Ids = Ids::None;

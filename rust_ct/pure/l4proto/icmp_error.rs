@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! ICMP and ICMPv6 messages that belong to no connection of their own: errors about others, and the
-//! neighbour discovery that is never tracked.
+//! ICMP and ICMPv6 messages that belong to no connection of their own: errors about other
+//! connections, and the neighbour discovery that is never tracked.
 
 use crate::pure::{
     reason::Reason,
@@ -65,7 +65,7 @@ pub(crate) struct Error {
 impl Error {
     /// Returns whether the error was sent to where packets with the tuple `found` go.
     ///
-    /// One that was not does not come from a router on the connection's way.
+    /// An error that was not does not come from a router on the connection's way.
     /// Source: net/netfilter/nf_conntrack_proto_icmp.c, nf_conntrack_inet_error().
     pub(crate) fn is_addressed_to(&self, found: &Tuple) -> bool {
         self.outer_daddr == *found.dst()

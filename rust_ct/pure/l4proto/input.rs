@@ -36,7 +36,7 @@ impl Input {
         self.status.contains(Status::CONFIRMED)
     }
 
-    /// Returns whether packets were seen in both directions before this one.
+    /// Returns whether packets were seen in both directions before this packet.
     pub(crate) const fn seen_reply(&self) -> bool {
         self.status.contains(Status::SEEN_REPLY)
     }

@@ -21,12 +21,12 @@ use core::iter;
 /// A transport protocol of which most packets only renew their connection, or begin one in the
 /// usual way.
 pub(crate) trait Plain: L4Proto {
-    /// How many bytes the private state has of the end that sends in the original direction, which
-    /// it begins with, and then of the other one.
+    /// How many bytes the private state has of each end: it begins with those of the end that sends
+    /// in the original direction, then come those of the other end.
     const END: usize = 0;
 
     /// As [`L4Proto::read`], of what most packets of the protocol are, but for the checksum. `None`
-    /// of others, whatever there is to read of them.
+    /// for other packets, even if they can be read.
     fn read_plain<P: Packet>(pkt: &P, l4: &L4) -> Option<Self::Header>;
 
     /// As [`Plain::read_plain`], of what most packets are that begin a connection.
@@ -45,8 +45,9 @@ pub(crate) trait Plain: L4Proto {
     ) -> Result<(), Reason>;
 
     /// As [`L4Proto::track`], of a packet that only lets a confirmed connection live on, for so
-    /// many jiffies, and perhaps changes the private state in what nobody is told of. `None` of
-    /// others: then the private state is as good as lost, and [`L4Proto::track`] is to be asked.
+    /// many jiffies, and perhaps changes the private state in what no event tells of. `None` for
+    /// other packets: then the private state is as good as lost, and [`L4Proto::track`] is to be
+    /// asked.
     ///
     /// `timeout` gives the timeout of an index, in jiffies. Of a protocol that keeps something of
     /// each [`Plain::END`], the private state begins with the sender's.
@@ -59,8 +60,8 @@ pub(crate) trait Plain: L4Proto {
     ) -> Option<u32>;
 
     /// Takes over into `old` from `new`, what [`Plain::renew`] has made of it, the numbers of 32
-    /// bits that most packets change, and that nobody writes to without the lock. Gives each with
-    /// its place in bytes.
+    /// bits that most packets change, and that only the holder of the lock writes to. Gives each
+    /// with its place in bytes.
     fn take_over(
         _old: &mut Self::Private,
         _new: &Self::Private,

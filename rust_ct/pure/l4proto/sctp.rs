@@ -3,9 +3,9 @@
 //! The tracker of SCTP.
 //!
 //! The state follows the chunks, and the verification tags tell the packets of an association from
-//! a stranger's (RFC 9260 section 8.5). A tag is what a sender puts into its packets, having learnt
-//! it from the other end's INIT or INIT ACK; here tags are kept by the direction of the packets
-//! that carry them.
+//! an attacker's (RFC 9260 section 8.5). A tag is what a sender puts into its packets, having
+//! learnt it from the other end's INIT or INIT ACK; here tags are kept by the direction of the
+//! packets that carry them.
 //!
 //! Source of all rules: net/netfilter/nf_conntrack_proto_sctp.c.
 

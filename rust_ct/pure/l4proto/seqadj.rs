@@ -85,7 +85,7 @@ impl SeqAdj {
     }
 }
 
-/// A number in the packet that is to be another.
+/// A number in the packet that is to be changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Edit {
     /// Where it is, from the start of the packet.
@@ -96,7 +96,7 @@ pub(crate) struct Edit {
     pub(crate) new: u32,
 }
 
-/// All numbers in a packet that are to be others.
+/// All numbers in a packet that are to be changed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Edits {
     list: [Edit; MOST],
@@ -151,7 +151,7 @@ pub(crate) fn edits<P: Packet>(
     Some(edits)
 }
 
-/// What is to be changed in the options between two places; `None` if one of them is broken.
+/// What is to be changed in the options between two places; `None` if an option is broken.
 fn sack_edits<P: Packet>(
     pkt: &P,
     mut at: u32,

@@ -3,12 +3,12 @@
 //! The tracker of TCP.
 //!
 //! The tracker stands between two machines and sees what each of them sends, which need not be what
-//! the other one receives. It guesses the state of the connection from the flags ([`table`]), and
-//! checks that each segment lies in the window that the receiver has opened ([`window`]), so that a
-//! stranger who cannot see the connection cannot move it.
+//! the other machine receives. It guesses the state of the connection from the flags ([`table`]),
+//! and checks that each segment lies in the window that the receiver has opened ([`window`]), so
+//! that an attacker that cannot see the connection cannot move it.
 //!
 //! A segment that could put the tracker right where it is out of step with both ends passes without
-//! effect and is remembered; the answer to it shows who was right.
+//! effect and is remembered; the answer to it shows whether the tracker was wrong.
 //!
 //! Source of all rules: net/netfilter/nf_conntrack_proto_tcp.c.
 
@@ -243,7 +243,7 @@ enum Plan {
     Check(State, State),
     /// The connection goes from one state to another, and the window does not matter.
     Take(State, State),
-    /// It moves nothing.
+    /// The segment moves nothing.
     Done(Outcome),
 }
 
@@ -282,7 +282,7 @@ pub(crate) fn track(proto: &mut Proto, seg: &Segment, input: &Input, env: &Env<'
 }
 
 /// As [`track`], of an ACK in the window of an established connection, which renews it for so many
-/// jiffies. `None` of others; what has become of `proto` then is of no use.
+/// jiffies. `None` for other segments; what has become of `proto` then is of no use.
 ///
 /// `proto` is as the sender sees it, see [`Proto::seen_by`]. `shift` is that of the other
 /// direction's sequence number that is acknowledged. Whether segments outside the window pass is
@@ -312,7 +312,7 @@ pub(crate) fn renew(
         return None;
     }
     let dir = input.dir();
-    // What has no window yet begins one.
+    // A sender without a window yet begins one.
     if proto.sender(SENDER).td_maxwin == 0 {
         return None;
     }
@@ -391,12 +391,12 @@ impl Proto {
         }
     }
 
-    /// Who sends in a direction.
+    /// The end that sends in a direction.
     const fn sender(&self, dir: Direction) -> &Peer {
         self.receiver(dir.other())
     }
 
-    /// Who receives in a direction.
+    /// The end that receives in a direction.
     const fn receiver(&self, dir: Direction) -> &Peer {
         let [original, reply] = &self.seen;
         match dir {
@@ -416,8 +416,8 @@ impl Proto {
         self.last_index == kind as u8
     }
 
-    /// Returns whether what the receiver of a direction has acknowledged is known: it has, and no
-    /// SYN has passed since then that may have begun another connection.
+    /// Returns whether it is known what the receiver of a direction has acknowledged: it has, and
+    /// no SYN has passed since then that may have begun another connection.
     const fn has_acknowledged(&self, dir: Direction) -> bool {
         self.receiver(dir).has(peer_flag::MAXACK_SET) && !self.last_was(Kind::Syn)
     }
@@ -527,7 +527,7 @@ impl Proto {
         ];
         for (holds, index) in shorter {
             if holds {
-                // Read once: somebody may write to it.
+                // Read once: it may be written meanwhile.
                 let other = timeout(index);
                 if other < usual {
                     return other;
@@ -604,7 +604,8 @@ fn plan_unclear(proto: &mut Proto, seg: &Segment, dir: Direction, old: State) ->
     Plan::Done(Outcome::ignore(Reason::TcpIgnored))
 }
 
-/// Plans for an RST, the one segment with which a stranger could do the most harm.
+/// Plans for an RST, the segment with which an attacker that cannot see the connection could do the
+/// most harm.
 fn plan_reset(proto: &Proto, seg: &Segment, input: &Input, env: &Env<'_>) -> Plan {
     let dir = input.dir();
     let old = proto.state();

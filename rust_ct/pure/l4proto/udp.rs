@@ -196,7 +196,7 @@ pub(crate) fn track(proto: &mut Proto, input: &Input, timeouts: &[u32; 2]) -> Ou
 }
 
 /// As [`track`], of a packet that does no more than to renew a confirmed connection, for so many
-/// jiffies; `None` of others.
+/// jiffies; `None` for other packets.
 #[inline(always)]
 pub(crate) fn renew(proto: &Proto, input: &Input, timeout: impl Fn(usize) -> u32) -> Option<u32> {
     if !input.confirmed() {

@@ -39,7 +39,7 @@ use core::{
 /// The most announcements that are read of one segment; those behind are passed over.
 pub(crate) const MOST_EVENTS: usize = 16;
 
-/// The first port, in host order, that anyone may listen at.
+/// The first port, in host order, that any user may listen at.
 const FIRST_FREE_PORT: u16 = 1024;
 
 /// Digits of the highest number of a byte, and of a port.
@@ -163,8 +163,9 @@ impl Session {
 
     /// Says that in a direction a line begins at the sequence number `seq`, in host order.
     ///
-    /// That is the one behind a SYN. For a connection that is picked up it is taken to be that of
-    /// the first segment with data, as nf_conntrack_ftp does after ctnetlink has made one.
+    /// That is the number behind a SYN. For a connection that is picked up it is taken to be that
+    /// of the first segment with data, as nf_conntrack_ftp does for a connection that ctnetlink has
+    /// made.
     pub(crate) const fn begin(&mut self, dir: Direction, seq: u32) {
         self.lines_mut(dir).begin(seq);
     }
@@ -409,7 +410,7 @@ fn delimiter(text: &[u8]) -> Result<(u8, &[u8]), Refused> {
     }
 }
 
-/// The text before the next delimiter, and the one behind.
+/// The text before the next delimiter, and the text behind it.
 fn field(text: &[u8], delimiter: u8) -> Result<(&[u8], &[u8]), Refused> {
     let mut parts = text.splitn(2, |byte| *byte == delimiter);
     match (parts.next(), parts.next()) {
@@ -463,8 +464,8 @@ pub(crate) struct Expected {
 
 /// Returns what an announcement opens in a connection with these tuples, the original one first.
 ///
-/// With `loose` the address may be that of any host. What announces the sender's own address opens
-/// the one that its peer knows it by, which differs if NAT changes it.
+/// With `loose` the address may be that of any host. If the sender's own address is announced, what
+/// opens is the address that its peer knows it by, which differs if NAT changes it.
 ///
 /// Source: net/netfilter/nf_conntrack_ftp.c, help(), which has nothing against low ports.
 ///

@@ -85,7 +85,7 @@ pub(crate) trait Packet {
     }
 }
 
-/// Where the transport header of a packet is, and whose it is.
+/// Where the transport header of a packet is, and of which protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct L4 {
     /// Protocol number, see [`crate::pure::wire::ipproto`].

@@ -47,7 +47,7 @@ pub(crate) mod flag {
     pub(crate) const ECE: u8 = 0x40;
     /// The congestion window was reduced (RFC 3168).
     pub(crate) const CWR: u8 = 0x80;
-    /// Those that go with everything.
+    /// The flags that go with everything.
     pub(crate) const ANYWHERE: u8 = PSH | ECE | CWR;
 }
 
@@ -196,7 +196,7 @@ impl Segment {
         Ok(Self::new(&hdr, payload, options))
     }
 
-    /// That of a header with so many bytes behind it.
+    /// The segment of a header with so many bytes behind it.
     #[inline(always)]
     fn new(hdr: &Header, payload: u32, options: Options) -> Self {
         let count = |bit| u32::from(hdr.flags & bit != 0);
@@ -229,8 +229,8 @@ impl Segment {
         }
     }
 
-    /// As [`Segment::read`], of a SYN; the checksum is not looked at. `None` of others, whatever
-    /// there is to read of them.
+    /// As [`Segment::read`], of a SYN; the checksum is not looked at. `None` for other segments,
+    /// even if they can be read.
     #[inline(always)]
     pub(crate) fn read_syn<P: Packet>(pkt: &P, l4: &L4) -> Option<Self> {
         let hdr = Header::read(pkt, l4.offset)?;
@@ -247,8 +247,8 @@ impl Segment {
     }
 
     /// As [`Segment::read`], of an ACK with data or without, whose one option is a time stamp if it
-    /// has any, as of most segments; the checksum is not looked at. `None` of others, whatever
-    /// there is to read of them.
+    /// has any, as of most segments; the checksum is not looked at. `None` for other segments, even
+    /// if they can be read.
     #[inline(always)]
     pub(crate) fn read_plain<P: Packet>(pkt: &P, l4: &L4) -> Option<Self> {
         const LEN: u32 = size_of::<Header>() as u32;
@@ -374,9 +374,10 @@ impl Options {
         }
     }
 
-    /// Parses options; what stands behind a malformed one is not looked at.
+    /// Parses options; what stands behind a malformed option is not looked at.
     ///
-    /// `ack` is the acknowledgment number of the segment, which selective ones are compared with.
+    /// `ack` is the acknowledgment number of the segment, which selective acknowledgments are
+    /// compared with.
     /// Source: net/netfilter/nf_conntrack_proto_tcp.c, tcp_options() and tcp_sack().
     #[inline(never)]
     pub(crate) fn parse(mut bytes: &[u8], ack: u32) -> Self {

@@ -49,18 +49,18 @@ pub(crate) struct EventMasks {
 }
 
 impl EventMasks {
-    /// Those of a connection, and those of what it expects.
+    /// The events of a connection, and those of what it expects.
     pub(crate) const fn new(conn: u16, expect: u16) -> Self {
         Self { conn, expect }
     }
 
-    /// Those of what the connection expects.
+    /// The events of what the connection expects.
     #[cfg_attr(not(CONFIG_NF_CONNTRACK_EVENTS), allow(dead_code))]
     pub(crate) const fn expect(self) -> u16 {
         self.expect
     }
 
-    /// All of them.
+    /// All events.
     const ALL: Self = Self {
         conn: u16::MAX,
         expect: u16::MAX,
@@ -97,7 +97,7 @@ impl UniqueConn {
         self.conn().fill_events(masks);
     }
 
-    /// Nobody can be told of events.
+    /// This kernel has no events.
     #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
     pub(crate) fn begin_events(&mut self, _masks: Option<EventMasks>) {}
 }
@@ -120,7 +120,7 @@ impl Alone<'_> {
         added.is_some()
     }
 
-    /// Nobody can be told of events.
+    /// This kernel has no events.
     #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
     pub(crate) fn add_events(self, _masks: EventMasks, _gfp: Gfp) -> bool {
         true
@@ -138,13 +138,13 @@ impl Conn {
         })
     }
 
-    /// Nobody can be told of events.
+    /// This kernel has no events.
     #[cfg(not(CONFIG_NF_CONNTRACK_EVENTS))]
     pub(crate) fn event_masks(&self) -> Option<EventMasks> {
         None
     }
 
-    /// Fills the extension of events, if there is one, which nobody else looks at yet.
+    /// Fills the extension of events, if there is one, which no other code looks at yet.
     #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
     fn fill_events(&self, masks: Option<EventMasks>) {
         let Some(events) = self.part::<Events>() else {
@@ -161,8 +161,8 @@ impl Conn {
     }
 }
 
-/// Which events are reported to user space, and which wait for it, `struct nf_conntrack_ecache`.
-/// Others write to it as well, each field by atomic accesses.
+/// Which events are reported to user space, and which wait for it, `struct nf_conntrack_ecache`. C
+/// code writes to it as well, each field by atomic accesses.
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
 #[repr(transparent)]
 pub(in super::super) struct Events(Memory<bindings::nf_conntrack_ecache>);
@@ -174,7 +174,7 @@ unsafe impl Part for Events {
 }
 
 #[cfg(all(CONFIG_NF_CONNTRACK_EVENTS, CONFIG_NF_CONNTRACK_TIMESTAMP))]
-// SAFETY: The counter is one of 64 bits, which everybody reads and writes by one access.
+// SAFETY: The counter is one of 64 bits, which Rust and C read and write by one access.
 unsafe impl Mirrors<bindings::local64_t> for Atomic<i64> {}
 
 #[cfg(CONFIG_NF_CONNTRACK_EVENTS)]
@@ -184,7 +184,7 @@ impl Events {
         field!(self.0, cache as Atomic<usize>)
     }
 
-    /// Notes one more, a number of [`crate::object::conn::event::Event`].
+    /// Notes an event, a number of [`crate::object::conn::event::Event`].
     pub(in super::super) fn set_noted(&self, event: u32) {
         bits::raise(self.noted(), event);
     }
@@ -208,7 +208,7 @@ impl Events {
         field!(self.0, portid as Atomic<u32>)
     }
 
-    /// Which events somebody wants to hear of.
+    /// Which events are reported.
     pub(in super::super) fn wanted(&self) -> u16 {
         field!(self.0, ctmask).load()
     }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// The shifts of both directions. They are written under the lock of the connection, by netlink,
-/// too, and read with or without it: so nobody has a reference to one.
+/// too, and read with or without it: so no code has a Rust reference to one.
 #[repr(transparent)]
 pub(super) struct Shifts(Memory<bindings::nf_conn_seqadj>);
 

@@ -89,7 +89,7 @@ impl TimeoutPolicy {
 
 impl UniqueConn {
     /// Gives the connection the timeout policy of a template, if there is one and the connection
-    /// has room for it. A policy that is just being removed is none.
+    /// has room for it. A policy that is just being removed does not count.
     ///
     /// Source: include/net/netfilter/nf_conntrack_timeout.h, nf_ct_timeout_ext_add().
     #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
@@ -148,8 +148,7 @@ impl Conn {
         NonNull::new(self.policy_place()?.xchg(ptr::null_mut(), Relaxed))
     }
 
-    /// Takes the timeout policy off if it is this one, or whatever it is if none is given. Any
-    /// context.
+    /// Takes the timeout policy off if it is `policy`, or any policy if none is given. Any context.
     ///
     /// Source: net/netfilter/nf_conntrack_timeout.c, untimeout().
     #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
@@ -159,7 +158,7 @@ impl Conn {
         };
         let has = place.load(Relaxed);
         let goes = !has.is_null() && policy.is_none_or(|policy| policy.as_ptr() == has);
-        // Whoever takes it off gives its reference back.
+        // The caller that takes it off gives its reference back.
         if goes && place.cmpxchg(has, ptr::null_mut(), Relaxed).is_ok() {
             // SAFETY: The connection had a reference, which it gives up.
             unsafe { bindings::rct_timeout_unref(has) };

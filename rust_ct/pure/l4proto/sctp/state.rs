@@ -22,7 +22,7 @@ pub(crate) enum State {
     ShutdownRecd = 6,
     /// SHUTDOWN ACK was seen.
     ShutdownAckSent = 7,
-    /// HEARTBEAT began the association: a second path of one that exists.
+    /// HEARTBEAT began the association: a second path of one that is there already.
     HeartbeatSent = 8,
 }
 

@@ -42,7 +42,7 @@ pub(crate) mod peer_flag {
 pub(crate) struct Peer {
     /// The highest end of a segment that it sent.
     pub(crate) td_end: u32,
-    /// The highest end that the other one's windows let it send.
+    /// The highest end that the other end's windows let it send.
     pub(crate) td_maxend: u32,
     /// The largest window that it offered, scaled; zero if it sent nothing yet.
     pub(crate) td_maxwin: u32,
@@ -142,7 +142,7 @@ impl Proto {
         State::from_bits(self.state)
     }
 
-    /// The two ends: who sends in a direction, and who receives.
+    /// The two ends: the sender in a direction, and the receiver.
     pub(super) fn ends(&mut self, dir: Direction) -> (&mut Peer, &mut Peer) {
         let [original, reply] = &mut self.seen;
         match dir {

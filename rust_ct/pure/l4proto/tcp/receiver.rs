@@ -47,14 +47,14 @@ pub(super) fn fate(met: Proto, seg: Segment, dir: Direction, reason: Reason) -> 
         && seg.ack.wrapping_sub(met.receiver(dir).td_end) > SYN_DATA;
 
     match (seg.kind, met.state()) {
-        // Nobody has the connection any more.
+        // No end has the connection any more.
         (Kind::Syn, State::Close) => Fate::Begins,
-        // Nobody is known to have it.
+        // No end is known to have it.
         (Kind::Syn, State::None) => Fate::Refused,
-        // A SYN is all that the receiver has sent, and this is the answer to another one.
+        // A SYN is all that the receiver has sent, and this is the answer to another SYN.
         (Kind::SynAck | Kind::Rst, _) if is_of_another_syn => Fate::Refused,
-        // The window is looked at first, and nobody answers an RST that is out of it. A receiver
-        // that has sent another SYN since, unseen, goes by what is acknowledged.
+        // The window is looked at first, and no receiver answers an RST that is out of it. A
+        // receiver that has sent another SYN since, unseen, goes by what is acknowledged.
         (Kind::Rst, _)
             if met.has_acknowledged(dir)
                 && reason != Reason::TcpAckOver

@@ -38,7 +38,7 @@ const MAX_ACK_WINDOW: u32 = 66000;
 /// What the window says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// The segment is in the window, or nobody is held to it: go on.
+    /// The segment is in the window, or the window is not enforced: go on.
     Inside,
     /// The segment passes without effect.
     Ignored(Reason),
