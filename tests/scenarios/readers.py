@@ -2,7 +2,7 @@
 """Who reads the connection of a packet: xt_cluster shares flows out, CONNSECMARK keeps marks, cake sees behind NAT."""
 
 # limit: 180
-# left out of CI on: stock
+# left out of CI on: debug
 
 import struct
 
