@@ -17,19 +17,24 @@ LAYERS="demo lint scripts host reference fuzz stock compare count kunit debug so
 
 # run_layer NAME: runs it, keeps its log, and adds up its last line.
 run_layer() {
-	local log=$LOGS/layer-$1.log start=$SECONDS
+	local log=$LOGS/layer-$1.log start=$SECONDS status=0
 	say "==== $1"
-	"$TOP/scripts/test/test_layer.sh" "$1" </dev/null 2>&1 | tee "$log" || true
-	add_up "$1" $((SECONDS - start))
+	"$TOP/scripts/test/test_layer.sh" "$1" </dev/null 2>&1 | tee "$log" || status=$?
+	add_up "$1" $((SECONDS - start)) "$status"
 }
 
-# add_up NAME SECONDS: a row of the table, from the last line of the layer's log.
+# add_up NAME SECONDS STATUS: a row of the table, from the last line of the layer's log. One that ended
+# with a STATUS has failed, whatever it counted.
 add_up() {
 	local name=$1 log=$LOGS/layer-$1.log line
 	line=$(tail -n 1 "$log")
 	if [[ $line =~ ^([0-9]+)\ passed,\ ([0-9]+)\ failed ]] &&
 		((BASH_REMATCH[1] + BASH_REMATCH[2] > 0)); then
 		counts=("${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}")
+		[ "$3" -eq 0 ] || [ "${counts[1]}" -gt 0 ] || {
+			warn "$name ended with status $3; log: $log"
+			counts[1]=1
+		}
 	else
 		warn "$name did not run to its end; log: $log"
 		counts=(0 1)
@@ -40,15 +45,16 @@ add_up() {
 		"$(duration "$2")")$'\n'
 }
 
-# run_quietly NAME...: runs them behind each other, and keeps what each prints and how long it took.
+# run_quietly NAME...: runs them behind each other, and keeps what each prints, how long it took and
+# with which status it ended.
 run_quietly() {
-	local name start
+	local name start status
 	for name; do
 		# It looks at the KUnit module if the debug kernel is there.
 		[ "$name" != lint ] || [ -z "$setup_pid" ] || tail -f --pid="$setup_pid" /dev/null
-		start=$SECONDS
-		"$TOP/scripts/test/test_layer.sh" "$name" </dev/null >"$LOGS/layer-$name.log" 2>&1 || true
-		echo $((SECONDS - start)) >"$LOGS/layer-$name.seconds"
+		start=$SECONDS status=0
+		"$TOP/scripts/test/test_layer.sh" "$name" </dev/null >"$LOGS/layer-$name.log" 2>&1 || status=$?
+		echo $((SECONDS - start)) "$status" >"$LOGS/layer-$name.seconds"
 	done
 }
 
@@ -59,7 +65,7 @@ start_beside() {
 	say "beside the others: ${beside[*]}"
 	for name in "${beside[@]}"; do
 		: >"$LOGS/layer-$name.log"
-		echo 0 >"$LOGS/layer-$name.seconds"
+		echo 0 1 >"$LOGS/layer-$name.seconds"
 	done
 	set -m
 	run_quietly "${beside[@]}" &
@@ -70,14 +76,15 @@ start_beside() {
 
 # Waits for them, prints, and adds up.
 end_beside() {
-	local name
+	local name seconds status
 	say "waiting for what runs beside: ${beside[*]}"
 	wait "$beside_pid" || true
 	beside_pid=
 	for name in "${beside[@]}"; do
 		say "==== $name"
 		cat "$LOGS/layer-$name.log"
-		add_up "$name" "$(cat "$LOGS/layer-$name.seconds")"
+		read -r seconds status <"$LOGS/layer-$name.seconds"
+		add_up "$name" "$seconds" "$status"
 	done
 }
 

@@ -24,9 +24,9 @@ count_tap() {
 }
 
 # count_guest STATUS COUNT: prints COUNT, 'N passed, N failed', of a guest that ended with STATUS; where
-# no check has failed, the guest itself may have.
+# no check has failed, the guest itself may have. Without a COUNT there is no log.
 count_guest() {
-	local count=$2
+	local count=${2:-0 passed, 1 failed}
 	[ "$1" -eq 0 ] || count=${count/, 0 failed/, 1 failed}
 	echo "$count"
 }
