@@ -36,6 +36,9 @@ BOTH = ("nf_conntrack", "rust_ct")
 def boot(tracker, number, names):
     """One guest. Returns name -> (verdict, seconds, reason), and whether it complained outside of every script."""
     guest = f"selftests-{tracker}-{number}"
+    log = LOGS / f"{guest}-stock.log"
+    # Where the guest is not even set up, that of the run before would be read.
+    log.unlink(missing_ok=True)
     settings = {"CT": tracker, "RUST_CT_KO": "/out/selftests/rust_ct.ko", "SLOW": os.environ.get("SLOW", "2")}
     settings["SELFTESTS_LIMIT"] = os.environ.get("SELFTESTS_LIMIT", "")
     status = subprocess.run(
@@ -45,7 +48,9 @@ def boot(tracker, number, names):
         check=False,
     ).returncode
     found, running = {}, None
-    for line in (LOGS / f"{guest}-stock.log").read_text(encoding="utf-8", errors="replace").splitlines():
+    if not log.exists():
+        return found, False
+    for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
         if match := re.match("selftest begin (.*)", line):
             running = match[1]
         elif match := re.match(r"selftest end (\S+) (\S+) (\d+) ?(.*)", line):
@@ -69,12 +74,14 @@ def run_tracker(tracker, names):
         left = [name for name in left if name not in results]
         if not found or not left:
             break
-    results.update((name, ("fail", "0", "not run: no guest came to it")) for name in left)
+    results.update((name, ("not run", "0", "no guest came to it")) for name in left)
     return results, complained
 
 
 def outcome(reference, ours):
     """What a script's two verdicts come to."""
+    if "not run" in (reference, ours):
+        return "NOT RUN"
     if reference == ours == "skip":
         return "skipped"
     if GRADES.get(ours, 0) >= GRADES.get(reference, 0):
@@ -115,7 +122,7 @@ def main(directory):
     if len(trackers) < 2:
         return 0
     # Where no script was running, there is no row to put it to.
-    failed = outcomes.count("WORSE") + done["rust_ct"][1]
+    failed = outcomes.count("WORSE") + outcomes.count("NOT RUN") + done["rust_ct"][1]
     passed = sum(one.startswith("ok") for one in outcomes)
     print(f"selftests: {outcomes.count('skipped')} skipped on both")
     print(f"{passed} passed, {failed} failed")
