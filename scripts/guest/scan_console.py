@@ -20,7 +20,9 @@ COMPLAINTS = (
     "general protection fault", "Kernel panic", "kernel BUG", "invalid opcode",
     "unable to handle", "refcount_t: ", "list_(add|del) corruption",
     "Objects remaining", "still has objects", "unregister_netdevice: waiting",
-    "nf_conntrack_destroy", "tainted: .*[DW]", "rust_kernel: panicked",
+    "nf_conntrack_destroy", "Tainted: [A-Z ]*[DW]", "rust_kernel: panicked",
+    # A checker that has switched itself off.
+    "Kernel memory leak detector disabled", "Disabling lock debugging", "lockdep is turned off",
 )
 # Lines that speak of a checker without a complaint.
 HARMLESS = (

@@ -34,6 +34,10 @@ call trace|Call Trace:
 debug objects|ODEBUG: free active (active state 0) object: 00000000 object type: timer_list
 list|list_del corruption. prev->next should be ffff, but was dead
 device|unregister_netdevice: waiting for lo to become free. Usage count = 2
+warned before|CPU: 0 UID: 0 PID: 234 Comm: compare Tainted: G        W  O     N  7.3.4-rustct-uml #1 VOLUNTARY
+kmemleak is off|kmemleak: Kernel memory leak detector disabled
+lockdep goes off|Disabling lock debugging due to kernel taint
+lockdep is off|INFO: lockdep is turned off.
 preemption|BUG: using smp_processor_id() in preemptible [00000000] code: insmod/80
 """
 
@@ -52,6 +56,9 @@ RUN = """\
 class ScanConsole(unittest.TestCase):
     def test_an_ordinary_run(self):
         self.assertEqual(scan(RUN.format("rust_ct: loaded, 65536 buckets")), [])
+
+    def test_a_module_from_elsewhere(self):
+        self.assertEqual(scan(RUN.format("PID: 9 Comm: insmod Tainted: G           O     N  7.3.4 #1 Debian")), [])
 
     def test_an_empty_log(self):
         self.assertTrue(scan("\n"))
