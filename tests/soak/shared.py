@@ -55,8 +55,7 @@ class Board:
         return self._get(0) != GO
 
     def step(self):
-        """One more is done; waits while all are to stand still, and ends the worker when it is to stop."""
-        self.tick()
+        """Waits while all are to stand still, and ends the worker when it is to stop; if not, one more is done."""
         row = self._row(self.mine)
         while self._get(0) == HOLD:
             self._set(row + 8, 1)
@@ -64,6 +63,8 @@ class Board:
         self._set(row + 8, 0)
         if self._get(0) == STOP:
             raise Stopped
+        # Not before: to be stopped is no deed.
+        self.tick()
 
     def fork(self, name, work, *arguments):
         """Has a process do work until it is told to stop."""

@@ -228,15 +228,17 @@ HELPED = (
 )  # fmt: skip
 
 
-def helper_rules(ns):
+def helper_rules(board, ns):
     """A table of rules that assign helpers; what the kernel does not have is left out."""
     chain = "add chain inet helped pre { type filter hook prerouting priority -50; }"
     run("nft", f"add table inet helped; {chain}", ns=ns, must=False)
+    board.step()
     for name, proto, port in HELPED:
         text = f"""add ct helper inet helped {name} {{ type "{name}" protocol {proto}; }}
 add rule inet helped pre {proto} dport {port} ct helper set "{name}"
 """
         run("nft", "-f", "-", ns=ns, text=text, must=False)
+        board.step()
 
 
 def helpers(board, dice):
@@ -244,7 +246,7 @@ def helpers(board, dice):
     router = NETS["router"]
     while True:
         with refused():
-            helper_rules(ATTACKED)
+            helper_rules(board, ATTACKED)
         for _ in range(100):
             dice.choice((ftp, ftp, irc, pptp, datagram_talk, datagram_talk))(router, dice)
             board.step()
@@ -323,7 +325,8 @@ def proc(board, dice):
     if RUST:
         names += [name.removeprefix("/proc/") for name in glob.glob("/proc/rust_ct*")]
     while True:
-        ns = dice.choice((ATTACKED, FORWARDED, AGED, None))
+        # Not those of AGED, which nobody lists.
+        ns = dice.choice((ATTACKED, FORWARDED, None))
         with refused(), inside(ns), open(f"/proc/{dice.choice(names)}", "rb", buffering=0) as file:
             for _ in range(dice.choice((1, 3, 100))):
                 if not file.read(dice.choice((1, 7, 512, 4096, 1 << 20))):
