@@ -136,7 +136,7 @@ def talk(board, pairs):
 
 
 class Sessions:
-    """The sessions, in a process of their own, with a download that takes its time and pings."""
+    """The sessions, in a process of their own, and pings beside them, which nobody counts."""
 
     def __init__(self, board):
         client_router_server(CLIENT, ROUTER, SERVER)
