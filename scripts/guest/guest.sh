@@ -5,7 +5,7 @@
 # [--cached] KIND COMMAND...: boots that kernel in QEMU through virtme-ng, with two
 # processors (or N), each ARGUMENT on its command line, each OPTION on QEMU's, and the build root as its (copy-on-write) disk, with
 # --cached in its cache, and runs COMMAND in it as root, in /src, this clone. /out is writable.
-# BOOT_SILENCE (default 120) is after how many seconds of silence a guest whose job has not begun
+# BOOT_SILENCE (default 300) is after how many seconds of silence a guest whose job has not begun
 # will not come up any more. Ends with COMMAND's exit status; with 124 when the guest does not end in time, and with 99 when
 # COMMAND succeeded but the kernel complained on the console (or leaked memory, on a debug
 # kernel). KIND umldebug is a process (uml.sh).
@@ -94,12 +94,12 @@ run_guest() {
 
 # watch_boot: waits until the guest is up or gone, and ends one that does not come up.
 watch_boot() {
-	local end=$((SECONDS + ${BOOT_SILENCE:-120})) said=0 before
+	local end=$((SECONDS + ${BOOT_SILENCE:-300})) said=0 before
 	until begun || ! kill -0 "$STEP_GROUP" 2>/dev/null; do
 		sleep 1
 		before=$said
 		said=$(stat -c %s "$console")
-		[ "$said" -eq "$before" ] || end=$((SECONDS + ${BOOT_SILENCE:-120}))
+		[ "$said" -eq "$before" ] || end=$((SECONDS + ${BOOT_SILENCE:-300}))
 		[ $SECONDS -lt $end ] || { end_step_group; return; }
 	done
 }
