@@ -169,6 +169,8 @@ def idle(kind, talks, rules):
             entry and entry.line,
         )
         equal(entry.state, "ESTABLISHED" if talk.l4 == "tcp" else None, f"{what}, and the state it had")
+        # What it says now is in the table still when it is looked at.
+        patience(30)
         slow = rules.packets()
         equal(talk.exchange(5), 10, f"{what}, it goes on")
         now = grown(slow, rules.packets())
@@ -231,6 +233,7 @@ def ended(kind, rules):
 
 def deleted(kind, talk):
     """An entry that is deleted takes its flow along."""
+    check(talk.offloaded(), f"{kind}: an entry is offloaded that is deleted then", talk.entry())
     old = packets(talk.entry())
     run("conntrack", "-D", "-f", kind.lower(), "-p", "udp", "--sport", str(talk.port), ns=ROUTER)
     equal(talk.entry(), None, f"{kind}: an offloaded entry is deleted")
