@@ -25,6 +25,7 @@ from lib import (
     poll,
     read,
     statistics,
+    sysctl,
     times,
     udp,
     write,
@@ -91,6 +92,8 @@ def sent_in_real_time(router, dice):
 def scenario():
     router = Router()
     load("hashsize=1024")
+    # The long-lived ones outlive a scenario that takes long.
+    sysctl("nf_conntrack_generic_timeout", 6000, router.ns)
     print(f"# SEED={SEED}")
     dice = random.Random(SEED)
     for number in range(LONG // 2):
