@@ -257,7 +257,7 @@ impl OtherNet {
         }
         // The kernel exports no way to make a namespace: a process has to.
         start([c"/usr/bin/unshare", c"--net", c"/usr/bin/sleep", c"5"])?;
-        for _ in 0..400 {
+        for _ in 0..6000 {
             if let Some(net) = take() {
                 return Ok(net);
             }
