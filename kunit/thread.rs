@@ -31,13 +31,14 @@ static FAILED: Atomic<bool> = Atomic::new(false);
 pub(crate) struct Thread(NonNull<bindings::task_struct>);
 
 impl Thread {
-    /// Starts a thread on a processor, or on the first one if there are not so many. Process
-    /// context.
+    /// Starts a thread on a processor, or, which the log says, on the first one if there are not so
+    /// many. Process context.
     pub(crate) fn start(cpu: u32, step: Step) -> Result<Self> {
         FAILED.store(false, Relaxed);
         let cpu = if crate::sys::percpu::possible(cpu) {
             cpu
         } else {
+            pr_info!("# there is no processor {cpu}: the thread runs on the first one\n");
             0
         };
         // CAST: A pointer to a function fits into one to data on every machine that Linux runs on.
