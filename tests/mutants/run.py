@@ -143,6 +143,9 @@ def explained():
 def main(parts):
     started = time.monotonic()
     mutants = make_copy()
+    for part in parts:
+        if not any(part in mutant.key for mutant in mutants):
+            sys.exit(f"tests/mutants/run.py: no mutant has '{part}' in its file, function or mistake")
     chosen = [mutant for mutant in mutants if not parts or any(part in mutant.key for part in parts)]
     program = build()
     print(f"mutants: {len(chosen)} of {len(mutants)}, SEED={SEED}", flush=True)
@@ -156,6 +159,12 @@ def main(parts):
             for mutant, by in zip(left, pool.map(lambda one: verdict(program, one.number, cases, limit), left)):
                 if by:
                     caught[mutant.number] = by
+        # One that took too long beside others may come to its end alone.
+        for mutant in left:
+            if caught.get(mutant.number) == "time":
+                caught[mutant.number] = verdict(program, mutant.number, cases, limit)
+                if not caught[mutant.number]:
+                    del caught[mutant.number]
         left = [mutant for mutant in left if mutant.number not in caught]
         took = time.monotonic() - started
         print(f"with {cases} cases: {len(caught)} caught, {len(left)} left, after {took:.0f} s", flush=True)
