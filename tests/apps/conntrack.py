@@ -26,6 +26,7 @@ from lib import (
     poll,
     read,
     run,
+    skip,
     statistics,
     write,
 )
@@ -187,6 +188,7 @@ def events():
 def expectations():
     """The table of expectations, through a connection with a helper."""
     if not module("nf_conntrack_ftp"):
+        skip("expectations", "this kernel does not have nf_conntrack_ftp")
         return
     run("nft", "-f", "-", text=HELPED)
     # Before the connection is made, as one that nobody listens to has no events.
