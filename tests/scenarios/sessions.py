@@ -9,6 +9,7 @@ What passes the router is captured to $RUST_CT_OUT/captures, for the comparison 
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -41,6 +42,8 @@ from lib import (
 
 CLIENT, ROUTER, SERVER = "rct-c", "rct-r", "rct-s"
 ENDS = {"IPv4": ("10.1.0.2", "10.2.0.2", "10.1.0.1"), "IPv6": ("fd01::2", "fd02::2", "fd01::1")}
+# What the bad line draws from.
+SEED = int(os.environ.get("SEED") or random.randrange(1 << 32))
 CAPTURES = os.path.join(os.environ.get("RUST_CT_OUT", "/tmp"), "captures")
 
 
@@ -70,8 +73,8 @@ def captured(name):
 @contextlib.contextmanager
 def bad_line(*qualities):
     """Makes the line from the router to the client and back a bad one."""
-    for device in (CLIENT, SERVER):
-        run("tc", "qdisc", "add", "dev", device, "root", "netem", *qualities, ns=ROUTER)
+    for seed, device in enumerate((CLIENT, SERVER), SEED):
+        run("tc", "qdisc", "add", "dev", device, "root", "netem", *qualities, "seed", str(seed), ns=ROUTER)
     try:
         yield
     finally:
@@ -278,6 +281,7 @@ def tunnel():
 
 
 def scenario():
+    diag(f"SEED={SEED}")
     client_router_server()
     for ns, device in ((CLIENT, ROUTER), (SERVER, ROUTER)):
         # Segments as a line carries them, not bundles.
