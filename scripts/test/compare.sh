@@ -150,8 +150,8 @@ switch_on() {
 	mv "$work/on.seq" "$work/1/$1.seq"
 }
 
-# judge ROUND: compares the recordings of a round; what is to be played again is the next.
-# In the last one, a case that differs does so whether or not the clock ticked into it.
+# judge ROUND: compares the recordings of a round; the cases that differ are the next one, and are
+# played again. In the last one they count: they have differed each time.
 judge() {
 	local sequence name status again
 	mkdir -p "$work/$(($1 + 1))"
@@ -212,7 +212,7 @@ failed=0
 worst=
 for ((round = 1; round <= ROUNDS; round++)); do
 	ls "$work/$round"/*.seq >/dev/null 2>&1 || break
-	[ "$round" -eq 1 ] || say "compare: the clock ticked into some cases, which are played again"
+	[ "$round" -eq 1 ] || say "compare: some cases differ, and are played again"
 	play "$round"
 	judge "$round"
 done

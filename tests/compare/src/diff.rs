@@ -48,7 +48,7 @@ pub struct Task<'a> {
     pub again: Option<PathBuf>,
     /// How many differences are told in full.
     pub most: usize,
-    /// Differences count although the clock ticked before them.
+    /// Differences count, and no case is to be played again.
     pub last: bool,
 }
 
@@ -82,6 +82,7 @@ struct Diff {
     coverage: Coverage,
     listings: u64,
     listings_differing: u64,
+    without_tick: u64,
     told: usize,
     most: usize,
     last: bool,
@@ -100,6 +101,7 @@ pub fn diff(task: Task<'_>) -> Result<Answer> {
         coverage: Coverage::default(),
         listings: 0,
         listings_differing: 0,
+        without_tick: 0,
         told: 0,
         most: task.most,
         last: task.last,
@@ -140,6 +142,7 @@ impl Diff {
             // What the reference does may depend on when its worker ran, and on the clock, which
             // ticks by itself: what differs counts if it does whenever it is played.
             if let Some(found) = &mut judgement.found {
+                self.without_tick += u64::from(!found.ticked);
                 found.ticked = !self.last && self.again.is_some();
             }
             self.count(case, &judgement);
@@ -268,6 +271,8 @@ impl Diff {
         }
         let (all, differing) = (self.listings, self.listings_differing);
         println!("listings: {all}, {differing} of them differ");
+        let (cases, without_tick) = (sum.differing + sum.again, self.without_tick);
+        println!("cases that differ: {cases}, {without_tick} of them without a tick before");
 
         let failed = sum.differing + differing;
         println!("{} passed, {failed} failed", sum.agreed + all - differing);

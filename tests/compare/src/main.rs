@@ -73,9 +73,9 @@ topcap     makes a capture of a sequence, or of one case
 show       prints a sequence, or one case, in words
 play       plays a sequence to /dev/rust_ct_feed; in the guest, as root
 diff       compares the recording A of nf_conntrack with B of rust_ct; tells N differences
-           in full (10). Exit status 0: they agree, 1: they differ, 3: some cases are to be
-           played again, as the clock ticked in them, and are written to FILE; not so with
-           --last, which counts them as differing
+           in full (10). Exit status 0: they agree, 1: they differ, 3: some cases differ, which
+           are written to FILE, to be played again; not so with --last, which counts them as
+           differing
 
 Exit status 2: something is wrong with the arguments or a file.
 ";
