@@ -35,7 +35,7 @@ def seconds_left(router, want, what, **which):
     found = find(router.ns, **which)
     equal(len(found), 1, f"{what}: it is listed")
     for entry in found:
-        least = max(want - 10 * SLOW, want * 2 // 3)
+        least = max(want - 10 * SLOW, want // 2)
         check(least <= entry.seconds <= want, f"{what}: {want} s", entry.line)
 
 

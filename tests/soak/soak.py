@@ -217,8 +217,10 @@ class Soak:
             sessions.end()
             self.progress(now=True)
         done = self.board.steps()
-        for name in self.names:
-            self.check(done[name], f"the worker {name} has done something")
+        # In less an emulated kernel may not have come to a worker's first step.
+        if MINUTES >= 10:
+            for name in self.names:
+                self.check(done[name], f"the worker {name} has done something")
         drop_namespaces("keep-")
         equal(self.failed, 0, f"{self.minutes():.1f} minutes from SEED={SEED}, {self.epochs} epochs: everything held")
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
