@@ -3,10 +3,6 @@
 //! What C hands to our functions, as types of its pointers: the function that has such an argument
 //! says with it what C has promised.
 
-use crate::sys::refcount::{
-    Counted,
-    MaybeGone, //
-};
 use core::{
     marker::PhantomData,
     ptr::{
@@ -74,19 +70,6 @@ impl<T: AlwaysRefCounted> Reference for ARef<T> {
 
     fn into_raw(self) -> NonNull<T> {
         ARef::into_raw(self)
-    }
-}
-
-impl<T: MaybeGone> Reference for Counted<T> {
-    type Object = T;
-
-    unsafe fn from_raw(object: NonNull<T>) -> Self {
-        // SAFETY: As the caller says.
-        unsafe { Counted::from_raw(object) }
-    }
-
-    fn into_raw(self) -> NonNull<T> {
-        Counted::into_raw(self)
     }
 }
 

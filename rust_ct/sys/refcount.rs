@@ -7,6 +7,7 @@
 use crate::{
     bindings,
     sys::{
+        abi::Reference,
         call,
         field::Memory, //
     },
@@ -95,6 +96,19 @@ impl<T: MaybeGone> Counted<T> {
     /// Leaves the reference to the caller.
     pub(crate) fn into_raw(self) -> NonNull<T> {
         ManuallyDrop::new(self).0
+    }
+}
+
+impl<T: MaybeGone> Reference for Counted<T> {
+    type Object = T;
+
+    unsafe fn from_raw(object: NonNull<T>) -> Self {
+        // SAFETY: As the caller says.
+        unsafe { Counted::from_raw(object) }
+    }
+
+    fn into_raw(self) -> NonNull<T> {
+        Counted::into_raw(self)
     }
 }
 
