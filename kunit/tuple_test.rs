@@ -3,7 +3,7 @@
 //! Tuples: what is read from a packet, and what the answer to it looks like.
 
 use crate::{
-    datapath::packet,
+    datapath::headers,
     pure::{
         tuple::{
             Addr,
@@ -47,7 +47,7 @@ fn plain(family: Family, proto: u8) -> Tuple {
 
 /// The tuple that is read from a packet, if one is.
 fn read(family: Family, bytes: &Bytes) -> Result<Option<Tuple>> {
-    Ok(packet::tuple(Buffer::new(bytes.get())?.skb(), family))
+    Ok(headers::tuple(Buffer::new(bytes.get())?.skb(), family))
 }
 
 #[kunit_tests(rust_ct_tuple)]
@@ -225,7 +225,7 @@ mod tests {
             let len = random.below(bytes.len());
             let bytes = bytes.get(..len).ok_or(EINVAL)?;
             let buffer = Buffer::new(bytes)?;
-            let Some(tuple) = packet::tuple(buffer.skb(), family) else {
+            let Some(tuple) = headers::tuple(buffer.skb(), family) else {
                 continue;
             };
             tuples += 1;

@@ -9,7 +9,7 @@ use crate::{
     datapath::{
         bytes::Bytes,
         expire,
-        packet,
+        passing,
         seqadj, //
     },
     object::{
@@ -131,7 +131,7 @@ fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &St
         return Verdict::ACCEPT;
     };
     let helper = conn.helper(state.rcu());
-    let helper = helper.filter(|_| !packet::is_passing_by(netns, conn, info, &pkt, &l4, family));
+    let helper = helper.filter(|_| !passing::is_passing_by(netns, conn, info, &pkt, &l4, family));
     if let Some(helper) = helper {
         let verdict = helper.help(skb, &l4, conn, info, state.rcu());
         if verdict != Verdict::ACCEPT {
@@ -191,7 +191,7 @@ pub(crate) fn help(
     if !helper.reads(family.nfproto(), l4.proto) {
         return Verdict::ACCEPT;
     }
-    let passes = |netns| packet::is_passing_by(netns, conn, info, &pkt, &l4, family);
+    let passes = |netns| passing::is_passing_by(netns, conn, info, &pkt, &l4, family);
     if !conn.netns().is_some_and(passes) {
         match helper.help(skb, &l4, conn, info, rcu) {
             Verdict::ACCEPT => (),

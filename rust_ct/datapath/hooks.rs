@@ -6,7 +6,7 @@
 use crate::{
     datapath::{
         confirm,
-        packet,
+        headers,
         straight, //
     },
     object::{
@@ -78,7 +78,7 @@ impl Hook for TrackLocalIpv4 {
     type Data = Netns;
 
     fn run(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
-        if !packet::is_ipv4_fragment(skb, state) {
+        if !headers::is_ipv4_fragment(skb, state) {
             return straight::track(netns, skb, state);
         }
         if let Attached::Template(_) = conn::attached(skb) {

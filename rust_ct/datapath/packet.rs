@@ -12,7 +12,18 @@ use crate::{
         bytes::Bytes,
         end,
         expire,
-        lookup, //
+        headers::{
+            with_call,
+            Headers, //
+        },
+        lookup,
+        refuse::{
+            refuse,
+            remark,
+            Refusal, //
+        },
+        renew::renew,
+        surroundings::Surroundings, //
     },
     object::{
         conn::{
@@ -22,39 +33,22 @@ use crate::{
             Conn,
             Flag,
             Key,
-            Locked,
             NewConn, //
         },
         l4proto::Storage,
-        netns::{
-            limit,
-            Netns,
-            NETNS, //
-        },
-        setting,
-        stat::Stat,
-        trace, //
+        netns::Netns,
+        setting, //
     },
     pure::{
-        fate::{
-            Ended,
-            Refused, //
-        },
+        fate::Ended,
         l4proto::{
             dispatch,
             icmp_error::{
                 self,
                 Message, //
             },
-            seqadj::SeqAdj,
-            tcp::{
-                self,
-                Tcp, //
-            },
             Action,
-            Context,
             Input,
-            L4Proto,
             Outcome, //
         },
         reason::Reason,
@@ -70,11 +64,7 @@ use crate::{
             self,
             gre,
             ipproto,
-            ipv4::Ipv4,
-            tcp::Segment,
-            Family,
-            Packet,
-            L4, //
+            Family, //
         },
         zone::Zone, //
     },
@@ -84,14 +74,8 @@ use crate::{
             State,
             Verdict, //
         },
-        log,
-        net::Net,
         skb::Skb,
-        time,
-        trace::{
-            Dropped,
-            Invalid, //
-        },
+        time, //
     },
 };
 use kernel::sync::aref::ARef;
@@ -104,32 +88,11 @@ use kernel::sync::aref::ARef;
 /// most.
 const REUSE_LIMIT: usize = 4;
 
-/// A packet's headers.
-#[derive(Clone, Copy)]
-pub(crate) struct Headers {
-    pub(super) family: Family,
-    /// Offset of the network header.
-    pub(super) nhoff: u32,
-    pub(super) l4: L4,
-}
-
 /// A packet whose headers were found.
 struct Arrival<'a> {
     skb: &'a Skb,
     state: &'a State,
     headers: Headers,
-}
-
-/// Why a packet goes on without a connection, or not at all.
-pub(super) enum Refusal {
-    /// It is INVALID: rules decide.
-    Invalid(Reason),
-    /// It is an ICMP error that is INVALID.
-    Error(Reason),
-    /// It is dropped, because a tracker says so.
-    Drop(Reason),
-    /// It is dropped, because its connection is refused.
-    Refused(Refused),
 }
 
 /// Finds out which connection a packet belongs to, and attaches it. Softirq or process context.
@@ -212,110 +175,6 @@ fn finish(netns: &Netns, skb: &mut Skb, state: &State, found: Result<Found, Refu
     }
 }
 
-/// Returns whether a packet is an IPv4 fragment.
-pub(crate) fn is_ipv4_fragment(skb: &Skb, state: &State) -> bool {
-    u32::try_from(skb.network_offset())
-        .ok()
-        .and_then(|nhoff| Ipv4::read(&Bytes::of(skb, state), nhoff))
-        .is_some_and(|ip| ip.is_fragment())
-}
-
-/// The tuple of a packet; `None` if it cannot be tracked. Any context.
-pub(crate) fn tuple(skb: &Skb, family: Family) -> Option<Tuple> {
-    let (tuple, _) = tuple_at(skb, u32::try_from(skb.network_offset()).ok()?, family)?;
-    Some(tuple)
-}
-
-/// The tuple of the packet whose network header is at an offset, with all that its namespace knows
-/// of it; `None` if it cannot be tracked. Any context.
-///
-/// Source: net/netfilter/nf_conntrack_core.c, nf_ct_get_tuplepr().
-pub(crate) fn whole_tuple(netns: &Netns, skb: &Skb, nhoff: u32, family: Family) -> Option<Tuple> {
-    let (tuple, l4) = tuple_at(skb, nhoff, family)?;
-    let bytes = Bytes::at(skb, Place::PostRouting);
-    Some(with_call(netns, tuple, || gre::is_call(&bytes, l4.offset)))
-}
-
-/// The tuple of the packet whose network header is at an offset, and its transport header.
-fn tuple_at(skb: &Skb, nhoff: u32, family: Family) -> Option<(Tuple, L4)> {
-    let bytes = Bytes::at(skb, Place::PostRouting);
-    let l4 = wire::l4(&bytes, nhoff, family).ok()?;
-    let tuple = Tuple::from_packet(&bytes, nhoff, family, &l4).ok()?;
-    Some((tuple, l4))
-}
-
-/// The sequence number of the segment in a packet; `None` if there is none. Any context.
-pub(crate) fn sequence_number(skb: &Skb, family: Family) -> Option<u32> {
-    const SEQ: u32 = 4;
-    let bytes = Bytes::at(skb, Place::PostRouting);
-    let at = bytes.l4(family)?.offset.checked_add(SEQ)?;
-    Some(u32::from_be_bytes(bytes.read(at)?))
-}
-
-/// What becomes of a packet whose connection was not found, or refuses it.
-#[cold]
-#[inline(never)]
-pub(super) fn refuse(netns: &Netns, skb: &Skb, state: &State, refusal: &Refusal) -> Verdict {
-    let (stats, net) = (&netns.stats, state.net());
-    let tuple = || readable_tuple(netns, skb, state);
-    match *refusal {
-        Refusal::Invalid(reason) => {
-            stats.count(Stat::Invalid);
-            remark(netns, skb, state, reason);
-            trace::packet::<Invalid>(skb, Some(state), net, tuple, reason.name());
-            Verdict::ACCEPT
-        }
-        Refusal::Error(reason) => {
-            stats.count(Stat::Error);
-            remark(netns, skb, state, reason);
-            trace::packet::<Invalid>(skb, Some(state), net, tuple, reason.name());
-            Verdict::ACCEPT
-        }
-        Refusal::Drop(reason) => {
-            stats.count(Stat::Invalid);
-            stats.count(Stat::Drop);
-            remark(netns, skb, state, reason);
-            trace::packet::<Dropped>(skb, Some(state), net, tuple, reason.name());
-            Verdict::DROP
-        }
-        Refusal::Refused(why) => {
-            stats.count(Stat::Drop);
-            trace::packet::<Dropped>(skb, Some(state), net, tuple, why.word());
-            Verdict::DROP
-        }
-    }
-}
-
-/// The tuple of a packet, as far as it can be read: without ports, where there are none.
-fn readable_tuple(netns: &Netns, skb: &Skb, state: &State) -> Option<Tuple> {
-    let family = Family::from_nfproto(state.nfproto().into())?;
-    let nhoff = u32::try_from(skb.network_offset()).ok()?;
-    whole_tuple(netns, skb, nhoff, family).or_else(|| {
-        let tuple = Tuple::of_addresses(&Bytes::of(skb, state), nhoff, family)?;
-        Some(tuple.with_proto(transport(skb, state).unwrap_or(tuple.proto())))
-    })
-}
-
-/// Counts a reason for which a packet is INVALID, dropped or without effect, and logs it if that is
-/// asked for. No lock is held.
-fn remark(netns: &Netns, skb: &Skb, state: &State, reason: Reason) {
-    netns.stats.count_reason(reason);
-    let wanted = setting::LOG_INVALID.get(state.net());
-    if wanted == 0 {
-        return;
-    }
-    let proto = transport(skb, state).unwrap_or(0);
-    if wanted == ipproto::RAW || wanted == proto {
-        log::packet(skb, state, proto, reason.name(), reason.describe());
-    }
-}
-
-/// The number of a packet's transport protocol, as far as it can be told.
-fn transport(skb: &Skb, state: &State) -> Option<u8> {
-    let family = Family::from_nfproto(state.nfproto().into())?;
-    Some(Bytes::of(skb, state).l4(family)?.proto)
-}
-
 /// What a packet is to be given.
 enum Found {
     /// A connection, and what the packet is to it.
@@ -366,16 +225,6 @@ impl<'a> Sought<'a> {
             zone: Zone::DEFAULT,
             template: None,
         }
-    }
-}
-
-/// The tuple of a packet with all that is known of it: the call at the sender, if it `is_call` of
-/// PPTP, as plain GRE is not.
-#[inline]
-fn with_call(netns: &Netns, tuple: Tuple, is_call: impl FnOnce() -> bool) -> Tuple {
-    match tuple.proto() {
-        ipproto::GRE if is_call() => netns.keymap.complete(&tuple),
-        _ => tuple,
     }
 }
 
@@ -626,188 +475,5 @@ impl Arrival<'_> {
             conn.replace_private(&old, &private);
         }
         Ok(outcome)
-    }
-}
-
-/// Lets a connection live on for so many jiffies, and counts a packet of so many bytes.
-/// `is_settled` says whether the packet changes no state.
-#[inline(always)]
-pub(super) fn renew(
-    netns: &Netns,
-    conn: &Conn,
-    input: &Input,
-    mut jiffies: u32,
-    is_settled: bool,
-    bytes: u32,
-) {
-    if expire::is_brief(jiffies) {
-        jiffies = renew_briefly(netns, conn, jiffies, is_settled && input.assured());
-    }
-    // CAST: Connections keep the lower half.
-    let now = input.now as u32;
-    match input.confirmed() {
-        true => conn.refresh_confirmed(now, jiffies),
-        false => conn.refresh_at(now, jiffies),
-    }
-    conn.account(input.dir(), bytes);
-}
-
-/// For how long a packet renews its connection, if that is not for long, or timeouts shrink. They
-/// do not for a packet of an assured connection that changes no state.
-#[cold]
-#[inline(never)]
-fn renew_briefly(netns: &Netns, conn: &Conn, jiffies: u32, is_settled: bool) -> u32 {
-    let jiffies = if limit::is_adaptive() && !is_settled {
-        adapt(netns, conn, jiffies)
-    } else {
-        jiffies
-    };
-    expire::hasten(jiffies);
-    jiffies
-}
-
-/// For how long a packet renews its connection where timeouts shrink: they do if the connection is
-/// not assured, or is closing.
-fn adapt(netns: &Netns, conn: &Conn, jiffies: u32) -> u32 {
-    if conn.status().contains(Status::ASSURED) && !conn.is_closing() {
-        return jiffies;
-    }
-    let shrunk = netns.shrink(jiffies);
-    if shrunk < jiffies {
-        netns.stats.count(Stat::TimeoutShrunk);
-    }
-    shrunk
-}
-
-/// What is around a packet that a tracker judges.
-pub(super) struct Surroundings<'a, P> {
-    pub(super) pkt: &'a P,
-    pub(super) l4: &'a L4,
-    pub(super) family: Family,
-    pub(super) net: &'a Net,
-    pub(super) conn: &'a Conn,
-    pub(super) locked: Option<Locked<'a>>,
-}
-
-impl<P: Packet> Context for Surroundings<'_, P> {
-    type Packet = P;
-
-    #[inline(always)]
-    fn packet(&self) -> &P {
-        self.pkt
-    }
-
-    #[inline(always)]
-    fn l4(&self) -> &L4 {
-        self.l4
-    }
-
-    #[inline(always)]
-    fn family(&self) -> Family {
-        self.family
-    }
-
-    #[inline(always)]
-    fn original(&self) -> Tuple {
-        self.conn.tuple(Direction::Original)
-    }
-
-    #[inline(always)]
-    fn tuning(&self) -> tcp::Tuning {
-        tcp_tuning(self.net)
-    }
-
-    #[inline(always)]
-    fn max_retrans(&self) -> u8 {
-        setting::TCP_MAX_RETRANS.get(self.net)
-    }
-
-    #[inline(always)]
-    fn leaves_to_receiver(&self) -> bool {
-        leaves_to_receiver(self.net)
-    }
-
-    #[inline(always)]
-    fn met(&self) -> tcp::Proto {
-        self.conn.private()
-    }
-
-    #[inline(always)]
-    fn synproxy(&self) -> bool {
-        self.conn.is_proxied()
-    }
-
-    #[inline(always)]
-    fn shift(&mut self, dir: Direction) -> SeqAdj {
-        let locked = self.locked.as_ref();
-        locked.map(|locked| locked.shift(dir)).unwrap_or_default()
-    }
-
-    #[inline(always)]
-    fn offset(&mut self, dir: Direction, seq: u32) -> u32 {
-        self.conn.seq_offset(dir, seq)
-    }
-}
-
-/// Returns whether a namespace leaves TCP segments to their receivers.
-#[cold]
-#[inline(never)]
-fn leaves_to_receiver(net: &Net) -> bool {
-    NETNS.get(net).is_some_and(Netns::leaves_to_receiver)
-}
-
-/// Returns whether a packet goes with a connection without being of it, so that no helper is to
-/// believe it. Any context; the caller holds no lock.
-#[inline]
-pub(crate) fn is_passing_by(
-    netns: &Netns,
-    conn: &Conn,
-    info: CtInfo,
-    pkt: &Bytes<'_>,
-    l4: &L4,
-    family: Family,
-) -> bool {
-    l4.proto == ipproto::TCP && netns.has_overheard() && passes(conn, info, pkt, l4, family)
-}
-
-/// Returns whether a segment of a connection is left to its receiver: the packet does not say so,
-/// so it is judged once more. What counted when it came counts again, unless another packet has
-/// moved the connection meanwhile.
-#[cold]
-#[inline(never)]
-fn passes(conn: &Conn, info: CtInfo, pkt: &Bytes<'_>, l4: &L4, family: Family) -> bool {
-    let Ok(segment) = Segment::read(pkt, l4, family, false) else {
-        return false;
-    };
-    let input = Input {
-        status: conn.status(),
-        ctinfo: info,
-        now: 0,
-        remaining: 0,
-        hz: time::HZ,
-    };
-    let locked = conn.lock();
-    let met: tcp::Proto = locked.private();
-    let env = tcp::Env {
-        tuning: &tcp_tuning(conn.net()),
-        // For how long it would live is not asked.
-        timeouts: &Tcp::defaults(time::HZ),
-        synproxy: conn.is_proxied(),
-        seqadj: locked.shift(input.dir().other()),
-    };
-    let mut private = met;
-    let outcome = tcp::track(&mut private, &segment, &input, &env);
-    let outcome = tcp::reconsider(&mut private, &met, &segment, &input, &env, outcome);
-    outcome.action == Action::PassBy
-}
-
-/// What the settings of a namespace say of TCP.
-#[inline]
-fn tcp_tuning(net: &Net) -> tcp::Tuning {
-    tcp::Tuning {
-        loose: setting::TCP_LOOSE.get(net) != 0,
-        be_liberal: setting::TCP_BE_LIBERAL.get(net) != 0,
-        ignore_invalid_rst: setting::TCP_IGNORE_INVALID_RST.get(net) != 0,
-        max_retrans: setting::TCP_MAX_RETRANS.get(net),
     }
 }

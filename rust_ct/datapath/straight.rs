@@ -13,13 +13,15 @@ use crate::{
     datapath::{
         begin,
         bytes::Linear,
+        headers::Headers,
         lookup,
-        packet::{
+        packet,
+        refuse::{
             self,
-            Headers,
-            Refusal,
-            Surroundings, //
+            Refusal, //
         },
+        renew,
+        surroundings::Surroundings, //
     },
     object::{
         conn::{
@@ -162,7 +164,7 @@ fn begin<N: wire::Plain, P: Storage + Plain>(
             conn::attach(skb, conn, info);
             Verdict::ACCEPT
         }
-        Err(refusal) => packet::refuse(netns, skb, state, &refusal),
+        Err(refusal) => refuse::refuse(netns, skb, state, &refusal),
     }
 }
 
@@ -206,7 +208,7 @@ fn make<N: wire::Plain, P: Storage + Plain>(
         conn.cache_event(Event::ProtoInfo);
     }
     let jiffies = beginning.jiffies;
-    packet::renew(netns, &conn, &input, jiffies, is_settled, pkt.len());
+    renew::renew(netns, &conn, &input, jiffies, is_settled, pkt.len());
     Ok((conn, input.ctinfo))
 }
 
@@ -261,6 +263,6 @@ fn renew<N: wire::Plain, P: Storage + Plain>(
     }
     drop(context);
 
-    packet::renew(netns, conn, &input, jiffies, true, pkt.len());
+    renew::renew(netns, conn, &input, jiffies, true, pkt.len());
     Some(input.ctinfo)
 }

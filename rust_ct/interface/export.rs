@@ -35,7 +35,7 @@ use crate::{
         expire,
         hooks,
         lookup,
-        packet, //
+        headers, //
     },
     object::{
         conn::{
@@ -137,7 +137,7 @@ extern "C" fn rust_ct_get_tuple_skb(tuple: &mut MaybeUninit<Tuple>, skb: &Skb) -
 /// it belongs to.
 fn look_up(skb: &Skb) -> Option<Tuple> {
     let net = skb.dev_net()?;
-    let tuple = packet::tuple(skb, Family::Ipv4)?;
+    let tuple = headers::tuple(skb, Family::Ipv4)?;
     let key = Key::new(&tuple, Zone::DEFAULT, net);
     let guard = rcu::read_lock();
     let hash = key.hash(Direction::Original);

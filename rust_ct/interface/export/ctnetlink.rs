@@ -7,7 +7,7 @@ use crate::{
     datapath::{
         begin,
         expire,
-        packet, //
+        headers, //
     },
     object::{
         conn::{
@@ -180,7 +180,7 @@ extern "C" fn rust_ct_tcp_seqadj_set(
     let (Some(family), Some(info)) = (family, CtInfo::from_bits(info as u8)) else {
         return;
     };
-    if let Some(seq) = packet::sequence_number(skb, family) {
+    if let Some(seq) = headers::sequence_number(skb, family) {
         super::seqadj::shift(conn, info.direction(), seq, by);
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     bindings,
     datapath::{
         confirm,
-        packet,
+        headers,
         seqadj,
         straight, //
     },
@@ -112,7 +112,7 @@ extern "C" fn rust_ct_get_tuplepr(
 ) -> bool {
     let found = NETNS.get(net).and_then(|netns| {
         let family = Family::from_nfproto(l3num)?;
-        packet::whole_tuple(netns, skb, nhoff, family)
+        headers::whole_tuple(netns, skb, nhoff, family)
     });
     if let Some(found) = found {
         tuple.write(found);
