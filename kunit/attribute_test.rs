@@ -62,7 +62,7 @@ impl Attributes {
         len: 0,
     };
 
-    /// What somebody has written to a message.
+    /// What was written to a message.
     fn of(message: &Buffer) -> Result<Self> {
         let mut this = Self::NONE;
         for i in 0..message.skb().len() {
@@ -81,7 +81,7 @@ impl Attributes {
         Ok(())
     }
 
-    /// One more, with a header that says what it is to say.
+    /// One attribute more, with this length and number in its header.
     fn with(mut self, len: u16, number: u16, payload: &[u8]) -> Result<Self> {
         let [a, b] = len.to_ne_bytes();
         let [c, d] = number.to_ne_bytes();
@@ -94,7 +94,7 @@ impl Attributes {
         Ok(self)
     }
 
-    /// All of them in one.
+    /// All of them in one attribute.
     fn nested(&self, number: u16) -> Result<Self> {
         let mut bytes = [0; 256];
         for (to, word) in bytes.chunks_exact_mut(4).zip(self.words) {
@@ -159,7 +159,7 @@ fn tell_state(conn: &Conn, over: bool) -> Result<Attributes> {
     // SAFETY: The message has room, and the connection is there.
     let told = unsafe { tell(message.raw(), ptr::null_mut(), ct, over) };
     check_eq!(told, 0);
-    // The outer one has a header of its own.
+    // The outer attribute has a header of its own.
     let len = message.skb().len().wrapping_sub(4);
     check!(
         over || len == u32::from(description.nlattr_size),
@@ -180,8 +180,8 @@ fn parse_state(conn: &Conn, attributes: &Attributes) -> Result<c_int> {
 mod tests {
     use super::*;
 
-    /// What is told of a tuple makes the same tuple of another one; what is not wanted stays, and
-    /// what is wanted has to be there.
+    /// The attributes of a tuple make the same tuple of another one; numbers not wanted stay, and
+    /// those wanted have to be there.
     #[test]
     fn tuples() -> Result {
         let (v4, v6) = (Addr::v4([10, 0, 0, 1]), Addr::v6([7; 16]));
@@ -257,8 +257,8 @@ mod tests {
         Ok(())
     }
 
-    /// What is told of a TCP connection makes the same state of another one, but for what it does
-    /// not tell; of one that is over, the state alone is told.
+    /// The attributes of a TCP connection make the same state of another one, but for fields
+    /// without an attribute; a connection that is over has the state alone.
     #[test]
     fn tcp_state() -> Result {
         case(|_| {
@@ -273,7 +273,7 @@ mod tests {
             }
             one.lock().change(|proto| *proto = want);
             let mut told = tell_state(&one, false)?;
-            // The masks are zero in what is told, so that only the state is taken over.
+            // The masks are zero in these attributes, so that only the state is taken over.
             check_eq!(parse_state(&other, &told)?, 0);
             check_eq!(other.private::<tcp::Proto>().state, want.state);
             check_eq!(
@@ -299,7 +299,7 @@ mod tests {
                 one.private::<tcp::Proto>().state,
                 tcp::State::TimeWait as u8
             );
-            // A header for all of them, one with the state.
+            // The outer header, and that of the state.
             check_eq!(tell_state(&one, true)?.len, 4 + 8);
             Ok(())
         })
@@ -347,7 +347,7 @@ mod tests {
         })
     }
 
-    /// In a nest that says too much of itself, nothing is read behind its end, and the search ends.
+    /// In a nest whose lengths are too large, nothing is read behind its end, and the search ends.
     #[test]
     fn broken_nests() -> Result {
         let rows: [(&[u8], Option<u8>); 8] = [

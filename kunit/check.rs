@@ -49,7 +49,7 @@ macro_rules! check_eq {
     };
 }
 
-/// Logs where a check has failed, and which.
+/// Logs which check has failed, and where.
 pub(crate) fn report(file: &str, line: u32, what: &str, context: kernel::fmt::Arguments<'_>) {
     kernel::prelude::pr_err!("# {file}:{line}: not so: {what}\n");
     if context.as_str() != Some("") {

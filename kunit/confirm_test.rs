@@ -265,7 +265,7 @@ fn play(netns: &Netns, exchange: &Exchange) -> Result {
 mod tests {
     use super::*;
 
-    /// A query is NEW and unconfirmed, its answer ESTABLISHED, what follows too; references and
+    /// A query is NEW and unconfirmed, its answer ESTABLISHED, later packets too; references and
     /// counts are right at every step, for every protocol and family.
     #[test]
     fn exchanges_are_followed() -> Result {
@@ -338,8 +338,8 @@ mod tests {
         })
     }
 
-    /// Of two clones of a packet that begins a connection, the first one to leave confirms it. The
-    /// other one goes on if it comes later, and is lost if it comes at the very same time.
+    /// Of two clones of a packet that begins a connection, the first to leave confirms it. The
+    /// other clone goes on if it comes later, and is lost if it comes at the same time.
     #[test]
     fn clones_confirm_once() -> Result {
         case(|netns| {
@@ -356,7 +356,7 @@ mod tests {
         })
     }
 
-    /// What answers an unconfirmed connection does not confirm it.
+    /// A reply to an unconfirmed connection does not confirm it.
     #[test]
     fn an_answer_does_not_confirm() -> Result {
         case(|_| {
@@ -375,8 +375,8 @@ mod tests {
         })
     }
 
-    /// Two UDP packets that begin the same connection end up with one; of two TCP packets the
-    /// second one is dropped.
+    /// Two UDP packets that begin the same connection get one; of two TCP packets the second is
+    /// dropped.
     #[test]
     fn equal_beginnings_clash() -> Result {
         let rows = [
@@ -418,7 +418,7 @@ mod tests {
         })
     }
 
-    /// Two ends that begin at once, each towards the other, end up with one connection.
+    /// Two ends that begin at once, each towards the other, get one connection.
     #[test]
     fn opposite_beginnings_merge() -> Result {
         case(|netns| {
@@ -437,8 +437,8 @@ mod tests {
         })
     }
 
-    /// Where NAT gave two connections of one client different answers, the second one is found by
-    /// its answers only, and not for long.
+    /// Where NAT gave two connections of one client different reply tuples, the second connection
+    /// is found by its replies only, and not for long.
     #[test]
     fn a_clash_with_other_answers_enters_by_them() -> Result {
         case(|netns| {
@@ -477,7 +477,7 @@ mod tests {
         })
     }
 
-    /// A connection whose answers are taken by another one is dropped, with UDP as well.
+    /// A connection whose reply tuple is taken is dropped, with UDP as well.
     #[test]
     fn taken_answers_are_a_drop() -> Result {
         case(|netns| {
@@ -552,8 +552,8 @@ mod tests {
         })
     }
 
-    /// A segment that does not fit goes with its connection, which it leaves as it was, if the
-    /// namespace leaves it to its receiver; else it is INVALID.
+    /// A segment that does not fit goes with its connection, and leaves it as it was, if the
+    /// namespace leaves such segments to the receiver; else it is INVALID.
     #[test]
     fn segments_are_left_to_their_receivers() -> Result {
         case(|netns| {
@@ -594,8 +594,8 @@ mod tests {
         })
     }
 
-    /// An ICMP error goes with the connection that it is about, in the direction in which it goes,
-    /// and only if it is sent to the sender of the packet in it.
+    /// An ICMP error goes with the connection that it is about, in its own direction, and only if
+    /// it is sent to the sender of the packet in it.
     #[test]
     fn errors_are_related() -> Result {
         case(|_| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The life of a connection: who holds it, when it goes, and what becomes of its memory.
+//! The life of a connection: its references, its end, and what becomes of its memory.
 
 use crate::{
     bindings,
@@ -96,7 +96,7 @@ fn addr(conn: &Conn) -> usize {
 mod tests {
     use super::*;
 
-    /// A connection that nobody got to see goes with its owner, and its count with it.
+    /// A connection that was never published goes with its owner, and its count with it.
     #[test]
     fn a_fresh_one_is_dropped() -> Result {
         case(|netns| {
@@ -117,8 +117,8 @@ mod tests {
         })
     }
 
-    /// One that its master announced begins as RELATED, with the master's marks, and keeps the
-    /// master until it goes itself; however long the line of masters is, all of it goes.
+    /// An expected connection begins as RELATED, with its master's marks, and keeps the master
+    /// until it goes itself; a line of masters goes whole, however long.
     #[test]
     fn masters_outlive_their_children() -> Result {
         case(|netns| {
@@ -160,7 +160,7 @@ mod tests {
         })
     }
 
-    /// Each holder counts as one, from the beginning to the end.
+    /// Each reference counts as one, from the beginning to the end.
     #[test]
     fn references_are_counted() -> Result {
         case(|netns| {
@@ -189,7 +189,7 @@ mod tests {
         })
     }
 
-    /// The table keeps a connection that nobody else holds, and gives it up when it is emptied.
+    /// The table keeps a connection without other references, and gives it up when it is emptied.
     #[test]
     fn the_table_is_a_holder() -> Result {
         case(|netns| {
@@ -230,7 +230,7 @@ mod tests {
         })
     }
 
-    /// A status bit is set once; whoever sets it learns that.
+    /// A status bit is set once; the caller that sets it learns that.
     #[test]
     fn status_bits_are_set_once() -> Result {
         case(|_| {
@@ -282,7 +282,7 @@ mod tests {
         })
     }
 
-    /// A connection is overdue from its very moment on, unless somebody is removing it already.
+    /// A connection is overdue from its very moment on, unless a caller is removing it already.
     #[test]
     fn overdue_from_the_moment_on() -> Result {
         case(|_| {
@@ -299,8 +299,8 @@ mod tests {
         })
     }
 
-    /// What a connection begins with is nothing, whoever had the memory before, and its trackers'
-    /// private states hold what is put into them.
+    /// A new connection's fields are empty, whatever the memory was before, and its private states
+    /// hold what is put into them.
     #[test]
     fn private_states_begin_empty() -> Result {
         case(|_| {
@@ -345,7 +345,7 @@ mod tests {
         })
     }
 
-    /// The number of a connection is its own, and stays.
+    /// The identifier of a connection is its own, and stays.
     #[test]
     fn numbers_stay() -> Result {
         case(|_| {
@@ -361,8 +361,8 @@ mod tests {
         })
     }
 
-    /// A reader meets a connection by each of its links once, and knows which it is: one that is
-    /// translated has two, another one has one, by which it is found in both directions.
+    /// A reader meets a connection by each of its links once, and knows which link it is: a
+    /// translated connection has two, another one has one, by which it is found in both directions.
     #[test]
     fn links_are_met() -> Result {
         case(|_| {
@@ -402,8 +402,8 @@ mod tests {
         })
     }
 
-    /// A reader that still looks at a connection whose memory was given back, and out again, gets
-    /// no reference while it is free, and notices that it is another one afterwards.
+    /// A reader that still has a connection whose memory was freed, and reused, gets no reference
+    /// while it is free, and notices afterwards that it is another connection.
     #[test]
     fn reused_memory_is_noticed() -> Result {
         case(|_| {
@@ -450,8 +450,8 @@ mod tests {
         })
     }
 
-    /// A sender sees its end of TCP's private state first, and what it changes gets where it
-    /// belongs; what another one has set meanwhile stays.
+    /// A sender sees its end of TCP's private state first, and its changes get where they belong;
+    /// what another CPU has set meanwhile stays.
     #[test]
     fn a_sender_sees_its_end_first() -> Result {
         case(|_| {
@@ -469,7 +469,7 @@ mod tests {
                 let mut new = seen;
                 new.seen[0].td_end = 3;
                 new.seen[1].flags = 1;
-                // What is written whatever it is.
+                // These fields are written unconditionally.
                 (new.seen[0].td_maxwin, new.seen[0].td_maxack) = (4, 5);
                 (new.seen[1].td_maxwin, new.seen[1].td_maxend) = (6, 7);
                 (new.last_seq, new.last_ack, new.last_end) = (8, 9, 10);
@@ -484,7 +484,7 @@ mod tests {
         })
     }
 
-    /// Jiffies wrap; what is before and after does not care.
+    /// Jiffies wrap, and comparisons still hold.
     #[test]
     fn time_wraps() -> Result {
         let now = time::now();
@@ -494,7 +494,7 @@ mod tests {
         Ok(())
     }
 
-    /// A reference from nowhere keeps a connection alive over its removal.
+    /// A connection that is out of the table lives until its last reference goes.
     #[test]
     fn the_last_holder_frees() -> Result {
         case(|netns| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Events: a listener of ours hears what happens to connections, or does not want to.
+//! Events: a listener of ours is told what happens to connections, or has no room.
 
 use crate::{
     bindings,
@@ -66,7 +66,7 @@ const SYN: u8 = 2;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 
-/// What was heard, one after the other: the events, and who had asked for them.
+/// What was heard, one after the other: the events, and the port of their requester.
 static HEARD: [Atomic<u64>; 16] = [const { Atomic::new(0) }; 16];
 /// How often something was told.
 static TOLD: Atomic<u32> = Atomic::new(0);
@@ -116,7 +116,7 @@ fn listening(body: impl FnOnce(&'static Netns) -> Result) -> Result {
     result
 }
 
-/// Checks what was heard since the last time: events, bit by bit, and who had asked for them.
+/// Checks what was heard since the last time: events, bit by bit, and the port of their requester.
 #[track_caller]
 fn check_heard(want: &[(&[Event], u32)]) -> Result {
     check_eq!(TOLD.load(Relaxed) as usize, want.len(), "so often");
@@ -154,7 +154,7 @@ fn pass_tcp(sender: Direction, flags: u8, seq: u32, ack: u32) -> Result<Buffer> 
     pass(sender, ipproto::TCP, body.get())
 }
 
-/// Somebody who asks.
+/// A requester.
 const SOMEBODY: Requester = Requester {
     portid: 77,
     report: 0,
@@ -164,7 +164,8 @@ const SOMEBODY: Requester = Requester {
 mod tests {
     use super::*;
 
-    /// What one packet does is told at once when the packet leaves; what does nothing is not told.
+    /// All events of a packet are delivered at once when it leaves; a packet without events
+    /// delivers none.
     #[test]
     fn packets() -> Result {
         listening(|_| {
@@ -184,8 +185,8 @@ mod tests {
         })
     }
 
-    /// TCP tells of its states, of the first answer and of ASSURED; a connection that a reset ends
-    /// before it was answered tells of its end.
+    /// TCP has events for its states, the first reply and ASSURED; a connection that a reset ends
+    /// before a reply has one for its end.
     #[test]
     fn segments() -> Result {
         listening(|_| {
@@ -207,7 +208,7 @@ mod tests {
         })
     }
 
-    /// What the listener has no room for goes along with what it is told next.
+    /// An event that the listener has no room for goes along with the next one.
     #[test]
     fn missed() -> Result {
         listening(|_| {
@@ -222,8 +223,8 @@ mod tests {
         })
     }
 
-    /// An end that the listener has no room for keeps the connection, out of the table, until it
-    /// has; then it is told once, with who had asked for it, and without what was missed.
+    /// A DESTROY event without room keeps the connection, out of the table, until there is room;
+    /// then it is delivered once, with its requester, and without missed events.
     #[test]
     fn undelivered_ends() -> Result {
         listening(|netns| {
@@ -249,8 +250,8 @@ mod tests {
         })
     }
 
-    /// One that waits for its end to be told is forgotten where there is no room for it: nobody
-    /// holds it any more, and nothing is told.
+    /// A connection whose DESTROY event waits is forgotten where there is no room for it: the
+    /// list's reference goes, and no event is delivered.
     #[test]
     fn forgotten_ends() -> Result {
         listening(|netns| {
@@ -272,8 +273,8 @@ mod tests {
         })
     }
 
-    /// Without room for events in a connection, or without a listener, nothing is told, and no end
-    /// keeps anything.
+    /// Without the extension of events, or without a listener, none is delivered, and no connection
+    /// is kept for one.
     #[test]
     fn nobody() -> Result {
         listening(|netns| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Expectations: who is found, who is in the way, what the limits are, and who goes when.
+//! Expectations: which is found, which is in the way, what the limits are, and which goes when.
 
 use crate::{
     bindings,
@@ -82,7 +82,7 @@ fn master(n: u32) -> Result<ARef<Conn>> {
     Ok(conn)
 }
 
-/// Enters an expectation that nobody in particular has asked for.
+/// Enters an expectation without a requester.
 fn relate(exp: &Expect, flags: u32) -> Result {
     expect::insert(exp, flags, Requester::NOBODY)
 }
@@ -117,7 +117,7 @@ fn packet(src: Addr, port: u16) -> Tuple {
     Tuple::new(Family::Ipv4, ipproto::TCP, src, TO).with_ports(40000, port)
 }
 
-/// Returns whether somebody waits for a packet.
+/// Returns whether a packet is expected.
 fn waits(tuple: &Tuple) -> bool {
     let guard = rcu::read_lock();
     expect::find(Net::init(), &Zone::DEFAULT, tuple, ReadSide::of(&guard)).is_some()
@@ -127,7 +127,7 @@ fn claim(tuple: &Tuple, keep: bool) -> Option<ARef<Conn>> {
     expect::find_expectation(Net::init(), &Zone::DEFAULT, tuple, keep).map(|(_, master)| master)
 }
 
-/// How many a walk meets.
+/// How many expectations a walk meets.
 fn listed() -> u32 {
     let mut count = 0u32;
     let mut at = Cursor::BEGIN;
@@ -204,7 +204,7 @@ mod tests {
         })
     }
 
-    /// A permanent one stays when it is found, an inactive one waits for nobody.
+    /// A permanent expectation stays when it is found, an inactive one is not found.
     #[test]
     fn flags() -> Result {
         const PERMANENT: u32 = 0x1;
@@ -218,7 +218,7 @@ mod tests {
                 (PERMANENT, true, 1),
                 (PERMANENT | INACTIVE, false, 1),
             ] {
-                // One that is the same, of the same master, takes the place of the last.
+                // The same expectation, of the same master, takes the place of the last.
                 let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
                 // SAFETY: The expectation is not in the table yet, so it is ours alone.
                 unsafe {
@@ -235,7 +235,7 @@ mod tests {
         })
     }
 
-    /// A master that is not in the table, or not any more, has nobody who comes.
+    /// If a master is not in the table, or not any more, its expectations are not found.
     #[test]
     fn masters() -> Result {
         expecting(|netns| {
@@ -260,7 +260,8 @@ mod tests {
             relate(&exp, 0)?;
             check!(end::kill(&conn));
             check_eq!(netns.expects.load(Relaxed), 0, "gone with its master");
-            // Whoever still has the master may announce something: that goes with the last one.
+            // The holder of a reference may still announce something: that goes with the last
+            // reference.
             let late = expectation(&conn, Some(&FROM), 2001, 0)?;
             relate(&late, 0)?;
             check!(claim(&packet(FROM, 2001), false).is_none());
@@ -270,7 +271,7 @@ mod tests {
         })
     }
 
-    /// Who is in the way of whom.
+    /// Which expectations are in the way of which.
     #[test]
     fn clashes() -> Result {
         expecting(|netns| {
@@ -332,7 +333,8 @@ mod tests {
         })
     }
 
-    /// A master's oldest expectation makes room for a new one; the table's limit is one.
+    /// A master's oldest expectation makes room for a new one; above the table's limit it is
+    /// refused.
     #[test]
     fn limits() -> Result {
         expecting(|netns| {
@@ -358,7 +360,7 @@ mod tests {
         })
     }
 
-    /// What was given up is found by nobody, and removed by whoever meets it.
+    /// An expectation that was given up is not found, and is removed by a CPU that meets it.
     #[test]
     fn given_up() -> Result {
         expecting(|netns| {
@@ -383,7 +385,7 @@ mod tests {
         })
     }
 
-    /// Both of a pair, or none.
+    /// Both of a pair are entered, or none.
     #[test]
     fn pairs() -> Result {
         expecting(|netns| {
@@ -404,7 +406,7 @@ mod tests {
                 "the second is taken"
             );
             check_eq!(netns.expects.load(Relaxed), 2);
-            // The first one of the failed pair counts no more.
+            // The first expectation of the failed pair counts no more.
             relate(&c, 0)?;
             check!(waits(&packet(FROM, 2002)));
             check_eq!(
@@ -417,7 +419,7 @@ mod tests {
     }
 
     /// What a connection expects before its confirmation stays where it is when the connection gets
-    /// more extensions, as by a rule of NAT behind one that hands the packet to user space.
+    /// more extensions, as by a rule of NAT behind a rule that hands the packet to user space.
     #[test]
     fn extensions_do_not_move_what_is_expected() -> Result {
         case(|netns| {

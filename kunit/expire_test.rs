@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Expiry: who is removed, by whom, and how much of it is done at a time.
+//! Expiry: which connections are removed, by what, and how many at a time.
 
 use crate::{
     datapath::{
@@ -65,10 +65,10 @@ use kernel::{
 /// reached.
 const STEP: u32 = 4096;
 const BUCKET: u32 = 80;
-/// And for how many jiffies it does.
+/// And for how many jiffies it goes on.
 const STEP_TIME: u32 = HZ / 100;
 
-/// A connection whose time is up.
+/// An expired connection.
 fn aged(n: u32) -> Result<ARef<Conn>> {
     let conn = begin(&udp(n))?;
     conn.refresh(0);
@@ -109,7 +109,7 @@ fn left_after(netns: &Netns, client: u16) -> Result<(u32, u32)> {
 mod tests {
     use super::*;
 
-    /// The worker removes those whose time is up, and nobody else.
+    /// The worker removes expired connections, and no others.
     #[test]
     fn the_aged_go() -> Result {
         case(|netns| {
@@ -131,8 +131,8 @@ mod tests {
         })
     }
 
-    /// Whoever is held when its time is up leaves the table at once, and the memory with its last
-    /// holder.
+    /// A connection with references leaves the table when it expires, and the memory with the last
+    /// one.
     #[test]
     fn the_held_leave_the_table() -> Result {
         case(|netns| {
@@ -148,8 +148,8 @@ mod tests {
         })
     }
 
-    /// However many there are, a step looks at so many, or for so long, and comes back for the
-    /// rest.
+    /// However many links there are, a step looks at so many, or for so long, and the next one at
+    /// the rest.
     #[test]
     fn a_step_is_bounded() -> Result {
         const MANY: u32 = 6000;
@@ -174,8 +174,8 @@ mod tests {
         })
     }
 
-    /// While somebody listens, a step ends a few connections and no more, unless there is need of
-    /// room; what is left over is not forgotten.
+    /// While a socket listens, a step ends a few connections and no more, unless room is needed;
+    /// later steps end the rest.
     #[test]
     fn a_listener_is_given_time() -> Result {
         const MANY: u32 = 300;
@@ -204,7 +204,7 @@ mod tests {
                 }
                 call::nf_ctnetlink_has_listener.store(0);
                 let row = (listens, room_is_needed, delay, removed, steps, took);
-                // A step may also be over because the time is.
+                // A step may also be over because its time is.
                 let is_late = took > STEP_TIME;
                 check!(removed > 0, "{:?}", row);
                 if listens == 1 && !room_is_needed {
@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn the_next_round_is_due_in_time() -> Result {
         // For how many seconds 500 connections live, and in how many the next round is due, at
-        // least and at most; what the round itself takes is taken off.
+        // least and at most; the time of the round itself is subtracted.
         let rows = [(3600, 57, 60), (60, 50, 60), (20, 15, 35), (8, 5, 20)];
         case(|_| {
             round()?;
@@ -258,12 +258,12 @@ mod tests {
         })
     }
 
-    /// One who has little time left does not wait for the rest, nor does one who comes after the
-    /// round has begun; nor does the worker come by again and again for a single one.
+    /// A connection with little time left does not wait for the rest, nor does one that comes after
+    /// the round has begun; nor does the worker run again and again for a single one.
     #[test]
     fn nobody_waits_for_the_rest() -> Result {
-        // How many seconds one of 500 has, of which the others have an hour, and how many there are
-        // until the next round; and the same where he comes afterwards.
+        // How many seconds one connection of 500 has, if the others have an hour, and how many
+        // there are until the next round; and the same where it comes afterwards.
         let rows = [(40, 40, 40), (7, 7, 7), (2, 5, 5), (100, 60, 60)];
         case(|_| {
             for (seconds, next, hastened) in rows {
@@ -298,7 +298,7 @@ mod tests {
         })
     }
 
-    /// A lookup removes what it meets whose time is up, and does not find it.
+    /// A lookup removes an expired connection that it meets, and does not find it.
     #[test]
     fn lookups_remove_the_aged() -> Result {
         case(|netns| {
@@ -312,7 +312,7 @@ mod tests {
         })
     }
 
-    /// Time goes by for a connection that is left alone.
+    /// A connection without packets expires.
     #[test]
     fn time_is_up_some_day() -> Result {
         case(|netns| {
@@ -331,7 +331,7 @@ mod tests {
         })
     }
 
-    /// A packet renews the time of its connection as its namespace says at that moment.
+    /// A packet renews its connection by the timeout that its namespace has at that moment.
     #[test]
     fn packets_renew_the_time() -> Result {
         case(|netns| {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Extensions: who gets which, and what they hold.
+//! Extensions: which a connection gets, and what they hold.
 
 use crate::{
     datapath::end,
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     /// A connection has the extensions that the settings asked for when it began, and no memory for
-    /// them if that was none.
+    /// them if they asked for none.
     #[test]
     fn settings_decide() -> Result {
         case(|_| {
@@ -128,7 +128,7 @@ mod tests {
                 let settings = Settings::set(acct, timestamp, 0);
                 let skb = send(Direction::Original, 10)?;
                 let conn = skb.conn().ok_or(ENOENT)?;
-                // What changes later is for those who come later.
+                // A later change is for later connections.
                 drop(settings);
                 check_eq!(
                     (conn.accounting().is_some(), conn.age().is_some()),
@@ -163,7 +163,7 @@ mod tests {
         })
     }
 
-    /// A connection is as old as it has been confirmed, in whole seconds.
+    /// The age of a connection counts from its confirmation, in whole seconds.
     #[test]
     fn ages() -> Result {
         case(|_| {
@@ -227,8 +227,8 @@ mod tests {
         })
     }
 
-    /// A segment of a connection whose numbers are shifted leaves with others, and with a checksum
-    /// that is right for them; one that is cut off is dropped, and counted.
+    /// A segment of a connection whose numbers are shifted leaves with shifted numbers, and the
+    /// right checksum; a segment that is cut off is dropped, and counted.
     #[test]
     fn segments_are_shifted() -> Result {
         case(|netns| {

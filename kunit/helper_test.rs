@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Helpers: who is registered, and what ours makes of packets.
+//! Helpers: which is registered, and what ours makes of packets.
 
 use crate::{
     bindings,
@@ -71,7 +71,7 @@ use kernel::{
     },
 };
 
-/// The port that our FTP helper is asked for at while the tests run.
+/// The port at which connections get our FTP helper while the tests run.
 pub(crate) const PORT: u16 = 2121;
 
 /// The client's port.
@@ -98,13 +98,13 @@ fn segment(
     Buffer::shaped(seal(Family::Ipv4, ipproto::TCP, 20, pkt).get(), shape)
 }
 
-/// A control connection, and how far both sides have spoken.
+/// A control connection, and the sequence numbers that both sides have reached.
 struct Control {
     said: [u32; 2],
 }
 
 impl Control {
-    /// One that has come as far as the first line of each side.
+    /// A control connection after the first line of each side.
     fn open() -> Result<Self> {
         let mut this = Self { said: [1000, 5000] };
         let [client, server] = Direction::BOTH;
@@ -212,7 +212,7 @@ fn pptp() -> Result<RegisteredHelper> {
         ..pin_init::zeroed()
     };
     let raw = KBox::into_raw(KBox::new(raw, GFP_KERNEL)?);
-    // SAFETY: The memory is a `KBox`'s, and the one is a wrapper of the other. The helper's
+    // SAFETY: The memory is a `KBox`'s, and `NewHelper` is a wrapper of the helper. The helper's
     // function is this module's, which waits for its connections.
     let new = unsafe { KBox::from_raw(raw.cast::<NewHelper>()) };
     registry::register(new).map_err(|(_, error)| error)
@@ -231,8 +231,8 @@ fn bucket(tuple: &Tuple) -> usize {
 mod tests {
     use super::*;
 
-    /// The end of a PPTP connection looks for its calls, and leaves alone what it meets there that
-    /// has expired: if it did not, one end would lead to the next, on one stack.
+    /// The end of a PPTP connection looks for its calls, and leaves alone expired connections that
+    /// it meets there: if it did not, one end would lead to the next, on one stack.
     #[test]
     fn one_end_does_not_lead_to_the_next() -> Result {
         const CHAIN: u32 = 6;
@@ -267,7 +267,7 @@ mod tests {
         result
     }
 
-    /// Ours is found by its name, for both families, and for its protocol.
+    /// Our helper is found by its name, for both families, and for its protocol.
     #[test]
     fn by_name() -> Result {
         let guard = rcu::read_lock();
@@ -292,7 +292,7 @@ mod tests {
         Ok(())
     }
 
-    /// PORT, split anywhere, lets the server's connection in, and nobody else's.
+    /// PORT, split anywhere, lets the server's connection in, and no other host's.
     #[test]
     fn active() -> Result {
         const LINE: &[u8] = b"PORT 10,0,0,1,8,1\r\n";
@@ -346,7 +346,7 @@ mod tests {
         Ok(())
     }
 
-    /// A connection has a reference to its helper, and gives it back; what it announces has none.
+    /// A connection has a reference to its helper, and gives it back; its expectation has none.
     #[test]
     fn given_back() -> Result {
         let before = references()?;
@@ -363,7 +363,7 @@ mod tests {
         Ok(())
     }
 
-    /// What is refused is counted by its name, and opens nothing.
+    /// An announcement that is refused is counted by the reason, and opens nothing.
     #[test]
     fn refused() -> Result {
         let [client, server] = Direction::BOTH;
@@ -397,8 +397,8 @@ mod tests {
         Ok(())
     }
 
-    /// A segment that passes by goes with the connection, but is not read; those that fit are, as
-    /// before.
+    /// A segment that passes by goes with the connection, but is not read; segments that fit are,
+    /// as before.
     #[test]
     fn strangers() -> Result {
         const LINE: &[u8] = b"PORT 10,0,0,1,8,1\r\n";
@@ -424,7 +424,7 @@ mod tests {
         })
     }
 
-    /// A connection at another port has no helper, and its words mean nothing.
+    /// A connection at another port has no helper, and its lines open nothing.
     #[test]
     fn other_ports() -> Result {
         case(|netns| {
@@ -462,7 +462,7 @@ mod tests {
         })
     }
 
-    /// A master that is over takes along what it expects.
+    /// The end of a master removes its expectations.
     #[test]
     fn over() -> Result {
         case(|netns| {

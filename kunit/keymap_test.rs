@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The calls of PPTP: packets of a call that a control connection has told of get both its numbers.
+//! The calls of PPTP: packets of a call that a control connection has announced get both its
+//! numbers.
 
 use crate::{
     maker::{
@@ -38,11 +39,11 @@ use kernel::{
     prelude::*, //
 };
 
-/// The calls at both ends, as either knows it.
+/// The numbers of the call at both ends.
 const AT_CLIENT: u16 = 0x1111;
 const AT_SERVER: u16 = 0x2222;
 
-/// Pairs of them: either end may begin with zero, as pptp does.
+/// Pairs of numbers: either end may begin with zero, as pptp does.
 const CALLS: [[u16; 2]; 4] = [
     [AT_CLIENT, AT_SERVER],
     [0, AT_SERVER],
@@ -82,7 +83,7 @@ fn call_of([at_client, at_server]: [u16; 2]) -> Tuple {
     .with_ports(at_client, at_server)
 }
 
-/// Notes a call, as told by control connection number `control`.
+/// Notes a call, as announced by control connection number `control`.
 fn tell_of(netns: &Netns, control: usize, call: &Tuple) -> Result<bool> {
     let reply = call.invert().ok_or(EINVAL)?;
     Ok(netns.keymap.add(control, || false, call, &reply))
@@ -104,8 +105,8 @@ fn send(bytes: &Bytes) -> Result<Buffer> {
 mod tests {
     use super::*;
 
-    /// Both directions of a call that was told of are one connection; an ICMP error about either
-    /// goes with it.
+    /// Both directions of an announced call are one connection; an ICMP error about either goes
+    /// with it.
     #[test]
     fn a_call_is_one_connection() -> Result {
         for [at_client, at_server] in CALLS {
@@ -134,7 +135,7 @@ mod tests {
         Ok(())
     }
 
-    /// Plain GRE is of no call, also if there is one whose numbers are zero, or one is.
+    /// Plain GRE is of no call, also if there is a call with one number zero, or both.
     #[test]
     fn plain_gre_is_of_no_call() -> Result {
         for call in CALLS {
@@ -154,7 +155,8 @@ mod tests {
         Ok(())
     }
 
-    /// Without a word of it, and once it is forgotten, each direction is a connection of its own.
+    /// Before a call is announced, and once it is forgotten, each direction is a connection of its
+    /// own.
     #[test]
     fn an_unknown_call_is_two_connections() -> Result {
         case(|netns| {
@@ -183,7 +185,7 @@ mod tests {
         })
     }
 
-    /// A control connection has one call: it may tell of it again, and not of another.
+    /// A control connection has one call: it may announce that again, and no other.
     #[test]
     fn a_control_connection_has_one_call() -> Result {
         case(|netns| {

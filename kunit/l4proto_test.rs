@@ -174,8 +174,8 @@ mod tests {
         Ok(())
     }
 
-    /// Only queries begin connections; ICMP asks on every packet, ICMPv6 at the beginning. Either
-    /// is invalid over the other family.
+    /// Only queries begin connections; ICMP checks that on every packet, ICMPv6 on the first.
+    /// Either is invalid over the other family.
     #[test]
     fn icmp_queries() -> Result {
         let timeouts = Timeouts::new(HZ);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The limit of a namespace: who has to make room for a new connection, and who is refused.
+//! The limit of a namespace: which connection makes room for a new one, and which is refused.
 
 use crate::{
     datapath::{
@@ -87,7 +87,7 @@ use kernel::{
     },
 };
 
-/// How many buckets are searched at least for somebody who can go.
+/// How many buckets are searched at least for a connection that can go.
 const RANGE: usize = 8;
 
 /// Another limit, until this is dropped.
@@ -123,7 +123,7 @@ impl Drop for Sum {
     }
 }
 
-/// The bucket of a connection that nobody translates.
+/// The bucket of a connection without NAT.
 fn bucket_of(original: &Tuple) -> usize {
     let guard = rcu::read_lock();
     let key = Key::new(original, Zone::DEFAULT, Net::init());
@@ -188,7 +188,7 @@ fn newcomer_in(net: &Net, original: &Tuple) -> Option<ARef<Conn>> {
     begin(netns, net, &new_conn, None, ReadSide::of(&guard)).ok()
 }
 
-/// Enters so many connections of a namespace that nobody has answered.
+/// Enters so many connections of a namespace without a reply.
 fn enter_some(net: &Net, count: u32) -> Result {
     for n in 0..count {
         let original = tuple(ipproto::UDP, 10 + n);
@@ -198,8 +198,8 @@ fn enter_some(net: &Net, count: u32) -> Result {
     Ok(())
 }
 
-/// What four newcomers of a namespace meet, one after the other, of which each that is let in
-/// enters the table: whether it was, and how many connections there are then.
+/// What becomes of four new connections of a namespace, one after the other: whether each is let
+/// in, and how many connections there are then.
 fn newcomers_of(netns: &Netns, net: &Net) -> [(bool, u32); 4] {
     let mut seen = [(false, 0); 4];
     for (n, seen) in (0..).zip(&mut seen) {
@@ -210,13 +210,13 @@ fn newcomers_of(netns: &Netns, net: &Net) -> [(bool, u32); 4] {
     seen
 }
 
-/// Has the next packet look thoroughly for somebody to make room.
+/// Has the next packet search thoroughly for a connection to make room.
 fn forget_outlook(netns: &Netns) {
     netns.outlook.store(0, Relaxed);
     OTHERS_OUTLOOK.store(0, Relaxed);
 }
 
-/// Sends a packet that begins a connection; gives its verdict, and whether it got one.
+/// Sends a packet that begins a connection; gives its verdict, and whether it has a connection.
 fn send(port: u16) -> Result<(Verdict, bool)> {
     let body = skbs::udp(Direction::Original, port, b"");
     let bytes = ip(Family::Ipv4, Direction::Original, ipproto::UDP, body.get());
@@ -230,7 +230,7 @@ fn send(port: u16) -> Result<(Verdict, bool)> {
 const PASSES: (Verdict, bool) = (Verdict::ACCEPT, true);
 const REFUSED: (Verdict, bool) = (Verdict::DROP, false);
 
-/// The counters that tell what happened: connections made to go, refusals, drops.
+/// The counters of what happened: connections made to go, refusals, drops.
 fn counters(netns: &Netns) -> [u64; 3] {
     [Stat::EarlyDrop, Stat::Full, Stat::Drop].map(|stat| netns.stats.total(stat))
 }
@@ -264,7 +264,7 @@ mod tests {
         Ok(())
     }
 
-    /// Up to the limit everybody is let in.
+    /// Up to the limit every connection is let in.
     #[test]
     fn up_to_the_limit() -> Result {
         case(|netns| {
@@ -278,12 +278,12 @@ mod tests {
         })
     }
 
-    /// At the limit, one who is not assured has to go, from the first bucket that has any, however
-    /// many are empty before it; nobody does who is assured.
+    /// At the limit, a connection that is not assured has to go, from the first bucket that has
+    /// one, however many are empty before it; no assured connection goes.
     #[test]
     fn the_unassured_make_room() -> Result {
-        // In which bucket behind the newcomer's somebody is, whether assured, and what becomes of
-        // both.
+        // In which bucket behind the new connection's the old one is, whether it is assured, and
+        // what becomes of both.
         let rows = [
             (0, false, PASSES),
             (3, false, PASSES),
@@ -329,8 +329,8 @@ mod tests {
         })
     }
 
-    /// Of those that are met, one goes that nobody has answered, then one that is closing, then one
-    /// that is answered; of equals, one of the source that has most of them.
+    /// Of the connections that are met, one without a reply goes first, then one that is closing,
+    /// then one that is answered; of equals, one of the source that has most of them.
     #[test]
     fn who_is_missed_least_makes_room() -> Result {
         const SYN: (State, bool, bool) = (State::SynSent, false, false);
@@ -374,7 +374,7 @@ mod tests {
                 Some(0),
             ),
         ];
-        // The same of equals: the sources, and whose goes.
+        // The same of equals: the sources, and the one whose connection goes.
         let greedy = [
             ([1, 2, 3, 2], 2),
             ([1, 1, 2, 3], 1),
@@ -501,9 +501,9 @@ mod tests {
         })
     }
 
-    /// Where a namespace is at its limit, nobody elsewhere makes room for its newcomer. Where the
-    /// sum of all is, who is within his share is let in, and who is above it makes room himself.
-    /// What the initial namespace has stays.
+    /// Where a namespace is at its limit, no other one makes room for its new connection. Where the
+    /// sum of all is, a namespace within its share gets a new one, and one above it makes room
+    /// itself. Connections of the initial namespace stay.
     #[test]
     fn who_makes_room() -> Result {
         case(|home| {
@@ -547,7 +547,7 @@ mod tests {
     }
 
     /// Where the sum is exceeded, a namespace above its share that goes on shrinks until it is not:
-    /// who makes room for a newcomer does not let it in.
+    /// its connections go, but the new one is refused.
     #[test]
     fn an_exceeded_sum_is_come_back_to() -> Result {
         case(|home| {
@@ -559,14 +559,14 @@ mod tests {
             let seen = newcomers_of(away, net);
             drop(sum);
             end::kill_all(None);
-            // Three go for each newcomer at the most, and those that were refused do not count.
+            // Three go for each new one at the most, and refused connections do not count.
             check_eq!(seen, [(false, 5), (false, 2), (true, 2), (true, 2)]);
             check_eq!((home.connections(), away.connections()), (0, 0));
             Ok(())
         })
     }
 
-    /// A namespace within its share that is at its own limit lets each newcomer in, and one goes
+    /// A namespace within its share that is at its own limit gets each new connection, and one goes
     /// for it, also where the sum is exceeded.
     #[test]
     fn who_is_at_his_limit_need_not_care_for_the_sum() -> Result {
@@ -608,8 +608,8 @@ mod tests {
         })
     }
 
-    /// After a refusal the worker makes room in a namespace that is nearly full: those who are not
-    /// assured go, and those who are closing; afterwards it stops.
+    /// After a refusal the worker makes room in a namespace that is nearly full: connections that
+    /// are not assured go, and those that are closing; afterwards it stops.
     #[test]
     fn the_worker_makes_room() -> Result {
         case(|netns| {
@@ -631,7 +631,7 @@ mod tests {
                 (is(State::TimeWait, true, 210_000)?, true),
                 (is(State::SynSent, false, 310_000)?, true),
             ];
-            // Nobody has asked yet.
+            // No refusal has asked yet.
             let limit = Limit::set(4);
             while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4);
@@ -641,7 +641,7 @@ mod tests {
             while Expiry::run() == Some(1) {}
             check_eq!(in_table(), 4, "there is room");
 
-            // The limit counts in hundredths: what is below one is never nearly full.
+            // A namespace with a limit below a hundred is never nearly full.
             machine_max().store(99, Relaxed);
             expire::request_early_drop(netns);
             while Expiry::run() == Some(1) {}
@@ -654,7 +654,7 @@ mod tests {
             machine_max().store(100, Relaxed);
             expire::request_early_drop(netns);
             while Expiry::run() == Some(1) {}
-            // Who comes later stays: the worker was asked once.
+            // A later connection stays: the worker was asked once.
             let late = entered(&tuple(ipproto::UDP, 1));
             while Expiry::run() == Some(1) {}
             for _ in 0..100 {
@@ -672,10 +672,10 @@ mod tests {
     }
 
     /// The worker makes room in the namespace that was full, and takes nothing from another one
-    /// that nearly is.
+    /// that is nearly full.
     #[test]
     fn the_worker_makes_room_where_it_is_needed() -> Result {
-        // Who was full: neither, home, the other one.
+        // Which namespace was full: neither, home, the other one.
         for (full, left) in [(None, (1, 1)), (Some(false), (0, 1)), (Some(true), (1, 0))] {
             case(|home| {
                 let other = OtherNet::get()?;
@@ -710,8 +710,8 @@ mod tests {
         Ok(())
     }
 
-    /// Timeouts shrink where the namespace is nearly full, if they are to, and only of who is not
-    /// settled: not of the assured, unless they are closing.
+    /// Timeouts shrink where the namespace is nearly full, if they are to, and only of connections
+    /// that are not settled: not of the assured, unless they are closing.
     #[test]
     fn timeouts_shrink() -> Result {
         // (start, end, assured, seconds that a datagram renews its connection by, whether that is
@@ -763,7 +763,7 @@ mod tests {
         })
     }
 
-    /// Who is closing has a shorter timeout, too, although he is assured.
+    /// A closing connection has a shorter timeout, too, although it is assured.
     #[test]
     fn who_is_closing_is_not_settled() -> Result {
         case(|_| {
@@ -782,14 +782,14 @@ mod tests {
     }
 
     /// The initial namespace's limit holds for each, and a lower one of its own; the sum of all is
-    /// bound beside it, if at all, and who has to make room depends on the share.
+    /// bound beside it, if at all, and which namespace has to make room depends on the share.
     #[test]
     fn whose_limit() -> Result {
         case(|home| {
             let other = OtherNet::get()?;
             let away = NETNS.get(other.net()).ok_or(ENOENT)?;
             let limit = Limit::set(8);
-            // (who, the namespace's own limit, the sum's, the share, who has to make room)
+            // (namespace, its own limit, the sum's, the share, which has to make room)
             let rows = [
                 (home, 0, 0, 0, None),
                 (away, 0, 0, 0, None),
@@ -825,8 +825,8 @@ mod tests {
         })
     }
 
-    /// What is read as a namespace's limit is its own, or that which holds for each as long as it
-    /// has none; that is the initial namespace's.
+    /// A namespace's limit reads as its own, or as long as it has none, as the one that holds for
+    /// each: the initial namespace's.
     #[test]
     fn limits_are_read_and_written() -> Result {
         case(|_| {

@@ -72,7 +72,7 @@ fn tcp(state: tcp::State, status: Status) -> Shown {
     tcp::Tcp::show(&proto, status, HZ)
 }
 
-/// A line about a connection that lives for another 100 seconds and is held twice.
+/// A line about a connection that lives for another 100 seconds and has two references.
 fn line(original: Tuple, status: Status, private: Shown) -> Result<Line<'static>> {
     Ok(Line {
         original,
@@ -101,7 +101,7 @@ fn check_lines(rows: &[(Line<'_>, &str)]) -> Result {
 mod tests {
     use super::*;
 
-    /// What is expected has lines of its own.
+    /// Expectations have lines of their own.
     ///
     /// Source: net/netfilter/nf_conntrack_expect.c, exp_seq_show().
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! The links by which a connection is in the table, and the hashes that say where they are: packets
-//! of both directions find it, by one link where that is enough, and by two where it is not.
+//! of both directions find it, by one link where that is enough, else by two.
 
 use crate::{
     datapath::end,
@@ -72,8 +72,8 @@ fn links(conn: &Conn) -> [usize; 2] {
     links
 }
 
-/// Tuples of a first packet and, as NAT might give them, of answers, whose hashes in a zone happen
-/// to be equal. Of some ten thousand of each that is to be expected of one pair.
+/// Tuples of a first packet and, as NAT might give them, of replies, whose hashes in a zone happen
+/// to be equal. Among some 65,000 of each, one such pair is to be expected.
 fn alike(zone: Zone) -> Result<(Tuple, Tuple)> {
     const MANY: u32 = 1 << 16;
     let hash = |tuple: &Tuple, dir| Key::new(tuple, zone, Net::init()).hash(dir);
@@ -150,8 +150,8 @@ mod tests {
         })
     }
 
-    /// Where the zone of the answers is another one, they are found by that, not by the zone of the
-    /// first packet.
+    /// Where the replies have another zone, they are found by that, not by the zone of the first
+    /// packet.
     #[test]
     fn answers_are_found_in_their_zone() -> Result {
         case(|_| {
@@ -160,7 +160,7 @@ mod tests {
             let theirs = zone(7, Zone::DIR_REPLY);
             let other = begin_in(Net::init(), &reply, &udp(1), theirs)?;
             enter(&other)?;
-            // Looked for in no zone first: that is the way of who begins.
+            // A packet that begins a connection is in no zone: that is looked for first.
             let found = find_in(Net::init(), &udp(1), theirs);
             let (found, dir) = found.ok_or(ENOENT)?;
             check!(core::ptr::eq(&*found, &*one));
@@ -174,8 +174,7 @@ mod tests {
         })
     }
 
-    /// What follows the first packet of somebody who talks to himself counts as an answer, as with
-    /// nf_conntrack.
+    /// If a host talks to itself, packets after the first count as replies, as with nf_conntrack.
     #[test]
     fn who_talks_to_himself_is_answered() -> Result {
         case(|_| {
@@ -235,8 +234,8 @@ mod tests {
         Ok(())
     }
 
-    /// The hash is the same for what answers, but not for what goes between the same addresses with
-    /// their ports exchanged.
+    /// The hash is the same for replies, but not for packets between the same addresses with their
+    /// ports exchanged.
     #[test]
     fn answers_have_the_same_hash() -> Result {
         let hash =
@@ -266,15 +265,15 @@ mod tests {
             let (one, other) = (tuple.with_ports(1, 2), tuple.with_ports(2, 1));
             let reply = one.invert().ok_or(EINVAL)?;
             check_eq!(hash(&one), hash(&reply), "row {}", row);
-            // Of the same address, that is what answers.
+            // Of the same address, these are the replies.
             check_eq!(hash(&one) == hash(&other), src == dst, "row {}", row);
         }
         Ok(())
     }
 
-    /// Whose hashes are equal, though NAT makes the answers others, has one link and is found by
-    /// both tuples; with a zone that holds for one direction it has two, and is found by each in
-    /// the zone of its direction alone.
+    /// A connection whose hashes are equal, though NAT gives it other replies, has one link and is
+    /// found by both tuples; with a zone of one direction it has two, and is found by each in the
+    /// zone of its direction alone.
     #[test]
     fn equal_hashes_are_one_link_in_one_zone() -> Result {
         let both = Zone::DIR_ORIGINAL | Zone::DIR_REPLY;

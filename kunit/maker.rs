@@ -67,7 +67,7 @@ use kernel::{
 };
 
 /// Runs a test case with the state of the initial namespace. There is no connection before, and
-/// none afterwards: whoever forgets to give a reference back fails here.
+/// none afterwards: a test that keeps a reference fails here.
 pub(crate) fn case(body: impl FnOnce(&'static Netns) -> Result) -> Result {
     let netns = NETNS.get(Net::init()).ok_or(ENOENT)?;
     check_eq!(netns.connections(), 0, "an earlier case has left something");
@@ -145,7 +145,7 @@ pub(crate) fn enter(conn: &Conn) -> Result {
 /// Sets status bits as C does, which writes to the word by itself.
 pub(crate) fn raise(conn: &Conn, bits: Status) {
     let ct = ptr::from_ref(conn).cast_mut().cast::<bindings::nf_conn>();
-    // SAFETY: The field is inside the connection, and nobody else changes it now.
+    // SAFETY: The field is inside the connection, and no other code changes it now.
     unsafe {
         let word = &raw mut (*ct).status;
         word.write_volatile(word.read_volatile() | bits.bits() as usize);
@@ -154,7 +154,7 @@ pub(crate) fn raise(conn: &Conn, bits: Status) {
 
 /// An unconfirmed connection, or a template, to get extensions.
 pub(crate) fn alone(conn: &Conn) -> Alone<'_> {
-    // SAFETY: The test has it alone, and has nothing borrowed.
+    // SAFETY: No other code has it, and the test has nothing borrowed.
     unsafe { Alone::assume(conn) }
 }
 
@@ -240,15 +240,15 @@ fn start<const N: usize>(words: [&'static CStr; N]) -> Result {
     argv.push(null, GFP_KERNEL)?;
     let mut envp = [c"PATH=/usr/bin:/bin".as_char_ptr().cast_mut(), null];
     // SAFETY: Both are lists of C strings that end with a null pointer. The call ends once the
-    // program runs, and nobody writes to them.
+    // program runs, and no code writes to them.
     to_result(unsafe { bindings::rct_kunit_exec(argv.as_mut_ptr(), envp.as_mut_ptr()) })
 }
 
-/// A namespace that is not the initial one, which cannot go away while this lives.
+/// A namespace other than the initial one, which cannot go away while this lives.
 pub(crate) struct OtherNet(NonNull<bindings::net>);
 
 impl OtherNet {
-    /// Takes one that is there, or has a process make one for itself. Process context.
+    /// Takes an existing one, or has a process make one for itself. Process context.
     pub(crate) fn get() -> Result<Self> {
         // SAFETY: Process context.
         let take = || NonNull::new(unsafe { bindings::rct_kunit_get_net() }).map(Self);

@@ -28,7 +28,7 @@ use kernel::{
     sync::atomic::Relaxed, //
 };
 
-/// Texts that are no number, or one that is too large or small whatever it is for.
+/// Texts that are no number, or a number too large or small for any parameter.
 const WRONG: [&CStr; 16] = [
     c"",
     c"\n",
@@ -70,7 +70,7 @@ mod tests {
         Ok(())
     }
 
-    /// The limit is a number that fits a positive int.
+    /// The limit is a positive number that fits an int.
     #[test]
     fn limits() -> Result {
         let usual = param::max();
@@ -124,7 +124,7 @@ mod tests {
         })
     }
 
-    /// Timeouts shrink from a hundredth of the limit to another one, which may be beyond it.
+    /// Timeouts shrink from one percentage of the limit on to another one, which may be above 100.
     #[test]
     fn adaptive_timeouts() -> Result {
         let start =
@@ -154,8 +154,8 @@ mod tests {
         Ok(())
     }
 
-    /// What is written before the module runs is kept for it: the largest size is right, and the
-    /// limit is eight times the size if only that was asked for.
+    /// Values written before the module runs are kept for it: the largest size is right, and the
+    /// limit is eight times the size if only the size was given.
     #[test]
     fn what_is_asked_for_at_load_is_settled() -> Result {
         let usual = param::max();

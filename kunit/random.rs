@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Random numbers that can be had again: each test that uses them logs what they began with.
+//! Random numbers that can be repeated: each test that uses them logs the seed.
 
 use crate::bindings;
 use kernel::{
@@ -11,7 +11,7 @@ use kernel::{
     },
 };
 
-/// What random tests begin with.
+/// The seed of random tests.
 static SEED: Atomic<u64> = Atomic::new(0);
 
 /// Takes the seed that was asked for, or draws one if it is zero.
@@ -25,7 +25,7 @@ pub(crate) fn begin(asked: u64) {
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The sequence of a test, which logs how to have it again.
+    /// The sequence of a test, which logs how to repeat it.
     pub(crate) fn of(test: &str) -> Self {
         let seed = SEED.load(Relaxed);
         pr_info!("# {test}: seed={seed}\n");

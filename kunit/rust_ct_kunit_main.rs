@@ -7,7 +7,7 @@
 //! that it meets no packet but those that its tests make. KUnit runs the suites once the module is
 //! loaded; the log has the results. One file is about one noun, as in rust_ct.
 
-// Without this the suites would vanish without a word.
+// Without this the suites would be left out without a message.
 #[cfg(not(CONFIG_KUNIT = "y"))]
 compile_error!("rust_ct_kunit needs a kernel with CONFIG_KUNIT=y");
 
@@ -24,7 +24,7 @@ mod rust_ct {
     pub(crate) mod sys;
 }
 
-// They call each other by these names.
+// The files call each other by these names.
 use rust_ct::*;
 
 use datapath::helper::builtin;
@@ -122,7 +122,7 @@ struct RustCtKunit {
 }
 
 /// Looks, when all else is gone, whether the number under which namespaces had their state is
-/// forgotten: the next one who registers has it, and what that has is no state of ours.
+/// forgotten: the next module that registers has it, and its data is no state of ours.
 struct Forgotten;
 
 impl Drop for Forgotten {
@@ -131,7 +131,7 @@ impl Drop for Forgotten {
         if unsafe { bindings::rct_kunit_register_state() } != 0 {
             return warn(c"nobody has the number of the states");
         }
-        // What it is not to find is not looked at.
+        // A state that should not be there is not read.
         if netns::NETNS.get(sys::net::Net::init()).is_some() {
             warn(c"a namespace has the state of somebody else");
         }

@@ -50,7 +50,7 @@ use kernel::{
 };
 
 /// The tags that the ends ask for: packets to the client carry A, packets to the server B. N is
-/// another's.
+/// neither's.
 const A: u32 = 0xaaaa_0001;
 const B: u32 = 0xbbbb_0002;
 const N: u32 = 0xcccc_0003;
@@ -179,7 +179,7 @@ mod tests {
         Ok(())
     }
 
-    /// What can begin an association, and with which tag.
+    /// Which chunks can begin an association, and with which tag.
     #[test]
     fn first_packets() -> Result {
         let new = Action::Invalid(Reason::SctpNew);
@@ -206,7 +206,7 @@ mod tests {
         Ok(())
     }
 
-    /// The tag tells a stranger's packet from the association's (RFC 9260 section 8.5).
+    /// The tag tells another host's packet from the association's (RFC 9260 section 8.5).
     #[test]
     fn tags() -> Result {
         let wrong = Action::Invalid(Reason::SctpTag);
@@ -258,8 +258,8 @@ mod tests {
         Ok(())
     }
 
-    /// An end that has begun again asks with a new tag: the question passes, and its answer, from
-    /// the other end and without data, settles the tag.
+    /// A restarted end sends HEARTBEAT with a new tag: that passes, and the answer, from the other
+    /// end and without data, settles the tag.
     #[test]
     fn heartbeats() -> Result {
         let wrong = Action::Invalid(Reason::SctpTag);
@@ -328,7 +328,7 @@ mod tests {
         Ok(())
     }
 
-    /// Both ends open at once; the late answer asks for another tag than the INIT of the same end
+    /// Both ends open at once; the late INIT ACK asks for another tag than the INIT of the same end
     /// (RFC 9260 section 5.2.1).
     #[test]
     fn collision() -> Result {

@@ -49,10 +49,10 @@ pub(crate) const SERVER: [u8; 4] = [10, 0, 0, 2];
 pub(crate) const CLIENT6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 pub(crate) const SERVER6: [u8; 16] = [0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2];
 
-/// The most bytes that a packet of these tests has: IPv6, thirteen extension headers and UDP.
+/// The longest packet of these tests has so many bytes: IPv6, thirteen extension headers and UDP.
 const ROOM: usize = 160;
 
-/// The bytes of a packet. What does not fit is cut off.
+/// The bytes of a packet. Bytes that do not fit are cut off.
 #[derive(Clone, Copy)]
 pub(crate) struct Bytes {
     bytes: [u8; ROOM],
@@ -102,7 +102,7 @@ impl Bytes {
     }
 }
 
-/// Who sends a packet of the connection between client and server.
+/// The end that sends a packet of the connection between client and server.
 pub(crate) type Sender = Direction;
 
 /// The IP header of either family in front of a body.
@@ -183,7 +183,7 @@ pub(crate) fn icmp(kind: u8, code: u8, id: u16, rest: &[u8]) -> Bytes {
         .with(rest)
 }
 
-/// Fills the checksum of a transport header in that begins at `at` (RFC 9293 section 3.1, RFC 8200
+/// Fills in the checksum of a transport header that begins at `at` (RFC 9293 section 3.1, RFC 8200
 /// section 8.1): TCP, UDP, ICMP or ICMPv6.
 pub(crate) fn seal(family: Family, proto: u8, at: usize, pkt: Bytes) -> Bytes {
     let field = match proto {
@@ -235,7 +235,7 @@ pub(crate) enum Shape {
 }
 
 /// A socket buffer that we own. When it is dropped, so is our reference to its connection, which
-/// the kernel would give to a tracker that is not there.
+/// the kernel would give back to a tracker that is not there.
 pub(crate) struct Buffer(NonNull<bindings::sk_buff>);
 
 impl Buffer {
@@ -332,7 +332,7 @@ impl Buffer {
         }))
     }
 
-    /// Confirms the packet's connection, whatever is known of it.
+    /// Confirms the packet's connection, whatever its status.
     pub(crate) fn confirm(&mut self) -> Result<Verdict> {
         let netns = NETNS.get(Net::init()).ok_or(ENOENT)?;
         Ok(confirm::confirm(netns, self.skb_mut()))
@@ -367,7 +367,7 @@ impl Buffer {
 
     /// The packet, to be read.
     pub(crate) fn skb(&self) -> &Skb {
-        // SAFETY: The buffer is ours; who shares the borrow reads only.
+        // SAFETY: The buffer is ours; a shared borrow only reads.
         unsafe { Skb::from_raw(self.0.as_ptr()) }
     }
 }

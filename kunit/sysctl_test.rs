@@ -40,7 +40,7 @@ use kernel::{
     sync::atomic::Relaxed, //
 };
 
-/// All settings that can be written without more ado, and are one by one.
+/// All settings that can be written, but for the limit and the buckets.
 fn rows() -> Result<KVec<Setting>> {
     let special = [MAX, BUCKETS].map(|setting| setting.name);
     let mut rows = KVec::new();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     /// The number of connections is read only, that of buckets has its own bounds, and the limits
-    /// are those that packets meet.
+    /// are those that bind new connections.
     #[test]
     fn special_ones() -> Result {
         case(|_| {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The table: who is found in it, who is refused, and that nobody is lost while others come and go
-//! and the table grows and shrinks.
+//! The table: which connection is found, which is refused, and that none is lost while others come
+//! and go and the table grows and shrinks.
 
 use crate::{
     bindings,
@@ -90,13 +90,13 @@ use kernel::{
 
 /// How many connections stay in the table while others come and go.
 const STAYING: u32 = 128;
-/// The numbers of those that come and go begin here.
+/// The numbers of the connections that come and go begin here.
 const PASSING: u32 = 10_000;
-/// How many there are of those at once.
+/// How many of these there are at once.
 const CROWD: u32 = 64;
 /// The sizes that the table goes through: it moves in some slices to the large ones and from them.
 const SIZES: [u32; 4] = [1024, 16384, 512, 8192];
-/// The numbers of those that are never in the table begin here.
+/// The numbers of the connections that are never in the table begin here.
 const ABSENT: u32 = 20_000;
 
 /// Gives the table its usual size back.
@@ -113,7 +113,7 @@ impl Drop for Resized {
 /// How often the step of a thread was done.
 static STEPS: Atomic<u32> = Atomic::new(0);
 
-/// Looks each staying connection up, by both of its tuples, and one that is not there.
+/// Looks each staying connection up, by both of its tuples, and one that is not in the table.
 fn look_up_all() -> Result {
     for n in 0..STAYING {
         for dir in Direction::BOTH {
@@ -137,7 +137,7 @@ fn look_up_all() -> Result {
     Ok(())
 }
 
-/// Lets a crowd come and go, and the table grow and shrink.
+/// Lets connections come and go, and the table grow and shrink.
 fn churn() -> Result {
     let step = count_step();
     let mut crowd: [Option<ARef<Conn>>; CROWD as usize] = [const { None }; CROWD as usize];
@@ -153,7 +153,7 @@ fn churn() -> Result {
     Ok(())
 }
 
-/// Lets others pass through the table one by one, and gives it another size.
+/// Enters and ends connections one by one, and gives the table another size.
 fn pass_through(round: u32) -> Result {
     for n in PASSING..PASSING + CROWD {
         let conn = entered(&udp(n))?;
@@ -168,7 +168,7 @@ fn resize() -> Result {
 }
 
 /// Counts the links in the lists that other modules know, with one bucket lock held as ctnetlink
-/// takes it. Nobody else enters or removes a connection meanwhile.
+/// takes it. No other code enters or removes a connection meanwhile.
 fn shown() -> usize {
     let lock = &lock::nf_conntrack_locks[7];
     core::mem::forget(BhOff::new());
@@ -187,7 +187,8 @@ fn shown() -> usize {
         let mut link = head.first();
         while let Link::Node(node) = link {
             links += 1;
-            // SAFETY: The node is in the list, which nobody changes while a bucket lock is held.
+            // SAFETY: The node is in the list, which no other CPU changes while a bucket lock is
+            // held.
             link = unsafe { Node::next(node) };
         }
     }
@@ -249,7 +250,7 @@ fn walk_once(round: u32) -> Result {
         for (n, count) in met.iter().enumerate() {
             check_eq!(*count, 1, "connection {} in round {}", n, round);
         }
-        // The crowd is entered anew during the walk, but a walk does not go on for ever.
+        // Connections come and go during the walk, but a walk does not go on for ever.
         check!(strangers < 100 * CROWD, "{} strangers", strangers);
     }
     Ok(())
@@ -271,8 +272,8 @@ fn next_in_bucket(index: usize, from: u32, rcu: ReadSide<'_>) -> Result<(u32, Tu
 mod tests {
     use super::*;
 
-    /// A tuple that NAT might give to a connection's answers is taken if packets of another one
-    /// have it, but not if that one begins with the same packet, or has expired.
+    /// A tuple that NAT might give to a connection's replies is taken if packets of another
+    /// connection have it, but not if that begins with the same packet, or has expired.
     #[test]
     fn taken() -> Result {
         case(|netns| {
@@ -299,8 +300,8 @@ mod tests {
         })
     }
 
-    /// What user space makes is found from then on, and has one reference beside the table's; what
-    /// cannot be entered stays with its maker.
+    /// A connection that user space makes is found from then on, and has one reference beside the
+    /// table's; one that cannot be entered stays with the caller.
     #[test]
     fn made_by_user_space() -> Result {
         case(|netns| {
@@ -318,8 +319,8 @@ mod tests {
                 let made = made.map_err(|_| ENOMEM)?;
                 // As ctnetlink does, in C.
                 let raw = made.into_raw();
-                // SAFETY: The connection was just made, and nobody else has it. A pointer to it is
-                // all that a `UniqueConn` is.
+                // SAFETY: The connection was just made, and no other code has it. A pointer to it
+                // is all that a `UniqueConn` is.
                 let made = unsafe {
                     maker::raise(raw.as_ref(), Status::CONFIRMED);
                     raw.as_ref().refresh(3600 * HZ);
@@ -429,8 +430,8 @@ mod tests {
     #[test]
     fn zones_count_by_direction() -> Result {
         let both = Zone::DIR_ORIGINAL | Zone::DIR_REPLY;
-        // The directions, whether the first packet is found in zone 7 and in none, and so the
-        // answer.
+        // The directions, whether the first packet is found in zone 7 and in none, and the same of
+        // the reply.
         let rows = [
             (both, [true, false], [true, false]),
             (Zone::DIR_ORIGINAL, [true, false], [false, true]),
@@ -458,8 +459,8 @@ mod tests {
         })
     }
 
-    /// More connections in a bucket than are gathered at once are met each once, while those that
-    /// were met go.
+    /// If a bucket has more connections than are gathered at once, each is met once, while those
+    /// that were met go.
     #[test]
     fn a_long_bucket_is_walked_through() -> Result {
         const BUCKET: usize = 100;
@@ -487,8 +488,8 @@ mod tests {
         })
     }
 
-    /// A bucket with more connections than can have got there by chance takes no more, from
-    /// somewhere between 51 and 80 on.
+    /// A bucket with more connections than get there by chance takes no more, from somewhere
+    /// between 51 and 80 on.
     #[test]
     fn a_crowded_bucket_refuses() -> Result {
         const BUCKET: usize = 100;
@@ -508,7 +509,7 @@ mod tests {
             };
             check_eq!(refused, ENOSPC);
             check!((51..=80).contains(&inside), "refused behind {}", inside);
-            // Elsewhere there is room.
+            // Other buckets have room.
             let guard = rcu::read_lock();
             let (_, original) = next_in_bucket(BUCKET + 1, 0, ReadSide::of(&guard))?;
             drop(guard);
@@ -517,8 +518,8 @@ mod tests {
         })
     }
 
-    /// Who has the answers of a connection that has lost a clash is found behind more connections
-    /// than a bucket takes: the length of the bucket keeps nobody from a merge.
+    /// The connection that has the reply tuple of a loser of a clash is found behind more
+    /// connections than a bucket takes: a full bucket prevents no merge.
     #[test]
     fn a_clash_is_found_in_a_crowded_bucket() -> Result {
         const BUCKET: usize = 100;
@@ -537,7 +538,7 @@ mod tests {
                 admission.insert();
                 first.get_or_insert((conn, original));
             }
-            // Each new one comes first in the list.
+            // Each new connection comes first in the list.
             let (winner, taken) = first.ok_or(EINVAL)?;
             let (_, elsewhere) = next_in_bucket(BUCKET + 1, 0, rcu)?;
             let (_, free) = next_in_bucket(BUCKET, from, rcu)?;
@@ -597,8 +598,8 @@ mod tests {
         })
     }
 
-    /// A walk meets each connection that is there throughout once, while a thread on another
-    /// processor lets others come and go and resizes the table.
+    /// A walk meets each connection that is there throughout once, while a thread on another CPU
+    /// lets others come and go and resizes the table.
     #[test]
     fn walks_meet_everybody_once() -> Result {
         case(|_| {
@@ -616,8 +617,8 @@ mod tests {
         })
     }
 
-    /// A lookup on another processor never misses a connection that is there, nor finds one that is
-    /// not meant, while others come and go, their memory is reused, and the table is resized.
+    /// A lookup on another CPU never misses a connection that is there, nor finds another one,
+    /// while connections come and go, their memory is reused, and the table is resized.
     #[test]
     fn lookups_miss_nobody() -> Result {
         case(|_| {
@@ -635,8 +636,8 @@ mod tests {
         })
     }
 
-    /// Whoever holds a bucket lock as ctnetlink does finds every connection in the lists that other
-    /// modules know, while the table is resized on another processor.
+    /// A caller that holds a bucket lock as ctnetlink does finds every connection in the lists that
+    /// other modules know, while the table is resized on another CPU.
     #[test]
     fn what_others_look_at_is_whole() -> Result {
         case(|_| {
@@ -654,8 +655,7 @@ mod tests {
         })
     }
 
-    /// Looks random tuples up against a list of what is in the table: what is found is what is
-    /// there.
+    /// Looks random tuples up, and compares with a list of what is in the table.
     #[test]
     fn the_table_agrees_with_a_list() -> Result {
         const NUMBERS: usize = 48;
@@ -685,7 +685,7 @@ mod tests {
         })
     }
 
-    /// A visit sees one bucket, says whether it broke off, and where the table ends.
+    /// A visit sees one bucket, and returns whether it broke off, and where the table ends.
     #[test]
     fn visits_see_one_bucket() -> Result {
         case(|_| {

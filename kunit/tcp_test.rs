@@ -54,7 +54,7 @@ const WINDOW: u32 = 4096;
 /// Further back than this an acknowledgment is too old (MAXACKWINDOW in
 /// net/netfilter/nf_conntrack_proto_tcp.c).
 const MAX_ACK_WINDOW: u32 = 66_000;
-/// Days, while all is acknowledged; and while something is not, in seconds.
+/// Five days while all is acknowledged, and less while data is not, in seconds.
 const ESTABLISHED: u32 = 432_000;
 const UNACKNOWLEDGED: u32 = 300;
 
@@ -76,7 +76,7 @@ fn segment((flags, seq, ack, len): Seg) -> Segment {
     }
 }
 
-/// What a namespace begins with.
+/// The settings of a new namespace.
 const TUNING: Tuning = Tuning {
     loose: true,
     be_liberal: false,
@@ -182,7 +182,7 @@ mod tests {
         Ok(())
     }
 
-    /// What can begin a connection, where picking up is allowed (`loose`) and where not.
+    /// Which segments can begin a connection, where picking up is allowed (`loose`) and where not.
     #[test]
     fn first_segments() -> Result {
         let (new, pickup) = (Action::Invalid(Reason::TcpNew), Reason::TcpPickup);
@@ -268,8 +268,8 @@ mod tests {
         Ok(())
     }
 
-    /// A reset closes if it is exact; a near one leaves it to the ends; one from below is invalid,
-    /// unless `ignore_invalid_rst` is set.
+    /// A reset closes if it is exact; a reset in the window leaves it to the ends; one from below
+    /// is invalid, unless `ignore_invalid_rst` is set.
     #[test]
     fn resets() -> Result {
         let invalid = Action::Invalid;
@@ -313,8 +313,8 @@ mod tests {
         Ok(())
     }
 
-    /// `max_retrans` retransmissions shorten the timeout, fewer do not, and another segment has it
-    /// whole again.
+    /// `max_retrans` retransmissions shorten the timeout, fewer do not, and another segment
+    /// restores it.
     #[test]
     fn retransmissions() -> Result {
         for limit in [0, 1, 3, 200] {

@@ -64,8 +64,8 @@ mod tests {
         })
     }
 
-    /// The kernel's answer to a packet has the packet's connection, or the template of one that is
-    /// not tracked yet.
+    /// The kernel's answer to a packet has the packet's connection, or the template of a packet
+    /// that is not tracked yet.
     #[test]
     fn answers() -> Result {
         case(|_| {

@@ -31,8 +31,8 @@ static FAILED: Atomic<bool> = Atomic::new(false);
 pub(crate) struct Thread(NonNull<bindings::task_struct>);
 
 impl Thread {
-    /// Starts a thread on a processor, or, which the log says, on the first one if there are not so
-    /// many. Process context.
+    /// Starts a thread on a CPU, or, which the log says, on the first one if there are not so many.
+    /// Process context.
     pub(crate) fn start(cpu: u32, step: Step) -> Result<Self> {
         FAILED.store(false, Relaxed);
         let cpu = if crate::sys::percpu::possible(cpu) {
@@ -41,7 +41,8 @@ impl Thread {
             pr_info!("# there is no processor {cpu}: the thread runs on the first one\n");
             0
         };
-        // CAST: A pointer to a function fits into one to data on every machine that Linux runs on.
+        // CAST: A pointer to a function fits into a data pointer on every machine that Linux runs
+        // on.
         let data = step as *mut c_void;
         // SAFETY: The thread ends before what it runs does: it is stopped when `Self` is dropped.
         let thread = unsafe { bindings::rct_kunit_start_thread(Some(run), data, cpu) };

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who fills the table: what is remembered of beginnings, and what a namespace is shown.
+//! What fills the table: what is noted of new connections, and what a namespace is shown.
 
 use crate::{
     interface::top,
@@ -76,8 +76,7 @@ fn note(conn: &Conn) {
     recent::note(conn, ReadSide::of(&guard));
 }
 
-/// How often the beginning of a connection with a tuple is remembered, and how many places there
-/// are.
+/// How many notes there are of a new connection with a tuple, and how many places there are.
 fn remembered(original: &Tuple) -> (usize, usize) {
     let guard = rcu::read_lock();
     let rcu = ReadSide::of(&guard);
@@ -95,7 +94,7 @@ fn remembered(original: &Tuple) -> (usize, usize) {
 mod tests {
     use super::*;
 
-    /// A connection is remembered that has begun, and no more of them than there are places.
+    /// A new connection is noted, and no more of them than there are places.
     #[test]
     fn the_last_ones_are_remembered() -> Result {
         case(|_| {
@@ -116,7 +115,7 @@ mod tests {
         })
     }
 
-    /// The initial namespace is shown all, another one what is its own.
+    /// The initial namespace is shown all connections, another one its own.
     #[test]
     fn each_sees_its_own() -> Result {
         let other = OtherNet::get()?;
@@ -129,7 +128,7 @@ mod tests {
             let reply = six.invert().ok_or(EINVAL)?;
             let there = begin_in(other.net(), &six, &reply, Zone::DEFAULT)?;
             enter(&there)?;
-            // What is older than the namespace is not its own.
+            // A note older than the namespace is not of the namespace.
             fsleep(Delta::from_millis(100));
             let here = entered(&udp(4))?;
             note(&here);

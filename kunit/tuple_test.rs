@@ -54,7 +54,7 @@ fn read(family: Family, bytes: &Bytes) -> Result<Option<Tuple>> {
 mod tests {
     use super::*;
 
-    /// Each protocol puts what tells its connections apart into the tuple, and nothing else.
+    /// Each protocol puts into the tuple what tells its connections apart, and nothing else.
     #[test]
     fn a_packet_gives_its_tuple() -> Result {
         let pptp = Bytes::new().with(&[0x30, 1, 0x88, 0x0b, 0, 4, 0x12, 0x34]);

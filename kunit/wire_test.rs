@@ -145,7 +145,7 @@ fn chain(first: u8, parts: &[Bytes]) -> Bytes {
     ip(Family::Ipv6, Direction::Original, first, body.get())
 }
 
-/// A chain of so many.
+/// A chain of so many headers.
 fn long_chain(count: usize) -> Bytes {
     let mut parts = [extension(60, 0); 13];
     if let Some(last) = parts.get_mut(count.wrapping_sub(1)) {
@@ -159,7 +159,7 @@ fn fragment(offset: u8) -> Bytes {
     Bytes::new().with(&[17, 0, 0, offset, 0, 0, 0, 1])
 }
 
-/// What a packet is, the packet, and what is found: protocol and offset of the transport header.
+/// A packet's name, the packet, and the result: protocol and offset of the transport header.
 /// Packets are made one by one: all of them at once are more than a stack holds.
 type Chain = (&'static str, fn() -> Bytes, Result<(u8, u32), Reason>);
 
@@ -266,7 +266,8 @@ mod tests {
         Ok(())
     }
 
-    /// A packet that is cut off is read if what is needed of it is there, and refused otherwise.
+    /// A packet that is cut off is read if the bytes that are needed are there, and refused
+    /// otherwise.
     #[test]
     fn cut_off_at_every_byte() -> Result {
         for family in FAMILIES {
