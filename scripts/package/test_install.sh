@@ -243,10 +243,18 @@ step_disk_full() {
 	check "with a disk that is full, dpkg fails" says disk-full 'dpkg failed with 128 KB'
 	check "and modprobe finds a tracker that can be read" is_complete
 	native repaired sh -ec "dpkg -i /root/test/rust-ct-common_${version}_*.deb /root/test/rust-ct-modules-*_${version}_*.deb
-		modinfo -k $release -F filename nf_conntrack
-		dpkg --purge rust-ct-common rust-ct-modules-$release"
+		modinfo -k $release -F filename nf_conntrack"
 	check "with room again, dpkg does what it did not" says repaired '/updates/rust-ct/'
-	check "and takes it back" is_own
+	native full-purge sh -ec "fallocate -l 1T /full || truncate -s -128K /full
+		dpkg --purge rust-ct-common rust-ct-modules-$release || echo 'dpkg failed'
+		rm /full
+		test -x /usr/libexec/rust-ct/load
+		modinfo -k $release -F filename nf_conntrack"
+	check "on a full disk, depmod fails before anything is removed" says full-purge '^rust-ct: depmod .* failed'
+	check "and dpkg removes nothing" says full-purge '/updates/rust-ct/'
+	check "so that modprobe finds a tracker that can be read" is_complete
+	native purge dpkg --purge rust-ct-common "rust-ct-modules-$release"
+	check "with room again, dpkg takes it back" is_own
 }
 
 # A machine in which DKMS cannot build: there is no compiler, or no room. Beside its kernel there is
