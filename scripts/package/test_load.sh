@@ -107,6 +107,31 @@ sh /src/packaging/keep_own.sh 1.0-test >/dev/null
 check "keep_own: what DKMS has put away of ours goes" \
 	[ ! -e "$modules/updates/dkms/nf_conntrack.ko.xz" -a ! -e "$archive" ]
 
+# put_away FILE ORIGIN: DKMS has moved FILE, which was there before, and noted ORIGIN, or nothing if that is -.
+put_away() {
+	mkdir -p "$archive"
+	mv "$1" "$archive/"
+	[ "$2" = - ] || printf "$2" >"$archive/${1##*/}.origin"
+	sh /src/packaging/keep_own.sh 1.0-test >/dev/null
+}
+
+put_away "$own" -
+check "keep_own: interrupted before DKMS noted where the own was, it is back" [ -e "$own" -a ! -e "$archive" ]
+put_away "$own" ""
+check "keep_own: without room for the note, too" [ -e "$own" -a ! -e "$archive" ]
+mkdir -p "$modules/extra"
+touch "$modules/extra/nf_conntrack.ko"
+put_away "$modules/extra/nf_conntrack.ko" "$modules/extra/nf_conntrack.ko\n"
+check "keep_own: one of the administrator is back" [ -e "$modules/extra/nf_conntrack.ko" -a ! -e "$archive" ]
+dkms=$modules/updates/dkms/nf_conntrack.ko
+mkdir -p "${dkms%/*}" /var/lib/dkms/rust-ct/kernel-1.0-test-x86_64
+touch "$dkms"
+sh /src/packaging/keep_own.sh 1.0-test
+check "keep_own: what DKMS has installed stays" [ -e "$dkms" ]
+rmdir /var/lib/dkms/rust-ct/kernel-1.0-test-x86_64
+sh /src/packaging/keep_own.sh 1.0-test
+check "keep_own: what it does not know of goes" [ ! -e "$dkms" ]
+
 # index NAME WORD DEPMOD: keep-index with a depmod that does that; modules.dep has WORD then.
 index() {
 	echo before >"$modules/modules.dep"
