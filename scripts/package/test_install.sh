@@ -261,6 +261,8 @@ step_disk_full() {
 # one that is too old.
 step_dkms_failures() {
 	local debs="/mnt/debs/rust-ct-common_${version}_all.deb /mnt/debs/rust-ct-dkms_${version}_all.deb"
+	local kept=/var/lib/dkms/rust-ct/original_module/$release/x86_64
+	local own=/lib/modules/$release/kernel/net/netfilter/nf_conntrack.ko.xz
 	native no-compiler sh -ec "mkdir -p /lib/modules/6.1.0-1-amd64
 		cp -a /lib/modules/$release/build /lib/modules/6.1.0-1-amd64/
 		touch /boot/vmlinuz-6.1.0-1-amd64
@@ -276,11 +278,9 @@ step_dkms_failures() {
 	check "without a compiler: the package is installed all the same" is_installed rust-ct-dkms
 	check "without a compiler: and so is a kernel, which DKMS leaves out" says no-compiler 'a kernel is installed'
 	# As if the machine had lost its power while DKMS installed.
-	native interrupted sh -ec "kept=/var/lib/dkms/rust-ct/original_module/$release/x86_64
-		own=/lib/modules/$release/kernel/net/netfilter/nf_conntrack.ko.xz
-		mkdir -p \$kept /lib/modules/$release/updates/dkms
-		mv \$own \$kept/
-		echo \$own >\$kept/nf_conntrack.ko.xz.origin
+	native interrupted sh -ec "mkdir -p $kept /lib/modules/$release/updates/dkms
+		mv $own $kept/
+		echo $own >$kept/nf_conntrack.ko.xz.origin
 		echo cut >/lib/modules/$release/updates/dkms/nf_conntrack.ko.xz
 		depmod $release
 		dpkg --remove rust-ct-dkms
@@ -290,6 +290,17 @@ step_dkms_failures() {
 		mv /usr/bin/rustc.away /usr/bin/rustc"
 	check "an install that was interrupted: removed, the kernel has its own again" is_own
 	check "and nothing is left of it" says_not interrupted '^left: '
+	native no-origin sh -ec "mkdir -p $kept /lib/modules/$release/updates/dkms
+		mv $own $kept/
+		: >$kept/nf_conntrack.ko.xz.origin
+		echo cut >/lib/modules/$release/updates/dkms/nf_conntrack.ko.xz
+		depmod $release
+		mv /usr/bin/rustc /usr/bin/rustc.away
+		dpkg-trigger --by-package=linux-source-$(root_version series) /usr/src
+		dpkg --triggers-only --pending
+		mv /usr/bin/rustc.away /usr/bin/rustc"
+	check "interrupted before DKMS wrote where it was: a trigger gives the kernel its own again" is_own
+	check "also where the module cannot be built" says no-origin 'keeps its own nf_conntrack: rustc is missing'
 	native no-room sh -c 'mkdir -p /var/cache/rust-ct
 		mount -t tmpfs -o size=64M tmpfs /var/cache/rust-ct
 		dpkg-reconfigure rust-ct-dkms'
@@ -318,6 +329,12 @@ step_dkms_build() {
 		"test -e /lib/modules/$release/kernel/net/netfilter/nf_conntrack.ko.xz"
 	check "the headers were completed, with progress" says build "rust-ct: ${release//+/[+]}: [0-9]+ seconds, "
 	# The tree is there, so that it is short.
+	native no-copy sh -ec "rm -r /lib/modules/$release/updates
+		touch /lib/modules/$release/updates
+		dpkg-reconfigure rust-ct-dkms
+		rm /lib/modules/$release/updates"
+	check "where DKMS cannot copy what it has built, the kernel has its own" is_own
+	check "and nothing else is said" says_not no-copy 'from the next boot'
 	native upgrade dpkg -i "/mnt/debs/rust-ct-common_$version.1_all.deb" "/mnt/debs/rust-ct-dkms_$version.1_all.deb"
 	check "an upgrade finds that done" says_not upgrade "rust-ct: ${release//+/[+]}:"
 	check "and DKMS builds the new version" is_of "$version.1"
