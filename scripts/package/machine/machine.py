@@ -267,7 +267,10 @@ def switch_refuses(why, pattern):
 def switch_with_namespace():
     with peer():
         run("ip", "netns", "exec", "peer", "nft", "add table ip t; add chain ip t c; add rule ip t c ct state new")
+        # sysfs numbers a module anew when it is loaded again.
+        number = os.stat("/sys/module/nf_nat").st_ino
         switch_refuses("another namespace uses the tracker", "in use.*nothing was changed")
+        check(os.stat("/sys/module/nf_nat").st_ino == number, "nf_nat, without which translations end, stayed")
 
 
 def needed_loads(when):
