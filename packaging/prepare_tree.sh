@@ -107,16 +107,31 @@ clean() {
 	done
 }
 
+# The process group that makes the tree, ended when this is.
+job=
+end_job() {
+	[ -z "$job" ] || kill -TERM -- "-$job" 2>/dev/null || true
+}
+trap end_job EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
 mkdir -p "$cache"
 exec {lock}>"$cache/lock"
-flock "$lock"
+flock --nonblock "$lock" || {
+	echo "rust-ct: $kver: waiting for another $0, which has $cache/lock"
+	flock "$lock"
+}
 clean
 [ "$(cat "$tree/rust-ct.complete" 2>/dev/null)" != "$(stamp)" ] || exit 0
 rm -rf "$tree"
 check
 echo "rust-ct: $kver: making what its headers lack for Rust, in some minutes"
-{ unpack && prepare; } >"$log" 2>&1 </dev/null &
+set -m
+{ unpack && prepare; } >"$log" 2>&1 </dev/null {lock}>&- &
 job=$!
+set +m
 start=$SECONDS
 next=20
 while kill -0 "$job" 2>/dev/null; do
@@ -126,5 +141,7 @@ while kill -0 "$job" 2>/dev/null; do
 	next=$((next + 20))
 done
 wait "$job" || fail "$(why) (see $log)"
+job=
+sync -f "$tree" || fail "$tree cannot be written"
 stamp >"$tree/rust-ct.complete"
 echo "rust-ct: $kver: made in $((SECONDS - start)) seconds"

@@ -56,6 +56,7 @@ make_image() {
 	if [ ! -d "$image" ]; then
 		find "$CACHE" -maxdepth 1 -name 'image-*' ! -name '*.lock' -exec rm -rf {} +
 		"$TOP/scripts/package/make_image.sh" "$image.new"
+		sync -f "$image.new"
 		mv "$image.new" "$image"
 	fi
 	exec {lock}>&-
