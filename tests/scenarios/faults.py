@@ -121,6 +121,22 @@ def datagrams(number):
     sender.close()
 
 
+def short_of_memory(rounds):
+    """Sessions, flows, rules and listings, of whose allocations one in five fails."""
+    with failing(20):
+        for _ in range(rounds):
+            port = random.randrange(1024, 65536)
+            session(2121, [f"PORT 10,1,0,2,{port >> 8},{port & 255}\r\n".encode() for _ in range(4)])
+            datagrams(50)
+            run("nft", "flush", "ruleset", ns=AWAY, must=False)
+            run("nft", "-f", "-", ns=AWAY, text=RULES, must=False)
+            with contextlib.suppress(OSError):
+                read("/proc/net/nf_conntrack", HOME)
+                read("/proc/net/nf_conntrack_expect", HOME)
+        run("ip", "netns", "add", "rct-more", must=False)
+        run("ip", "netns", "delete", "rct-more", must=False)
+
+
 def scenario():
     if not os.path.isdir(FAILSLAB):
         skip("allocations fail", "this kernel has no failslab")
@@ -134,21 +150,16 @@ def scenario():
     load(*(["helpers=ftp:2121"] if RUST else []))
     run("nft", "-f", "-", ns=HOME, text=RULES)
     before = named_counters(HOME) if RUST else {}
-    with failing(20):
-        for _ in range(times(40)):
-            port = random.randrange(1024, 65536)
-            session(2121, [f"PORT 10,1,0,2,{port >> 8},{port & 255}\r\n".encode() for _ in range(4)])
-            datagrams(50)
-            run("nft", "flush", "ruleset", ns=AWAY, must=False)
-            run("nft", "-f", "-", ns=AWAY, text=RULES, must=False)
-            with contextlib.suppress(OSError):
-                read("/proc/net/nf_conntrack", HOME)
-                read("/proc/net/nf_conntrack_expect", HOME)
-        run("ip", "netns", "add", "rct-more", must=False)
-        run("ip", "netns", "delete", "rct-more", must=False)
+    after = {}
+    # Where ARP finds no memory nothing arrives for a while: then it is tried again.
+    for _ in range(4):
+        short_of_memory(times(40))
+        if RUST:
+            after = grown(before, named_counters(HOME))
+            diag(after)
+        if not RUST or after.get("drop", 0) > 0:
+            break
     if RUST:
-        after = grown(before, named_counters(HOME))
-        diag(after)
         check(after.get("drop", 0) > 0, "some packets found no memory", after)
 
     def announced():
