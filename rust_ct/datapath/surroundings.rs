@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What is around a packet that a tracker judges: its connection, and the settings of its namespace.
+//! What is around a packet that a tracker judges: its connection, and the settings of its
+//! namespace.
 
 use crate::{
     object::{

@@ -33,9 +33,9 @@ use crate::{
     datapath::{
         confirm,
         expire,
+        headers,
         hooks,
-        lookup,
-        headers, //
+        lookup, //
     },
     object::{
         conn::{
