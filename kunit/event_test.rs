@@ -19,6 +19,7 @@ use crate::{
     },
     pure::{
         fate::Ended,
+        state::Status,
         tuple::Direction::{
             self,
             Original,
@@ -237,16 +238,42 @@ mod tests {
             drop(last);
             check_eq!((netns.connections(), in_table()), (1, 0));
             check!(!netns.dying.is_empty());
-            check!(!netns.dying.deliver(i64::MAX), "there is no room yet");
+            check!(
+                !netns.dying.deliver(i64::MAX, &mut 0),
+                "there is no room yet"
+            );
             check_heard(&[])?;
             check_eq!(netns.connections(), 1);
             FULL.store(false, Relaxed);
-            check!(netns.dying.deliver(i64::MAX));
+            check!(netns.dying.deliver(i64::MAX, &mut 0));
             check_heard(&[(&[Event::Destroy], 77)])?;
             check!(netns.dying.is_empty());
             check_eq!(netns.connections(), 0);
-            check!(netns.dying.deliver(i64::MAX));
+            check!(netns.dying.deliver(i64::MAX, &mut 0));
             check_heard(&[])
+        })
+    }
+
+    /// All connections whose DESTROY events wait are met once, and wait afterwards.
+    #[test]
+    fn waiting_ends() -> Result {
+        listening(|netns| {
+            FULL.store(true, Relaxed);
+            for _ in 0..3 {
+                let last = pass_udp(Original)?;
+                check!(!end::kill(last.conn().ok_or(EINVAL)?), "it is kept");
+            }
+            let mut met = 0u32;
+            check!(netns.dying.for_each(|conn| {
+                met = met.wrapping_add(u32::from(conn.status().contains(Status::DYING)));
+            }));
+            check_eq!(met, 3);
+            check_eq!(netns.connections(), 3);
+            FULL.store(false, Relaxed);
+            check!(netns.dying.deliver(i64::MAX, &mut 0));
+            check_eq!(netns.connections(), 0);
+            check!(!netns.dying.for_each(|_| ()), "none waits");
+            Ok(())
         })
     }
 
@@ -268,7 +295,7 @@ mod tests {
             );
             check!(!netns.dying.evict(), "there is no other one");
             FULL.store(false, Relaxed);
-            check!(netns.dying.deliver(i64::MAX));
+            check!(netns.dying.deliver(i64::MAX, &mut 0));
             check_heard(&[])
         })
     }

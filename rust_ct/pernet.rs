@@ -85,7 +85,7 @@ impl PerNet for Netns {
         while self.connections() > 0 {
             end::kill_all(Some(net));
             // There is no listener any more.
-            self.dying.deliver(i64::MAX);
+            self.dying.deliver(i64::MAX, &mut 0);
             if !warned && time::now().wrapping_sub(began) >= PATIENCE {
                 pr_warn!(
                     "netns {}: waiting for {} connections that packets still hold\n",

@@ -281,10 +281,11 @@ fn make_room(
     if has_room || netns.has_room() {
         return Ok(());
     }
+    // With the connection that is refused, the namespace is above its share.
+    expire::request_early_drop(netns);
     netns.uncount();
     netns.stats.count(Stat::Full);
     warn_full(netns, net);
-    expire::request_early_drop(netns);
     Err(refuse(net, new_conn, Refused::Full))
 }
 
@@ -333,8 +334,8 @@ fn early_drop(
         };
         if let Some((conn, told)) = make_go(candidate, whose) {
             netns.stats.add(Stat::EarlyDrop as usize, told.into());
-            // If its DESTROY event waits, so does the connection: another that waits is forgotten
-            // instead.
+            // If its DESTROY event waits, so does the connection: the last that came to wait is
+            // forgotten.
             return told || conn.netns().is_some_and(evict_dying);
         }
     }

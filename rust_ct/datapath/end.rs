@@ -31,6 +31,7 @@ use crate::{
         },
     },
 };
+use kernel::sync::rcu;
 
 /// Ends a connection: removes it from the table, and gives the table's reference back. Returns
 /// whether this call did, and the DESTROY event was delivered, as nf_ct_delete(). Any context, with
@@ -62,12 +63,15 @@ fn end(conn: &Conn, requester: Requester, why: Ended) -> Option<bool> {
     conn.stamp_stop();
     let told = report(conn, requester);
     conn.destroy_helper();
+    // A grace period later it is in the table no more, but in the list where it waits.
+    let guard = (!told).then(rcu::read_lock);
     let unlinked = TABLE.unlink(dying)?;
     tell(conn, why);
     expect::remove_all(conn);
     if !told && unlinked.keep() {
         retry::ask();
     }
+    drop(guard);
     Some(told)
 }
 

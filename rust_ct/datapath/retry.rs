@@ -50,7 +50,7 @@ impl Job for Retry {
     fn run() -> Option<u32> {
         let next = NEXT.load(Relaxed);
         let end = time::boot_ns().saturating_add(STEP_NS);
-        let (mut begun, mut stopped) = (next == 0, None);
+        let (mut begun, mut stopped, mut told) = (next == 0, None, 0);
         // Namespaces before the one that it goes on with are left to the next time.
         let mut all = begun;
         // A namespace whose state is being dropped has left the list that is gone through, or waits
@@ -64,20 +64,20 @@ impl Job for Retry {
                 stopped = Some(net.inum());
                 return;
             }
-            all &= netns.dying.deliver(end);
+            all &= netns.dying.deliver(end, &mut told);
         });
         NEXT.store(stopped.unwrap_or(0), Relaxed);
         match all && stopped.is_none() {
             true => None,
             // The namespaces behind have not had their turn, as there was no more time.
-            false if time::boot_ns() >= end => Some(1),
+            false if told > 0 && time::boot_ns() >= end => Some(1),
             false => Some(AGAIN),
         }
     }
 }
 
 /// Asks the worker to try again after a while. Any context.
-pub(super) fn ask() {
+pub(crate) fn ask() {
     WORKER.ask(PATIENCE);
 }
 

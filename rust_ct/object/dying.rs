@@ -149,6 +149,33 @@ impl DyingList {
         evicted.is_some()
     }
 
+    /// Calls `f` for each connection in the list, with no lock held: in another list meanwhile, which
+    /// no other code sees. Returns whether there was one; its event may have been missed by
+    /// [`DyingList::deliver`]. Process context, sleeps.
+    pub(crate) fn for_each(&self, mut f: impl FnMut(&Conn)) -> bool {
+        pin_init::stack_pin_init!(let seen = Self::new());
+        while let Some(unlinked) = self.take() {
+            f(unlinked.conn());
+            seen.add(unlinked);
+            call::rct_cond_resched();
+        }
+        let was_one = !seen.is_empty();
+        while let Some(unlinked) = seen.take() {
+            self.add(unlinked);
+            call::rct_cond_resched();
+        }
+        was_one
+    }
+
+    /// Takes the first connection out of the list. Any context.
+    fn take(&self) -> Option<Unlinked> {
+        let guard = self.lock();
+        let taken = self.remove_first(&guard);
+        drop(guard);
+        // INVARIANT: It has just left the only list that its links may be in.
+        taken.map(Unlinked)
+    }
+
     /// Removes the first connection, if there is one, and returns the list's reference. The guard
     /// is that of the list.
     fn remove_first(&self, _guard: &RawGuard<'_>) -> Option<ARef<Conn>> {
@@ -165,14 +192,14 @@ impl DyingList {
 
     /// Delivers the DESTROY events of the connections in the list, unless the listener has no room
     /// for one, or they are too many for one go, which ends at a time of [`time::boot_ns`] as well.
-    /// Returns whether all are delivered. Process context.
-    pub(crate) fn deliver(&self, end: i64) -> bool {
+    /// Returns whether all are delivered, and adds to `told` how many were. Process context.
+    pub(crate) fn deliver(&self, end: i64, told: &mut u32) -> bool {
         for _ in 0..STEP {
             if time::boot_ns() >= end {
                 break;
             }
             match self.deliver_one() {
-                Some(true) => (),
+                Some(true) => *told = told.saturating_add(1),
                 Some(false) => return false,
                 None => return true,
             }

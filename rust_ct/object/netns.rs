@@ -175,8 +175,6 @@ impl Unlinked {
         let Some(netns) = NETNS.get(net) else {
             return false;
         };
-        // The connection may wait for longer than NAT's module is there.
-        self.conn().leave_nat_if_dying();
         netns.dying.add(self);
         true
     }

@@ -45,7 +45,11 @@ impl<'a> From<&'a CStr> for Text<'a> {
 }
 
 /// A reference, as C has it: a pointer.
-pub(crate) trait Reference: Sized {
+///
+/// # Safety
+///
+/// `into_raw` must leave to the caller what `from_raw` takes.
+pub(crate) unsafe trait Reference: Sized {
     /// To what it is.
     type Object;
 
@@ -60,7 +64,8 @@ pub(crate) trait Reference: Sized {
     fn into_raw(self) -> NonNull<Self::Object>;
 }
 
-impl<T: AlwaysRefCounted> Reference for ARef<T> {
+// SAFETY: Both are of one reference.
+unsafe impl<T: AlwaysRefCounted> Reference for ARef<T> {
     type Object = T;
 
     unsafe fn from_raw(object: NonNull<T>) -> Self {

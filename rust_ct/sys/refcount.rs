@@ -74,7 +74,7 @@ pub(crate) unsafe trait MaybeGone {
 pub(crate) struct Counted<T: MaybeGone>(NonNull<T>);
 
 // SAFETY: The object belongs to no task, and any task may give the reference back.
-unsafe impl<T: MaybeGone + Sync> Send for Counted<T> {}
+unsafe impl<T: MaybeGone + Send + Sync> Send for Counted<T> {}
 
 impl<T: MaybeGone> Counted<T> {
     /// Takes a reference to an object that was met under RCU, or to which there is one.
@@ -99,7 +99,8 @@ impl<T: MaybeGone> Counted<T> {
     }
 }
 
-impl<T: MaybeGone> Reference for Counted<T> {
+// SAFETY: Both are of one reference.
+unsafe impl<T: MaybeGone> Reference for Counted<T> {
     type Object = T;
 
     unsafe fn from_raw(object: NonNull<T>) -> Self {

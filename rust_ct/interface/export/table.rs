@@ -6,7 +6,8 @@ use crate::{
     bindings,
     datapath::{
         end,
-        lookup, //
+        lookup,
+        retry, //
     },
     object::{
         conn::{
@@ -14,6 +15,7 @@ use crate::{
             Conn,
             Key, //
         },
+        netns::NETNS,
         table::TABLE, //
     },
     pure::{
@@ -26,6 +28,7 @@ use crate::{
         zone::Zone, //
     },
     sys::{
+        call,
         field::{
             Field,
             Fixed, //
@@ -37,12 +40,9 @@ use crate::{
         skb::Skb, //
     },
 };
-use core::{
-    iter,
-    ptr::{
-        self,
-        NonNull, //
-    }, //
+use core::ptr::{
+    self,
+    NonNull, //
 };
 use kernel::{
     ffi::{
@@ -133,10 +133,15 @@ fn remove_if(net: Option<&Net>, requester: Requester, iter: &Iter) {
     });
 }
 
-/// Has a connection and its masters leave NAT's list, those that are over.
+/// Takes a connection and its masters off NAT's list, as far as they are over: a master that is not
+/// is in the table. Process context, sleeps.
 fn leave_nat(conn: &Conn) {
-    for conn in iter::successors(Some(conn), |conn| conn.master()) {
-        conn.leave_nat_if_dying();
+    conn.leave_nat_if_dying();
+    let mut master = conn.master();
+    while let Some(dying) = master.filter(|master| master.leave_nat_if_dying()) {
+        // User space may have made a long chain of masters.
+        call::rct_cond_resched();
+        master = dying.master();
     }
 }
 
@@ -154,17 +159,18 @@ extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
     Net::for_each(hook::drop_queued);
     Net::wait_for_exits();
     Net::wait_for_packets();
-    TABLE.for_each(None, |conn| {
-        if iter.takes(conn) {
-            end::kill_as(conn, Ended::Flushed);
-        }
-        leave_nat(conn);
-    });
-    // Other CPUs may still be at what `iter` has taken off a connection, or end a connection that
-    // `iter` has not seen.
+    remove_if(None, Requester::NOBODY, &iter);
+    // Other CPUs may still be at what `iter` has taken off a connection.
     rcu::synchronize_rcu();
-    // A master that has left the table meanwhile is held by the connections that it announced.
+    // What has left the table `iter` does not see: masters, and then what waits for its DESTROY
+    // event. A connection that ends meanwhile is in the table, or in that list after a grace period.
     TABLE.for_each(None, leave_nat);
+    rcu::synchronize_rcu();
+    NETNS.for_each(|_, netns| {
+        if netns.dying.for_each(leave_nat) {
+            retry::ask();
+        }
+    });
 }
 
 /// nf_ct_alloc_hashtable(): empty lists, `*size` of them, rounded up to a page full, whose ends are

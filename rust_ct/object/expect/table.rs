@@ -239,8 +239,8 @@ pub(crate) fn find_expectation(
         if !status.contains(Status::CONFIRMED) || status.contains(Status::DYING) {
             return None;
         }
-        let master = exp.master().try_get()?;
         let found = exp.try_get()?;
+        let master = exp.master().try_get()?;
         if exp.flags() & PERMANENT == 0 && !keep {
             unlink(exp, held);
         }
