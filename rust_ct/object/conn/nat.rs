@@ -30,10 +30,13 @@ impl Conn {
     /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_free().
     #[cfg(CONFIG_NF_NAT)]
     pub(super) fn leave_nat(&self) {
+        if !self.status().contains(Status::SRC_NAT_DONE) {
+            return;
+        }
         let guard = rcu::read_lock();
         // The caller that lowers the bit removes the link. RCU is held before, so that the hook is
         // that of the list, or gone.
-        if self.status().contains(Status::SRC_NAT_DONE) && self.lower_src_nat_done() {
+        if self.lower_src_nat_done() {
             // SAFETY: The kernel's variable holds null, or what is there until a grace period after
             // it was taken away.
             let hook = unsafe { (&raw const bindings::nf_nat_hook).read_volatile().as_ref() };
