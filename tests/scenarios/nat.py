@@ -22,6 +22,7 @@ from policy import (
 from netlink import listen_for_ends
 
 from lib import (
+    PARAMETERS,
     RUST,
     SLOW,
     check,
@@ -35,12 +36,14 @@ from lib import (
     module,
     packed,
     poll,
+    read,
     remove,
     run,
     shown,
     skip,
     some,
     sysctl,
+    write,
 )
 
 MODULES = ("nf_nat", "nft_chain_nat", "nft_masq", "nft_nat", "nft_redir", "nf_nat_ftp")
@@ -308,6 +311,8 @@ def outlive(home, away, go):
         go()
         equal(len(find(ROUTER, src=away, dport=3001)), 1, "a data connection stays")
         check(waiting(3002), "the end of the other one waits still")
+        # NAT's new lists are not to be where the old ones were.
+        write(f"{PARAMETERS}/hashsize", str(4 * int(read(f"{PARAMETERS}/hashsize"))))
         check(module("nf_nat"), "NAT is loaded again")
     check(poll(lambda: not waiting(3002), 10), "when the listener is gone, that one goes, and its master")
     run("conntrack", "-D", "-p", "tcp", "--dport", "3001", ns=ROUTER)
