@@ -20,7 +20,7 @@ pub(crate) enum Stat {
     Found,
     /// A packet could not be tracked.
     Invalid,
-    /// User space entered a connection.
+    /// User space, or a BPF program, entered a connection.
     Insert,
     /// A connection could not be confirmed.
     InsertFailed,

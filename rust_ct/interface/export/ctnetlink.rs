@@ -205,7 +205,7 @@ extern "C" fn rust_ct_set_listener(
     net.set_listener(listener);
 }
 
-/// nf_conntrack_eventmask_report(): see [`crate::object::conn::Conn::report`].
+/// nf_conntrack_eventmask_report(): see [`crate::object::conn::Conn::report_events`].
 #[no_mangle]
 extern "C" fn rust_ct_report(events: c_uint, conn: &Conn, portid: u32, report: c_int) -> c_int {
     let told = conn.report_events(events, Requester { portid, report });
