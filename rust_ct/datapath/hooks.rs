@@ -40,22 +40,16 @@ use crate::{
             Point,
             State,
             Verdict,
-            HOOKS, //
+            HOOKS,
+            NFPROTO_INET,
+            PRI_CONNTRACK,
+            PRI_LAST, //
         },
         net::Net,
         skb::Skb, //
     },
 };
 use kernel::prelude::*;
-
-/// Netfilter's family that stands for IPv4 and IPv6 at once (`NFPROTO_INET`).
-pub(crate) const NFPROTO_INET: u8 = 1;
-
-/// Priority of tracking: behind reassembly and the raw table, before everything that asks for a
-/// state (`NF_IP_PRI_CONNTRACK`).
-const PRIORITY_TRACK: i32 = -200;
-/// Priority of confirmation: behind everything that may still drop the packet (`NF_IP_PRI_LAST`).
-const PRIORITY_CONFIRM: i32 = i32::MAX;
 
 /// A packet comes in.
 struct Track;
@@ -105,18 +99,18 @@ const IPV6: u8 = Family::Ipv6 as u8;
 
 /// Source: net/netfilter/nf_conntrack_proto.c, ipv4_conntrack_ops.
 const POINTS_IPV4: [Point<Netns>; HOOKS] = [
-    Point::new::<Track>(IPV4, Place::PreRouting, PRIORITY_TRACK),
-    Point::new::<TrackLocalIpv4>(IPV4, Place::LocalOut, PRIORITY_TRACK),
-    Point::new::<Confirm>(IPV4, Place::PostRouting, PRIORITY_CONFIRM),
-    Point::new::<Confirm>(IPV4, Place::LocalIn, PRIORITY_CONFIRM),
+    Point::new::<Track>(IPV4, Place::PreRouting, PRI_CONNTRACK),
+    Point::new::<TrackLocalIpv4>(IPV4, Place::LocalOut, PRI_CONNTRACK),
+    Point::new::<Confirm>(IPV4, Place::PostRouting, PRI_LAST),
+    Point::new::<Confirm>(IPV4, Place::LocalIn, PRI_LAST),
 ];
 
 /// Source: net/netfilter/nf_conntrack_proto.c, ipv6_conntrack_ops.
 const POINTS_IPV6: [Point<Netns>; HOOKS] = [
-    Point::new::<Track>(IPV6, Place::PreRouting, PRIORITY_TRACK),
-    Point::new::<Track>(IPV6, Place::LocalOut, PRIORITY_TRACK),
-    Point::new::<Confirm>(IPV6, Place::PostRouting, PRIORITY_CONFIRM),
-    Point::new::<Confirm>(IPV6, Place::LocalIn, PRIORITY_CONFIRM - 1),
+    Point::new::<Track>(IPV6, Place::PreRouting, PRI_CONNTRACK),
+    Point::new::<Track>(IPV6, Place::LocalOut, PRI_CONNTRACK),
+    Point::new::<Confirm>(IPV6, Place::PostRouting, PRI_LAST),
+    Point::new::<Confirm>(IPV6, Place::LocalIn, PRI_LAST - 1),
 ];
 
 /// Position of a family's hooks among those of a namespace.

@@ -89,11 +89,11 @@ use core::{
 use kernel::sync::rcu;
 
 /// Stays when a connection was found by it (`NF_CT_EXPECT_PERMANENT`).
-const PERMANENT: u32 = 0x1;
+const PERMANENT: u32 = bindings::NF_CT_EXPECT_PERMANENT;
 /// Waits for nothing yet (`NF_CT_EXPECT_INACTIVE`).
-const INACTIVE: u32 = 0x2;
+const INACTIVE: u32 = bindings::NF_CT_EXPECT_INACTIVE;
 /// To be removed by the caller that meets it (`NF_CT_EXPECT_DEAD`).
-const DEAD: u32 = 0x8;
+const DEAD: u32 = bindings::NF_CT_EXPECT_DEAD;
 
 /// Evidence that the lock of expectations is held for `'a`, and with it RCU.
 #[derive(Clone, Copy)]

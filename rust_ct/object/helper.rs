@@ -55,7 +55,7 @@ pub(crate) const CLASSES: usize = bindings::NF_CT_MAX_EXPECT_CLASSES as usize;
 const ANY_FAMILY: u8 = 0;
 
 /// A helper whose packets user space reads (`NF_CT_HELPER_F_USERSPACE`).
-const USERSPACE: u32 = 1 << 0;
+const USERSPACE: u32 = bindings::nf_ct_helper_flags_NF_CT_HELPER_F_USERSPACE;
 
 /// A helper.
 ///

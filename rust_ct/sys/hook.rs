@@ -79,6 +79,15 @@ impl Verdict {
     }
 }
 
+/// Netfilter's family that stands for IPv4 and IPv6 at once.
+pub(crate) const NFPROTO_INET: u8 = bindings::NFPROTO_INET as u8;
+
+/// The priority of tracking: behind reassembly and the raw table, before everything that asks for a
+/// state.
+pub(crate) const PRI_CONNTRACK: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_CONNTRACK;
+/// The priority of confirmation: behind everything that may still drop the packet.
+pub(crate) const PRI_LAST: i32 = bindings::nf_ip_hook_priorities_NF_IP_PRI_LAST;
+
 /// Where on a packet's way a hook is called, `enum nf_inet_hooks`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

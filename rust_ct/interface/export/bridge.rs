@@ -6,6 +6,7 @@
 
 use super::slots::Slots;
 use crate::{
+    bindings,
     datapath::hooks,
     object::netns::NETNS,
     sys::{
@@ -14,6 +15,7 @@ use crate::{
             Info,
             Kept, //
         },
+        hook::NFPROTO_INET,
         module,
         net::Net,
         rcu::ReadSide, //
@@ -25,7 +27,7 @@ use kernel::{
 };
 
 /// The family of bridges (`NFPROTO_BRIDGE`).
-pub(super) const NFPROTO: u8 = 7;
+pub(super) const NFPROTO: u8 = bindings::NFPROTO_BRIDGE as u8;
 
 /// The hooks of bridges. There is one such module.
 static REGISTERED: Slots<Info> = Slots::new();
@@ -68,7 +70,7 @@ pub(super) fn get(net: &Net) -> Result {
         keep()
     });
     netns.hooks_bridge.get(net, kept.ok_or(EPROTO)?)?;
-    hooks::get(net, hooks::NFPROTO_INET).inspect_err(|_| netns.hooks_bridge.put(net))
+    hooks::get(net, NFPROTO_INET).inspect_err(|_| netns.hooks_bridge.put(net))
 }
 
 /// Gives back one [`get`]. Process context.
@@ -76,5 +78,5 @@ pub(super) fn put(net: &Net) {
     if let Some(netns) = NETNS.get(net) {
         netns.hooks_bridge.put(net);
     }
-    hooks::put(net, hooks::NFPROTO_INET);
+    hooks::put(net, NFPROTO_INET);
 }

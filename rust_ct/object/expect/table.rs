@@ -72,7 +72,7 @@ use kernel::{
 
 /// An equal expectation of any master is in the way, not the master's own alone
 /// (`NF_CT_EXP_F_SKIP_MASTER`).
-const SKIP_MASTER: u32 = 0x1;
+const SKIP_MASTER: u32 = bindings::NF_CT_EXP_F_SKIP_MASTER;
 
 /// How many expectations of a class a master has at most where no helper says less
 /// (`NF_CT_EXPECT_MAX_CNT`).
