@@ -17,7 +17,7 @@ find "$kept" -name 'nf_conntrack.ko*' | sed 's/\.origin$//' | sort -u | while re
 	[ -e "$file" ] || { rm -f "$file.origin"; continue; }
 	from=$(head -n 1 "$file.origin" 2>/dev/null)
 	case $from in
-	# One of ours, of before, that DKMS did not know.
+	# An older module of ours that DKMS did not know.
 	*/updates/dkms/* | */updates/rust-ct/*)
 		rm -f "$file" "$file.origin"
 		continue

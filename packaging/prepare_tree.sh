@@ -8,7 +8,7 @@
 set -euo pipefail
 
 kver=$1
-# Kbuild is run by others that set it.
+# Callers of this run Kbuild, which sets these.
 unset KERNELRELEASE MAKEFLAGS
 cache=/var/cache/rust-ct
 tree=$cache/$kver
@@ -90,7 +90,7 @@ why() {
 		tail -n 1 "$log"; } | cut -c1-200
 }
 
-# What a tree is made from: another version of one of these makes another tree.
+# What a tree is made from: another version of any of these makes another tree.
 stamp() {
 	package_version "linux-headers-$kver"
 	echo

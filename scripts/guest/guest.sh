@@ -50,7 +50,7 @@ if [[ $kind = *debug ]]; then
 	# Without an initramfs the kernel mounts the root itself; it may cache it,
 	# as nothing else writes there, and starts programs four times as fast.
 	options+=(--append "rootflags=version=9p2000.L,trans=virtio,access=any,cache=loose")
-	# The kernel's own suites of KUnit would run at boot. One of its Rust crate does not reckon with
+	# The kernel's own suites of KUnit would run at boot. A suite of its Rust crate does not reckon with
 	# PREEMPT_RT, and warns there (rust_spinlock_irq_condvar).
 	options+=(--append "kunit.filter_glob=rust_ct_*")
 elif [ -n "$cached" ]; then
@@ -92,7 +92,7 @@ run_guest() {
 	} 3>&1 | tee "$output"
 }
 
-# watch_boot: waits until the guest is up or gone, and ends one that does not come up.
+# watch_boot: waits until the guest is up or gone, and ends it if it does not come up.
 watch_boot() {
 	local end=$((SECONDS + ${BOOT_SILENCE:-300})) said=0 before
 	until begun || ! kill -0 "$STEP_GROUP" 2>/dev/null; do

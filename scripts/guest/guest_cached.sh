@@ -9,7 +9,7 @@ set -eu
 
 root=/run/cached
 mkdir "$root"
-# Nobody else writes to it, but for what is written to be read outside, in /out.
+# No other program writes to it, but for what is written to be read outside, in /out.
 mount -t 9p -o version=9p2000.L,trans=virtio,access=any,cache=loose,msize=262144 cached "$root"
 mountpoint -q /tmp || mount -t tmpfs tmpfs /tmp
 for directory in proc sys dev tmp src out; do

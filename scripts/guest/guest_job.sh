@@ -12,7 +12,7 @@ kmemleak=/sys/kernel/debug/kmemleak
 mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
 mountpoint -q /tmp || mount -t tmpfs tmpfs /tmp
 ip link set lo up
-# No name server answers in the guest, so nobody shall wait for one.
+# No name server answers in the guest, so no program shall wait for it.
 sed -i 's/^hosts:.*/hosts: files/' /etc/nsswitch.conf
 # What the boot left behind is not ours.
 [ ! -w "$kmemleak" ] || echo clear >"$kmemleak"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # guest_pivot.sh COMMAND...: runs COMMAND, in a guest with --cached, in a mount namespace whose
-# root is the cached one. guest_cached.sh changes to it by chroot, and who enters the mount
+# root is the cached one. guest_cached.sh changes to it by chroot: a process that enters the mount
 # namespace of another process then, as containers' engines do, is at the wrong root.
 
 set -eu

@@ -41,7 +41,7 @@ else
 fi
 if [ "$kernel" = uml ]; then
 	# The kernel and its programs are processes that take turns: on one processor that goes several
-	# times as fast as where each has to wake another one.
+	# times as fast as where each has to wake another.
 	cpu=${UML_CPU:-$(python3 -c "import os, random; print(random.choice([*os.sched_getaffinity(0)]))")}
 	pinned=(taskset --cpu-list "$cpu") cpus=1 memory=512M
 else

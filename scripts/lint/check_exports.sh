@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # check_exports.sh: holds Documentation/exports.md against rust_ct/exports.c and bpf.c: the names
-# that the page says rust_ct has are those that it exports, and lists for BPF programs. Prints what
+# that the page says rust_ct has are what it exports, and lists for BPF programs. Prints what
 # differs, and fails then.
 
 set -euo pipefail

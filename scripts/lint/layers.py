@@ -86,7 +86,7 @@ def layer_of(file):
 
 
 class Module:
-    """A module: a file's, or an inline one."""
+    """A module: a file's, or an inline module."""
 
     def __init__(self, path, file, parent):
         self.path, self.file, self.parent = path, file, parent
@@ -362,7 +362,7 @@ class Tree:
         return list(dict.fromkeys(self.reports)), circles
 
     def way(self, start, end):
-        """The files of a shortest way of at least one step, or none."""
+        """The files of a shortest way of at least one step, or no files."""
         before, queue = {}, [start]
         for file in queue:
             for other in sorted(self.edges.get(file, ())):
@@ -375,7 +375,7 @@ class Tree:
         return way[::-1] if len(way) > 1 else []
 
     def check_circles(self):
-        """Reports each circle, by a shortest one of its component."""
+        """Reports each circle, by a shortest circle of its component."""
         circles = {file: way for file in self.edges if (way := self.way(file, file))}
         left = sorted(circles, key=lambda file: (len(circles[file]), file))
         while left:

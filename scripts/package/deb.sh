@@ -88,7 +88,7 @@ build() {
 		dpkg-buildpackage --build=binary --no-sign --no-check-builddeps
 }
 
-# Packages that nobody publishes have no address that mail could go to.
+# Packages that are not published have no address that mail could go to.
 check() {
 	in_root env -C /out/deb lintian --fail-on error,warning --allow-root --tag-display-limit 0 \
 		${suppressed:+--suppress-tags "$suppressed"} "rust-ct_${version}_amd64.changes"

@@ -47,7 +47,7 @@ configure() {
 	echo machine >"$tree/etc/hostname"
 	echo '/dev/vda / ext4 rw 0 1' >"$tree/etc/fstab"
 	rm -f "$tree/etc/resolv.conf"
-	# Nobody is there to log in, and nothing is to be fetched behind the test's back.
+	# No user is there to log in, and nothing is to be fetched behind the test's back.
 	enter_root "$tree" -- systemctl mask getty.target serial-getty@ttyS0.service \
 		apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer \
 		e2scrub_reap.service fstrim.timer systemd-timesyncd.service \

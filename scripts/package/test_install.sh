@@ -176,7 +176,7 @@ is_built() {
 	[[ $(module filename) == */updates/dkms/nf_conntrack.ko* ]]
 }
 
-# The signature at the file's end is one of the machine's key, which DKMS has made.
+# The signature at the file's end is by the machine's key, which DKMS has made.
 is_signed() {
 	local file
 	file=$(module filename)
@@ -231,7 +231,7 @@ is_complete() {
 	[ -n "$(module vermagic)" ]
 }
 
-# A disk that is full before dpkg has unpacked everything, and one that is nearly full:
+# A disk that is full before dpkg has unpacked everything, and a disk that is nearly full:
 # fallocate takes what there is before it fails.
 step_disk_full() {
 	native disk-full sh -ec "for room in 128 768 2048; do
@@ -259,7 +259,7 @@ step_disk_full() {
 }
 
 # A machine in which DKMS cannot build: there is no compiler, or no room. Beside its kernel there is
-# one that is too old.
+# a kernel that is too old.
 step_dkms_failures() {
 	local debs="/mnt/debs/rust-ct-common_${version}_all.deb /mnt/debs/rust-ct-dkms_${version}_all.deb"
 	local kept=/var/lib/dkms/rust-ct/original_module/$release/x86_64
@@ -314,8 +314,8 @@ step_dkms_failures() {
 	check "room that is used up while it builds: the kernel keeps its own" is_own
 }
 
-# One in which it can: first with a source of another version than the kernel's, until the right
-# one is unpacked, of which dpkg tells by a trigger.
+# A machine in which DKMS can build: first with a source of another version than the kernel's, until the right
+# source is unpacked, of which dpkg tells by a trigger.
 step_dkms_build() {
 	local source
 	source=linux-source-$(root_version series)

@@ -99,7 +99,7 @@ try "also if depmod has not run since" "insmod $archive/${own##*/} hashsize=1024
 sh /src/packaging/keep_own.sh 1.0-test >/dev/null
 check "keep_own: what DKMS has put away is back" \
 	[ -e "$own" -a ! -e /var/lib/dkms/rust-ct/original_module ]
-# keep_own of another origin: one of ours, which an interrupted install has left.
+# keep_own of another origin: a module of ours that an interrupted install has left.
 mkdir -p "$archive"
 echo cut >"$archive/nf_conntrack.ko.xz"
 echo "$modules/updates/dkms/nf_conntrack.ko.xz" >"$archive/nf_conntrack.ko.xz.origin"

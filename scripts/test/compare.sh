@@ -150,8 +150,8 @@ switch_on() {
 	mv "$work/on.seq" "$work/1/$1.seq"
 }
 
-# judge ROUND: compares the recordings of a round; the cases that differ are the next one, and are
-# played again. In the last one they count: they have differed each time.
+# judge ROUND: compares the recordings of a round; the cases that differ are the next round, and are
+# played again. In the last round they count: they have differed each time.
 judge() {
 	local sequence name status again
 	mkdir -p "$work/$(($1 + 1))"

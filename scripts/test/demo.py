@@ -3,7 +3,7 @@
 """demo.py: the demonstration, as root in the guest; RUST_CT_KO is the module.
 
 It loads rust_ct into the running kernel, lets real programs talk between network namespaces, and shows what rust_ct
-says about them. Every line marked [x] was checked; the first one that does not hold ends the demonstration with exit
+says about them. Every line marked [x] was checked; the first that does not hold ends the demonstration with exit
 status 1.
 """
 
@@ -69,7 +69,7 @@ def quote(text):
 
 
 def show(*command, ns=None, only=""):
-    """Shows a command, at the prompt of one of the machines if one is named, and what it says."""
+    """Shows a command, at the prompt of the machine that is named, if any, and what it prints."""
     print(f"    {ns or ''}# {' '.join(command)}")
     quote("\n".join(line for line in run(*command, ns=ns)[1].splitlines() if re.search(only, line)))
 

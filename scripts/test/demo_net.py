@@ -5,7 +5,7 @@
 demo_net.py names ADDRESS         a name server that knows one name
 demo_net.py ask ADDRESS NAME      asks it for that name's address, and prints the answer
 demo_net.py page ADDRESS PORT     a web server with one page
-demo_net.py forge FROM TO NUMBER  sends that many echo replies that nobody asked for
+demo_net.py forge FROM TO NUMBER  sends that many echo replies that no request asked for
 """
 
 import http.server
@@ -48,7 +48,7 @@ def ask(address, name):
 
 
 class Page(http.server.BaseHTTPRequestHandler):
-    """One page, larger than what a connection takes at once."""
+    """A page, larger than what a connection takes at once."""
 
     protocol_version = "HTTP/1.1"
 

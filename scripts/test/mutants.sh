@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # mutants.sh [PART ...]: puts each small mistake into the pure layer and runs its host tests, and the comparison with
-# the kernel's own C; the last line is 'N passed, N failed', where a mistake that nobody notices, and that
+# the kernel's own C; the last line is 'N passed, N failed', where a mistake that no test notices, and that
 # tests/mutants/equivalent.txt does not explain, is a failure. With arguments, only mistakes in files or functions
 # whose names contain PART. What noticed each is in work-*/mutants/mutants.log.
 #

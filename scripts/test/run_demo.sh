@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # run_demo.sh [KIND]: make demo. Sets up, builds, and shows rust_ct at work in the stock Debian
-# kernel, or in another one; what happens inside the guest is scripts/test/demo.py.
+# kernel, or in another kernel; what happens inside the guest is scripts/test/demo.py.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"

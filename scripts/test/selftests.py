@@ -19,7 +19,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Guests for one tracker: a script that ends one does not keep the rest from running.
+# Guests for one tracker: a script that ends its guest does not keep the rest from running.
 BOOTS = 3
 # Why a script is not run unless asked for by name.
 LEFT_OUT = {
@@ -34,7 +34,7 @@ BOTH = ("nf_conntrack", "rust_ct")
 
 
 def boot(tracker, number, names):
-    """One guest. Returns name -> (verdict, seconds, reason), and whether it complained outside of every script."""
+    """One guest: returns name -> (verdict, seconds, reason), and whether its kernel complained outside of scripts."""
     guest = f"selftests-{tracker}-{number}"
     log = LOGS / f"{guest}-stock.log"
     # Where the guest is not even set up, that of the run before would be read.
@@ -65,7 +65,7 @@ def boot(tracker, number, names):
 
 
 def run_tracker(tracker, names):
-    """Runs all, in further guests what one did not come to; returns what boot does."""
+    """Runs all scripts, in further guests those that a guest did not come to; returns what boot does."""
     results, complained, left = {}, False, names
     for number in range(1, BOOTS + 1):
         found, bad = boot(tracker, number, left)

@@ -23,7 +23,7 @@ collect() {
 	cp "$source"/net/{ip_defrag.*,in_netns.sh,udpgro.sh,udpgro_fwd.sh,udpgso_bench_*.c,big_tcp.sh} "$to/"
 	cp "$source"/net/{fcnal-test.sh,nettest.c} "$to/"
 	cp -r "$source/tc-testing" "$source/wireguard" "$to/"
-	# From elsewhere, by a script beside the others.
+	# Scripts of other folders, each by a script beside those of netfilter.
 	beside ip_defrag . ./ip_defrag.sh
 	beside udpgro . ./udpgro.sh
 	beside udpgro_fwd . ./udpgro_fwd.sh
@@ -36,7 +36,7 @@ collect() {
 	# It sleeps by reading from its input, which does not end. Debian's wg does not take addresses away from a peer.
 	sed -i '/allowed-ips -192/,/^} < <(/d' "$to/wireguard/netns.sh"
 	beside wireguard wireguard "bash -c './netns.sh < <(exec sleep infinity)'"
-	# One of the functions that bpf_nf calls is there.
+	# nf_nat has a function that bpf_nf calls.
 	for name in bpf_nf xdp_flowtable xdp_synproxy; do
 		beside "$name" bpf "sh -c 'modprobe nf_nat && exec ./test_progs -a $name'"
 	done

@@ -5,8 +5,8 @@
 #         rt|rtdebug]... [beside LAYER...]:
 # sets up what is needed and runs those layers of tests (default: all but demo, lint and the last
 # five), prints what each of them counted and how long it took, and as the last line the sum. A
-# layer that does not run counts as failed. Layers behind `beside` run while the others do, which
-# leave a processor idle; what they print comes when those have ended.
+# layer that does not run counts as failed. Layers behind `beside` run while those before it do, which
+# leave a processor idle; what they print comes when the layers before it have ended.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -23,7 +23,7 @@ run_layer() {
 	add_up "$1" $((SECONDS - start)) "$status"
 }
 
-# add_up NAME SECONDS STATUS: a row of the table, from the last line of the layer's log. One that ended
+# add_up NAME SECONDS STATUS: a row of the table, from the last line of the layer's log. A layer that ended
 # with a STATUS has failed, whatever it counted.
 add_up() {
 	local name=$1 log=$LOGS/layer-$1.log line
@@ -114,7 +114,7 @@ wait_for_setup() {
 		"$(duration $((SECONDS - start)))")$'\n'
 }
 
-# know LAYER...: dies of one that there is not.
+# know LAYER...: dies of a layer that there is not.
 know() {
 	local layer
 	for layer; do

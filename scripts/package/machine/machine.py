@@ -65,14 +65,14 @@ def listen(port):
 
 
 def called(port):
-    """Whether somebody else, in a namespace of their own, gets a connection to that port."""
+    """Whether another host, a namespace of its own, gets a connection to that port."""
     with listen(port):
         return run("ip", "netns", "exec", "peer", "nc", "-z", "-w", "3", NEAR, str(port))[0] == 0
 
 
 @contextlib.contextmanager
 def peer():
-    """Another host, a namespace of its own; whoever calls it at port 8080 is listened to."""
+    """Another host, a namespace of its own, that listens at port 8080."""
     run("ip", "netns", "add", "peer")
     run("ip", "link", "add", "near", "type", "veth", "peer", "name", "far", "netns", "peer")
     run("ip", "addr", "add", f"{NEAR}/24", "dev", "near")
@@ -220,12 +220,12 @@ def debs(version):
 
 
 def versions():
-    """The two that the packages have, the older one first."""
+    """The two versions of the packages, the older first."""
     return sorted((path.split("_")[1] for path in glob.glob("/root/test/rust-ct-common_*.deb")), key=len)
 
 
 def left():
-    """Files that the packages have left behind, but for those of this test."""
+    """Files that the packages have left behind, but for this test's files."""
     named = ("(", "-name", "*rust-ct*", "-o", "-name", "*rust_ct*", ")")
     where = ("/usr", "/etc", "/lib/modules", "/var")
     return run("find", *where, *named, "-not", "-path", "/etc/systemd/*", "-not", "-path", "/var/log/*")[1]
