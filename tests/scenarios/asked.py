@@ -32,7 +32,7 @@ def rule(family, table):
 
 
 def tracked(families, what):
-    """Checks which families are tracked at home: by hooks, and by what a ping leaves; nobody is abroad."""
+    """Checks which families are tracked at home: by hooks, and by what a ping leaves; there is no host abroad."""
     wanted = HOOKS * len(families)
     # nft gives a rule's hooks back some time after the rule has gone.
     check(poll(lambda: hooks(HOME) == wanted, 10), f"{what}: {wanted} hooks", hooks(HOME))

@@ -51,10 +51,10 @@ TCP, UDP, ICMP = 6, 17, 1
 MARK = 0xB9F0
 # Jiffies of a second.
 HZ = 250
-# A namespace as the initial one knows it, and one that it does not know.
+# The identifier of a namespace in the initial one, and an identifier that this does not know.
 NETNS, NO_NETNS = 7, 99
 
-# `on_skb` and `on_xdp` do what the message in their packet says. Those of REFUSED are refused.
+# `on_skb` and `on_xdp` do what the message in their packet says. Messages of REFUSED are refused.
 PROGRAM = r"""
 #include <linux/bpf.h>
 
@@ -383,7 +383,7 @@ class Asker:
         sizes = SIZES.index(sizes or (len(flow), 16))
         values = [given.get(key, 0) for key in ("timeout", "status", "mark")]
         data = MESSAGE.pack(what, sizes, bits, *values, 0, 0, 0, 0, 0, flow, self.opts(**asked))
-        # Behind an Ethernet header of a type that nobody uses, at a whole word.
+        # Behind an Ethernet header of an unused type, at a whole word.
         frame = bytes(12) + b"\x88\xb5" + bytes(2) + data
         left = self.programs.run(self.name, frame, self.ns if ns is None else ns or None)
         return Answer(MESSAGE.unpack(left[16:]))
@@ -483,7 +483,7 @@ def full(ask, net):
 
 
 def found(ask, net):
-    """A connection of real packets, by the tuple of either direction, from its namespace and from another one."""
+    """A connection of real packets, by the tuple of either direction, from its namespace and from another namespace."""
     flow, back = (net.A4, net.B4, 1000, PORT), (net.B4, net.A4, PORT, 1000)
     net.b.drain()
     net.a.send(udp(*flow))
@@ -500,7 +500,7 @@ def found(ask, net):
 
 
 def made(ask, net):
-    """One that is made is there, with all that it was given, and once only."""
+    """A connection that is made is there, with all that it was given, and once only."""
     flow = (net.A4, net.B4, 2000, PORT)
     mark = MARK if WRITES else 0
     answer = ask(ALLOC, flow, timeout=100000, status=ASSURED | SEEN_REPLY, mark=MARK)
@@ -657,7 +657,7 @@ def scenario():
         skip("BPF programs call the tracker", "this kernel has no BTF")
         return
     load()
-    # The last one comes with `conntrack`, and keeps the tracker loaded, too.
+    # The last module comes with `conntrack`, and keeps the tracker loaded, too.
     lacking = missing("cls_bpf", "sch_ingress", "nf_conntrack_netlink")
     if missing("nf_nat"):
         raise RuntimeError("this kernel has no nf_nat, whose function the programs name")

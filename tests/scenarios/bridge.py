@@ -81,7 +81,7 @@ def quiet(sockets):
 
 
 def stream(kind, rules):
-    """A TCP connection that is let in, one that is not, and what belongs to none."""
+    """A TCP connection that is let in, a TCP connection that is not, and packets of no connection."""
     home, away = ENDS[kind]
     before = rules.packets()
     with make_socket(SERVER, away, 80, socket.SOCK_STREAM) as listener:
@@ -126,7 +126,7 @@ def datagrams(kind, rules):
 
 
 def errors(kind, rules):
-    """The ICMP error about a port where nobody is goes with the connection."""
+    """The ICMP error about a port without a socket goes with the connection."""
     home, away = ENDS[kind]
     before = rules.packets()
     with make_socket(CLIENT, home, 5454) as client:
@@ -138,7 +138,7 @@ def errors(kind, rules):
 
 
 def strangers(kind, rules):
-    """What nobody asked for stays out."""
+    """Unsolicited packets stay out."""
     home, away = ENDS[kind]
     before = rules.packets()
     with make_socket(CLIENT, home, 4000) as victim, make_socket(SERVER, away, 4001) as attacker:

@@ -79,7 +79,7 @@ PARAMETERS = {"nf_conntrack_netbios_ns": ["timeout=60"]}
 
 
 def modules(net):
-    """Each module loads on top of the tracker, and a rule finds its helpers; returns those that do."""
+    """Each module loads on top of the tracker, and a rule finds its helpers; returns the modules that do."""
     loaded = []
     for name, helpers in HELPERS:
         if run("modinfo", name, must=False)[0]:
@@ -215,7 +215,7 @@ class SipUdp:
         delivered(self.net, "a" if side == "c" else "b", udp(*ends, 5060, 5060, text))
 
     def call(self, port):
-        """Somebody's call, from a port of the registrar."""
+        """A call to the phone, from a port of the registrar."""
         delivered(self.net, "b", udp(self.dst, self.src, port, 5060, b"OPTIONS sip:phone SIP/2.0\r\n"))
 
 
@@ -281,7 +281,7 @@ def pptp(net, v6):
 
 
 def broadcast(net, helper, port, seconds):
-    """What a host asks everybody on its link may be answered by anybody on it."""
+    """What a host asks by broadcast may be answered by any host on its link."""
     watched = Watched(net, helper, "udp", port)
     watched.address = "10.1.77.1"
     with inside(net.ns), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asks:
@@ -306,7 +306,7 @@ def snmp(net, v6):
 
 
 def h323(net, v6):
-    """A phone registers, is called, and opens channels: each is announced in the one before."""
+    """A phone registers, is called, and opens channels: each channel is announced in the one before it."""
     watched = Watched(net, "RAS", "udp", 1719, v6, ("Q.931", "H.245"))
     phone, keeper = watched.pair
     delivered(net, "a", udp(phone, keeper, 1719, 1719, registration_request(phone, 1720, 1719)))

@@ -71,7 +71,7 @@ class Callers:
         self.open = []
 
     def call(self):
-        """One more; returns 0, or why it was refused."""
+        """Opens a connection; returns 0, or why it was refused."""
         stream = make_socket(CLIENT, self.source, 0, socket.SOCK_STREAM)
         error = stream.connect_ex((self.target, PORT))
         if error:
@@ -81,7 +81,7 @@ class Callers:
         return error
 
     def hang_up(self):
-        """Resets the oldest one, and waits until the router knows."""
+        """Resets the oldest connection, and waits until the router knows."""
         stream = self.open.pop(0)
         port = stream.getsockname()[1]
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -89,7 +89,7 @@ class Callers:
         return poll(lambda: [one.state for one in find(ROUTER, sport=port)] in (["CLOSE"], []), 10)
 
     def port(self):
-        """The oldest one's port."""
+        """The oldest connection's port."""
         return self.open[0].getsockname()[1]
 
     def close(self):
@@ -104,7 +104,7 @@ def deleted(port):
 
 
 def limited(what, kind, rules, each):
-    """The limit holds; who ends makes room, and so does an entry that is deleted."""
+    """The limit holds; a connection that ends makes room, and so does an entry that is deleted."""
     callers, others = Callers(kind), Callers(kind, SECOND[kind])
     what = f"{kind}, {what}"
     before = rules.packets().get("over", 0)

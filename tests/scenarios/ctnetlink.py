@@ -193,7 +193,7 @@ def expected(net):
     src, dst = pair(False)
     with Events(net, "expect") as told:
         stream = Stream(net, (src, dst), 40000, 21)
-        # The kernel's helper reads a line only behind another one.
+        # The kernel's helper reads a line only behind another line.
         stream.say("s", "220 there\r\n")
         stream.say("c", "USER me\r\n")
         stream.say("c", f"PORT {src.replace('.', ',')},20,1\r\n")
@@ -208,7 +208,7 @@ def expected(net):
 
 
 def masked(net):
-    """CT --expevents: of connections with one event, with none and with all, who tells what it expects."""
+    """CT --expevents: which connections, with one event, none or all, have events of their expectations."""
     if missing("xt_CT"):
         skip("CT --expevents", "xt_CT.ko does not load")
         return
@@ -258,7 +258,7 @@ def ends_heard(ears, want):
 
 
 def reliable(net):
-    """Who wants to hear of every end does, though they come faster than they are heard."""
+    """A reliable listener gets every DESTROY event, though they come faster than it reads."""
     number = times(400)
     with hard_of_hearing(net) as ears:
         src, dst = pair(False)
@@ -270,7 +270,7 @@ def reliable(net):
         check(len([line for line in dying if f"src={src} " in line]) > number // 2, "conntrack -L dying shows them", len(dying))
         equal(ends_heard(ears, number), number, "each end is heard, once there is room")
         check(poll(lambda: kept(net) == 0, 10), "and then they are gone", kept(net))
-        # Again, with nobody who reads: they go when the listener does.
+        # Again, with a listener that does not read: the connections go when it goes.
         delivered(net, "a", *(udp(src, dst, port, 53) for port in range(3000, 3000 + number)))
         conntrack(net, "-D", "-s", src)
         check(kept(net) > number // 2, "again they are kept", kept(net))

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """The two trackers exclude each other, both ways round.
 
-The second one is refused with a line that says why, and the first one goes on as before.
+The second tracker is refused with a line that says why, and the first goes on as before.
 """
 
 # limit: 270

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Allocations that fail, on a kernel with failslab: some of all, or just one."""
+"""Allocations that fail, on a kernel with failslab: some of all, or a single one."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ def failing(percent):
 
 @contextlib.contextmanager
 def one_by_one():
-    """Lets the allocation fail whose number a task has asked for, also one that may sleep; yields that task's file."""
+    """Fails the allocation whose number a task has asked for, also if it may sleep; yields that task's file."""
     for name, value in (("verbose", 0), ("ignore-gfp-wait", "N"), ("probability", 0), ("times", -1)):
         write(f"{FAILSLAB}/{name}", value)
     file = os.open("/proc/self/fail-nth", os.O_RDWR)

@@ -70,7 +70,7 @@ def asked(rules, home, away):
 
 
 def stranger(rules, home, away):
-    """What nobody asked for stays out: UDP to an open port, TCP to a listening one, forgeries."""
+    """Unsolicited packets stay out: UDP to an open port, TCP to a listening one, forgeries."""
     victim = make_socket(INSIDE, home, 4000)
     attacker = make_socket(OUTSIDE, away, 4001)
     before = rules.packets()

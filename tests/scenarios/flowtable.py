@@ -299,7 +299,7 @@ def scenario():
         removed(kind, rules)
         for talk in talks:
             talk.close()
-    # One that is in a table when its namespace goes.
+    # A connection that is in a flow table when its namespace goes.
     Nft(ROUTER, FLOWS)
     last = Talk("IPv4", "tcp")
     last.exchange(2)

@@ -48,7 +48,7 @@ while True:
 
 
 def listed(ns, proto, state, src, dst, port, flags=""):
-    """Exactly one line of the listing is all of this."""
+    """Exactly one line of the listing has all of this."""
     l3 = "ipv6     10" if ":" in src else "ipv4     2"
     src, dst = shown(src), shown(dst)
     line = (
@@ -83,7 +83,7 @@ def web(directory, client, server, host):
             found = poll(lambda ns=ns: listed(ns, "tcp      6", f"{state} ", client, server, 8000, flags), 10)
             check(found, f"{server}: {what} in {ns}", "\n".join(entry.line for entry in listing(ns)))
 
-    # Nobody reads the pipe yet, so the connection stays open.
+    # No process reads the pipe yet, so the connection stays open.
     with inside(CLIENT):
         curl = subprocess.Popen(["curl", "-gsS", "-o", pipe, url])
     everywhere("ESTABLISHED", r"\[ASSURED\] ", "HTTP is ESTABLISHED")
@@ -120,7 +120,7 @@ def pings(client, server):
 
 
 def errors():
-    """Errors that real stacks send: they reach who asked, and the client's rules see them as RELATED."""
+    """Errors that real stacks send: they reach the client, and the client's rules see them as RELATED."""
     rules = Rules(CLIENT)
     rules.add("filter", "INPUT", "related", "-m", "conntrack", "--ctstate", "RELATED", "--ctdir", "REPLY")
     rules.add("filter", "INPUT", "invalid", "-m", "conntrack", "--ctstate", "INVALID")

@@ -328,8 +328,8 @@ def programs():
         by_parameter()
 
 
-# Lines of an FTP session: what they are, who says what, the port that must be expected then (None: nothing), and
-# whether nf_conntrack does the same. {b} is the server's address in commas, {a} the client's, {x} a third one's;
+# Lines of an FTP session: what they are, which side says what, the port that is expected then (None: nothing), and
+# whether nf_conntrack does the same. {b} is the server's address in commas, {a} the client's, {x} a third host's;
 # {B}, {A}, {X} the same as they are.
 BOTH, OURS = True, False
 LINES4 = [

@@ -63,7 +63,7 @@ def scenario():
     print(f"# SEED={SEED} PACKETS={PACKETS}")
     router = Router()
     load()
-    # What cannot be routed to b goes back out of a: frames that nobody takes there, and no errors from the router.
+    # What cannot be routed to b goes back out of a: frames that no host takes there, and no errors from the router.
     Rules(router.ns).states("mangle", "FORWARD")
     for command, proto in (("iptables", "icmp"), ("ip6tables", "icmpv6")):
         run(command, "-A", "OUTPUT", "-p", proto, "-j", "DROP", ns=router.ns)

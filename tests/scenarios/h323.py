@@ -12,7 +12,7 @@ TERMINAL = "0 000001 00 0 0"
 
 
 def per(*parts):
-    """Encodes: bits as text, where blanks do not count, and octets, which begin at the next whole one."""
+    """Encodes: bits as text, where blanks do not count, and octets, which begin at the next whole octet."""
     bits = ""
     for part in parts:
         if isinstance(part, bytes):
@@ -39,7 +39,7 @@ def unicast_address(address, port):
 
 
 def registration_request(address, calls, ras):
-    """RAS: who is at an address wants to be called at one of its ports, and to be told at another."""
+    """RAS: the phone at an address wants calls at one of its ports, and RAS messages at another."""
     one = b"\1"
     return per(
         "0 00011 0 000", struct.pack("!H", 0), H2250, "1",

@@ -125,7 +125,7 @@ def module_removed(net):
 
 
 def floods(net):
-    """One connection can have as many expectations as its helper allows, all together as many as the limit."""
+    """A connection can have as many expectations as its helper allows, all connections as many as the limit."""
     rules = attached(net, "ftp", "tcp", 21)
     (src, dst), stream, announce = ftp_stream(net)
     for port in range(6000, 6050):
@@ -251,7 +251,7 @@ def queued(net):
     net.a.send(packet)
     number = queue.take()
     zone.delete()
-    # The kernel drops what waits when hooks of the namespace go; either way nothing is lost.
+    # The kernel drops queued packets when hooks of the namespace go; either way nothing is lost.
     status = queue.accept(number)
     check(status == -2 or arrives(net, packet), "its zone is deleted: the packet is dropped, or goes on", status)
 
@@ -353,7 +353,7 @@ def user_space(net):
 
 
 def policy_changes(net):
-    """How much a helper in user space may expect is changed while it expects: what comes is by the one or the other."""
+    """How much a helper in user space may expect is changed while it expects: either policy may hold for what comes."""
     lacking = missing("nft_queue", "nfnetlink_cthelper", "nf_conntrack_netlink")
     if lacking:
         skip("a helper's policy changes", f"this kernel does not have {' '.join(lacking)}")
@@ -364,7 +364,7 @@ def policy_changes(net):
     asks = Netfilter(net.ns)
 
     def wants(ends, *ports):
-        """The helper announces connections on one of its own; returns the errors."""
+        """The helper announces connections on a connection of its own; returns the errors."""
         src, dst = ends
         mask = tuple_to(3, "255.255.255.255", "0.0.0.0", 17, 0, 0)
         return {

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Built as nf_conntrack.ko the module stands in the other's place: modprobe, its options, /sys/module, and back again."""
+"""Built as nf_conntrack.ko the module replaces the kernel's: modprobe, its options, /sys/module, and back again."""
 
 # limit: 180
 # left out of CI on: debug
@@ -53,7 +53,7 @@ RULES = """
 
 
 def lsmod():
-    """name -> who uses it."""
+    """name -> the modules that use it."""
     return {row.split()[0]: row.split()[3].rstrip(",").split(",") for row in read("/proc/modules").splitlines()}
 
 
@@ -71,7 +71,7 @@ def entries():
 
 
 def stands():
-    """The module came with what needs it, by the other's name and with its options."""
+    """The module came with what needs it, by nf_conntrack's name and with its options."""
     equal(run("modinfo", "-F", "filename", NAME)[1].strip(), f"{PLACE}/{NAME}.ko", "modprobe finds it in the other's place")
     for consumer in ("nft_ct", "nf_conntrack_netlink", "xt_conntrack", "nf_nat"):
         check(module(consumer), f"{consumer} loads")

@@ -33,7 +33,7 @@ from lib import (
     write,
 )
 
-# The virtual address, the router's own towards the client, and a service that is nobody's but IPVS'.
+# The virtual address, the router's own towards the client, and services that only IPVS has.
 VIRTUAL = {"IPv4": "10.1.0.1", "IPv6": "fd01::1"}
 NAT_PORT, DIRECT_PORT, TUNNEL_PORT, FTP_PORT = 8080, 80, 81, 21
 

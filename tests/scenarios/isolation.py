@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What one namespace holds takes nothing from another one: full tables, deaf listeners, limits that root has set."""
+"""What one namespace holds takes nothing from another: full tables, deaf listeners, limits that root has set."""
 
 # limit: 600
 # left out of CI on: debug
@@ -43,7 +43,7 @@ from lib import (
 
 LIMIT, CALLS = 2000, 40
 GREEDY, HONEST, PEER = "rct-g", "rct-h", "rct-p"
-# The owner of the greedy namespace is nobody on the machine.
+# The owner of the greedy namespace is the user nobody.
 NOBODY = 65534
 
 
@@ -67,7 +67,7 @@ def fill(number=LIMIT, first=1):
 
 
 def flood(number, first):
-    """Flows of one packet, which nobody answers."""
+    """Flows of one packet, which is not answered."""
     with inside(GREEDY), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as near:
         for there in addresses(number, first):
             with contextlib.suppress(OSError):
@@ -75,7 +75,7 @@ def flood(number, first):
 
 
 def honest(what):
-    """New connections of another namespace, and pings of the initial one."""
+    """New connections of another namespace, and pings of the initial namespace."""
     done = 0
     with make_socket(PEER, "10.1.0.2", 80, socket.SOCK_STREAM) as listener:
         listener.listen(CALLS)
@@ -91,7 +91,7 @@ def honest(what):
 
 
 def deaf():
-    """A listener of DESTROY events in the greedy namespace who never reads."""
+    """A listener of DESTROY events in the greedy namespace that never reads."""
     return listen_for_ends(GREEDY, room=2048, reliable=True)
 
 
@@ -105,7 +105,7 @@ def full():
 
 
 def waiting():
-    """A namespace is full of connections whose DESTROY event nobody reads."""
+    """A namespace is full of connections whose DESTROY event the listener does not read."""
     what = "nobody reads the events"
     run("conntrack", "-F", ns=GREEDY, must=False)
     with deaf():
@@ -125,7 +125,7 @@ def waiting():
 
 
 def as_owner(value):
-    """The greedy namespace's owner writes its limit; returns whether he may."""
+    """The greedy namespace's owner writes its limit; returns whether that succeeds."""
     text = f"echo {value} >{SYSCTL}/nf_conntrack_max"
     owner = subprocess.run(["nsenter", f"--net=/run/netns/{GREEDY}", f"--user={user_namespace()}", "sh", "-c", text], check=False, stderr=subprocess.DEVNULL)
     return owner.returncode == 0
@@ -137,7 +137,7 @@ def user_namespace():
 
 def make_greedy():
     """A namespace of an ordinary user's, as `unshare -Urn` makes it."""
-    # A process that was chrooted cannot make one: it goes to where the first process is.
+    # A process that was chrooted cannot make a user namespace: it goes to where the first process is.
     make_greedy.process = subprocess.Popen(
         ["nsenter", "--target", "1", "--mount", "setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "unshare", "-Urn", "sh", "-c", "echo ready; sleep 10000"],
         stdout=subprocess.PIPE,
@@ -198,7 +198,7 @@ def beginning():
 
 
 def adaptive():
-    """Timeouts of who is not answered shrink in a namespace that is nearly full."""
+    """Timeouts of unanswered connections shrink in a namespace that is nearly full."""
     if not RUST:
         skip("timeouts shrink in a namespace that is nearly full", "nf_conntrack's do not")
         return
@@ -247,7 +247,7 @@ def handshake(net, src, sport):
 
 
 def syn_flood():
-    """A flood of SYNs fills a sparse table: who is established stays, and who comes honestly gets in."""
+    """A flood of SYNs fills a sparse table: established connections stay, and honest new ones get in."""
     load(f"hashsize={BUCKETS}", *([f"max={LIMIT}"] if RUST else []))
     if not RUST:
         write(f"{SYSCTL}/nf_conntrack_max", LIMIT)
@@ -285,7 +285,7 @@ def from_one(src, net, first):
 
 
 def who_goes(net):
-    """A table that is full makes room at the cost of who is greedy, not of who is answered or modest."""
+    """A full table makes room at the cost of a greedy source, not of answered connections or a modest source."""
     modest, held = 20, lambda sport: len(find(net.ns, l4="tcp", sport=sport))
     rows = (
         ("one address", lambda n: f"10.1.77.{n}", lambda n: "10.1.78.1"),

@@ -87,7 +87,7 @@ def times(number, brief=None):
 
 
 def some(options):
-    """All of several ways to do the same; on a slow kernel one alone, another each day, unless FULL=1."""
+    """All of several ways to do the same; on a slow kernel one way alone, another each day, unless FULL=1."""
     options = list(options)
     today = int(time.time()) // 86400 % len(options)
     return options if FULL else options[today : today + 1]
@@ -200,7 +200,7 @@ def log_mark(what="scenario mark"):
     """Leaves a line in the kernel log to read from; returns it."""
     mark = f"{what} {time.monotonic_ns()}"
     with open("/dev/kmsg", "w", encoding="ascii") as log:
-        log.write(mark + "\n")  # without its end the line waits for the next one
+        log.write(mark + "\n")  # without its end the line waits for the next line
     return mark
 
 
@@ -281,7 +281,7 @@ class Entry:
         words = self.line.split()
         self.l3, self.l3num, self.l4, self.proto = words[0], int(words[1]), words[2], int(words[3])
         rest = words[4:]
-        # One that a flow table has taken over shows none.
+        # A connection that a flow table has taken over shows no timeout.
         self.seconds = int(rest.pop(0)) if rest[0].isdigit() else None
         self.state = rest.pop(0) if rest[0].isupper() else None
         self.orig, self.reply, self.flags, self.tail = {}, {}, set(), {}
@@ -300,7 +300,7 @@ class Entry:
 
     @property
     def key(self):
-        """What tells one connection from all others of a namespace."""
+        """What tells a connection from all other connections of a namespace."""
         return (self.l3, self.proto) + tuple(sorted(self.orig.items()))
 
 
@@ -541,7 +541,7 @@ class Port:
                 select.select([], [self.sock], [], 1)
 
     def received(self, seconds=0.0, want=1, accept=lambda packet: True):
-        """Packets (without frame) that came in: until `want` accepted ones or the time is over."""
+        """Packets (without frame) that came in: until `want` packets are accepted or the time is over."""
         deadline = time.monotonic() + seconds * SLOW
         found = []
         while len(found) < want:
@@ -622,9 +622,9 @@ class Router:
 
 
 def hosts(*names):
-    """Namespaces with stacks of their own, each linked to the first one.
+    """Namespaces with stacks of their own, each linked to the first.
 
-    The first is 10.<n>.0.1 and fd0<n>::1 towards the n-th of the others, which is 10.<n>.0.2 and fd0<n>::2.
+    The first is 10.<n>.0.1 and fd0<n>::1 towards the n-th other namespace, which is 10.<n>.0.2 and fd0<n>::2.
     """
     ip_batch(None, *[f"netns add {name}" for name in names])
     first = ["link set dev lo up"]

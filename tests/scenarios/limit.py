@@ -60,7 +60,7 @@ def flood(router, first):
 
 
 def room_is_made():
-    """Half of the table is ASSURED: a flood of others comes and goes in the other half."""
+    """Half of the table is ASSURED: a flood of new connections comes and goes in the other half."""
     router = Router()
     begin()
     half = LIMIT // 2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Malformed packets: none is taken for a valid one, and each INVALID one is counted under its own name.
+"""Malformed packets: none is taken for a valid one, and each INVALID packet is counted under its own name.
 
 A row says what is sent, what the rules see of it behind PRE_ROUTING, and which reason rust_ct counts.
 """
@@ -227,7 +227,7 @@ def scenario():
             judge(router, rules, seen_before, row)
     made = {(entry.l3, entry.proto) for entry in listing(router.ns)}
     valid = {("ipv4", 200), ("ipv6", 200), ("ipv6", 17), ("ipv6", 50), ("ipv4", 6), ("ipv6", 6), ("ipv4", 254)}
-    # The short-lived ones may be over by now.
+    # The short-lived connections may be over by now.
     check(("ipv4", 200) in made and made <= valid, "only the few valid packets among them made entries", made)
     check(len(find(router.ns, proto=17)) <= 1, "not more than one of them over UDP", listing(router.ns))
     check(count(router.ns) == len(listing(router.ns)), "nothing is counted that is not listed", count(router.ns))

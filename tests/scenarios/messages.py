@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Messages of the protocols that have helpers: only what must be in them. Those of H.323 are in h323.py."""
+"""Messages of the protocols that have helpers: only what must be in them. Messages of H.323 are in h323.py."""
 
 import struct
 
@@ -88,7 +88,7 @@ def call_disconnect(call):
 
 
 def gre(src, dst, call, number):
-    """A GRE packet of version 1, as PPTP sends it, to whom is called by a number."""
+    """A GRE packet of version 1, as PPTP sends it, to the end that a number calls."""
     return ip(src, dst, 47, struct.pack("!HHHHI", 0x3001, 0x880B, 4, call, number) + b"ppp!")
 
 

@@ -57,7 +57,7 @@ FLOWS = [udp("10.9.0.1", "10.9.0.2", 1000 + sport, 2000, b"x") for sport in rang
 
 
 def churn(turn):
-    """One namespace comes, is filled with connections, and goes while packets still arrive."""
+    """A namespace comes, is filled with connections, and goes while packets still arrive."""
     name = f"rct-n{turn % 4}"
     run("ip", "netns", "add", name)
     ip_batch(
@@ -100,7 +100,7 @@ RULES = """
 
 def rules_go_last(is_first):
     """A namespace goes in which rules use the tracker, whose state in it is dropped before them: nf_tables, which
-    was there first, drops what it has of a namespace after us. Whoever is at the state then meets poison."""
+    was there first, drops what it has of a namespace after us. If it reads the state then, it meets poison."""
     what = "a namespace goes with its rules after the tracker's state"
     if not is_first or not module("nft_ct"):
         skip(what, "this kernel does not have nf_tables, or nft_ct")

@@ -52,7 +52,7 @@ NEAR = {"IPv4": "10.1.0.1", "IPv6": "fd01::1"}
 FAR = {"IPv4": "10.2.0.1", "IPv6": "fd02::1"}
 # A client beside the client, whose address is longer than the router's.
 NEIGHBOUR = {"IPv4": "10.1.0.200", "IPv6": "fd01::2000"}
-# Nobody's address behind the router.
+# An address of no host behind the router.
 NOWHERE = {"IPv4": "10.9.9.9", "IPv6": "fd09::9"}
 
 RULES = f"""
@@ -203,7 +203,7 @@ def numbers(address, port):
 
 
 def line(stream):
-    """What one side has said, up to the end of its line."""
+    """What a side has said, up to the end of its line."""
     text = b""
     while not text.endswith(b"\r\n"):
         got = stream.recv(100)
@@ -251,7 +251,7 @@ def ftp(kind, rules):
 
 
 def address_gone(kind):
-    """A masqueraded connection goes with the address that it was given; others stay."""
+    """A masqueraded connection goes with the address that it was given; other connections stay."""
     home, away = ENDS[kind]
     Talk((home, 1004), (away, 55), None)
     Talk((home, 1005), (away, 56), None)
@@ -297,8 +297,8 @@ def fill(home, away):
 
 
 def outlive(home, away, go):
-    """NAT goes and comes again while two data connections hold their deleted masters: one that is in the table, and one
-    whose end waits to be told. Neither is on a list of NAT's any more: KASAN looks.
+    """NAT goes and comes again while two data connections hold their deleted masters: the first is in the table, the
+    DESTROY event of the second is still to be delivered. Neither is on a list of NAT's any more: KASAN looks.
 
     nf_conntrack leaves both on lists that are freed, and writes there.
     """
@@ -311,7 +311,7 @@ def outlive(home, away, go):
         go()
         equal(len(find(ROUTER, src=away, dport=3001)), 1, "a data connection stays")
         check(waiting(3002), "the end of the other one waits still")
-        # NAT's new lists are not to be where the old ones were.
+        # NAT's new lists are not to be where its old lists were.
         write(f"{PARAMETERS}/hashsize", str(4 * int(read(f"{PARAMETERS}/hashsize"))))
         check(module("nf_nat"), "NAT is loaded again")
     check(poll(lambda: not waiting(3002), 10), "when the listener is gone, that one goes, and its master")
@@ -345,7 +345,7 @@ def nat():
         skip("NAT", f"no module {' '.join(missing(*MODULES))}")
         return
     set_up_stacks()
-    check(module("nf_nat_ftp"), "nf_nat_ftp.ko loads")  # nobody asks for it
+    check(module("nf_nat_ftp"), "nf_nat_ftp.ko loads")  # the kernel does not load it by itself
     for one in NEIGHBOUR.values():
         ip_batch(CLIENT, f"addr add {one}/64 dev {ROUTER} nodad" if ":" in one else f"addr add {one}/24 dev {ROUTER}")
     rules = Nft(ROUTER, RULES)

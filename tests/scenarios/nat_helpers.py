@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """NAT through each helper of the kernel's: what is announced is rewritten, expected, RELATED, and translated.
 
-A client is hidden behind another address, or a server is in reach by one (c_helpers has the same without NAT).
+A client is hidden behind another address, or a server is in reach at another (c_helpers has the same without NAT).
 """
 
 # limit: 240
@@ -60,9 +60,9 @@ from lib import (
 
 
 class Behind:
-    """A helper attached to a port, and NAT between a pair of its own, the inner one behind port a.
+    """A helper attached to a port, and NAT between a pair of its own, the inner address behind port a.
 
-    The inner one's net is `hidden` behind another address, to which it may also be given ports, or the inner one is
+    The inner address's net is `hidden` behind another address, to which ports may be given, or the inner address is
     `served` at that address. What is RELATED to the connections that are helped, and translated, is counted.
     """
 
@@ -70,7 +70,7 @@ class Behind:
         self.net, self.helper, self.v6 = net, helper, v6
         self.inner, self.far = pair(v6)
         self.second = self.inner[:-1] + "3"
-        # Longer than the inner one, as the payload is to change its length.
+        # Longer than the inner address, as the payload is to change its length.
         self.outer = f"2001:db8::{pair.last}:200" if v6 else f"192.0.2.{pair.last}"
         self.what = f"{helper} over {l4.upper()} and {'IPv6' if v6 else 'IPv4'}, {'served' if served else 'hidden'}"
         l3 = "ip6" if v6 else "ip"
@@ -109,11 +109,11 @@ class Behind:
             self.raw.flush()
 
     def heard(self, talk, side, said, want, what):
-        """What one side says arrives as this at the other."""
+        """What a side says arrives as this at the other side."""
         equal(talk.say(side, said), want, f"{self.what}: {what}")
 
     def chosen(self, talk, side, said, around, what):
-        """What one side says arrives with a port that has been chosen, a higher one; returns it."""
+        """What a side says arrives with a port that has been chosen, a higher one; returns it."""
         heard = (talk.say(side, said) or b"").decode()
         match = re.match(re.escape(around[0]) + r"(\d+)" + re.escape(around[1]), heard)
         port = int(match[1]) if match else 0
@@ -132,7 +132,7 @@ class Behind:
         equal(wrong, [], f"{self.what}: all that is said arrives, in order, from whom was asked")
 
     def reached(self, l4, caller, asked, at, what, sees=None, ports="ba"):
-        """Somebody's connection to what was announced gets to whom it is meant for; sees is whom that one sees."""
+        """A connection to what was announced gets to the end that it is meant for, which sees the caller as `sees`."""
         talk = Talk(self.net, l4, caller, None, asked=asked, ports=ports)
         if l4 == "udp":
             talk.say("c", b"question")
@@ -163,7 +163,7 @@ def ftp(net, v6):
 
 
 def tftp_hidden(net, v6, xt=False):
-    """Who asks has another port outside: data for that one gets to it."""
+    """The client has another port outside: data for that port gets to it."""
     here = Behind(net, "tftp", "udp", 69, v6, ports=":4000-4003", xt=xt)
     talk = Talk(net, "udp", (here.inner, 3000), (here.far, 69))
     here.heard(talk, "c", tftp_read(), tftp_read(), "a file is asked for")
@@ -210,7 +210,7 @@ def acknowledged(here, talk):
 
 
 def irc(net, v6):
-    """Two who are hidden offer files at one port."""
+    """Two hidden clients offer files at the same port."""
     here = Behind(net, "irc", "tcp", 6667)
     one, two = (Talk(net, "tcp", (address, 2000), (here.far, 6667)) for address in (here.inner, here.second))
     said, want = dcc_send(here.inner, 5005), dcc_send(here.outer, 5005)
@@ -231,7 +231,7 @@ def irc(net, v6):
 
 
 def amanda_hidden(net, v6):
-    """Two sessions of one who is hidden: the ports of the second are taken, and others are announced."""
+    """Two sessions of a hidden client: the ports of the second are taken, and other ports are announced."""
     here = Behind(net, "amanda", "udp", 10080, v6)
     one, two = (Talk(net, "udp", (here.inner, sport), (here.far, 10080)) for sport in (900, 901))
     answer = amanda_answer(5010, 5011, 5012)
@@ -267,7 +267,7 @@ def amanda_served(net, v6):
 
 
 def sip_over(net, v6, l4, proto):
-    """Two phones that are hidden: one registers and is called; both want sound."""
+    """Two hidden phones: one registers and is called; both want sound."""
     here = Behind(net, "sip", l4, 5060, v6)
     phone = Talk(net, l4, (here.inner, 5060), (here.far, 5060))
     message = lambda address, *said: sip_message(address, l4, *said)  # noqa: E731
@@ -338,12 +338,12 @@ def h323(net, v6):
 
 
 def call_ids(packets):
-    """Between whom GRE packets go, and who is called by them."""
+    """The addresses of GRE packets, and their call IDs."""
     return [(one.src, one.dst, struct.unpack("!H", one.body[6:8])[0]) for one in packets]
 
 
 def pptp(net, v6):
-    """Two who are hidden have one call number: outside each has another, the port of its control connection."""
+    """Two hidden clients have the same call ID: outside each has another, the port of its control connection."""
     here = Behind(net, "pptp", "tcp", 1723, ports=":4000-4003")
     inner, far, outer = here.inner, here.far, here.outer
     talks = []
@@ -381,7 +381,7 @@ def pptp(net, v6):
 
 
 def snmp_hidden(net, v6):
-    """What names the address of who asks names the outer one, in either direction: so the module has it."""
+    """What names the client's address names the outer address, in either direction: so the module has it."""
     here = Behind(net, "snmp", "udp", 161)
     talk = Talk(net, "udp", (here.inner, 1000), (here.far, 161))
     for side, kind, what in (("c", 0, "a question names the outer address"), ("s", 2, "and so does its answer")):
@@ -412,7 +412,7 @@ EXCHANGES = [
     ("nf_nat_pptp", "nf_conntrack_pptp", [(pptp, IPV4)]),
     ("nf_nat_snmp_basic", "nf_conntrack_snmp", [(snmp_hidden, IPV4), (snmp_trap, IPV4)]),
 ]
-# Those whose expectations call a function of NAT's module, and go with it.
+# Helpers whose expectations call a function of NAT's module, and go with it.
 GO = {"nf_nat_sip": "sip", "nf_nat_h323": "RAS"}
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Every way to translate that nft and iptables have, row by row: what goes out, what comes back, errors about both.
 
-And two who share an address, ports that run out, a way back to where one came from, entries that are deleted.
+And two clients that share an address, ports that run out, a way back to the sender, entries that are deleted.
 """
 
 # limit: 300
@@ -55,7 +55,7 @@ from lib import (
 
 
 class Row(typing.NamedTuple):
-    """A rule at PRE_ROUTING or POST_ROUTING by nft, and by iptables; None where one of them does not have it."""
+    """A rule at PRE_ROUTING or POST_ROUTING by nft, and by iptables; None where that program does not have it."""
 
     what: str
     hook: str
@@ -218,7 +218,7 @@ MODULES = {
 
 
 class Place:
-    """Addresses that one row has to itself: a client, a server, and a net that either may be part of."""
+    """Addresses that a row has to itself: a client, a server, and a net that either may be part of."""
 
     def __init__(self, v6):
         self.v6, self.l3 = v6, "ip6" if v6 else "ip"
@@ -232,7 +232,7 @@ class Place:
             setattr(self, f"{name}_net", f"{net}0/{112 if v6 else 24}")
 
     def all(self, name, number=4):
-        """Some addresses of the net of one."""
+        """Some addresses of the net of a name's address."""
         return [f"{getattr(self, name)[:-1]}{n}" for n in range(2, 2 + number)]
 
     def may_be(self, name):
@@ -260,7 +260,7 @@ class Translation:
 
     @staticmethod
     def rules(way, row, place):
-        """A rule for all protocols, or for those two that have ports."""
+        """A rule for all protocols, or one each for TCP and UDP."""
         protos = ["tcp", "udp"] if row.ports or row.differ else [""]
         if way == "nft":
             match = f"saddr {place.client_net}" if row.hook == "post" else f"daddr {place.outer}"
@@ -279,19 +279,19 @@ class Translation:
 
 
 def asked_of(row, place):
-    """Whom the client asks: one who becomes the server, or the server itself."""
+    """The address that the client asks: one that becomes the server's, or the server's own."""
     return place.outer if row.hook == "pre" else place.server
 
 
 class One:
-    """What one row does with a datagram, errors about it, a TCP connection, and other protocols."""
+    """What a row does with a datagram, errors about it, a TCP connection, and other protocols."""
 
     def __init__(self, net, what, row, place):
         self.net, self.what, self.row, self.place = net, f"{what}: {row.what}", row, place
         self.asked = asked_of(row, place)
 
     def fits(self, ends):
-        """Whether what came out has one end as the row gives it, and the other as it was."""
+        """Whether the packet that came out has one end as the row gives it, and the other end as it was."""
         changed, other = ends if self.row.hook == "post" else ends[::-1]
         port, kept = (1000, (self.place.server, 80)) if self.row.hook == "post" else (80, (self.place.client, 1000))
         ports = self.row.ports or [port]
@@ -309,14 +309,14 @@ class One:
         return outside
 
     def errors(self, outside):
-        """ICMP errors about what was sent, from somebody on the way, and about what was answered, from the client."""
+        """ICMP errors about what was sent, from a router on the way, and about what was answered, from the client."""
         place, net = self.place, self.net
         hop = net.B6 if place.v6 else net.B4
         exceeded, closed = ((3, 0), (1, 4)) if place.v6 else ((11, 0), (3, 3))
         (src, sport), (dst, dport) = outside
         found = came(net, "b", icmp(hop, src, *exceeded, data=udp(src, dst, sport, dport, b"question")))
         inner = [(one.src, one.dst, Packet(one.body[8:]).ends) for one in found]
-        # What comes from behind a changed destination comes from whom was asked.
+        # What comes from behind a changed destination comes from the address that was asked.
         want = (hop if self.row.hook == "post" else self.asked, place.client, ((place.client, 1000), (self.asked, 80)))
         equal(inner, [want], f"{self.what}: an error about what was sent comes back to the client, about what it sent")
         answer = udp(self.asked, place.client, 80, 1000, b"answer")
@@ -326,7 +326,7 @@ class One:
         equal(inner, [want], f"{self.what}: an error about the answer goes out to the server, about what it sent")
 
     def other(self, what, there, back):
-        """One packet of another protocol, and its answer."""
+        """A packet of another protocol, and its answer."""
         place, asked = self.place, self.asked
         out = came(self.net, "a", there(place.client, asked))
         ends = [(one.src, one.dst) for one in out]
@@ -346,7 +346,7 @@ class One:
         self.other("a protocol without ports", there, back)
 
     def all(self, way):
-        """Errors and other protocols only by nft: what is done with them does not depend on who has asked for it."""
+        """Errors and other protocols only by nft: what is done with them does not depend on what made the rule."""
         outside = self.exchange("udp")
         self.exchange("tcp")
         if way == "nft" and None not in outside:
@@ -356,7 +356,7 @@ class One:
 
 
 def many(net, what, row, place):
-    """What one row does with eight at once, and their answers."""
+    """What a row does with eight packets at once, and their answers."""
     before = []
     for n, (client, server) in enumerate(zip(place.all("client", 8), place.all("server", 8))):
         source = (client if row.differ == "client" else place.client, 3000 + n)
@@ -377,7 +377,7 @@ def many(net, what, row, place):
 
 
 def own(net, what, row, place):
-    """A connection that the router itself gets, and refuses: the client hears it from whom it has asked."""
+    """A connection that the router itself gets, and refuses: the client hears it from the address that it has asked."""
     found = came(net, "a", tcp(place.client, place.outer, 1000, 80, "S", seq=7), back=True)
     heard = [one.ends for one in found if one.proto == 6]
     want = [((place.outer, 80), (place.client, 1000))]
@@ -422,7 +422,7 @@ def snat(net, place, to, of=""):
 
 
 def shared_numbers(net, v6, what):
-    """Two clients behind one address ping with one number."""
+    """Two clients behind one address ping with the same identifier."""
     place = Place(v6)
     rules = snat(net, place, place.outer)
     clients = place.all("client", 2)
@@ -486,7 +486,7 @@ class Last:
         check(other in range(2000, 2003), f"{what}: one to another server goes out", other)
         equal([self.ask(3000 + n, flags="S") for n in range(3)], ports, f"{what}: those who have them keep them")
         if self.l4 == "tcp":
-            # The last few tries look at who is over.
+            # The last few tries for a port look whether its connection is over.
             came(net, "b", tcp(place.server, place.outer, 80, ports[1], "SA", seq=7, ack=1001))
             self.ask(3001, seq=1001, flags="R")
             equal([one.state for one in find(net.ns, src=place.client, sport=3001)], ["CLOSE"], f"{what}: one is over")

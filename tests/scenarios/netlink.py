@@ -15,14 +15,14 @@ ERROR, DONE = 2, 3
 REQUEST, ACK, REPLACE, EXCL, DUMP, CREATE = 1, 4, 0x100, 0x200, 0x300, 0x400
 # Subsystems (linux/netfilter/nfnetlink.h).
 CTNETLINK, CTNETLINK_EXP, QUEUE, LOG, CTTIMEOUT, CTHELPER = 1, 2, 3, 4, 8, 9
-# Of ctnetlink: messages that ask for entries, that delete one or tell its end, and the group that is told.
+# Of ctnetlink: messages that ask for entries, that delete an entry or tell its end, and the group for that.
 CT_GET, CT_DELETE, GROUP_DESTROY = 1, 2, 3
 SOL_NETLINK, BROADCAST_ERROR = 270, 4
 NESTED = 0x8000
 
 
 def attribute(kind, *data):
-    """One attribute: of bytes, or nested ones."""
+    """An attribute: of bytes, or of nested attributes."""
     text = b"".join(data)
     return struct.pack("=HH", 4 + len(text), kind) + text + b"\0" * (-len(text) % 4)
 
@@ -74,9 +74,9 @@ def messages(data):
 
 
 def listen_for_ends(ns, room=None, reliable=False):
-    """A socket that is told of each connection's end.
+    """A socket that gets each connection's DESTROY event.
 
-    Its buffer may be small; a reliable one has ctnetlink keep what it could not be told.
+    Its buffer may be small; for a reliable socket ctnetlink keeps the events that did not fit.
     """
     with inside(ns):
         sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)

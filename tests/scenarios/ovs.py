@@ -54,7 +54,7 @@ FLOWS = f"""
 
 @contextlib.contextmanager
 def vswitch(net):
-    """Open vSwitch's two daemons in the router's namespace; yields a function that asks one of its tools."""
+    """Open vSwitch's two daemons in the router's namespace; yields a function that runs one of its tools."""
     place = tempfile.mkdtemp(prefix="ovs-")
     os.environ.update(OVS_RUNDIR=place, OVS_LOGDIR=place, OVS_DBDIR=place, OVS_SYSCONFDIR=place)
     socket, control = f"unix:{place}/db.sock", f"{place}/control"

@@ -43,7 +43,7 @@ def one_cpu():
 
 
 def missing(*names):
-    """Those of some modules that this kernel does not have, or that do not load on this tracker."""
+    """The modules, of some, that this kernel does not have, or that do not load on this tracker."""
     if not os.path.isdir(f"/sys/module/{CT}"):
         load()  # a module that is loaded first would bring nf_conntrack along
     return [name for name in names if not module(name)]
@@ -116,7 +116,7 @@ EXPECT_LINE = re.compile(
 
 
 def expectations(ns, of=None):
-    """The expectations of a namespace, or those of one address in it, one dictionary for each line."""
+    """The expectations of a namespace, or of an address in it, a dictionary for each line."""
     found = []
     for line in read("/proc/net/nf_conntrack_expect", ns).splitlines():
         match = EXPECT_LINE.fullmatch(line)
@@ -129,7 +129,7 @@ def expectations(ns, of=None):
 
 
 def expected(proto, src, dst, dport, helper, flags=None, sport=0):
-    """An expectation as expectations() shows it, without its seconds; src None is anybody."""
+    """An expectation as expectations() shows it, without its seconds; src None is any address."""
     v6 = ":" in dst
     want = {
         "l3": "10" if v6 else "2",
@@ -170,7 +170,7 @@ def error_of(asks):
 
 
 def pair(v6):
-    """Addresses behind port a and port b of a Router, that nobody had before."""
+    """Addresses behind port a and port b of a Router, that were not used before."""
     pair.last += 1
     return (f"fd01::{pair.last}:2", f"fd02::{pair.last}:2") if v6 else (f"10.1.{pair.last}.2", f"10.2.{pair.last}.2")
 
@@ -179,7 +179,7 @@ pair.last = 0
 
 
 def delivered(net, side, *packets, back=False):
-    """Sends packets into port a or b of a Router; returns those that came out of the other, or came `back`.
+    """Sends packets into port a or b of a Router; returns the packets that came out of the other, or came `back`.
 
     A marked packet is sent behind them, so nothing is waited for that does not come (see one_cpu).
     """
@@ -231,7 +231,7 @@ class Stream:
         self.segment("c", "A")
 
     def say(self, side, data):
-        """A line, or a part of one, in one segment."""
+        """A line, or a part of a line, in one segment."""
         return self.segment(side, "PA", data.encode() if isinstance(data, str) else data)
 
     def again(self, side, data):
@@ -309,13 +309,13 @@ class Control:
         return (self.active if side == "client" else self.passive).format(port, f"{port >> 8},{port & 255}")
 
     def says(self, side, line):
-        """A line of one side; returns what the other one reads."""
+        """A line of one side; returns what the other side reads."""
         here, there = (self.client, self.server) if side == "client" else (self.server, self.client)
         here.sendall(line.encode())
         return there.recv(1000).decode()
 
     def data(self, what, caller, target, listener):
-        """A data connection; returns whom the one who waited saw."""
+        """A data connection; returns the caller's address, as the listener saw it."""
         with make_socket(*listener, kind=socket.SOCK_STREAM) as waits:
             waits.listen()
             with make_socket(*caller, kind=socket.SOCK_STREAM) as calls:
@@ -448,7 +448,7 @@ class Firewall:
         self.all_counted(port, {"service", "established"}, "its packets")
 
     def strangers(self):
-        """What nobody asked for stays out."""
+        """Unsolicited packets stay out."""
         with make_socket(CLIENT, self.home, 4000) as victim, make_socket(SERVER, self.away, self.port) as attacker:
             for _ in range(7):
                 attacker.sendto(b"let me in", (self.home, 4000))

@@ -304,7 +304,7 @@ def notrack(net, v6):
 
 
 def events(net):
-    """The mask of events of a connection: of two connections only one tells of its beginning."""
+    """The mask of events of a connection: of two connections only one has a NEW event."""
     if missing("nf_conntrack_netlink"):
         skip("ct event set: one connection tells of its beginning", "there is no nf_conntrack_netlink.ko to listen to it")
         return
@@ -323,7 +323,7 @@ def events(net):
                 return heard.read()
 
             flows = Flows(net, False)
-            # The listener takes its time to begin, so there is a new connection until it tells of one.
+            # The listener takes its time to begin, so there are new connections until it tells of one of them.
             others = iter(range(2000, 65536))
             check(poll(lambda: flows.a_udp(next(others)) and "[NEW]" in told(), 20, 0.3), "the listener is there")
             for port in range(100, 110):

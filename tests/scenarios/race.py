@@ -39,7 +39,7 @@ class Start:
         self.memory = mmap.mmap(-1, 4096)
 
     def wait(self, who, turn):
-        """Says that `who` (0 or 1) is ready for this turn and spins until the other one is too."""
+        """Says that `who` (0 or 1) is ready for this turn and spins until the other job is too."""
         memory = self.memory
         struct.pack_into("=I", memory, who * 64, turn)
         other = (1 - who) * 64
@@ -48,7 +48,7 @@ class Start:
 
 
 def together(*jobs):
-    """Runs two jobs at once, each on a CPU of its own; a job is called with who it is."""
+    """Runs two jobs at once, each on a CPU of its own; a job is called with its number."""
     children = []
     for who, job in enumerate(jobs):
         child = os.fork()
@@ -77,7 +77,7 @@ def drained(receiver):
 
 
 def one_each(began, entries, what):
-    """Each flow has one connection; where the race took long the first ones are over already (30 s)."""
+    """Each flow has one connection; where the race took long the first connections are over already (30 s)."""
     flows = {frozenset((entry.orig["sport"], entry.orig["dport"])) for entry in entries}
     over = time.monotonic() - began > 25
     check(len(entries) == len(flows) and (over or len(flows) == ROUNDS), what, f"{len(entries)} for {len(flows)} of {ROUNDS} flows")

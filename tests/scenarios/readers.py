@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Who reads the connection of a packet: xt_cluster shares flows out, CONNSECMARK keeps marks, cake sees behind NAT."""
+"""What reads the connection of a packet: xt_cluster shares flows out, CONNSECMARK keeps marks, cake sees behind NAT."""
 
 # limit: 180
 # left out of CI on: debug
@@ -36,7 +36,7 @@ FLOWS = 5
 
 
 def cluster_rules(net, kind):
-    """Two nodes, which see the same packets and count those that are theirs, and a third that is both of them."""
+    """Two nodes, which see the same packets and count their own, and a third node that is both of them."""
     match = "-A PREROUTING ! -p 254 -m cluster --cluster-total-nodes 2 --cluster-hash-seed 0xdeadbeef"
     lines = [f"{match} --cluster-local-node {n} -m comment --comment node{n}" for n in (1, 2)]
     lines.append(f"{match} --cluster-local-nodemask 3 -m comment --comment both")
@@ -99,7 +99,7 @@ def cluster(net, kind):
 # ------------------------------------------------------------------------------------- xt_CONNSECMARK
 
 SECMARK = 4711
-# A packet has a secmark by nft from its connection only, which forgets it here; nft takes no constant for one.
+# A packet has a secmark by nft from its connection only, which forgets it here; nft takes no constant for a secmark.
 MARKING = f"""
     chain first {{
         type filter hook prerouting priority -190;
@@ -144,13 +144,13 @@ def secmarks(net):
 # ------------------------------------------------------------------------------------------ sch_cake
 
 OUTSIDE = "10.2.0.77"
-# Connections of the one who wants much, and packets of each.
+# Connections of the greedy host, and packets of each.
 MANY, EACH = 8, 20
 NAT = f"chain after {{ type nat hook postrouting priority srcnat; oifname eb snat ip to {OUTSIDE}; }}"
 
 
 def before_the_modest(net, into, out, greedy, modest):
-    """Sends packets of two hosts; returns how many of the greedy one's are out before the last modest one, and all."""
+    """Sends packets of two hosts; returns how many of the greedy host are out before the modest host's last, and all."""
     out.drain()
     for turn in range(EACH):
         into.send(*(packet(b"much", turn) for packet in greedy), modest(b"less", turn))

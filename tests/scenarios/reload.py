@@ -113,7 +113,7 @@ def rounds():
 
 
 def writes(said):
-    """Writes one size after the other, by both names, as soon as they are there; a byte for each that was taken."""
+    """Writes one size after another, by both names, as soon as they are there; a byte for each that was taken."""
     os.set_blocking(said, False)
     for size in itertools.cycle((512, 16384, 1024)):
         for path in (f"{PARAMETERS}/hashsize", f"{SYSCTL}/nf_conntrack_buckets"):
@@ -123,7 +123,7 @@ def writes(said):
 
 
 def resized_meanwhile():
-    """Somebody writes its size all the time while it is loaded and unloaded; the runner looks at the kernel's log."""
+    """A process writes its size all the time while it is loaded and unloaded; the runner looks at the kernel's log."""
     what = "unloaded while its size is written"
     if not RUST:
         skip(what, "nf_conntrack.ko warns, and frees what is in use")
@@ -167,7 +167,7 @@ def scenario():
         ping.send_signal(signal.SIGINT)
         report = ping.communicate(timeout=10 * SLOW)[0]
         numbers = re.search(r"(\d+) packets transmitted, (\d+) received", report)
-        # The last one may still be on its way when ping ends.
+        # The last echo may still be on its way when ping ends.
         check(numbers and int(numbers[1]) - int(numbers[2]) <= 1, f"{ping.args[-1]}: no ping was lost", report)
         check(numbers and int(numbers[1]) >= ROUNDS, f"{ping.args[-1]}: there were pings all the time", report)
     if RUST:

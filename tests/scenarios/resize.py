@@ -33,7 +33,7 @@ from lib import (
 
 LONG = 2000
 SIZES = (1024, 65536, 512, 4096, 131072, 2048)
-# Few buckets and many packets at once: one of them has to meet the connection that is just going over.
+# Few buckets and many packets at once: a packet has to meet the connection that is just going over.
 BURST = times(100)
 SEED = int(os.environ.get("SEED", "1"))
 
@@ -46,7 +46,7 @@ def key_set(ns):
 
 @contextlib.contextmanager
 def real_time(cpu):
-    """On one processor, and before all others there but real-time tasks of a higher priority."""
+    """On one processor, and before all tasks there but real-time tasks of a higher priority."""
     cpus = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {cpu})
     os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(10))
@@ -59,7 +59,7 @@ def real_time(cpu):
 
 def sent_in_real_time(router, dice):
     """With PREEMPT_RT, packets that a real-time task sends, and the softirqs that it runs, take the processor away from
-    who resizes the table, wherever that is, and do not spin until it has gone on: it cannot."""
+    the task that resizes the table, wherever it is, and do not spin until it has gone on: it cannot."""
     if "PREEMPT_RT" not in os.uname().version:
         return
     cpu = min(os.sched_getaffinity(0))
@@ -79,12 +79,12 @@ def sent_in_real_time(router, dice):
                 for packet in packets:
                     router.a.send(packet)
                 longest = max(longest, time.monotonic() - began)
-                # Who resizes goes on for so long.
+                # The task that resizes goes on for so long.
                 time.sleep(dice.uniform(0.001, 0.01))
     finally:
         os.kill(resizer, signal.SIGKILL)
         os.waitpid(resizer, 0)
-    # One that spins is stopped by the scheduler after most of a second, so that others run (sched_rt_runtime_us).
+    # A sender that spins is stopped by the scheduler after most of a second: other tasks run (sched_rt_runtime_us).
     diag(f"{BURST} packets took {longest * 1000:.1f} ms at the most")
     check(longest < 0.6, "a real-time sender does not wait for who resizes", f"{longest * 1000:.1f} ms")
 
@@ -92,7 +92,7 @@ def sent_in_real_time(router, dice):
 def scenario():
     router = Router()
     load("hashsize=1024")
-    # The long-lived ones outlive a scenario that takes long.
+    # The long-lived connections outlive a scenario that takes long.
     sysctl("nf_conntrack_generic_timeout", 6000, router.ns)
     print(f"# SEED={SEED}")
     dice = random.Random(SEED)
@@ -103,7 +103,7 @@ def scenario():
     before = set(key_set(router.ns))
     sport = 1024
     for size in SIZES:
-        # The resize runs while frames wait in the router's backlog and others follow at once.
+        # The resize runs while frames wait in the router's backlog and more frames follow at once.
         child = os.fork()
         if not child:
             for _ in range(10 if BRIEF else 30):

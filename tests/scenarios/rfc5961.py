@@ -61,7 +61,7 @@ FAR = 0x40000000
 TCP_REPAIR = 19
 # Numbers of the ends behind the handshake of a Stream.
 C, S = 1001, 5001
-# What, who sends it, flags, sequence number, acknowledgment, whether its receiver may answer or take it.
+# What, its sender, flags, sequence number, acknowledgment, whether its receiver may answer or take it.
 ROWS = (
     ("an ACK above the window", "s", "A", S + FAR, C, True),
     ("an ACK of what was not sent", "s", "A", S, C + FAR, True),
@@ -212,7 +212,7 @@ def challenged(on):
 
 
 def families(both):
-    """Both families; in CI one alone, another each day."""
+    """Both families; in CI one family alone, another each day."""
     at = int(time.time()) // 86400 % 2
     return list(both)[at : at + 1] if SHORT else some(both)
 

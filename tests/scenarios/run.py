@@ -7,7 +7,7 @@
 CT          rust_ct (default), or nf_conntrack to see whether the scenarios are right
 RUST_CT_KO  the module's file, for CT=rust_ct
 IN_PLACE_KO the same module, built as nf_conntrack.ko, or nothing
-INDICES     what depmod made of the modules with that one (scripts/test/indices.sh), or nothing: it runs here
+INDICES     what depmod made of the modules with that module (scripts/test/indices.sh), or nothing: it runs here
 SLOW        whole factor for every time limit (default 1: the stock kernel under TCG)
 FULL        1 does everything as often on a slow kernel as on a fast one (default: a quarter)
 SHORT       stock or debug: leaves out what CI leaves out on that kernel, and repeats half as often with FULL=1; on

@@ -72,7 +72,7 @@ def captured(name):
 
 @contextlib.contextmanager
 def bad_line(*qualities):
-    """Makes the line from the router to the client and back a bad one."""
+    """Gives the router's devices, to the client and to the server, a bad line."""
     for seed, device in enumerate((CLIENT, SERVER), SEED):
         run("tc", "qdisc", "add", "dev", device, "root", "netem", *qualities, "seed", str(seed), ns=ROUTER)
     try:
@@ -142,7 +142,7 @@ def idle(kind):
 
 
 def half_open(kind):
-    """A SYN that nobody answers is SYN_SENT and UNREPLIED."""
+    """A SYN that is not answered is SYN_SENT and UNREPLIED."""
     home, away, _ = ENDS[kind]
     command = "ip6tables" if kind == "IPv6" else "iptables"
     run(command, "-w", "-A", "INPUT", "-p", "tcp", "--dport", "7001", "-j", "DROP", ns=SERVER)

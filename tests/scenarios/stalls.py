@@ -38,7 +38,7 @@ from lib import (
 
 MANY = times(200_000)
 LARGE, SMALL = 262_144, 16_384
-# An emulated processor is some twenty times as slow as a real one, and stands still by itself now and then.
+# An emulated processor is some twenty times as slow as a real processor, and stands still by itself now and then.
 BOUND = 0.1
 
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Each packet has the state that it should have, as rules and the listing show it.
 
-Packets are sent one by one through a forwarding namespace. After each one exactly the rule of the
+Packets are sent one by one through a forwarding namespace. After each packet exactly the rule of the
 expected state has counted, and it has counted once.
 """
 

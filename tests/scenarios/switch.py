@@ -23,7 +23,7 @@ from lib import (
 ZONE, MARK = 7, 0x11
 # What the source becomes of what begins behind port a.
 NEAR, FAR, OUTSIDE = "10.1.0.2", "10.2.0.2", "10.2.0.77"
-# Who may begin: UDP to this port, TCP to FTP's and HTTP's, and pings.
+# What may begin: UDP to this port, TCP to FTP's and HTTP's, and pings.
 PORT, FTP = 53, 21
 
 
@@ -43,7 +43,7 @@ class Switch:
         self.net, self.what, self.liberal = net, what, liberal
 
     def through(self, side, *packets, want=1, seconds=3):
-        """Sends packets into a port; returns the IPv4 packets that came out of the other one."""
+        """Sends packets into a port; returns the IPv4 packets that came out of the other port."""
         into, out = (self.net.a, self.net.b) if side == "a" else (self.net.b, self.net.a)
         out.drain()
         into.send(*packets)
@@ -55,7 +55,7 @@ class Switch:
     def entries(self, **want):
         return [one for one in find(self.net.ns, **want) if one.tail.get("zone") == str(ZONE)]
 
-    # Each of these is one promise.
+    # Each of these functions is one promise.
 
     def strangers(self):
         """What begins behind port b is not let in, and leaves no entry."""
@@ -63,7 +63,7 @@ class Switch:
         equal(listing(self.net.ns), [], f"{self.what}: and has left no entry")
 
     def translated(self):
-        """A UDP exchange is let out with another source, and its answer comes back to the first one."""
+        """A UDP exchange is let out with another source, and its answer comes back to the first source."""
         came = self.through("a", udp(NEAR, FAR, 1000, PORT, b"question"))
         equal([ends(one) for one in came], [(OUTSIDE, FAR, 17)], f"{self.what}: what begins inside goes out, its source translated")
         sport = ports(came[0])[0] if came else 0

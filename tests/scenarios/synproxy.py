@@ -47,7 +47,7 @@ from lib import (
 
 OPEN, CLOSED = 80, 81
 SIZE = 100000
-# Who attacks: addresses of nobody, behind the client.
+# The attacker's sources: addresses of no host, behind the client.
 FORGED = {"IPv4": "10.1.7.{}", "IPv6": "fd01::7:{}"}
 
 
@@ -154,7 +154,7 @@ def proxied(what, kind, where):
 
 
 def refused(what, kind, where):
-    """What the server refuses is reset for the client, whom the proxy had let in; it may come again from its port."""
+    """What the server refuses is reset for the client, which the proxy had let in; it may come again from its port."""
     home, away = ENDS[kind]
     with make_socket(CLIENT, home, 0, socket.SOCK_STREAM) as stream:
         port = stream.getsockname()[1]
@@ -190,7 +190,7 @@ def refused(what, kind, where):
 
 
 def flood(what, kind, rules):
-    """SYNs of nobody, and acknowledgements of what the proxy never said."""
+    """SYNs of forged sources, and acknowledgements of what the proxy never said."""
     number = times(200)
     away = ENDS[kind][1]
     forger = Port(CLIENT, ROUTER, mac_of(ROUTER, CLIENT))

@@ -42,7 +42,7 @@ TRIALS = (
 )
 # The table is made anew with each of these, so that they are few and small.
 BUCKETS = ["0", "-1", "junk", "1", "1000", "4096"]
-# Those of other modules, and what nf_conntrack does not have (the scenario rfc5961 does).
+# Settings of other modules, and what nf_conntrack does not have (the scenario rfc5961 does).
 NAMELESS = ("nf_conntrack_frag6_", "nf_log", "nf_hooks_", "nf_conntrack_tcp_rfc5961")
 
 # (file, namespace): what is meant to differ, and why.
@@ -138,7 +138,7 @@ def compared():
 
 
 def per_namespace():
-    """What is set in one namespace is set there only; a new one begins with the defaults."""
+    """What is set in one namespace is set there only; a new namespace begins with the defaults."""
     for name, value in (("nf_conntrack_udp_timeout", "77"), ("nf_conntrack_tcp_loose", "0"), ("nf_conntrack_acct", "1")):
         before = value_of(f"{SYSCTL}/{name}")
         write(f"{SYSCTL}/{name}", value, CHILD)
@@ -184,7 +184,7 @@ def logged(router):
     if not RUST:
         skip("log_invalid names the reason", "the reference has its own words")
         return
-    # A kernel with another logger built in does not load this one by itself.
+    # A kernel with another logger built in does not load this logger by itself.
     run("modprobe", "nf_log_syslog")
     write("/proc/sys/net/netfilter/nf_log_all_netns", 1)
     bad = tcp(router.A4, router.B4, 2000, 80, "SF", seq=1)

@@ -71,7 +71,7 @@ def transfer(kind, rules, way):
         good = not status and os.path.exists(result) and same(f"{HOME}/file", result)
         check(good, f"{what}: tftp {command}", text)
         after = grown(before, rules.packets())
-        # What the server still sends to the one that got no answer is dropped.
+        # What the server still sends to the client that got no answer is dropped.
         good = set(after) - {"dropped"} == {"control", "data", "established"}
         check(good, f"{what}: {command}: the request is NEW, the answer RELATED with its mark", after)
     equal(expectations(ROUTER), [], f"{what}: nothing is expected any more")

@@ -31,7 +31,7 @@ from lib import (
 
 
 def seconds_left(router, want, what, **which):
-    """The one connection has that many seconds left, a few gone by since."""
+    """The only connection has that many seconds left, a few gone by since."""
     found = find(router.ns, **which)
     equal(len(found), 1, f"{what}: it is listed")
     for entry in found:
@@ -95,7 +95,7 @@ def other_times(router):
 
 
 def expiry(router):
-    """Nobody looks, and still they go when their time is over; the one that is used stays until it is not."""
+    """Connections go when their time is over, without any lookup; one that is used stays until it is not."""
     # Longer than it takes to send them all, which are counted then.
     short = 5 if SLOW <= 3 else 12
     shortened = all([sysctl(f"nf_conntrack_{name}_timeout", short, router.ns) for name in ("udp", "icmp")])
@@ -113,7 +113,7 @@ def expiry(router):
         router.a.send(used)
         return count(router.ns) <= held + 2  # the used one and the marker
 
-    # The long-lived ones above run out meanwhile as well; the reference's worker sleeps up to a minute.
+    # The long-lived connections above run out meanwhile as well; the reference's worker sleeps up to a minute.
     check(poll(over, 110, 0.5), "the 600 are gone when their time is over", count(router.ns))
     took = time.monotonic() - began
     check(took >= lasts - 1, "and not before")

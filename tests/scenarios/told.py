@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Why, and by whom: each tracepoint tells what happened, and /proc/rust_ct_top tells who fills the table."""
+"""Why, and by which source: a tracepoint tells what happened, /proc/rust_ct_top which sources fill the table."""
 
 # limit: 420
 # left out of CI on: debug
@@ -56,7 +56,7 @@ def number_of(ns):
 
 
 class Event(dict):
-    """One line of the trace: its fields, of which the first counts if one comes twice."""
+    """A line of the trace: its fields, of which the first counts if a name comes twice."""
 
     def __init__(self, name, text):
         super().__init__()
@@ -81,7 +81,7 @@ def events(name=None):
 
 
 def told(what, name, number=1, **want):
-    """Checks that an event was told so many times, with these fields; returns the first one."""
+    """Checks that an event was told so many times, with these fields; returns the first of them."""
     matching = lambda: [event for event in events(name) if event.has(**want)]  # noqa: E731
     poll(lambda: len(matching()) >= number, 10)
     found = matching()
@@ -151,7 +151,7 @@ def expectations(net, here):
 
 
 def full(net, here):
-    """A namespace is full: who is there makes room, or who comes is refused."""
+    """A namespace is full: an old connection makes room, or the new one is refused."""
     sysctl("nf_conntrack_max", LIMIT, net.ns)
     for sport in range(LIMIT - 1):
         established(net, 3000 + sport)
@@ -197,7 +197,7 @@ def tracepoints():
         skip("tracepoints tell what happens", "this kernel has no tracefs")
         return
     net = Router()
-    # All of a small table is looked at for somebody who can go.
+    # All of a small table is looked at for a connection that can go.
     load("helpers=ftp:21", "hashsize=512")
     equal(set(os.listdir(EVENTS)) - {"enable", "filter"}, NAMES, "the events of the tracker")
     for name in ("udp_timeout", "udp_timeout_stream"):
@@ -237,7 +237,7 @@ def within(row, number):
 
 
 def fill(net):
-    """One source has three quarters of the entries, many others share the rest, and so does an IPv6 network."""
+    """One source has three quarters of the entries, many other sources share the rest, and so does an IPv6 network."""
     greedy = ENTRIES * 3 // 4
     for number in range(ENTRIES):
         dst = f"10.2.{16 + number % 128}.{number // 128 % 250 + 1}"
@@ -249,7 +249,7 @@ def fill(net):
 
 
 def top():
-    """Who fills the table, as root and as another namespace see it."""
+    """The sources that fill the table, as root and as another namespace see them."""
     net = Router()
     ip_batch(None, "netns add rct-n")
     load("hashsize=32768", "max=100000")
@@ -284,7 +284,7 @@ def top():
     most = int(table["entries"]) // 256
     check(all(int(one["error"]) <= most for one in holders), "no error is above the 256th part", holders)
 
-    # The last beginnings are those of the IPv6 network, and then of one that begins many.
+    # The last beginnings are those of the IPv6 network, and then of a source that begins many.
     for number in range(600):
         net.a.send(udp("10.1.99.9", B4, 1024 + number, 9, b"x"))
     net.settle()
@@ -304,7 +304,7 @@ def top():
 
 
 def made_by_hand(ns):
-    """What user space makes begins as well: in a namespace where nothing else does, as the list is of those that
+    """What user space makes begins as well: in a namespace where nothing else does, as the list is of the sources that
     begin most."""
     if not module("nf_conntrack_netlink"):
         skip("what user space makes begins as well", "this kernel does not have nf_conntrack_netlink")
@@ -315,7 +315,7 @@ def made_by_hand(ns):
 
 
 def its_successor(net, here):
-    """The kernel gives the number of a namespace that is gone to the next one."""
+    """The kernel gives the number of a namespace that is gone to the next namespace."""
     net.a.sock.close()
     net.b.sock.close()
     drop_namespaces()

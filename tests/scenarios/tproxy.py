@@ -74,7 +74,7 @@ def xt():
 
 
 def proxy_socket(kind, how, address, port):
-    """A socket of the router's that may have the address of somebody else."""
+    """A socket of the router's that may have the address of another host."""
     level, transparent, destination = OPTIONS[kind]
     with inside(ROUTER):
         made = socket.socket(family(address), how)

@@ -36,7 +36,7 @@ def sctp(src, dst, sport, dport, tag, chunk, first):
 
 
 class Packet:
-    """A packet that came out of a Router: between whom it goes, and what is in it."""
+    """A packet that came out of a Router: its two ends, and what is in it."""
 
     def __init__(self, data):
         if data[0] >> 4 == 6:
@@ -74,16 +74,16 @@ class Packet:
 
 
 def came(net, side, *packets, back=False):
-    """delivered(), with what came out as Packets, but for what the router's own stack says to everybody."""
+    """delivered(), with what came out as Packets, but for what the router's own stack multicasts."""
     found = [Packet(one) for one in delivered(net, side, *packets, back=back)]
     return [one for one in found if not one.dst.startswith("ff")]
 
 
 class Talk:
-    """A client and a server behind the ports of a Router: each takes what comes to it, and answers whom it sees.
+    """A client and a server behind the ports of a Router: each takes what comes to it, and answers its sender.
 
     They are behind the two `ports`. The client asks the address `asked`, if that is not the server's own; a server
-    that is None is whom that gets to. What does not fit is kept in `wrong`.
+    that is None is the end that this gets to. What does not fit is kept in `wrong`.
     """
 
     def __init__(self, net, l4, client, server, asked=None, ports="ab"):

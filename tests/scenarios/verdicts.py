@@ -280,7 +280,7 @@ def replaced(net):
     program = Connections(net)
     src, dst = ends = pair(False)
     outside = "10.2.0.77"
-    # A connection with a helper is one whose segments may change their length.
+    # Segments of a connection with a helper may change their length.
     rules = Nft(
         net.ns,
         f"""
