@@ -96,7 +96,7 @@ struct Model {
     weak: Weak,
 }
 
-/// The bucket of the first packet, and that of the replies if it is another one.
+/// The bucket of the first packet, and that of the replies if it is another bucket.
 type Pair<'a> = (MutexGuard<'a, bool>, Option<MutexGuard<'a, bool>>);
 
 impl Model {

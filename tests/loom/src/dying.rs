@@ -36,9 +36,9 @@ enum Weak {
     PendingLast,
 }
 
-/// One that waits, and one that is just being ended.
+/// A connection that waits, and a connection that is just being ended.
 const CONNS: usize = 2;
-/// How many one go delivers.
+/// How many events one go delivers.
 const STEP: usize = 2;
 
 struct Model {
@@ -81,7 +81,7 @@ impl Model {
         }
     }
 
-    /// Delivers one, and returns whether there was room; `None` if there is none.
+    /// Delivers an event, and returns whether there was room; `None` if there is no event.
     fn deliver_one(&self) -> Option<bool> {
         let mut list = self.list.lock().unwrap();
         let &conn = list.last()?;

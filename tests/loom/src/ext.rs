@@ -40,7 +40,7 @@ enum Weak {
     Dependency,
 }
 
-/// The places where extensions are: those of the first connection, and those of the second one
+/// The places where extensions are: those of the first connection, and those of the second
 /// before and after they move.
 const FIRST: usize = 0;
 const BEFORE: usize = 1;
@@ -57,7 +57,7 @@ struct Conn {
 }
 
 impl Conn {
-    /// Memory that nobody has.
+    /// Memory that is free.
     fn free(weak: Weak) -> Self {
         Self {
             link: AtomicUsize::new(0),
@@ -84,11 +84,11 @@ impl Conn {
     }
 
     fn free_place(&self, place: usize) {
-        // SAFETY: Nobody is there; the checker complains if somebody is.
+        // SAFETY: No thread is there; the checker complains if a thread is.
         self.places[place].with_mut(|is_there| unsafe { *is_there = false });
     }
 
-    /// Leaves the table, and is another one at once.
+    /// Leaves the table, and is another connection at once.
     fn end(&self) {
         assert!(raise(&self.status, DYING));
         self.link.store(0, Release);
@@ -97,7 +97,7 @@ impl Conn {
         }
     }
 
-    /// Returns whether the memory is nobody's any more.
+    /// Returns whether the memory is free then.
     fn put(&self) -> bool {
         let is_last = self.refs.fetch_sub(1, Release) == 1;
         if is_last {
@@ -139,7 +139,7 @@ impl Conn {
                 place, BEFORE,
                 "the extensions were read where they no longer are"
             );
-            // SAFETY: By the reference; the checker complains if somebody frees it.
+            // SAFETY: By the reference; the checker complains if a thread frees it.
             let is_there = self.places[place].with(|is_there| unsafe { *is_there });
             assert!(is_there);
         }
@@ -153,7 +153,7 @@ fn first_use(weak: Weak) {
     race(conn, [Conn::find, Conn::begin], |_| ());
 }
 
-/// A connection goes, and one with the same key begins in its memory.
+/// A connection goes, and a connection with the same key begins in its memory.
 fn reuse(weak: Weak) {
     let conn = move || Conn::confirmed(weak);
     race(conn, [Conn::find, Conn::end], |_| ());
@@ -171,7 +171,7 @@ fn a_lookup_has_to_read_confirmed_before_the_extensions() {
     reuse(Weak::Barrier);
 }
 
-/// Whoever came by the link that the owner made has all that the owner did before.
+/// A reader that came by the link that the owner made has all that the owner did before.
 #[test]
 fn the_link_orders_the_extensions_where_memory_is_not_reused() {
     first_use(Weak::Barrier);

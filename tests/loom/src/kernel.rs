@@ -32,7 +32,7 @@ const PREEMPTIONS: usize = 2;
 ///
 /// That is done anew for every order in which the threads are begun. The checker remembers but the
 /// last access to an atomic, so a thread that reads it before it writes it hides from the checker
-/// that another one had read it; where the writer is through before the reader begins, the reader
+/// that another thread had read it; where the writer ends before the reader begins, the reader
 /// meets all that was there, new and old.
 pub(crate) fn race<M: 'static, const N: usize>(
     model: impl Fn() -> M + Copy + Sync + Send + 'static,

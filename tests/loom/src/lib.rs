@@ -4,8 +4,8 @@
 //! weakly ordered memory allows, up to a number of preemptions.
 //!
 //! A model is written after the code, access by access; it names the functions that it is of. The
-//! code is not compiled here, so whoever changes an ordering there changes it here, too. Each model
-//! can be weakened in one place at a time (`Weak`), and each weakened one has to fail, by the
+//! code is not compiled here, so an ordering that is changed there is changed here, too. Each model
+//! can be weakened in one place at a time (`Weak`), and each weakened model has to fail, by the
 //! message that says what would go wrong: so the check is seen to be able to fail.
 //!
 //! # What stands for what

@@ -27,17 +27,17 @@ use loom::{
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Weak {
     Nowhere,
-    /// Nobody looks at the flag.
+    /// No thread looks at the flag.
     Flag,
-    /// Whoever finds the flag low does not acquire.
+    /// A thread that finds the flag low does not acquire.
     FlagAcquire,
     /// The flag is lowered without release.
     FlagRelease,
-    /// Whoever takes all does not take each lock once.
+    /// The thread that takes all does not take each lock once.
     Each,
 }
 
-/// Two locks, and the one for all.
+/// Two locks, and the lock for all.
 pub(crate) struct Locks {
     locks: [Mutex<()>; 2],
     all: Mutex<()>,
@@ -120,7 +120,7 @@ struct Model {
 
 impl Model {
     fn count(&self, i: usize) {
-        // SAFETY: The lock is held; the checker complains if somebody else is there.
+        // SAFETY: The lock is held; the checker complains if another thread is there.
         self.covered[i].with_mut(|count| unsafe { *count += 1 });
     }
 

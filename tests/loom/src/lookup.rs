@@ -48,7 +48,7 @@ struct Next {
     is_confirmed: bool,
 }
 
-/// The key that is looked up, and another one.
+/// The key that is looked up, and another key.
 const KEY: usize = 1;
 const OTHER: usize = 2;
 
@@ -58,7 +58,7 @@ struct Conn {
     refs: AtomicUsize,
     status: AtomicUsize,
     key: AtomicUsize,
-    /// Everything that is the owner's, and nobody's without a reference: whose it is.
+    /// Everything that only the owner and threads with a reference have: whose it is.
     rest: UnsafeCell<usize>,
     next: Next,
     weak: Weak,
@@ -110,7 +110,7 @@ impl Conn {
     fn reuse(&self) {
         self.refs.store(0, Relaxed);
         self.status.store(0, Relaxed);
-        // SAFETY: Nobody has a reference; the checker complains if somebody looks.
+        // SAFETY: No thread has a reference; the checker complains if a thread looks.
         self.rest.with_mut(|rest| unsafe { *rest = 2 });
         self.key.store(self.next.key, Relaxed);
         self.refs.store(1, self.unless(Weak::Publish, Release));
@@ -130,7 +130,7 @@ impl Conn {
             assert!(is_right, "a packet goes with the connection of others");
             let is_confirmed = self.status.load(Relaxed) & CONFIRMED != 0;
             assert!(is_confirmed, "a packet goes with one that is not confirmed");
-            // SAFETY: There is a reference; the checker complains if somebody writes.
+            // SAFETY: There is a reference; the checker complains if a thread writes.
             let whose = self.rest.with(|rest| unsafe { *rest });
             let may_be_next = self.next.is_confirmed && self.next.key == KEY;
             assert!(whose == 1 || may_be_next);
@@ -138,7 +138,7 @@ impl Conn {
         self.put();
     }
 
-    /// Leaves the table, and is another one at once.
+    /// Leaves the table, and is another connection at once.
     fn end(&self) {
         assert!(raise(&self.status, DYING));
         self.is_linked.store(0, Release);

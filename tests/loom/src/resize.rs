@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! A table that gets other buckets, twice in a row, while others look up and unlink.
+//! A table that gets other buckets, twice in a row, while other threads look up and unlink.
 //!
 //! Of `Table::resize`, `Table::move_some` and `Table::finish` in rust_ct/object/table/resize.rs,
 //! `Table::search` in lookup.rs there, `Table::next` and `Table::is_current` in table.rs,
@@ -44,21 +44,21 @@ enum Weak {
     Nowhere,
     /// No barrier between the current bucket and the next buckets.
     NextBarrier,
-    /// No barrier between the next buckets and the question whether the current ones still are.
+    /// No barrier between the next buckets and the question whether the current buckets still are.
     CurrentBarrier,
-    /// Nobody asks whether the current buckets still are.
+    /// No thread asks whether the current buckets still are.
     IsCurrent,
-    /// A connection leaves the one list before it enters the other.
+    /// A connection leaves the old list before it enters the new list.
     LeaveFirst,
     /// No write barrier before it leaves.
     Close,
-    /// The next buckets are taken away before they are the current ones.
+    /// The next buckets are taken away before they are the current buckets.
     EmptyFirst,
     /// Lists of both sides have the same numbers.
     Sides,
     /// The old buckets are given back at once.
     GracePeriod,
-    /// Nobody compares `changes`.
+    /// No thread compares `changes`.
     Changes,
     /// `changes` is read without acquire.
     ChangesAcquire,
@@ -66,11 +66,11 @@ enum Weak {
     ChangesRelease,
 }
 
-/// Two pieces of memory for buckets: the third ones are where the first ones were.
+/// Two pieces of memory for buckets: the third buckets are where the first were.
 const SETS: usize = 2;
 /// The buckets that a set has at the most.
 const BUCKETS: usize = 2;
-/// The connection that is looked for; the other one is in its way.
+/// The connection that is looked for; the other connection is in its way.
 const WANTED: usize = 0;
 const OTHER: usize = 1;
 
@@ -91,7 +91,7 @@ struct Table {
     next: AtomicUsize,
     heads: [[AtomicUsize; BUCKETS]; SETS],
     nodes: [AtomicUsize; 2],
-    /// Complains if a set is made or given back while somebody is at it.
+    /// Complains if a set is made or given back while a thread is at it.
     memory: [UnsafeCell<()>; SETS],
     rcu: RwLock<()>,
     /// All locks; covers whether what was in the current buckets has moved.
@@ -101,7 +101,7 @@ struct Table {
 }
 
 impl Table {
-    /// A table with one bucket, and so many connections in it, the wanted one last.
+    /// A table with one bucket, and so many connections in it, the wanted connection last.
     fn new(conns: usize, weak: Weak) -> Self {
         let none = || [AtomicUsize::new(0), AtomicUsize::new(0)];
         let table = Self {
@@ -134,7 +134,7 @@ impl Table {
         (side | bucket) << 1 | 1
     }
 
-    /// The bucket of a connection: the first set has one bucket, the other one has two.
+    /// The bucket of a connection: the first set has one bucket, the other set has two.
     fn index(set: usize, conn: usize) -> usize {
         match conn {
             WANTED => set,
@@ -159,7 +159,7 @@ impl Table {
         }
     }
 
-    /// Returns whether the wanted one is found; `None` if that takes more than a few rounds.
+    /// Returns whether the wanted connection is found; `None` if that takes more than a few rounds.
     fn search(&self) -> Option<bool> {
         let _rcu = self.rcu.read().unwrap();
         for _ in 0..3 {
@@ -215,7 +215,7 @@ impl Table {
         }
     }
 
-    /// Ends the connection that is in the way, and begins another one in its memory, which has the
+    /// Ends the connection that is in the way, and begins another in its memory, which has the
     /// same bucket and is first in it.
     fn reuse(&self) {
         let link = &self.nodes[OTHER];
@@ -241,7 +241,7 @@ impl Table {
         self.is_entered.store(1, Release);
     }
 
-    /// Resizes from one set to the other.
+    /// Resizes from one set to the other set.
     fn resize(&self, from: usize, to: usize) {
         self.write_memory(to, true);
         self.next.swap(to + 1, AcqRel);
@@ -267,14 +267,14 @@ impl Table {
         self.next.swap(0, AcqRel);
         drop(has_moved);
         if self.weak != Weak::GracePeriod {
-            // Whoever has read the old ones is waited for, and whoever comes now sees the new ones.
+            // Waits for readers of the old buckets; readers that begin now see the new buckets.
             drop(self.rcu.write().unwrap());
         }
         self.write_memory(from, false);
     }
 }
 
-/// Somebody looks up a connection that is there throughout; `mover` resizes meanwhile.
+/// A thread looks up a connection that is there throughout; `mover` resizes meanwhile.
 fn readers(conns: usize, weak: Weak, mover: fn(&Table)) {
     race(move || Table::new(conns, weak), [mover, look], |_| ());
 }
@@ -377,7 +377,7 @@ fn old_buckets_have_to_stay_for_a_grace_period() {
     readers(2, Weak::GracePeriod, twice);
 }
 
-/// Who writes: which list a connection is in, and under which locks.
+/// The writers: which list a connection is in, and under which locks.
 struct Writers {
     buckets: AtomicUsize,
     next: AtomicUsize,
@@ -438,7 +438,7 @@ impl Writers {
 
     /// Its lock is held: has it in a list or not, and returns whether it was.
     fn replace(&self, list: usize, is_there: bool) -> bool {
-        // SAFETY: The lock is held; the checker complains if somebody else is there.
+        // SAFETY: The lock is held; the checker complains if another thread is there.
         self.lists[list].with_mut(|place| unsafe { core::mem::replace(&mut *place, is_there) })
     }
 
