@@ -33,7 +33,7 @@ MANY = 500_000
 PACKETS = 400_000
 # Connections that a flood finds, and packets of it.
 LIMIT, FLOOD = 65536, 200_000
-# Seconds that a connection has which is to expire, in which all others are made.
+# Seconds until a connection expires, in which all other connections are made.
 LIFE = 5
 # Seconds until all that have expired are to be gone: a round of the worker begins after a minute at the latest.
 GONE = 180
@@ -72,7 +72,7 @@ def established(results, tracker, flows):
 
 
 def refused(results, tracker):
-    """Packets that come to nothing, and those that find the table full."""
+    """Packets that come to nothing, and packets that find the table full."""
     meter(f"flows tcp 4 {LIMIT}")
     for what in ("refused", "invalid"):
         results.add(tracker, what, "tcp4", 0, 0, meter(f"{what} {PACKETS}")[what])
@@ -80,7 +80,7 @@ def refused(results, tracker):
         results.add(tracker, "flood", "tcp4", 0, 0, meter(f"flood {FLOOD}")["flood"])
         return
     limit(LIMIT)
-    # First such connections as may be dropped for others, then such as may not.
+    # First connections that may be dropped for new ones, then connections that may not.
     meter(f"flood {LIMIT}")
     results.add(tracker, "flood, early drop", "tcp4", LIMIT, 0, meter(f"flood {FLOOD}")["flood"])
     take_away(tracker)
@@ -96,7 +96,7 @@ def milliseconds(start):
 
 
 def timed(command):
-    """Milliseconds that a program takes whose output nobody reads."""
+    """Milliseconds that a program takes whose output is not read."""
     start = time.monotonic()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return milliseconds(start)
@@ -121,7 +121,7 @@ def whole_table(results, tracker):
 
 
 def look_on(is_over):
-    """Asks now and then whether something is over; returns for how long that was, and how long others ran, both in ms."""
+    """Asks now and then whether something is over; returns how long that took, and how long other tasks ran, in ms."""
     meter("spare")
     start = time.monotonic()
     while not is_over(time.monotonic() - start):
@@ -212,7 +212,7 @@ def main(path, *parts):
         for number in range(1, ROUNDS + 1):
             results.round = number
             for part in parts:
-                # What comes first is another one each time.
+                # Another tracker comes first each time.
                 PARTS[part](results, TRACKERS[:: 1 if number % 2 else -1])
                 results.flush()
 

@@ -16,7 +16,7 @@ COLUMNS = ("round", "tracker", "what", "protocol", "flows", "accounting", "value
 
 
 class Results:
-    """The measurements, as they are written down behind those of other parts."""
+    """The measurements, as they are written down behind the measurements of other parts."""
 
     def __init__(self, path):
         # pylint: disable-next=consider-using-with

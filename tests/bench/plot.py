@@ -22,7 +22,7 @@ WIDTH = 0.4
 
 
 def panel(axes, found, what, flows):
-    """The bars of one thing at one number of connections."""
+    """The bars of a measurement at one number of connections."""
     keys = sorted(key for key in found if key[0] == what and key[2] == flows)
     for i, tracker in enumerate(TRACKERS):
         bars = [found[key][tracker] for key in keys]

@@ -110,7 +110,7 @@ def web():
             # The number of requests is what it keeps times of; the time is over before.
             asks = ("ab", "-q", "-r", "-t", str(SPAN), "-n", "500000", "-c", str(CLIENTS), f"http://{HOST}:{WEB}/")
             said = run(*asks, ns=CLIENT)[1]
-            # With it goes the one that it has started.
+            # With it goes the worker that it has started.
             server.terminate()
             server.wait()
     failed = re.search(r"^Failed requests: +(\d+)", said, re.M)

@@ -48,7 +48,7 @@ COMMAND_LINE = (
     "rdinit=/init"
 )
 # An idle processor halts, rather than to watch memory, which is emulated by running on; and the kernel has its
-# random numbers from the first one on, as an installed machine has.
+# random numbers from the first on, as an installed machine has.
 QEMU = (
     *("qemu-system-x86_64", "-accel", "tcg,thread=single", "-machine", "q35", "-smp", "1", "-m", "512"),
     *("-cpu", "Nehalem,-monitor,+rdrand", "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"),

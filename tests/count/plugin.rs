@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! A plugin of QEMU that counts what runs between the marks of `rust_ct_meter.ko`: instructions,
-//! locked ones, calls, accesses to memory, and lines of 64 bytes of code and data.
+//! locked instructions, calls, accesses to memory, and lines of 64 bytes of code and data.
 //!
 //! ```text
 //! qemu-system-x86_64 -plugin file=libplugin.so,out=COUNTS[,at=ADDRESSES] ...
@@ -44,7 +44,7 @@ mod qemu {
     #[repr(C)]
     pub(crate) struct Value {
         pub(crate) kind: c_int,
-        /// The smaller ones lie in its first bytes.
+        /// Smaller values lie in its first bytes.
         pub(crate) data: [u64; 2],
     }
 
@@ -108,7 +108,7 @@ struct Counts {
     loads: u32,
     stores: u32,
     code: usize,
-    /// Lines without the stack's, and those of them that are written.
+    /// Lines without the stack's, and how many of them are written.
     data: usize,
     written: usize,
     stack: usize,
@@ -213,7 +213,7 @@ extern "C" fn ran(cpu: c_uint, data: *mut c_void) {
     if state.running != Some(cpu) {
         return;
     }
-    // One that repeats itself is its own next.
+    // An instruction that repeats itself is its own next.
     let gap = known.at != state.before && state.expected.is_some_and(|at| at != known.at);
     state.counts.gaps += u32::from(gap);
     state.before = known.at;

@@ -59,7 +59,7 @@ static int run_idle(void *unused)
 	return 0;
 }
 
-/* Ends it; returns for how many nanoseconds others ran meanwhile. */
+/* Ends it; returns for how many nanoseconds other tasks ran meanwhile. */
 u64 end_idler(void)
 {
 	if (idler)
@@ -68,7 +68,7 @@ u64 end_idler(void)
 	return taken;
 }
 
-/* Begins to use up the time that nobody wants. */
+/* Begins to use up the idle time. */
 int begin_idler(void)
 {
 	struct task_struct *task;

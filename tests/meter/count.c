@@ -61,7 +61,7 @@ static void counted(enum way way, u32 base, bool last, struct nf_conn *ct)
 	again(meter.skb);
 }
 
-/* The same for a packet of each of the flows from one on. */
+/* The same for a packet of each of the flows from the first on. */
 static void count_packets(enum way way, u32 base, maker make, u32 first)
 {
 	u32 i;

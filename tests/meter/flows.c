@@ -9,7 +9,7 @@
 
 #include "meter.h"
 
-/* Numbers below a power of two, each once, and none near the one before. */
+/* Numbers below a power of two, each once, and none near the number before. */
 static u32 scatter(u32 x, u32 mask)
 {
 	return (x * 1664525 + 1013904223) & mask;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What connection trackers are measured with: makes packets of many connections and sends them
- * past the hooks of the writer's namespace, whoever tracks there.
+ * past the hooks of the writer's namespace, whichever tracker is there.
  *
  * /proc/rust_ct_meter takes one command in a write, and then reads as its results, a name and
  * a number a line; times are nanoseconds of one packet or connection.
@@ -23,8 +23,8 @@
  *				since the last time
  *	watch			begins to look how long softirqs are held up
  *	stall			ends it; `stall` is the longest time between two ticks
- *	spare			begins to use up the time that nobody wants
- *	taken			ends it; `taken` is how long others ran meanwhile
+ *	spare			begins to use up the idle time
+ *	taken			ends it; `taken` is how long other tasks ran meanwhile
  *	count BASE		tells QEMU's plugin (tests/count) which path runs; BASE + a
  *				number of enum way is what it is told
  */
@@ -54,7 +54,7 @@ void result(const char *name, u64 value)
 
 static DECLARE_COMPLETION(leaving);
 
-/* Others are still to be asked then; net_ns_barrier() waits for them. */
+/* Other exit functions may still run then; net_ns_barrier() waits for them. */
 static void leave(struct net *net)
 {
 	complete(&leaving);

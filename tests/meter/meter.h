@@ -15,7 +15,7 @@
 /* After this a UDP connection with packets both ways is a stream. */
 #define STREAM_MS 2100
 
-/* All of it belongs to who holds the lock in main.c. */
+/* All of it belongs to the task that holds the lock in main.c. */
 struct meter {
 	struct net *net;
 	struct sk_buff *skb;

@@ -62,7 +62,7 @@ struct sk_buff *make_skb(struct net *net)
 	return skb;
 }
 
-/* What hosts put into every packet of a connection, and into the first ones. */
+/* What hosts put into every packet of a connection, and into the first packets. */
 static const u8 options_later[] = {
 	TCPOPT_NOP, TCPOPT_NOP, TCPOPT_TIMESTAMP, TCPOLEN_TIMESTAMP, 0, 0, 0, 1, 0, 0, 0, 0,
 };

@@ -12,7 +12,7 @@
 
 #include "meter.h"
 
-/* What one processor sends, maybe while another one does. */
+/* What a processor sends, maybe while another does. */
 struct sender {
 	struct sk_buff *skb;
 	struct task_struct *task;
@@ -103,7 +103,7 @@ static int send_together(const char *name, const u32 *flows, unsigned int count,
 	return lost ? -EIO : 0;
 }
 
-/* Whether a lookup that begins with a connection comes to another one, in their bucket. */
+/* Whether a lookup that begins with a connection comes to another connection, in their bucket. */
 static bool reaches(struct nf_conn *from, struct nf_conn *to)
 {
 	const struct hlist_nulls_node *node;
