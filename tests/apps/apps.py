@@ -173,7 +173,7 @@ def listen(ns, address, port):
 
 
 def reaches(ns, address, port, seconds=2):
-    """Whether a TCP connection to somebody who listens comes about."""
+    """Whether a TCP connection to a listener comes about."""
     made = dial(ns, address, port, seconds)
     if made:
         made.close()
@@ -220,7 +220,7 @@ def crosses(what, command, one, other):
 
 
 def echoed(end, data=b"come back\n"):
-    """Whether one who echoes gives data back."""
+    """Whether an echo server gives data back."""
     try:
         end.sendall(data)
         got = b""

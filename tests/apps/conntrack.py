@@ -191,7 +191,7 @@ def expectations():
         skip("expectations", "this kernel does not have nf_conntrack_ftp")
         return
     run("nft", "-f", "-", text=HELPED)
-    # Before the connection is made, as one that nobody listens to has no events.
+    # Before the connection is made, as without a listener it has no events.
     told = tells("expect")
     with listen(None, "10.1.0.1", 21) as server, dial("rct-out", "10.1.0.1", 21) as client, server.accept()[0] as made:
         check("helper=ftp" in known("-p", "tcp", "--dport", "21"), "a helper is shown", known("-p", "tcp"))

@@ -215,7 +215,7 @@ def transfer(one, other):
 
 
 def fails_over(down, up, ends, what):
-    """The lines of one gateway are cut, and the other one takes over, with what it was told."""
+    """The lines of one gateway are cut, and the other gateway takes over, with the entries that it got."""
     for device in ("lan", "wan"):
         run("ip", "-n", GATEWAYS[down - 1], "link", "set", "dev", device, "down")
     check(poll(lambda: is_primary(up), 30, 0.2), f"keepalived: {what}", run("ip", "-n", GATEWAYS[up - 1], "addr")[1])

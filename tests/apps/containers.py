@@ -24,7 +24,7 @@ from lib import (
 )
 
 PAGE = "page of the container"
-# A web server, and one who echoes.
+# A web server, and an echo server.
 SERVES = "httpd -p 80 -h /www; exec nc -ll -p 90 -e /bin/cat"
 # The outer ends of published ports.
 WEB, ECHO, DATAGRAMS = 8080, 9090, 5353

@@ -61,7 +61,7 @@ def dockerd():
 
 
 def first_run():
-    """Containers on the default network and on one of their own; returns the web container's address."""
+    """Containers on the default network and on a network of their own; returns the web container's address."""
     DOCKER("import", image(), "box")
     published = ["-p", f"{WEB}:80", "-p", f"{ECHO}:90", "-p", f"{DATAGRAMS}:53/udp"]
     DOCKER("run", "-d", "--name", "web", *published, "box", "/bin/sh", "-c", SERVES)

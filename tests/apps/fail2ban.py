@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""fail2ban: who is banned by nftables is cut off, also in what stands; where its entries are deleted, for good."""
+"""fail2ban: an address banned by nftables is cut off, also on open connections; with its entries deleted, for good."""
 
 # limit: 300
 
@@ -75,7 +75,7 @@ def client(*words, must=False):
 
 
 def misbehaves(how):
-    """Three lines in the service's log; returns whether the one they are of is banned then."""
+    """Three lines in the service's log; returns whether the address in them is banned then."""
     with open(LOG, "a", encoding="ascii") as log:
         for _ in range(3):
             log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} service: {how} refusal of {ADDRESS}\n")

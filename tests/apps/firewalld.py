@@ -63,7 +63,7 @@ def configure():
 
 
 def zones():
-    """Who may call whom."""
+    """Which zone may call which."""
     with listen(None, "10.2.0.1", 80) as web, listen(None, "10.2.0.1", 8080), listen(INSIDE, "10.1.0.2", 80):
         equal(seen_from(OUTSIDE, web, "10.2.0.1", 80), "10.2.0.2", "a service of the external zone is reached")
         check(not reaches(OUTSIDE, "10.2.0.1", 8080), "another port is not")
@@ -93,7 +93,7 @@ def helper():
         made = server.accept()[0]
         with client, made:
             check(not reaches(INSIDE, "10.1.0.1", 40000), "before FTP announces a port it is closed")
-            # A line is looked at if the end of the one before was seen.
+            # A line is looked at if the end of the line before was seen.
             for source, sink, line in (
                 (made, client, b"220 ready"),
                 (client, made, b"PASV"),

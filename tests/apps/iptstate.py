@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""iptstate: the connections that it shows, by state, address and totals, and one that it is told to leave out."""
+"""iptstate: the connections that it shows, by state, address and totals, and those of an address alone."""
 
 # limit: 200
 

@@ -79,7 +79,7 @@ def serves(endpoint, number):
 
 
 def services(number):
-    """An endpoint goes, another one comes: what was with the first goes to the second when its entry is deleted."""
+    """An endpoint goes, another comes: a flow of the first goes to the second when its entry is deleted."""
     service, near, old, new = SERVICES[number]
     what = f"IPv{number}"
     with (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""libvirt's default network: a guest's interface on virbr0 gets an address, names, and the way out; nobody calls in."""
+"""libvirt's default network: a guest's interface on virbr0 gets an address, names, and the way out; none comes in."""
 
 # limit: 300
 
@@ -70,7 +70,7 @@ def traffic(guest, machine):
 
 
 def restarts(guest):
-    """An established connection of the guest outlives the daemon, and the rules that the next one makes anew."""
+    """An established connection of the guest outlives the daemon, and the rules that the next daemon makes anew."""
     with (
         listen("rct-out", "10.1.0.2", 443) as server,
         dial(GUEST, "10.1.0.2", 443, 10) as client,

@@ -73,7 +73,7 @@ def scenario():
             made_up(port)
         low, got, high = entries_now(), metrics().get("entries"), entries_now()
         check(50 < low <= got <= high, "and fifty more", (low, got, high))
-        # An answer to nobody is INVALID.
+        # An unsolicited answer is INVALID.
         port = Port("rct-out", "up", mac_of(None, "rct-out"))
         port.send(*[echo("10.1.0.2", "10.1.0.1", 77, n, reply=True) for n in range(5)])
         check(poll(lambda: metrics().get("stat_invalid", 0) >= 5, 5), "five invalid packets are counted", metrics())

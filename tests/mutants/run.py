@@ -35,7 +35,7 @@ TARGET = Path(os.environ.get("CARGO_TARGET_DIR", CACHE))
 COPY = TARGET / "copy"
 JOBS = int(os.environ.get("JOBS", "1"))
 SEED = os.environ.get("SEED") or str(random.SystemRandom().randrange(1 << 32))
-# How many cases a property has in each round; those that are caught are not in the next one.
+# How many cases a property has in each round; mutants that are caught are not in the next round.
 ROUNDS = (16, 512, 4096)
 ENVIRONMENT = dict(
     os.environ,
@@ -131,7 +131,7 @@ def write_log(mutants, caught):
 
 
 def explained():
-    """The lines of equivalent.txt: what tells a mutant from all others -> the reason."""
+    """The lines of equivalent.txt: what tells a mutant from all other mutants -> the reason."""
     reasons = {}
     for line in (HERE / "equivalent.txt").read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
@@ -159,7 +159,7 @@ def main(parts):
             for mutant, by in zip(left, pool.map(lambda one: verdict(program, one.number, cases, limit), left)):
                 if by:
                     caught[mutant.number] = by
-        # One that took too long beside others may come to its end alone.
+        # A mutant that took too long beside others may come to its end alone.
         for mutant in left:
             if caught.get(mutant.number) == "time":
                 caught[mutant.number] = verdict(program, mutant.number, cases, limit)

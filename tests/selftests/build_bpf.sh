@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # build_bpf.sh BPF NET: builds libbpf of the kernel's source in the directory BPF, and to NET/bpf test_progs of
-# tools/testing/selftests/bpf with those of its tests alone that have to do with connections; and what scripts of
+# tools/testing/selftests/bpf with only those of its tests that have to do with connections; and what scripts of
 # NET load. Run in the build root with the packages of scripts/setup/layers/selftests.txt.
 
 set -euo pipefail

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # Plays those of the kernel's scripts for its own TCP, net/packetdrill, that packetdrill.py can play,
-# in a namespace whose rules drop what is INVALID, going in and coming out. One that fails so has to
+# in a namespace whose rules drop what is INVALID, going in and coming out. A script that fails so has to
 # fail without the rules, too, to be no failure: then it is not played right on this kernel.
 
 # The cookies of Fast Open are those of net/packetdrill/ksft_runner.sh.

@@ -13,7 +13,7 @@ commands between backticks, segments that are injected (`<`) into a tun device a
 - sequence numbers are relative to the first SYN of their side, but for segments that are SYNs themselves; with another
   listen() or connect(), they begin anew;
 - the values of timestamps are the kernel's own, and what is injected echoes them;
-- several segments are taken for one of the length that is expected.
+- several segments are taken for one segment of the length that is expected.
 
 Three things are not as there. What a script asserts of tcp_info (`%{ }%`) is passed over. With --non_fatal=packet a
 segment that has another window is warned of and nothing else: flags, numbers, length and options are always to be
@@ -45,7 +45,7 @@ PATIENCE = 3 * SLOW
 PORT = 8080
 # Of the first client that the script plays.
 CLIENT_PORT = 34375
-# Family, the kernel's own address, that of whom the script plays, and what is routed there.
+# Family, the kernel's own address, that of the peer that the script plays, and what is routed there.
 SIDES = {
     "ipv4": (socket.AF_INET, "192.168.0.1", "192.0.2.1", "192.0.2.0/24"),
     "ipv6": (socket.AF_INET6, "fd3d:a0b:17d6::1", "fd3d:fa7b:d17d::1", "fd3d:fa7b:d17d::/48"),
@@ -65,7 +65,7 @@ SEGMENT = re.compile(
     r"(?P<flags>[SFRP.]+)\s+(?P<seq>\d+):(?P<end>\d+)\((?P<length>\d+)\)"
     r"(?:\s+ack\s+(?P<ack>\d+))?(?:\s+win\s+(?P<window>\d+))?(?:\s+<(?P<options>.+)>)?"
 )
-# TCP's options: the word in a script, the number, the format of what follows its length, one that is repeated.
+# TCP's options: the word in a script, the number, the format of what follows its length, whether that is repeated.
 OPTIONS = {
     "nop": (1, ""),
     "mss": (2, "H"),
@@ -129,7 +129,7 @@ class Segment:
 
 
 def option_of(words):
-    """One option of a script: its name and numbers."""
+    """An option of a script: its name and numbers."""
     if words[0] not in OPTIONS:
         raise Wrong("not of the language")
     if words[0] == "TS":
@@ -256,7 +256,7 @@ class Player:
             f"addr add {self.near} dev tun0 {nodad}",
             f"route add {beyond} dev tun0",
         )
-        # Sockets by the script's numbers of them, and those that it does not wait for.
+        # Sockets by the script's numbers of them, and which of them do not block.
         self.sockets, self.impatient = {}, set()
         self.client_port = CLIENT_PORT - 1
         self.forget(None)
@@ -277,7 +277,7 @@ class Player:
         self.timestamps = {}
 
     def play(self, event):
-        """One event. It is not done before its time."""
+        """An event. It is not done before its time."""
         self.at = float(event["seconds"] or 0) + (self.at if event["relative"] or not event["seconds"] else 0)
         if event["way"] == ">":
             self.expect(event["segment"])
@@ -426,7 +426,7 @@ class Player:
         os.write(self.tun, packet)
 
     def receive(self, deadline, want):
-        """The next segment of the connection that leaves the device, as it is: one that is new, or is like `want`."""
+        """The next segment of the connection that leaves the device, as it is: if it is new, or is like `want`."""
         while select.select([self.tun], [], [], max(deadline - time.monotonic(), 0))[0]:
             packet = os.read(self.tun, 65536)
             head, proto = (40, packet[6]) if packet[0] >> 4 == 6 else ((packet[0] & 15) * 4, packet[9])

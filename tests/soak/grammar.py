@@ -68,7 +68,7 @@ SUBSYSTEMS = {
 
 
 def number(dice, width):
-    """A number of so many bytes: often a small one, or one at the edge."""
+    """A number of so many bytes: often a small number, or a number at the edge."""
     top = (1 << 8 * width) - 1
     value = dice.choice((0, 1, 2, 3, 8, 60, 80, 1000, top, top >> 1, (top >> 1) + 1, dice.randint(0, top)))
     return (value & top).to_bytes(width, "big")
@@ -89,9 +89,9 @@ def value(dice, kind, depth):
 
 
 def some_of(dice, kinds, depth=0):
-    """Attributes out of some: those that come first are there more often. One in many is not as it should be."""
+    """Attributes out of some: the first are there more often. One attribute in many is not as it should be."""
     for kind, inner in kinds.items():
-        # Inside of a tuple all is needed for it to be one.
+        # Inside of a tuple all is needed for it to be a tuple.
         if dice.random() < (0.35 if depth == 0 and kind > 1 else 0.8):
             yield one(dice, kind, inner, depth)
         if dice.random() < 0.01:
@@ -101,7 +101,7 @@ def some_of(dice, kinds, depth=0):
 
 
 def one(dice, kind, inner, depth):
-    """One attribute; now and then of another length, with another content, or nested although it is none."""
+    """An attribute; now and then of another length, with another content, or nested although it is none."""
     data = value(dice, inner, depth) if depth < 6 else b""
     mistake = dice.randrange(60)
     if mistake == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Sessions through a router that nobody attacks, on the machine where everything else happens: they go on all along,
+"""Sessions through a router that is not attacked, on the machine where everything else happens: they go on all along,
 also while the tracker is loaded and unloaded."""
 
 import os
@@ -19,7 +19,7 @@ from lib import (
 
 CLIENT, ROUTER, SERVER = "keep-c", "keep-r", "keep-s"
 ENDS = (("10.1.0.2", "10.2.0.2"), ("fd01::2", "fd02::2"))
-# Of each family. Those of UDP say something again when nothing comes back.
+# Of each family. Sessions of UDP send again when nothing comes back.
 TCP, UDP = 4, 2
 # What a firewall in front of servers has, but for what begins in the middle: the tracker was loaded meanwhile.
 RULES = """table inet keep {{
@@ -33,7 +33,7 @@ RULES = """table inet keep {{
 
 
 class Pair:
-    """Two ends, of which one says something, and the other one the same."""
+    """Two ends: the near end says something, the far end says the same."""
 
     def __init__(self, number, near, far, stream):
         self.number, self.near, self.far, self.stream = number, near, far, stream
@@ -136,7 +136,7 @@ def talk(board, pairs):
 
 
 class Sessions:
-    """The sessions, in a process of their own, and pings beside them, which nobody counts."""
+    """The sessions, in a process of their own, and pings beside them, which are not counted."""
 
     def __init__(self, board):
         client_router_server(CLIENT, ROUTER, SERVER)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What the workers of a soak and the one who looks after them tell each other, in shared memory."""
+"""What the workers of a soak and the process that looks after them tell each other, in shared memory."""
 
 import contextlib
 import mmap
@@ -46,7 +46,7 @@ class Board:
     # ------------------------------------------------------------------------------ for a worker
 
     def tick(self):
-        """One more is done."""
+        """One more step is done."""
         row = self._row(self.mine)
         self._set(row, self._get(row) + 1)
 
@@ -55,7 +55,7 @@ class Board:
         return self._get(0) != GO
 
     def step(self):
-        """Waits while all are to stand still, and ends the worker when it is to stop; if not, one more is done."""
+        """Waits while all are to stand still, and ends the worker when it is to stop; if not, one more step is done."""
         row = self._row(self.mine)
         while self._get(0) == HOLD:
             self._set(row + 8, 1)
@@ -92,11 +92,11 @@ class Board:
         return {name: self._get(self._row(name)) for name in self.names}
 
     def moving(self, workers):
-        """Who of some workers does not stand still."""
+        """Which of some workers do not stand still."""
         return [name for name in workers if not self._get(self._row(name) + 8)]
 
     def hold(self, workers, seconds, meanwhile):
-        """Has workers stand still; returns those that do not."""
+        """Has workers stand still; returns the workers that do not."""
         self._set(0, HOLD)
         deadline = time.monotonic() + seconds
         while self.moving(workers) and time.monotonic() < deadline:

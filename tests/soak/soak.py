@@ -72,12 +72,12 @@ def slabs():
 
 
 def masters(ns):
-    """How many connections there are at least, and at most, that are over and still counted, as one that is listed
-    was announced by them."""
+    """How many connections there are at least, and at most, that are over and still counted, as a connection in the
+    listing was announced by them."""
     entries = dump(ns, CTNETLINK, CT_GET)
     listed = {tuple_of(entry[TUPLE_ORIG]) for entry in entries}
     of = [tuple_of(entry[TUPLE_MASTER]) for entry in entries if TUPLE_MASTER in entry]
-    # Another connection may have the tuple of one that is over.
+    # Another connection may have the tuple of a connection that is over.
     return len(set(of) - listed), len(of)
 
 
@@ -149,7 +149,7 @@ class Soak:
             agreed = poll(agree, 20, 1)
             self.check(agreed, f"{ns}: what is counted is what is listed, or a master of it", seen)
             uses = [int(entry.tail["use"]) for entry in entries if "use" in entry.tail]
-            # What nobody uses has the least of all; an entry that an expectation made holds its master.
+            # An entry that is not used has the fewest uses; an entry that an expectation made holds its master.
             spare = sum(uses) - min(uses, default=0) * len(uses)
             what = f"{ns}: an entry is held by what is known to use it"
             self.check(spare <= len(uses), what, f"{spare} more uses than {len(uses)} entries")
@@ -158,7 +158,7 @@ class Soak:
     # -------------------------------------------------------------------------------------------- epochs
 
     def epoch(self, sessions):
-        """Loads the tracker, has everybody at it, unloads it."""
+        """Loads the tracker, has all workers at it, unloads it."""
         dice = random.Random(f"{SEED} {self.epochs}")
         parameters = [f"hashsize={dice.choice((256, 1024, 4096, 16384))}"]
         if RUST:

@@ -42,7 +42,7 @@ from lib import (
     write,
 )
 
-# A router between two bare wires, one between two stacks, and a namespace in which entries grow old.
+# A router between two bare wires, a router between two stacks, and a namespace in which entries grow old.
 ATTACKED, FORWARDED, AGED = "rct-r", "rct-fr", "rct-old"
 CLIENT, SERVER = "rct-fc", "rct-fs"
 NETS = {}
@@ -57,7 +57,7 @@ def make_nets():
     hosts(AGED)
     write(f"{SYSCTL}/nf_conntrack_udp_timeout", 3, AGED)
     for command, proto in (("iptables", "icmp"), ("ip6tables", "icmpv6")):
-        # Nobody on the wires wants to hear of what does not go on.
+        # No ICMP errors of the router's go out to the wires.
         run(command, "-A", "OUTPUT", "-p", proto, "-j", "DROP", ns=ATTACKED, must=False)
 
 
@@ -91,7 +91,7 @@ def recorded():
 
 
 def source_is_near(packet):
-    """Whether a recorded packet is one of the client's."""
+    """Whether a recorded packet is a packet of the client's."""
     return packet[12:14] == b"\x0a\x01" if packet[0] >> 4 == 4 else packet[8:10] == b"\xfd\x01"
 
 
@@ -325,7 +325,7 @@ def proc(board, dice):
     if RUST:
         names += [name.removeprefix("/proc/") for name in glob.glob("/proc/rust_ct*")]
     while True:
-        # Not those of AGED, which nobody lists.
+        # Not the files of AGED, which is never listed.
         ns = dice.choice((ATTACKED, FORWARDED, None))
         with refused(), inside(ns), open(f"/proc/{dice.choice(names)}", "rb", buffering=0) as file:
             for _ in range(dice.choice((1, 3, 100))):
@@ -529,7 +529,7 @@ def namespaces(board, dice):
         name = f"rct-n{dice.randrange(3)}"
         with refused():
             if dice.randrange(3) == 0:
-                # One that only this process is in, and that ends as it leaves.
+                # A namespace that only this process is in, and that ends as it leaves.
                 home = os.open("/proc/self/ns/net", os.O_RDONLY)
                 libc.unshare(CLONE_NEWNET)
                 os.setns(home, CLONE_NEWNET)
@@ -557,7 +557,7 @@ MODULES = (
 
 
 def modules(board, dice):
-    """Modules that use the tracker come and go, where nobody holds them."""
+    """Modules that use the tracker come and go, where they are not in use."""
     while True:
         command = dice.choice((("modprobe", "-q"), ("rmmod",), ("modprobe", "-qr")))
         name = dice.choice(MODULES)
@@ -600,7 +600,7 @@ def resized(size):
 
 
 def aged(board, dice):
-    """Entries that nobody looks at any more are gone after a bounded time: the count says so, and nobody lists them."""
+    """Entries that are no longer looked up are gone after a bounded time, by the count; they are never listed."""
     while True:
         with inside(AGED):
             sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

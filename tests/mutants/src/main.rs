@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! `rust_ct_mutants PURE OUT EXTRA...`: writes the files of the folder PURE to the folder OUT with
-//! all of their mutants in them, and prints a list of those.
+//! all of their mutants in them, and prints a list of the mutants.
 //!
 //! A mutant is the program with one small mistake in it. All of them are compiled at once: where
-//! one would differ there is a condition, `crate::mutant::m(number)` (mutant.rs), which is true in
+//! a mutant would differ is a condition, `crate::mutant::m(number)` (mutant.rs), which is true in
 //! a run of that mutant, and in a build of it.
 //!
 //! A line of the list has the mutant's number; `build` if it is in a function that constants may be
 //! made with (by what is in PURE and the folders EXTRA), so that only a build of it shows all, else
-//! `run`; and what tells it from all others also after changes elsewhere: file, function, what is
+//! `run`; and what tells it from others also after changes elsewhere: file, function, what is
 //! done, with `#2` for the second one of its like. They are separated by tabs.
 
 mod mutate;
@@ -136,7 +136,7 @@ impl Constants {
     }
 }
 
-/// Numbers those that are otherwise alike.
+/// Numbers the mutants that are otherwise alike.
 fn tell_apart(mutants: &mut [Mutant]) {
     let mut seen = HashMap::new();
     for mutant in mutants {

@@ -27,8 +27,8 @@ pub struct Mutant {
     pub what: String,
 }
 
-/// A text to be put in at a place. Where several are at the same one, those that end something come
-/// first, the inner ones before the outer ones, and then those that begin something.
+/// A text to be put in at a place. Where several are at a place, the ends of ranges come
+/// first, the inner before the outer, and then the beginnings.
 struct Insertion {
     at: usize,
     order: (bool, isize),
@@ -56,7 +56,7 @@ pub struct Mutator<'a> {
     insertions: Vec<Insertion>,
 }
 
-/// The binary operators that one is mistaken for.
+/// The binary operators that an operator is mistaken for.
 fn mistaken(op: &BinOp) -> &'static [&'static str] {
     match op {
         BinOp::Eq(_) => &["!="],
@@ -91,7 +91,7 @@ fn mistaken(op: &BinOp) -> &'static [&'static str] {
     }
 }
 
-/// The method that one is mistaken for, of the same type, by its name and number of arguments.
+/// The method that a method is mistaken for, of the same type, by its name and number of arguments.
 fn other_method(name: &str, arguments: usize) -> Option<&'static str> {
     Some(match (name, arguments) {
         ("wrapping_add", 1) => "wrapping_sub",
@@ -218,7 +218,7 @@ impl<'a> Mutator<'a> {
         });
     }
 
-    /// An expression is to be one of others.
+    /// An expression is to be one of other expressions.
     fn replace(&mut self, range: Range<usize>, others: Vec<(String, String)>) {
         if others.is_empty() || self.function.is_none() {
             return;
@@ -359,7 +359,7 @@ impl<'a> Mutator<'a> {
         }
     }
 
-    /// What a structure takes from another one it may take too much of.
+    /// A structure may take too much from another structure.
     fn structure(&mut self, node: &syn::ExprStruct) {
         if node.rest.is_none() {
             return;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Values that a function could return in the place of the right one.
+//! Values that a function could return in the place of the right value.
 
 use std::collections::HashSet;
 use syn::{
