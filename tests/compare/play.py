@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "scenarios"))
 from lib import load, run, unload, write  # noqa: E402
 
-# The clock is moved by hours: who watches it must not take that for a stall.
+# The clock is moved by hours: a watchdog must not take that for a stall.
 WATCHES = {
     "/sys/module/rcupdate/parameters/rcu_cpu_stall_suppress": 1,
     "/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout": 300,

@@ -4,7 +4,7 @@
 //!
 //! Source: net/netfilter/nf_conntrack_expect.c, exp_seq_show().
 
-/// A helper: its name, and that of its class of expectations, if that has one.
+/// A helper: its name, and that of its class of expectations, if that has a name.
 type Names = Option<(&'static [u8], &'static [u8])>;
 
 const FTP: Names = Some((b"ftp", b""));

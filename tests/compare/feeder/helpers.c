@@ -183,7 +183,7 @@ bool rct_feed_template(struct net *net, struct sk_buff *skb, u16 zone, u8 flags,
 
 /*
  * Chance. What a module draws for the player's task, as NAT does its ports, is drawn here, and the
- * same step draws the same, whoever tracks connections.
+ * same step draws the same with either tracker.
  */
 static u64 rct_feed_chance;
 static struct task_struct *rct_feed_player;
@@ -228,12 +228,12 @@ static struct kprobe rct_feed_probes[] = {
 	{ .symbol_name = "__get_random_u32_below" },
 };
 
-/* Before one of them: goes to what takes and gives the same. */
+/* Before one of these functions: goes to what takes and gives the same. */
 static int rct_feed_drawn(struct kprobe *probe, struct pt_regs *regs)
 {
 	unsigned long caller = *(unsigned long *)regs->sp;
 
-	/* The kernel itself draws where new slabs begin, for one. */
+	/* The kernel itself draws, too: where new slabs begin. */
 	if (!rct_feed_is_player() || caller < MODULES_VADDR || caller >= MODULES_END)
 		return 0;
 	regs->ip = probe == &rct_feed_probes[0] ? (unsigned long)rct_feed_u16 :
@@ -329,7 +329,7 @@ static void rct_feed_raise_timers(void)
 #endif
 
 /*
- * The timer wheel has to catch up before anybody arms a timer: it would take the
+ * The timer wheel has to catch up before a timer is armed: it would take the
  * jump for a part of the timer's span, and round it by hours.
  */
 void rct_feed_advance(unsigned long ticks)

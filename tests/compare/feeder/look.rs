@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What can be seen of a connection and its namespace, whoever keeps them.
+//! What can be seen of a connection and its namespace, with either tracker.
 
 use crate::{
     bindings,
@@ -20,7 +20,7 @@ pub(crate) fn jiffies() -> usize {
     unsafe { (&raw const bindings::jiffies).read_volatile() }
 }
 
-/// The counters of a namespace, over all processors; zero where nobody counts.
+/// The counters of a namespace, over all processors; zero where there are none.
 pub(crate) fn counters(net: *const bindings::net) -> [u32; COUNTERS] {
     let mut sums = [0u32; COUNTERS];
     // SAFETY: The namespace is that of the running task.
@@ -54,7 +54,7 @@ pub(crate) fn attached(slot: usize, record: &mut Record) -> u8 {
     if ct.is_null() {
         return info;
     }
-    // SAFETY: The packet has a reference to the connection, and is ours. What others may write
+    // SAFETY: The packet has a reference to the connection, and is ours. What other CPUs may write
     // meanwhile is read with volatile accesses.
     unsafe {
         record.status = (&raw const (*ct).status).read_volatile() as u32;
@@ -107,7 +107,7 @@ fn protocol(record: &Record) -> u8 {
     original.get(38).copied().unwrap_or(0)
 }
 
-/// Makes UDP's moment of becoming a stream one from now on.
+/// Makes UDP's moment of becoming a stream relative to now.
 fn since_now(proto: &mut [u8; 64]) {
     // There is none in what was made by a request.
     if let Some(moment) = proto.first_chunk_mut::<8>().filter(|at| **at != [0; 8]) {

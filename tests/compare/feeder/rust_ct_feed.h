@@ -13,7 +13,7 @@ struct nf_conn;
 struct sk_buff;
 
 /* A packet of a namespace, as the IP layer hands it to the first hook. */
-/* The device has the name feed0, or is the loopback device if no such one was made. */
+/* The device has the name feed0, or is the loopback device if no feed0 was made. */
 struct sk_buff *rct_feed_skb(struct net *net, u8 family, bool verified, u32 mark,
 			     const void *data, unsigned int len);
 void rct_feed_free(struct sk_buff *skb);

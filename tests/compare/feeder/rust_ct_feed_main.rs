@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Sends packets past the hooks of the writer's network namespace, and tells what is attached to
-//! them afterwards, whoever tracks connections there.
+//! them afterwards, with either tracker.
 //!
 //! /dev/rust_ct_feed takes steps and gives records, both as in `format.rs`. A write is played as a
 //! whole; what is read then are its records.
@@ -71,7 +71,7 @@ struct Policies;
 
 impl Drop for Policies {
     fn drop(&mut self) {
-        // SAFETY: Nobody is left who could ask for one.
+        // SAFETY: No task is left that could ask for a policy.
         unsafe { bindings::rct_feed_free_policies() };
     }
 }
@@ -199,7 +199,7 @@ struct Case {
 impl Case {
     /// Plays one step, and appends its record.
     fn play(&mut self, step: &Step, bytes: &[u8], records: &mut KVVec<u8>) -> Result {
-        // SAFETY: A running task has a namespace, which nobody but itself changes.
+        // SAFETY: A running task has a namespace, which only the task changes.
         let net = unsafe { bindings::rct_current_net() };
         let mut record = Record::new_zeroed();
         // SAFETY: Any number will do.
@@ -383,7 +383,7 @@ impl Buffer {
     /// Writes down what is attached to the packet, and gives what the packet is to it.
     fn look(&self, record: &mut Record) -> u8 {
         match self.skb {
-            // SAFETY: The packet is ours, and nobody else has it.
+            // SAFETY: The packet is ours alone.
             Some(skb) => look::attached(unsafe { bindings::rct_feed_nfct(skb.as_ptr()) }, record),
             None => INFO_GONE,
         }

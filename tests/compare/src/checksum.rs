@@ -116,7 +116,7 @@ pub fn adjust(body: &mut [u8], at: usize, from: u16, to: u16) {
     field.copy_from_slice(&checksum(total).to_be_bytes());
 }
 
-/// Returns whether the checksum is the one that [`seal`] writes.
+/// Returns whether the checksum is what [`seal`] writes.
 pub fn is_sealed(src: Addr, dst: Addr, proto: u8, body: &[u8]) -> bool {
     let mut sealed = body.to_vec();
     seal(src, dst, proto, &mut sealed);

@@ -46,7 +46,7 @@ pub enum Heard {
     Error = 3,
 }
 
-/// One socket that asks, and one that listens.
+/// A socket that asks, and a socket that listens.
 pub struct Sockets {
     asks: Socket,
     listens: Socket,

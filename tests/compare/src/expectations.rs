@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 /// How many ticks make a second where the kernel has fewest.
 const FEWEST_HZ: u64 = 100;
 
-/// The addresses of a case, as they are listed, without those that it shares with others.
+/// The addresses of a case, as they are listed, without addresses that other cases have, too.
 pub fn addresses(case: &Case) -> BTreeSet<String> {
     let views = case.packets.iter().filter_map(|p| View::of(&p.bytes));
     let addresses = views.flat_map(|view| [view.src, view.dst]);

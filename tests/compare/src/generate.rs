@@ -122,7 +122,7 @@ impl Family {
         ALL.get(index..=index)
     }
 
-    /// A number that stays the family's when others are added.
+    /// A number that stays the family's when other families are added.
     fn number(&self) -> u64 {
         self.name
             .bytes()
@@ -154,7 +154,7 @@ struct Made {
     disturbed: usize,
 }
 
-/// The batches of a family, one after the other.
+/// The batches of a family, one after another.
 struct Batches {
     seed: u64,
     family: Family,

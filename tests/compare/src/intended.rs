@@ -47,7 +47,7 @@ pub struct Scene<'a> {
     pub a: &'a Record,
     /// The record of rust_ct.
     pub b: &'a Record,
-    /// The record of rust_ct of the packet before; `None` for the first one.
+    /// The record of rust_ct of the packet before; `None` for the first packet.
     pub before: Option<&'a Record>,
     /// Where they differ.
     pub differences: &'a [Difference],
@@ -109,7 +109,7 @@ fn retrans_saturates(scene: &Scene<'_>) -> Explained {
 }
 
 /// With the setting, a segment that is INVALID with nf_conntrack goes with its connection, in which
-/// it changes nothing, or is a SYN that begins another one.
+/// it changes nothing, or is a SYN that begins another connection.
 fn rfc5961(scene: &Scene<'_>) -> Explained {
     let (a, b) = (scene.a, scene.b);
     let passes = [a, b].map(|record| record.verdict_first) == [VERDICT_ACCEPT; 2];

@@ -36,7 +36,7 @@ const HISTORY: usize = 12;
 pub struct Judgement {
     /// The intended differences in it.
     pub intended: BTreeSet<&'static str>,
-    /// Whether the states have parted because of one of them, or may have.
+    /// Whether the states have parted because of such a difference, or may have.
     pub parted: bool,
     /// The first difference that is not intended.
     pub found: Option<Found>,

@@ -55,7 +55,7 @@ pub struct Verdict {
 /// Seconds left by what else a line says.
 type Lines = BTreeMap<String, Vec<Option<i64>>>;
 
-/// Compares a listing of nf_conntrack with one of rust_ct.
+/// Compares a listing of nf_conntrack with a listing of rust_ct.
 pub fn compare(a: &str, b: &str, allowance: &Allowance) -> Verdict {
     let mut verdict = Verdict {
         left_out: !allowance.addresses.is_empty(),
@@ -72,11 +72,11 @@ pub fn compare(a: &str, b: &str, allowance: &Allowance) -> Verdict {
 }
 
 impl Verdict {
-    /// Compares the lines that say the same but for the seconds left, in order of those.
+    /// Compares the lines that say the same but for the seconds left, in order of the seconds.
     fn pair(&mut self, key: &str, a: &[Option<i64>], b: &[Option<i64>], allowance: &Allowance) {
         let soon = NEARLY_GONE + allowance.seconds() - 1;
         for index in 0..a.len().max(b.len()) {
-            // Those with most left are paired first, so that those left over are nearly gone.
+            // Entries with most left are paired first, so that entries left over are nearly gone.
             let pair = [a, b].map(|seconds| seconds.iter().rev().nth(index).copied());
             if pair.into_iter().flatten().flatten().any(|left| left < soon) {
                 self.left_out = true;
@@ -103,7 +103,7 @@ fn words(left: Option<Option<i64>>) -> String {
     }
 }
 
-/// The lines of a listing without those of the addresses that are left out.
+/// The lines of a listing, but for lines of the addresses that are left out.
 fn lines(text: &str, allowance: &Allowance) -> Lines {
     let mut lines = Lines::new();
     for line in text.lines() {

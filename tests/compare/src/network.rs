@@ -32,7 +32,7 @@ route add 0.0.0.0/0 dev feed0
 route add ::/0 dev feed0
 ";
 
-/// The chains: name, type, hook and priority. All are there as soon as there is one rule.
+/// The chains: name, type, hook and priority. All are there as soon as there is a rule.
 pub const CHAINS: [(&str, &str); 6] = [
     ("prerouting", "type nat hook prerouting priority -100"),
     ("input", "type nat hook input priority 100"),
@@ -56,7 +56,7 @@ pub fn has_helpers(rules: &[Rule]) -> bool {
     rules.iter().any(|rule| rule.text.contains("ct helper set"))
 }
 
-/// Returns whether an address is one that rules change others to.
+/// Returns whether rules change other addresses to this one.
 pub fn is_outside(addr: Addr) -> bool {
     match addr {
         Addr::V4([first, second, ..]) => [[192, 0], [198, 51]].contains(&[first, second]),

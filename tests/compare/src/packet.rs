@@ -70,7 +70,7 @@ impl Display for Addr {
 /// An extension header of IPv6.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extension {
-    /// Which one.
+    /// Which extension header.
     pub kind: u8,
     /// What follows the byte that names the next header.
     pub body: Vec<u8>,
@@ -300,7 +300,7 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// Takes a packet apart, if its header is there; one inside an ICMP error may be cut.
+    /// Takes a packet apart, if its header is there; a packet in an ICMP error may be cut.
     pub fn of(bytes: &'a [u8]) -> Option<Self> {
         match bytes.first()? >> 4 {
             4 => Self::of_v4(bytes),
@@ -349,7 +349,7 @@ impl<'a> View<'a> {
         Some(view)
     }
 
-    /// The length of the extension header that is next, if one is and its first bytes are there.
+    /// The length of the extension header that is next, if there is one with its first bytes.
     fn extension_len(&mut self, bytes: &[u8]) -> Option<usize> {
         let start = bytes.get(self.offset..)?;
         let &[_, words, ..] = start else {

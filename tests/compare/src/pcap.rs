@@ -171,7 +171,7 @@ fn case(id: String, packets: &[Captured], manner: Manner) -> Case {
     case
 }
 
-/// The two hosts that a packet is about, in order: those of what is quoted by an ICMP error.
+/// The two hosts that a packet is about, in order: of an ICMP error those of the quoted packet.
 fn pair(packet: &[u8]) -> Option<(Addr, Addr)> {
     let view = View::of(packet)?;
     let quote = match (view.proto, view.body.first()) {

@@ -81,7 +81,7 @@ const LONG: u32 = 1000;
 /// How often what is left is read until it fits, and how long to wait in between.
 const TRIES: u32 = 25;
 const PAUSE: Duration = Duration::from_millis(20);
-/// How long the kernel has for what a batch leaves, where this task runs before all others.
+/// How long the kernel has for what a batch leaves, where this task runs before all other tasks.
 const LEAVE: Duration = Duration::from_millis(100);
 
 /// Plays a sequence, each batch in a namespace of its own, and records what becomes of it.
@@ -135,8 +135,8 @@ fn text(path: &str) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("{path}: cannot read"))
 }
 
-/// What is left in this namespace: the listing, and the number of connections. Somebody may be just
-/// about to give one up, so they are read again if they do not fit.
+/// What is left in this namespace: the listing, and the number of connections. A task may be just
+/// about to free a connection, so they are read again if they do not fit.
 fn left() -> Result<(String, u32)> {
     for _ in 0..TRIES {
         let (listing, count) = (text(LISTING)?, count()?);
@@ -189,7 +189,7 @@ fn feed<D: Read + Write>(
             player.push(packet);
             continue;
         }
-        // What NAT made of a packet tells what the next one is.
+        // What NAT made of a packet tells what the next packet is.
         if packet.step.flags & STEP_BEGIN != 0 {
             translated = Translated::default();
             addresses = expectations::addresses(case);
@@ -408,7 +408,7 @@ mod tests {
 
     impl Read for Feeder {
         fn read(&mut self, bytes: &mut [u8]) -> IoResult<usize> {
-            // In pieces that are no whole records, and one too few if asked to.
+            // In pieces that are no whole records, and a record too few if asked to.
             let spare = if self.short { size_of::<Record>() } else { 0 };
             let len = bytes.len().min(self.records.len() - spare).min(1000);
             bytes[..len].copy_from_slice(&self.records[..len]);

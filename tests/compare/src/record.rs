@@ -148,7 +148,7 @@ pub struct Difference {
 pub struct Look<'a> {
     /// The record.
     pub record: &'a Record,
-    /// The one before; `None` if a case begins.
+    /// The record before; `None` if a case begins.
     pub before: Option<&'a Record>,
 }
 

@@ -46,7 +46,7 @@ impl Outcome {
 pub struct Batch {
     /// What became of each packet.
     pub outcomes: Vec<Outcome>,
-    /// /proc/net/nf_conntrack after the last one.
+    /// /proc/net/nf_conntrack after the last packet.
     pub listing: String,
     /// How many connections there were then.
     pub count: u32,

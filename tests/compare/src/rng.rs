@@ -2,7 +2,7 @@
 
 //! Random numbers that are the same for ever for the same seed.
 //!
-//! Only the generator comes from a crate, and that one promises its values; what is drawn from it
+//! Only the generator comes from a crate, which promises its values; what is drawn from it
 //! is drawn here, so that no new version of a crate changes a sequence.
 
 use rand_pcg::{

@@ -29,7 +29,7 @@ use std::{
 /// What a sequence file begins with.
 const MAGIC: Magic = *b"rctseq\0\x02";
 
-/// The longest packet: what one of IPv4 can be, and what the steps' chunks have room for.
+/// The longest packet: what IPv4 allows, and what the steps' chunks have room for.
 pub const LONGEST: usize = 65535;
 
 /// The setting that only rust_ct has (Documentation/rfc5961.md). It is off where a batch does not
@@ -39,7 +39,7 @@ pub const RFC5961: &str = "?nf_conntrack_tcp_rfc5961";
 /// A sysctl of `net.netfilter` and the value that it is set to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
-    /// The name, behind `net.netfilter.`. One that begins with `?` need not exist.
+    /// The name, behind `net.netfilter.`. A name that begins with `?` need not exist.
     pub name: String,
     /// The value.
     pub value: String,
@@ -95,7 +95,7 @@ pub struct Packet {
     pub bytes: Vec<u8>,
 }
 
-/// Packets that have nothing to do with those of other cases.
+/// Packets that have nothing to do with packets of other cases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     /// The name: where it comes from, and what else it takes to find it again.
@@ -236,7 +236,7 @@ impl Reader {
         self.source.packets
     }
 
-    /// The next batch, if there is one.
+    /// The next batch, if any.
     pub fn next(&mut self) -> Result<Option<Batch>> {
         if self.read == self.source.batches {
             self.source.end()?;

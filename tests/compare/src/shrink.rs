@@ -32,7 +32,7 @@ use std::path::Path;
 /// What separates the number of a candidate from the name of its case.
 const MARK: char = '~';
 
-/// The most packets of all candidates together; those without single packets give way first.
+/// The most packets of all candidates together; candidates without single packets give way first.
 const MOST: usize = 1_000_000;
 
 /// How large the transport headers are that are kept without their payload.
@@ -75,7 +75,7 @@ pub enum Picked {
     Nothing,
 }
 
-/// Writes the smallest of some candidates that differs as the first one does.
+/// Writes the smallest of some candidates that differs as the first does.
 pub fn pick(sequence: &Path, a: &Path, b: &Path, path: &Path) -> Result<Picked> {
     let mut reader = Reader::open(sequence)?;
     let mut a = recording::Reader::open(a)?;
@@ -122,7 +122,7 @@ pub fn pick(sequence: &Path, a: &Path, b: &Path, path: &Path) -> Result<Picked> 
     })
 }
 
-/// Returns whether a difference is one for certain, and nothing else differs than in the original.
+/// Returns whether a difference is certain, and nothing else differs than in the original.
 fn is_like(found: &Found, original: Option<&Found>) -> bool {
     let same = |original: &Found| found.names().is_subset(&original.names());
     !found.ticked && original.is_some_and(same)
@@ -219,7 +219,7 @@ impl Candidate {
         all
     }
 
-    /// Adds what lacks a half of the packets, a quarter, and so on to single ones.
+    /// Adds what lacks a half of the packets, a quarter, and so on to single packets.
     fn add_cut(&self, all: &mut Vec<Self>) {
         let mut chunk = self.packets.len() / 2;
         while chunk > 0 && self.packets.len() * self.packets.len() / chunk <= MOST {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Sequences that become captures, for programs that show those.
+//! Sequences that become captures, for programs that show captures.
 
 use crate::{
     format::WAY_NETLINK,
@@ -36,7 +36,7 @@ pub fn convert(sequence: &Path, id: Option<&str>, path: &Path) -> Result<()> {
 }
 
 /// Writes a classic capture of batches, or of the case with this name; gives how many packets that
-/// has. Each packet comes as much later than the one before as its step says.
+/// has. Each packet comes as much later than the packet before as its step says.
 pub fn write(batches: &[Batch], id: Option<&str>, path: &Path) -> Result<usize> {
     let mut bytes = Vec::new();
     bytes.extend(0xa1b2_c3d4_u32.to_ne_bytes());

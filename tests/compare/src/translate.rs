@@ -109,7 +109,7 @@ impl Translated {
         }
     }
 
-    /// The packet that is sent in the place of one.
+    /// The packet that is sent in the place of this packet.
     pub fn translate(&self, bytes: &[u8]) -> Vec<u8> {
         let translated = View::of(bytes).and_then(|view| match quote(&view) {
             Some(at) => self.error(bytes, &view, at),

@@ -106,7 +106,7 @@ const EXPECTATION: &Table = &[
     ("FN", Plain),
 ];
 
-/// `IPCTNL_MSG_CT_GET_STATS_CPU` and later have other attributes, those of expectations one less.
+/// `IPCTNL_MSG_CT_GET_STATS_CPU` and later have other attributes; for expectations it is one less.
 const STATISTICS: [(u8, u8); 3] = [(CT, 4), (CT, 5), (EXP, 3)];
 
 /// The attributes of a message.
@@ -244,7 +244,7 @@ impl Said {
     }
 }
 
-/// A value: attributes if it consists of those, else bytes; text where it is one.
+/// A value: attributes if it consists of attributes, else bytes; text where it is text.
 fn plain(value: &[u8]) -> String {
     let inner = attrs(value);
     let whole: usize = inner
@@ -274,7 +274,7 @@ fn said(heard: &[u8]) -> Vec<Said> {
         .flat_map(|(heard, bytes)| Message::all(bytes).into_iter().map(|m| (*heard, m)))
         .collect();
     let mut ids = Ids::new();
-    // What an answer tells is there at one time; what is made later may be where another one was.
+    // Entries of an answer exist together; a later entry may be where another entry was.
     let answers = messages.iter().filter(|(heard, _)| *heard == Heard::Answer);
     for (name, id) in answers.filter_map(|(_, message)| identity(message)) {
         let names = ids.entry(id).or_default();

@@ -65,7 +65,7 @@ pub fn drop_last(request: &mut Vec<u8>) -> bool {
     true
 }
 
-/// A request for what another one is about: the same without its last attribute.
+/// A request for what another request is about: the same without its last attribute.
 ///
 /// `IPCTNL_MSG_CT_GET` and `IPCTNL_MSG_EXP_GET` are the same number.
 pub fn question(request: &[u8]) -> Vec<u8> {

@@ -4,7 +4,7 @@
 //!
 //! A timeout is a whole number of seconds, and while a case is played some ticks may pass by
 //! themselves. So packets come in bursts that are short, and a burst begins so many seconds and
-//! [`PHASE`] after the one before: nothing comes close to the end of a timeout of one before.
+//! [`PHASE`] after the last: nothing comes close to the end of a timeout of a burst before.
 
 /// By how many milliseconds more than whole seconds bursts are apart.
 const PHASE: u32 = 143;

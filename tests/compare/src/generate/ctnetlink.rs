@@ -45,7 +45,7 @@ const MAKE: [(u32, u16); 4] = [
     (5, NLM_F_EXCL),
 ];
 
-/// Names of helpers: of each but the last there is one.
+/// Names of helpers: all but the last exist.
 const HELPERS: [&str; 5] = ["ftp", "tftp", "sip", "irc", "none-such"];
 
 /// Walks until the case is long enough.
@@ -239,7 +239,7 @@ fn make(walk: &mut Walk<'_>, flow: Flow, other: Flow) {
     if rng.chance(if flags & NLM_F_CREATE == 0 { 50 } else { 95 }) {
         attrs.push(number(7, timeout(rng)));
     }
-    // STATUS: SEEN_REPLY, ASSURED, CONFIRMED, and those that may not be set.
+    // STATUS: SEEN_REPLY, ASSURED, CONFIRMED, and bits that may not be set.
     if rng.chance(40) {
         let any = rng.u32();
         let status = rng.weighted(&[
@@ -360,7 +360,7 @@ fn nat(rng: &mut Rng, flow: Flow) -> Vec<u8> {
     nest(kind, &attrs)
 }
 
-/// Asks for, or deletes, one connection.
+/// Asks for, or deletes, a connection.
 fn ask(walk: &mut Walk<'_>, flow: Flow, kind: u8, flags: u16) {
     let rng = &mut walk.rng;
     let (tuple, flow) = match rng.chance(75) {

@@ -63,7 +63,7 @@ pub fn send(walk: &mut Walk<'_>) {
     walk.send_as(ip, opposite(about.step.way), Body::new(proto, bytes));
 }
 
-/// An error message of one of some types.
+/// An error message of one of the types.
 fn error(walk: &mut Walk<'_>, types: &[u8], quote: &[u8]) -> Vec<u8> {
     let code = match walk.rng.chance(80) {
         true => walk.rng.below(6) as u8,

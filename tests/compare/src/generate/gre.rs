@@ -61,7 +61,7 @@ fn tunnel(walk: &mut Walk<'_>) -> Body {
     }
     let disturbed = rng.one_in(12);
     if disturbed {
-        // Another version, or flags that nobody uses.
+        // Another version, or unused flags.
         flags |= rng.pick(&[2, 7, 0x4000, 0x0800, 0x0700]);
     }
     let payload = rng.pick(&[0x0800, 0x86dd, 0x6558, 0]);

@@ -17,7 +17,7 @@ use crate::{
     sequence::Rule, //
 };
 
-/// The rules that give connections a helper, and some of NAT that draw no ports: those would be in
+/// The rules that give connections a helper, and some of NAT that draw no ports: ports would be in
 /// what is said.
 pub fn rules(rng: &mut Rng) -> Vec<Rule> {
     let mut rules = Vec::new();
@@ -74,7 +74,7 @@ pub fn walk(walk: &mut Walk<'_>) {
     }
 }
 
-/// Where a client is to be found from the far side: at its own address, or at one of NAT's.
+/// Where a client is to be found from the far side: at its own address, or at an address of NAT's.
 fn outside(walk: &mut Walk<'_>) -> Addr {
     let own = walk.addr(Side::Client);
     let last = walk.rng.weighted(&[(40, 0), (35, 1), (25, 7)]);
@@ -154,7 +154,7 @@ impl<'w, 's> Ftp<'w, 's> {
         }
     }
 
-    /// An end says a line, which may come in two parts, and the other one acknowledges it.
+    /// An end says a line, which may come in two parts, and the other end acknowledges it.
     fn say(&mut self, from: Side, line: &str) {
         let bytes = line.as_bytes();
         match self.walk.rng.one_in(15) {

@@ -14,7 +14,7 @@ struct Words {
     /// Where sources are changed to: an address, and some.
     source: &'static str,
     sources: &'static str,
-    /// Where destinations are changed to: an address, one that a port follows, and some.
+    /// Where destinations are changed to: an address, an address before a port, and some.
     target: &'static str,
     target_port: &'static str,
     targets: &'static str,
@@ -50,7 +50,7 @@ pub fn rules(rng: &mut Rng) -> Vec<Rule> {
     let mut rules = Vec::new();
     for words in &WORDS {
         if rng.chance(25) {
-            // Nobody talks to those addresses unasked, as with a firewall.
+            // Those addresses get no unsolicited packets, as with a firewall.
             let (family, nat, outside) = (words.family, words.nat, words.outside);
             let text = format!("meta nfproto {family} {nat} daddr {outside} ct state new drop");
             push(&mut rules, "early", text);
@@ -59,7 +59,7 @@ pub fn rules(rng: &mut Rng) -> Vec<Rule> {
             let chain = rng.pick(&["prerouting", "output"]);
             let text = destination(rng, words);
             push(&mut rules, chain, text.clone());
-            // Mostly whoever asks is treated alike.
+            // Mostly local and forwarded packets are treated alike.
             if rng.chance(60) {
                 let other = if chain == "output" {
                     "prerouting"
@@ -163,7 +163,7 @@ fn source(rng: &mut Rng, words: &Words, chain: &str) -> String {
     format!("{matches}{action}")
 }
 
-/// One of some actions; those that name ports only where there are some.
+/// One of some actions; actions that name ports only where there are ports.
 fn action(rng: &mut Rng, ports: bool, any: &[String], of_ports: &[String]) -> String {
     let actions = match ports && rng.chance(60) {
         true => of_ports,

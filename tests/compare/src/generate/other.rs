@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Protocols: IGMP, IP in IP, DCCP, IPv6, RSVP, ESP, AH, OSPF, PIM, IPComp, VRRP, UDP-Lite, and
-/// numbers that nobody uses.
+/// unused numbers.
 const PROTOS: [u8; 14] = [2, 4, 33, 41, 46, 50, 51, 89, 103, 108, 112, 136, 253, 255];
 
 /// What is an extension header over IPv6, or ends their chain, and a protocol like any other over

@@ -50,7 +50,7 @@ struct Chunk {
     kind: u8,
     flags: u8,
     value: Vec<u8>,
-    /// The length that it says, if that is not the right one.
+    /// The length that it says, if that is not the right length.
     len: Option<u16>,
 }
 

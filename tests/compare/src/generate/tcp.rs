@@ -72,7 +72,7 @@ impl End {
     }
 }
 
-/// A sequence number to begin with: often one that is soon to go round, or to change its sign.
+/// A sequence number to begin with: often a number that is soon to go round, or to change its sign.
 fn sequence_number(walk: &mut Walk<'_>) -> u32 {
     let back = walk.rng.below(300);
     let any = walk.rng.u32();

@@ -45,9 +45,9 @@ const LONGEST: usize = 1400;
 /// One end of what a case is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
-    /// Who is meant to begin.
+    /// The end that is meant to begin.
     Client,
-    /// The other one.
+    /// The other end.
     Server,
 }
 
@@ -104,7 +104,7 @@ impl Body {
     }
 }
 
-/// How long fragments wait for others, in milliseconds: those of IPv4 and IPv6.
+/// How long fragments of IPv4 and IPv6 wait for other fragments, in milliseconds.
 const REASSEMBLY: [u64; 2] = [29_900, 59_900];
 
 /// For how long it then is not certain that their timer has run, which is rounded by that much.
@@ -130,7 +130,7 @@ pub struct Walk<'s> {
     clock: Clock,
     most: usize,
     packets: Vec<Packet>,
-    /// Packets that come later, and behind how many others.
+    /// Packets that come later, and behind how many other packets.
     held: Vec<(u32, Packet)>,
     id: u32,
     /// How long the case has lasted, in milliseconds.
@@ -139,7 +139,7 @@ pub struct Walk<'s> {
     fragments: Vec<u64>,
     /// Whether there was a zone that holds for one direction. From then on nothing may expire: a
     /// connection that has expired in the other direction's bucket stands in the way of the next
-    /// one until the reference's worker comes by, which is whenever it likes.
+    /// connection until the reference's worker comes by, at any time.
     half_zoned: bool,
     /// Whether nothing waits: what expires in other cases would be counted in this one.
     still: bool,
@@ -273,7 +273,7 @@ impl<'s> Walk<'s> {
         })
     }
 
-    /// The header of a packet from an end to the other one.
+    /// The header of a packet from an end to the other end.
     pub fn ip(&self, from: Side) -> Ip {
         Ip::new(self.addr(from), self.addr(from.other()))
     }
@@ -312,7 +312,7 @@ impl<'s> Walk<'s> {
         self.wait(seconds);
     }
 
-    /// Sends a packet from an end to the other one.
+    /// Sends a packet from an end to the other end.
     pub fn send(&mut self, from: Side, body: Body) {
         let (ip, way) = (self.ip(from), self.way(from));
         self.send_as(ip, way, body);
@@ -420,7 +420,7 @@ impl<'s> Walk<'s> {
         Packet { step, bytes }
     }
 
-    /// Sends a packet, and then those that were held back behind it.
+    /// Sends a packet, and then the packets that were held back behind it.
     fn push(&mut self, packet: Packet) {
         self.append(packet);
         for (behind, _) in &mut self.held {
@@ -448,7 +448,7 @@ impl<'s> Walk<'s> {
     }
 
     /// How much longer to wait than `delay`, so that it is certain whether fragments still wait for
-    /// others.
+    /// other fragments.
     fn past_reassembly(&self, delay: u32) -> u32 {
         let mut more = 0;
         let unsure = |now: u64| {

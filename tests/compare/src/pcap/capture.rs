@@ -18,7 +18,7 @@ use std::{
     path::Path, //
 };
 
-/// The room for a block; it grows if one is longer.
+/// The room for a block; it grows if a block is longer.
 const BUFFER: usize = 1 << 20;
 /// The most room.
 const MOST: usize = 64 << 20;

@@ -2,7 +2,7 @@
 
 //! What links put around packets (https://www.tcpdump.org/linktypes.html).
 
-/// No header, or one of four bytes that name the family.
+/// No header, or four bytes that name the family.
 const NULL: i32 = 0;
 const LOOP: i32 = 108;
 const ETHERNET: i32 = 1;

@@ -116,7 +116,7 @@ impl Talk<'_, '_> {
         }
     }
 
-    /// An end has no more to send, and the other one says that it knows.
+    /// An end has no more to send, and the other end says that it knows.
     fn finish(&mut self, a: Side) {
         let payload = self.walk.rng.below(2) * self.walk.rng.below(100);
         self.say(a, FIN_ACK, payload);

@@ -64,7 +64,7 @@ pub struct Segment {
     pub flags: u8,
     /// The four bits behind the length of the header.
     pub reserved: u8,
-    /// The length of the header in words, if it is not the right one.
+    /// The length of the header in words, if it is not the right length.
     pub doff: Option<u8>,
     /// Window.
     pub window: u16,

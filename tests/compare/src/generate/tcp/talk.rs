@@ -115,7 +115,7 @@ impl Talk<'_, '_> {
         }
     }
 
-    /// An end has no room, and the other one asks again and again.
+    /// An end has no room, and the other end asks again and again.
     fn close_window(&mut self, a: Side) {
         let b = a.other();
         let window = self.end(a).window;
@@ -155,7 +155,7 @@ impl Talk<'_, '_> {
         }
     }
 
-    /// A segment is lost, and those behind it are acknowledged by themselves.
+    /// A segment is lost, and the segments behind it are acknowledged by themselves.
     fn acknowledge_selectively(&mut self, a: Side) {
         let b = a.other();
         let payload = self.payload();
@@ -226,7 +226,7 @@ impl Talk<'_, '_> {
         self.show(a, syn.clone());
 
         match self.walk.rng.below(10) {
-            // The other end says where it is; the one that began again ends that.
+            // The other end says where it is; the end that began again ends that.
             0..=2 => {
                 self.ack(b);
                 let mut rst = self.segment(a, RST, 0);

@@ -65,7 +65,7 @@ impl Walk<'_> {
             }
         };
         let mut extension = Extension { kind, body };
-        // One that is longer than the packet. The IP layer reads hop-by-hop options itself.
+        // A header that is longer than the packet. The IP layer reads hop-by-hop options itself.
         if kind != proto::HOP_BY_HOP && kind != proto::FRAGMENT && self.rng.one_in(25) {
             extension.body[0] = self.rng.pick(&[20, 200, 255]);
         }

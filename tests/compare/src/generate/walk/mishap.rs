@@ -28,7 +28,7 @@ pub(super) enum Mishap {
     Dropped,
     /// It comes twice.
     Twice,
-    /// It comes behind others.
+    /// It comes behind other packets.
     Later,
     /// Its checksum is wrong.
     BadChecksum,
@@ -36,7 +36,7 @@ pub(super) enum Mishap {
     Cut,
     /// A bit of it is wrong.
     Flipped,
-    /// Another one comes that has come before.
+    /// Another packet comes that has come before.
     Old,
     /// It takes another way.
     OtherWay,
