@@ -35,7 +35,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 runtime=$("clang-$CLANG" -print-file-name="libclang_rt.fuzzer-${host%%-*}.a")
 [ -f "$runtime" ] || die "libFuzzer is missing; install libclang-rt-$CLANG-dev"
 
-# Debian's rustc has no sanitizer runtime of its own, so clang links its own one.
+# Debian's rustc has no sanitizer runtime, so clang links its own.
 export RUSTC_BOOTSTRAP=1
 export RUSTFLAGS="-Zexternal-clangrt -Clinker=clang-$CLANG -Clink-arg=-fsanitize=address"
 export CUSTOM_LIBFUZZER_PATH="$runtime"

@@ -159,7 +159,7 @@ fn track(pkt: &Bytes<'_>, l4: &L4, family: Family, verify: bool) {
     }
 }
 
-/// Judges a segment. If it is one that only renews its connection, or a SYN that begins one, that
+/// Judges a segment. If it only renews its connection, or is a SYN that begins a connection, that
 /// is what the tracker finds.
 pub(crate) fn judge_tcp(
     proto: &mut tcp::Proto,
@@ -191,13 +191,13 @@ pub(crate) fn judge_tcp(
     outcome
 }
 
-/// Returns whether a packet is the first one of a connection.
+/// Returns whether a packet is the first of a connection.
 fn begins(input: &Input) -> bool {
     let settled = input.confirmed() || input.seen_reply() || input.assured();
     !settled && input.dir() == Direction::Original
 }
 
-/// Returns whether a segment is one that [`Segment::read_syn`] reads.
+/// Returns whether [`Segment::read_syn`] reads a segment.
 fn is_plain_syn(seg: &Segment) -> bool {
     seg.flags == flag::SYN
 }
@@ -274,7 +274,7 @@ fn env(timeouts: &Timeouts) -> tcp::Env<'_> {
     }
 }
 
-/// Plays a sequence of segments on one connection, as nf_conntrack judges them, and with those left
+/// Plays a sequence of segments on one connection, as nf_conntrack does, and with segments left
 /// to their receivers that they may want; eleven bytes make a segment.
 pub fn tcp_sequence(data: &[u8]) {
     let timeouts = Timeouts::new(HZ);
@@ -297,9 +297,9 @@ pub fn tcp_sequence(data: &[u8]) {
     }
 }
 
-/// Gives a segment to a connection that leaves segments to their receivers, and to the same one as
-/// it is with nf_conntrack: both make the same of it, or the second one finds it INVALID, and it
-/// changes nothing in the first one.
+/// Gives a segment to a connection that leaves segments to their receivers, and to a copy of it as
+/// it is with nf_conntrack: both make the same of it, or the second finds it INVALID, and it
+/// changes nothing in the first.
 pub(crate) fn passes_by_or_is_the_same(
     conn: &Conn,
     seg: &Segment,
@@ -340,7 +340,7 @@ pub(crate) fn passes_by_or_is_the_same(
         "{seg:?} is as with nf_conntrack"
     );
 
-    // Who looks at it again on its way out finds that it is of the connection, if it counts at all.
+    // A second look on its way out finds that it is of the connection, if it counts at all.
     let counts = matches!(outcome.action, Action::Refresh(_))
         || matches!(
             outcome.log,
@@ -492,7 +492,7 @@ pub fn ftp(data: &[u8]) {
     }
 }
 
-/// Plays segments, each with a byte of choices and one for its length before it.
+/// Plays segments, each with a byte of choices and a byte of its length before it.
 fn ftp_segments(mut rest: &[u8]) {
     let mut session = ftp::Session::new();
     let mut next = [u32::MAX - 100; 2];
@@ -575,7 +575,7 @@ fn ftp_feed(
     outcomes
 }
 
-/// Announces with a line of one's own what is written in a segment.
+/// Announces with a line made here what is written in a segment.
 fn ftp_again(announced: ftp::Announced, text: &[u8]) {
     let blank: &[u8] = match announced.kind {
         ftp::Kind::Epsv => b" (",

@@ -141,7 +141,7 @@ fn refusals() {
             );
         }
     }
-    // Where two things are wrong, which one is said depends on what is wanted.
+    // Where two things are wrong, which of them is said depends on what is wanted.
     let (none, both) = (None, opts(-2, 1, 0, 0, [0; 3]));
     for (want, tuple, opts, refusal) in [
         (Want::Known, Some(tuple4()), both.clone(), Refusal::Proto),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who has most, in bounded memory: nobody is missed who has more than the part of a slot, and what
+//! Which keys have most, in bounded memory: no key that has more than a slot's part is missed; what
 //! is said of each is true within the error that is told.
 
 use crate::pure::counts::{
@@ -89,7 +89,7 @@ proptest! {
             prop_assert!(slot.at_least() <= true_counts[key] && true_counts[key] <= slot.count);
             prop_assert!(slot.error <= total / SLOTS as u64);
         }
-        // All counts add up to the total, as each one that is added goes to one slot.
+        // All counts add up to the total, as each addition goes to one slot.
         prop_assert_eq!(rows.iter().map(|(_, slot)| slot.count).sum::<u64>(), total);
         for (key, count) in &true_counts {
             if *count > total / SLOTS as u64 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who makes room: the one that is missed least, of the source that has most of them.
+//! Which connection makes room: the least missed, of the source that has most such connections.
 
 use crate::pure::{
     evict::{
@@ -56,7 +56,7 @@ fn of(number: u64) -> Source {
     Source::of(&Tuple::new(Family::Ipv6, ipproto::TCP, network, network))
 }
 
-/// Offers all of them until there are enough; returns how many were, and who was chosen.
+/// Offers all of them until there are enough; returns how many were, and which was chosen.
 fn choose(met: &[(usize, u64)]) -> (usize, Option<usize>) {
     let (seen, choice) = offer(met, Outlook::Unknown);
     (seen, choice.chosen())
@@ -72,7 +72,7 @@ fn offer(met: &[(usize, u64)], outlook: Outlook) -> (usize, Choice<usize>) {
     (met.len(), choice)
 }
 
-/// What a thorough look shows for the next one.
+/// What a thorough look shows for the next look.
 #[test]
 fn outlooks() {
     let even: Vec<_> = (0..100).map(|source| (0, source)).collect();
@@ -88,7 +88,7 @@ fn outlooks() {
     ] {
         assert_eq!(offer(met, Outlook::Unknown).1.outlook(), expected, "{what}");
     }
-    // Then the first one without an answer goes.
+    // Then the first connection without an answer goes.
     let (seen, choice) = offer(&[(2, 1), (0, 2), (0, 3), (0, 3)], Outlook::Even);
     assert_eq!((seen, choice.chosen()), (2, Some(1)));
 }
@@ -147,8 +147,8 @@ fn choices() {
 }
 
 proptest! {
-    /// Who is chosen is of the lowest rank that was met, and of one of the sources that have most
-    /// of that rank, as long as those are not too many.
+    /// The connection chosen is of the lowest rank that was met, and of a source that has most
+    /// of that rank, as long as sources are not too many.
     #[test]
     fn the_cheapest_of_the_greediest(
         met in prop::collection::vec((0usize..3, 0u64..ENOUGH as u64), 1..80),
@@ -165,7 +165,7 @@ proptest! {
         prop_assert_eq!(counts.get(&source), counts.values().max());
     }
 
-    /// However many sources there are, somebody is chosen, of the lowest rank.
+    /// However many sources there are, a connection is chosen, of the lowest rank.
     #[test]
     fn any_sources(met in prop::collection::vec((0usize..3, any::<u64>()), 1..80)) {
         let (seen, chosen) = choose(&met);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! FTP: announcements are found in every form, and nothing else is taken for one. How the stream is
-//! cut is the matter of `ftp_stream.rs`, what they may open that of `ftp_check.rs`.
+//! cut is the matter of `ftp_stream.rs`, what announcements may open that of `ftp_check.rs`.
 
 use crate::{
     packet::Bytes,
@@ -445,7 +445,7 @@ fn refusals() {
     );
 }
 
-/// Only a line that begins with the command or the code, and goes on as it must, is one.
+/// An announcement is only a line that begins with the command or the code, and goes on as it must.
 #[test]
 fn other_lines() {
     let numbers = "1,2,3,4,5,6 (|||99|)";
@@ -556,7 +556,7 @@ proptest! {
         let kind = Kind::ALL[kind];
         let data = format!("{} {argument}\r\n", kind.name());
         let events = alone(kind.dir(), data.as_bytes());
-        // A code without any text is no announcement, a command without an argument is one.
+        // A code without any text is no announcement, a command without an argument is.
         let is_one = kind.dir() == Original || !argument.trim().is_empty();
         prop_assert_eq!(events.len(), usize::from(is_one));
         if let Some(Ok(announced)) = events.first().map(|event| event.outcome) {
@@ -566,7 +566,7 @@ proptest! {
         }
     }
 
-    /// Numbers are read as they are written, and refused from the first one on that is too high.
+    /// Numbers are read as they are written, and refused from the first on that is too high.
     #[test]
     fn any_numbers(numbers in any::<[u16; 6]>(), wide in 0..6usize) {
         let mut numbers = numbers.map(|number| number % 256);

@@ -22,7 +22,7 @@ use crate::pure::{
 };
 
 /// The tuples of a connection between two addresses, and with the client seen by the server, and
-/// the server seen by the client, under others.
+/// the server seen by the client, under other addresses.
 fn tuples(family: Family, addrs: [Addr; 4]) -> [Tuple; 2] {
     let [client, server_seen, server, client_seen] = addrs;
     [
@@ -179,7 +179,7 @@ fn checks_ipv6() {
     assert_eq!((expected.src, expected.dst), (addr(1), addr(2)));
 }
 
-/// Behind NAT the sender announces the address that it has, and is reached at the one that it is
+/// Behind NAT the sender announces the address that it has, and is reached at the address it is
 /// seen under.
 #[test]
 fn checks_nat() {

@@ -113,7 +113,7 @@ fn cut_at_every_byte() {
     }
 }
 
-/// Without a known beginning, the first line end makes one.
+/// Without a known beginning, the first line end makes a beginning.
 #[test]
 fn first_segment() {
     let line = b"227 (1,2,3,4,5,6)\r\n";
@@ -175,7 +175,7 @@ fn losses() {
     let dir = Original;
     let mut session = session(0);
     assert_eq!(feed(&mut session, dir, 0, b"USER a\r\n"), []);
-    // A hole of ten bytes; then a piece that ends no line, and one that does.
+    // A hole of ten bytes; then a piece that ends no line, and a piece that does.
     assert_eq!(feed(&mut session, dir, 18, b"PORT 1,2,3,4,5,"), []);
     assert_eq!(feed(&mut session, dir, 33, b"6\r\n"), []);
     assert_eq!(
@@ -200,8 +200,8 @@ fn losses() {
     }
 }
 
-/// Two segments that change places: of the one that came too early nothing is read, the late one
-/// and all that follows are.
+/// Two segments that change places: the segment that came too early is not read, the late segment
+/// and all that follow are.
 #[test]
 fn swapped_segments() {
     let segments = [
@@ -244,7 +244,7 @@ fn swapped_segments() {
     assert_eq!(ports_of(&[0, 1, 2, 3, 5, 4]), [1, 2, 3, 4]);
 }
 
-/// There are two places: a third one takes the room of the one that is further behind.
+/// There are two places: a third takes the room of the place that is further behind.
 #[test]
 fn two_places() {
     let line = b"PORT 1,2,3,4,5,6\r\n";
@@ -263,7 +263,7 @@ fn two_places() {
     assert_eq!(places([long, long, 3 * long]), [true, false, true]);
 }
 
-/// A line end within 64 KiB behind a place was read before; one further behind is no longer
+/// A line end within 64 KiB behind a place was read before; a line end further behind is no longer
 /// thought of so, and a place that is wrong does not make the session deaf.
 #[test]
 fn old_line_ends() {
@@ -333,7 +333,7 @@ fn long_lines() {
     let data = format!("227 {numbers} {}\n", "x".repeat(LINE));
     let announced = alone(Reply, data.as_bytes())[0].outcome.unwrap();
     assert_eq!(text_of(&announced, 7, data.as_bytes()), Some(numbers));
-    // One that announces nothing is passed over in silence, however it ends.
+    // A line that announces nothing is passed over in silence, however it ends.
     let data = format!(
         "{}PORT 1,2,3,4,5,6\r\nPORT 1,2,3,4,5,7\r\n",
         "x".repeat(LINE)
@@ -341,7 +341,7 @@ fn long_lines() {
     assert_eq!(ports(&alone(Original, data.as_bytes())), [1287]);
 }
 
-/// A segment of any length is read to its end, up to 64 KiB; a longer one is not.
+/// A segment of any length is read to its end, up to 64 KiB; a longer segment is not.
 #[test]
 fn long_segments() {
     let line = "PORT 1,2,3,4,5,6\r\n";
@@ -359,7 +359,7 @@ fn long_segments() {
     );
 }
 
-/// More announcements in a segment than anyone has use for.
+/// More announcements in a segment than there is use for.
 #[test]
 fn many_events() {
     for count in [MOST_EVENTS - 1, MOST_EVENTS, MOST_EVENTS + 1, 500] {

@@ -51,7 +51,7 @@ fn found(family: Family, pkt: &[u8]) -> Found {
     }
 }
 
-/// The packet that an error goes back to the client with: one that the client sent.
+/// The packet that an error goes back to the client with: a packet that the client sent.
 fn sent(family: Family) -> Vec<u8> {
     ip(family, 17, &udp(b"query"))
 }

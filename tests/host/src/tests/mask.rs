@@ -16,7 +16,7 @@ use crate::pure::{
 use proptest::prelude::*;
 use zerocopy::IntoBytes;
 
-/// A packet from an address and port to the one that is waited for.
+/// A packet from an address and port to the end that is expected.
 fn from(src: [u8; 4], port: u16) -> Tuple {
     to(src, port, [10, 0, 0, 1], 4000)
 }

@@ -431,7 +431,7 @@ fn compare_tcp(setting: Setting, steps: &[Step]) -> Result<(), TestCaseError> {
             outcome,
             pair.rust
         );
-        // Whoever refuses the first packet does not keep its state.
+        // A tracker that refuses the first packet does not keep its state.
         if told.action != "invalid" || input.confirmed() {
             prop_assert_eq!(
                 pair.rust,
@@ -447,7 +447,7 @@ fn compare_tcp(setting: Setting, steps: &[Step]) -> Result<(), TestCaseError> {
     Ok(())
 }
 
-/// A chunk whose tag, if it has one, is one of a few.
+/// A chunk whose tag, if it has one, is out of a few.
 fn any_chunk() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         4 => (1..=2u8, 0..4u32).prop_map(|(kind, tag)| init(kind, tag)),

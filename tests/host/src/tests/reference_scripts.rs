@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The segments of the kernel's own packetdrill scripts, those that go in and those that its TCP
-//! answers with: which are INVALID, so that a rule that drops those would break the script.
+//! The segments of the kernel's own packetdrill scripts, the injected ones and what its TCP
+//! answers with: which are INVALID, so that a rule that drops INVALID would break the script.
 //!
 //! Nothing is played: the scripts say what both ends send.
 
@@ -34,7 +34,7 @@ use std::{
     path::Path, //
 };
 
-/// The first sequence number of the kernel's end, in the place of one that it would draw.
+/// The first sequence number of the kernel's end, in the place of a number that it would draw.
 const DRAWN: u32 = 3_000_000_000;
 
 /// A window that a script leaves open, and what `<...>` stands for in a SYN.
@@ -42,7 +42,7 @@ const WINDOW: u16 = u16::MAX;
 const SCALE: u8 = 8;
 
 /// Which segments are INVALID with the setting on: script, line, reason. The first script counts on
-/// all four, as nobody answers them; the second one on one that answers another SYN.
+/// all four, as they have no answer; the second on a segment that answers another SYN.
 const REFUSED: [(&str, usize, Reason); 5] = [
     ("conntrack_rst_invalid.pkt", 30, TcpRst),
     ("conntrack_rst_invalid.pkt", 34, TcpSeqOver),
@@ -54,7 +54,7 @@ const REFUSED: [(&str, usize, Reason); 5] = [
 /// One segment of a script.
 struct Line {
     number: usize,
-    /// Who sends it: 0 the script, 1 the kernel.
+    /// Its sender: 0 the script, 1 the kernel.
     side: usize,
     segment: Segment,
 }
@@ -83,7 +83,7 @@ fn parse(number: usize, line: &str) -> Option<Line> {
             'P' => 0x08,
             '.' => 0x10,
             'U' => 0x20,
-            // Those of ECN mean nothing here.
+            // Flags of ECN mean nothing here.
             'E' | 'W' | 'A' | '0'..='9' => 0,
             _ => return None,
         };

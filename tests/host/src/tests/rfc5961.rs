@@ -50,7 +50,7 @@ use proptest::prelude::*;
 enum Fate {
     /// It goes with its connection.
     Passes,
-    /// It begins another one.
+    /// It begins another connection.
     Begins,
     /// It is INVALID here as well.
     Stays,
@@ -223,7 +223,7 @@ fn while_a_connection_closes() {
         ("data in CLOSE", close, Reply, far, TcpSeqOver, Passes),
         ("FIN in FIN_WAIT", fin_wait, Reply, end, TcpAckOver, Passes),
         ("FIN in TIME_WAIT", time_wait, Reply, end, TcpAckOver, Passes),
-        // As one of the opening end does.
+        // As a SYN of the opening end does.
         ("SYN in CLOSE", close, Reply, syn, TcpState, Begins),
         // User space has entered it, without a state.
         ("SYN in NONE", none, Reply, syn, TcpState, Stays),
@@ -333,7 +333,7 @@ fn a_lost_end_comes_back() {
         rig.conn.leaves_to_receiver = true;
         rig
     };
-    // The server has lost it, and opens another one from the same port.
+    // The server has lost it, and opens another connection from the same port.
     let mut rig = begin();
     let syn = segment(SYN, 90_000, 0, 0);
     assert_eq!(rig.send(Reply, syn).action, Action::PassBy);
@@ -358,7 +358,7 @@ fn a_lost_end_comes_back() {
 }
 
 proptest! {
-    /// A stranger who does not know the numbers changes nothing, whatever he sends.
+    /// A stranger that does not know the numbers changes nothing, whatever it sends.
     #[test]
     fn a_stranger_changes_nothing(
         reply in any::<bool>(),

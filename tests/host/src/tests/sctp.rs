@@ -351,7 +351,7 @@ fn heartbeats_with_another_tag() {
         Action::Refresh(210 * HZ)
     );
 
-    // With data beside it, the question is a stranger's; and nobody answers what was not asked.
+    // With data beside it, the question is a stranger's; and an answer without a question is wrong.
     let mut rig = Rig::established();
     assert_eq!(
         rig.send(Original, NEW, &[one(HEARTBEAT), data()]).action,
@@ -366,7 +366,7 @@ fn heartbeats_with_another_tag() {
         wrong
     );
 
-    // A right one withdraws the question.
+    // A right question withdraws the stranger's.
     rig.send(Original, NEW, &[one(HEARTBEAT)]);
     rig.send(Original, B, &[one(HEARTBEAT)]);
     assert_eq!(rig.send(Reply, NEW, &[one(HEARTBEAT_ACK)]).action, wrong);

@@ -63,8 +63,8 @@ fn changes(packet: &[u8], offset: u32, this: &SeqAdj, other: &SeqAdj) -> Option<
     )
 }
 
-/// A change shifts what comes behind its segment; the same segment again, or an older one, is no
-/// second change; what lies before the last change has the shift of the one before.
+/// A change shifts what comes behind its segment; the same segment, or an older segment, is no
+/// second change; what lies before the last change has the shift of the change before.
 #[test]
 fn changes_add_up() {
     let mut shift = SeqAdj::default();
@@ -103,7 +103,7 @@ fn changes_add_up() {
     }
 }
 
-/// Before the last change the one shift holds, behind it the other; the change's own number is
+/// Before the last change the old shift holds, behind it the new one; the change's own number is
 /// before it. What is acknowledged is counted from the number that the peer was told.
 #[test]
 fn shifts_around_the_last_change() {
@@ -126,7 +126,7 @@ fn shifts_around_the_last_change() {
     }
 }
 
-/// Without the flag there is no acknowledgment, and no option of one.
+/// Without the flag there is no acknowledgment, and no SACK option.
 #[test]
 fn no_acknowledgment() {
     let packet = segment(0, 1, 2, 0x02, &[5, 10, 0, 0, 0, 9, 0, 0, 0, 9, 0, 0]);
@@ -157,7 +157,7 @@ fn selective_acknowledgments() {
     );
 }
 
-/// Options that are broken before a SACK is found make the packet one to be dropped; those that
+/// Options that are broken before a SACK is found have the packet dropped; options that
 /// only are of no use do not.
 #[test]
 fn broken_options() {

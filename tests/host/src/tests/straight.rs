@@ -104,7 +104,7 @@ fn renewal(rig: &Rig, dir: Direction, seg: &Segment) -> Option<u32> {
     )
 }
 
-/// The shorter way is not for a sender that has no window yet, but for one with the least.
+/// The shorter way is not for a sender that has no window yet, but for a sender with the least.
 #[test]
 fn renewed_with_a_window() {
     for (window, renewed) in [(0, false), (1, true)] {
@@ -195,7 +195,7 @@ fn nothing_else_is_plain() {
     }
 }
 
-/// The headers of an ACK with nothing or a time stamp are plain; those of other segments, and what
+/// Headers of an ACK with nothing or a time stamp are plain; headers of other segments, and what
 /// is cut off, are not.
 #[test]
 fn plain_headers() {
@@ -246,7 +246,7 @@ fn plain_headers() {
     }
 }
 
-/// The headers of SYNs are read whatever options they have; those of other segments, and what is
+/// Headers of SYNs are read whatever options they have; headers of other segments, and what is
 /// cut off, are not.
 #[test]
 fn first_headers() {
@@ -351,7 +351,7 @@ fn plain_network_headers() {
                 assert_eq!(plain(family, &pkt[..len]), None, "{family:?}, {len}");
             }
             match family {
-                // An option, then a fragment that is not the first one.
+                // An option, then a fragment that is not the first.
                 Family::Ipv4 => {
                     pkt[0] = 0x46;
                     assert_eq!(plain(family, &pkt), None);

@@ -443,7 +443,7 @@ fn selective_acknowledgments() {
         rig.send(Original, segment(ACK, 1001, 5001, 0));
         rig.send(Original, segment(ACK, 1001, 5001, 100));
 
-        // The first hundred bytes are missing, and one byte more than was sent is claimed.
+        // The first hundred bytes are missing, and a byte more than was sent is claimed.
         let mut seg = segment(ACK, 5001, 1001, 0);
         seg.options.sack = Some(1102);
         let outcome = rig.send(Reply, seg);
@@ -517,7 +517,7 @@ fn endless_repetition() {
     assert_eq!(other.action, Action::Refresh(432_000 * HZ));
 }
 
-/// An ACK is a repetition if nothing in it is other than in the one before: its direction, numbers,
+/// An ACK is a repetition if nothing in it differs from the ACK before: its direction, numbers,
 /// end and window.
 #[test]
 fn what_is_a_repetition() {
@@ -627,7 +627,7 @@ fn challenge_ack_in_last_ack() {
     assert_eq!(challenge, Outcome::ignore(Reason::TcpChallengeAck));
     assert_eq!(rig.state(), State::LastAck);
 
-    // There is one challenge: the next ACK of the same end is the last one.
+    // There is one challenge: the next ACK of the same end is the last ACK.
     rig.send(Reply, segment(ACK, 5002, 1002, 0));
     assert_eq!(rig.state(), State::TimeWait);
 }
@@ -638,7 +638,7 @@ fn challenge_ack_in_last_ack() {
 fn invalid_ends_lower_the_timeout() {
     let both = [(Original, FIN | ACK), (Reply, RST)];
     let any = Status::default();
-    // Who ends, with how much time left and how much to be left, in seconds.
+    // Which end ends, with how much time left and how much to be left, in seconds.
     let rows = [
         ("both ends", both, any, 200, 150, true),
         (
@@ -702,7 +702,7 @@ fn window_probes() {
     assert_eq!(rig.conn.proto.seen[0].td_maxend, 5097 + 1);
 }
 
-/// The client of a SYN proxy may keep alive before the server has answered; others may not.
+/// The client of a SYN proxy may keep alive before the server has answered; other clients may not.
 #[test]
 fn synproxy_keepalive() {
     for (synproxy, seq, expected) in [
@@ -774,7 +774,7 @@ fn who_closed_first() {
     }
 }
 
-/// A timeout that is not shorter than the usual one does not hide one that is.
+/// A timeout that is not shorter than the usual does not hide a timeout that is.
 #[test]
 fn the_first_shorter_timeout() {
     let mut rig = Rig::established();
@@ -786,7 +786,7 @@ fn the_first_shorter_timeout() {
     assert_eq!(rig.send(Original, data).action, Action::Refresh(100 * HZ));
 }
 
-/// Who has closed first stays so, also if user space has said it before.
+/// The end that has closed first stays so, also if user space has said it before.
 #[test]
 fn closed_first_is_not_taken_back() {
     let mut rig = Rig::established();

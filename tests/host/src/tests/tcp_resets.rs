@@ -102,7 +102,7 @@ fn resets_while_closing() {
     }
 }
 
-/// Out of step: a reset that answers the SYN ends the connection that nobody has any more.
+/// Out of step: a reset that answers the SYN ends the connection that both ends have lost.
 #[test]
 fn reset_to_a_remembered_syn() {
     let mut rig = Rig::established();

@@ -198,7 +198,7 @@ proptest! {
         }
     }
 
-    /// A stranger who does not know the numbers moves nothing: neither state nor windows. (With a
+    /// A stranger that does not know the numbers moves nothing: neither state nor windows. (With a
     /// scale above 12, a window can be a large part of all numbers.)
     #[test]
     fn a_blind_stranger_moves_nothing(
@@ -240,7 +240,7 @@ proptest! {
     }
 
     /// Windows go forward only: what an end may send never falls below what was acknowledged to it,
-    /// and nothing that was noted is taken back, whatever is sent by whom, as long as it is no SYN.
+    /// and nothing noted is taken back, whatever either end sends, as long as it is no SYN.
     #[test]
     fn windows_never_shrink(
         mut talk in open(14),

@@ -130,7 +130,7 @@ fn timeouts_shrink_from_start_to_end() {
 }
 
 proptest! {
-    /// A fuller table never makes a timeout longer, nor anything one longer than it is.
+    /// A fuller table never makes a timeout longer, nor does anything else.
     #[test]
     fn timeouts_only_shrink(
         start in 0u32..=100,
@@ -149,7 +149,7 @@ proptest! {
     }
 }
 
-/// Who can set a timeout: everybody, a policy, nobody.
+/// What can set a timeout: a sysctl and a policy, a policy alone, neither.
 #[test]
 fn settings() {
     let rows = [

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! Who fills the table: what a source is, what is kept of a beginning, rates, and the text.
+//! What fills the table: what a source is, what is kept of a beginning, rates, and the text.
 
 use crate::pure::{
     counts::{
@@ -127,7 +127,7 @@ fn rates(cpus: &[Vec<Option<Beginning>>], now: u32) -> Vec<(String, u64)> {
     rates_of(cpus, now, None)
 }
 
-/// Those of a namespace, if one is given.
+/// The rates of a namespace, if it is given.
 fn rates_of(cpus: &[Vec<Option<Beginning>>], now: u32, whose: Option<u32>) -> Vec<(String, u64)> {
     with_top(8, |top| {
         for last in cpus {

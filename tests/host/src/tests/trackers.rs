@@ -288,7 +288,7 @@ fn shown_of_gre() {
     assert_eq!(shown(0), "");
 }
 
-/// A protocol without states has one, and no datagram is taken whose header is cut off.
+/// A protocol without states has one state, and no datagram is taken whose header is cut off.
 #[test]
 fn protocols_without_states() {
     assert_eq!(udp_tracker::Udp::state(&udp_tracker::Proto::default()), 0);

@@ -259,7 +259,7 @@ fn nothing_but_what_was_said() {
     assert_eq!(found, (8, 3, 77));
 }
 
-/// A call of PPTP is told by the ends and the number of its receiver, whoever the sender says that
+/// A call of PPTP is told by the ends and the number of its receiver, whatever the sender says that
 /// it is.
 #[test]
 fn calls() {

@@ -324,7 +324,7 @@ fn segments_say_where_they_end() {
     }
 }
 
-/// Of the 256 combinations of flags, those pass that the kernel's table lets pass.
+/// Of the 256 combinations of flags, only what the kernel's table lets pass passes.
 #[test]
 fn flag_combinations() {
     const FIN: u8 = 1;
@@ -387,7 +387,7 @@ fn tcp_header_lengths() {
     }
 }
 
-/// What most SYNs have is found at one look as it is one by one, and so is what differs from it in
+/// Options of most SYNs are found at one look as they are one by one, and so is what differs in
 /// one byte.
 #[test]
 fn usual_options() {
@@ -433,7 +433,7 @@ fn sack(blocks: &[(u32, u32)]) -> Vec<u8> {
     bytes
 }
 
-/// The options that matter are found wherever they stand, and a malformed one ends the list.
+/// The options that matter are found wherever they stand, and a malformed option ends the list.
 #[test]
 fn tcp_options() {
     let none = Options {
@@ -657,7 +657,7 @@ proptest! {
     }
 }
 
-/// A fragment is one, be it the first, the last or one between; a packet that may not be cut is
+/// The first, the last and any fragment between is a fragment; a packet that may not be cut is
 /// none.
 #[test]
 fn fragments_of_ipv4() {
@@ -703,7 +703,7 @@ fn link_local_sources() {
     }
 }
 
-/// A segment is taken with a right checksum, and with a wrong one only where nobody asks.
+/// A segment is taken with a right checksum, and with a wrong one only where it is not checked.
 #[test]
 fn checksums_of_segments() {
     for family in [Family::Ipv4, Family::Ipv6] {
