@@ -165,7 +165,7 @@ def tells(*words):
 
 
 def events():
-    """What happens is told as it happens."""
+    """Events come as they happen."""
     told = tells("-o", "timestamp,id", "-p", "tcp")
     ct("-I", *FLOW, "--state", "ESTABLISHED", "-u", "ASSURED", "-t", "300")
     ct("-U", *FLOW, "-m", "3")

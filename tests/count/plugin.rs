@@ -249,7 +249,7 @@ extern "C" fn accessed(cpu: c_uint, info: u32, at: u64, _data: *mut c_void) {
     }
 }
 
-/// The module has told something.
+/// The module has written a mark.
 extern "C" fn told(cpu: c_uint, info: u32, _at: u64, _data: *mut c_void) {
     // SAFETY: QEMU has just handed it out.
     let value = unsafe { qemu::qemu_plugin_mem_get_value(info) }.data[0];

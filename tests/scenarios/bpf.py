@@ -351,7 +351,7 @@ MESSAGE = struct.Struct("<IIIIIIiiIII36s20s")
 LOOKUP, CHANGE, ALLOC = range(3)
 # The lengths of a tuple and of options, in the order of `CALL`.
 SIZES = ((12, 16), (36, 16), (12, 12), (36, 12), (12, 8), (12, 20), (13, 16), (11, 16), (35, 16), (12, 4), (12, 15))
-# What the options have for the error before a call, and afterwards if they were told none.
+# What the options have for the error before a call, and afterwards if the call set none.
 UNTOLD = 0x12345678
 
 

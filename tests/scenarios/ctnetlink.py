@@ -152,7 +152,7 @@ def lists(net, v6):
 
 
 def events(net, v6):
-    """What happens to a UDP and a TCP connection is told, in order, and once."""
+    """A UDP and a TCP connection have their events, in order, and once."""
     kind = "IPv6" if v6 else "IPv4"
     with Events(net) as told:
         src, dst = pair(v6)
@@ -188,7 +188,7 @@ def events(net, v6):
 
 
 def expected(net):
-    """What a connection expects is listed, told, and flushed."""
+    """A connection's expectations are listed, have events, and are flushed."""
     rules = Nft(net.ns, FTP)
     src, dst = pair(False)
     with Events(net, "expect") as told:
@@ -252,7 +252,7 @@ def ends_heard(ears, want):
             heard += [what for what, _ in messages(ears.recv(65536))].count(CTNETLINK << 8 | CT_DELETE)
         except TimeoutError:
             break
-        except OSError:  # ENOBUFS: some was lost that is told again
+        except OSError:  # ENOBUFS: an event was lost, and is sent again
             continue
     return heard
 
@@ -278,7 +278,7 @@ def reliable(net):
 
 
 def end(net):
-    """The tracker goes while ends of connections cannot be told."""
+    """The tracker goes while DESTROY events cannot be delivered."""
     with hard_of_hearing(net):
         src, dst = pair(False)
         delivered(net, "a", *(udp(src, dst, port, 53) for port in range(4000, 4000 + times(200))))

@@ -327,7 +327,7 @@ ENDS = 1500
 
 
 def told():
-    """A listener that reads, and has a buffer of the usual size, is told of each of many that expire at once."""
+    """A listener that reads, and has a buffer of the usual size, gets the end of each of many that expire at once."""
     run("conntrack", "-F", ns=GREEDY, must=False)
     ears = listen_for_ends(GREEDY)
     ears.settimeout(1)

@@ -50,7 +50,7 @@ MODULES = ("nf_nat", "nft_chain_nat", "nft_masq", "nft_nat", "nft_redir", "nf_na
 # The router's addresses, towards the client and towards the server.
 NEAR = {"IPv4": "10.1.0.1", "IPv6": "fd01::1"}
 FAR = {"IPv4": "10.2.0.1", "IPv6": "fd02::1"}
-# A client beside the client, whose address is longer than the router's.
+# Another client, whose address is longer than the router's.
 NEIGHBOUR = {"IPv4": "10.1.0.200", "IPv6": "fd01::2000"}
 # An address of no host behind the router.
 NOWHERE = {"IPv4": "10.9.9.9", "IPv6": "fd09::9"}
@@ -283,7 +283,7 @@ def announce(home, away, port):
 
 
 def waiting(port):
-    """Whether the end of the connection to a port waits to be told."""
+    """Whether the DESTROY event of the connection to a port waits."""
     return f"dport={port}" in run("conntrack", "-L", "dying", ns=ROUTER, must=False)[1]
 
 

@@ -433,7 +433,7 @@ def shared_numbers(net, v6, what):
     back = [came(net, "b", echo(place.server, place.outer, ident or 0, reply=True)) for ident in idents]
     got = [(one[0].dst, struct.unpack("!H", one[0].body[4:6])[0]) if one else None for one in back]
     equal(got, [(client, 99) for client in clients], f"{what}: both have their answers, with the number that they know")
-    # What knows neither ports nor numbers cannot be told apart.
+    # Connections of a protocol without ports cannot be told apart.
     out = [came(net, "a", ip(client, place.server, 253, b"who")) for client in clients]
     equal([len(one) for one in out], [1, 0], f"{what}: a protocol without ports has room for one of them")
     rules.delete()
@@ -499,7 +499,7 @@ class Last:
         self.rules.delete()
 
 
-# Which entry, as conntrack -D is told: what they are, and options with the addresses of a Place.
+# Which entry conntrack -D deletes: what the options are, and options with the addresses of a Place.
 DELETED = [
     ("its original tuple", "-s {client} -d {server} --sport 1000 --dport 80"),
     ("its reply tuple", "-r {server} -q {outer} --reply-port-src 80 --reply-port-dst 1000"),
@@ -514,7 +514,7 @@ KEPT = [
 
 
 def deleted_by_reply(net, place):
-    """Deletes an entry by ctnetlink, which is told its reply tuple and nothing else; returns its error."""
+    """Deletes an entry by ctnetlink, by its reply tuple and nothing else; returns the error."""
     reply = tuple_to(2, place.server, place.outer, socket.IPPROTO_UDP, 80, 1000)
     return ask(net.ns, CTNETLINK, CT_DELETE, reply, family=socket.AF_INET6 if place.v6 else socket.AF_INET)
 

@@ -158,7 +158,7 @@ def check_expected(ns, want, what, seconds=None, of=None):
 
 
 def error_of(asks):
-    """What a socket is told instead of an answer, or None."""
+    """The error that a socket gets instead of an answer, or None."""
     try:
         asks.recv(100)
     except OSError as error:

@@ -150,7 +150,7 @@ NAT = f"chain after {{ type nat hook postrouting priority srcnat; oifname eb sna
 
 
 def before_the_modest(net, into, out, greedy, modest):
-    """Sends packets of two hosts; returns how many of the greedy host are out before the modest host's last."""
+    """Sends packets of two hosts; returns how many of the greedy came before the modest's last, and all."""
     out.drain()
     for turn in range(EACH):
         into.send(*(packet(b"much", turn) for packet in greedy), modest(b"less", turn))

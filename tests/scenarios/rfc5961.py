@@ -143,7 +143,7 @@ def translated(net, on, v6):
 
 
 def overheard(net, on):
-    """A helper does not believe a stranger."""
+    """A helper does not read a segment outside the window."""
     if missing("nf_conntrack_irc"):
         skip("a helper does not read it", "nf_conntrack_irc.ko does not load")
         return
@@ -159,7 +159,7 @@ def overheard(net, on):
 
 
 def lost(kind, on):
-    """The server has lost a connection, and calls from the same port: the client is told, if the SYN gets through."""
+    """The server has lost a connection, and calls from the same port: the client hears so, if the SYN gets through."""
     home, away = ENDS[kind]
     what = f"{kind}, {'on' if on else 'off'}: a SYN on a connection that one end has lost"
     with contextlib.ExitStack() as stack:

@@ -105,7 +105,7 @@ def proxied(what, kind, where):
     """A connection comes through, data both ways; the numbers that the server began with are translated."""
     home, away = ENDS[kind]
     before = statistics(where, "synproxy")
-    # What the client was told, and what the server had said, if the proxy is between them.
+    # What the client got, and what the server had sent, if the proxy is between them.
     near = Port(CLIENT, ROUTER, mac_of(CLIENT, ROUTER))
     far = Port(ROUTER, SERVER, mac_of(ROUTER, SERVER))
     question, answer = os.urandom(SIZE // 4), os.urandom(SIZE)

@@ -75,13 +75,13 @@ def clear():
 
 
 def events(name=None):
-    """What was told of the router since the trace was cleared; other namespaces track, too."""
+    """The router's events since the trace was cleared; other namespaces track, too."""
     found = [Event(*one) for one in re.findall(r": (ct_\w+): (.*)$", read(f"{TRACING}/trace"), re.MULTILINE)]
     return [event for event in found if event["netns"] in NUMBERS and name in (None, event.name)]
 
 
 def told(what, name, number=1, **want):
-    """Checks that an event was told so many times, with these fields; returns the first of them."""
+    """Checks that an event was traced so many times, with these fields; returns the first of them."""
     matching = lambda: [event for event in events(name) if event.has(**want)]  # noqa: E731
     poll(lambda: len(matching()) >= number, 10)
     found = matching()
@@ -90,7 +90,7 @@ def told(what, name, number=1, **want):
 
 
 def packets(net, here):
-    """INVALID packets, of which as much is told as can be read."""
+    """INVALID packets, of which as much is traced as can be read."""
     clear()
     net.a.send(udp(A4, B4, 33, 32, b"data", length=7))
     one = told("a packet is INVALID", "ct_invalid", reason="udp_length", dev="ea", netns=here, proto=17)

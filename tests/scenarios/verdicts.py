@@ -59,7 +59,7 @@ QUEUED = f"""
 
 
 def conversation(kind):
-    """Packets of one connection, what user space is told of each, and the port that each goes into."""
+    """Packets of one connection, what user space gets with each, and the port that each goes into."""
     src, dst = pair(kind == "IPv6")
     there, back = (src, dst, 17, 1000, 53), (dst, src, 17, 53, 1000)
     question, answer = udp(src, dst, 1000, 53, b"question"), udp(dst, src, 53, 1000, b"answer")
@@ -73,7 +73,7 @@ def conversation(kind):
 
 
 def described(packet, ct=Queue.CT, info=Queue.CT_INFO):
-    """The tuple, the reply's, the status and the packet's place in its connection, as user space is told."""
+    """The tuple, the reply's, the status and the packet's place in its connection, as user space gets them."""
     if ct not in packet:
         return None
     parts = attributes(packet[ct])
@@ -131,7 +131,7 @@ def comes_with(net, kind):
 
 
 class Log(Netfilter):
-    """A program that is told of packets and their connections (nfnetlink_log)."""
+    """A program that gets packets and their connections (nfnetlink_log)."""
 
     PACKET, CONFIG = 0, 1
     PREFIX, CT, CT_INFO = 10, 18, 19

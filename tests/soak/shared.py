@@ -86,7 +86,7 @@ class Board:
         finally:
             os._exit(status)
 
-    # ------------------------------------------------------------------------ for who looks after them
+    # ---------------------------------------------------------------------- for the process above them
 
     def steps(self):
         return {name: self._get(self._row(name)) for name in self.names}

@@ -268,12 +268,12 @@ def ctnetlink(board, dice):
             sock.setblocking(False)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, dice.choice((2000, 20000, 1 << 20)))
             if dice.randrange(3) == 0:
-                sock.setsockopt(SOL_NETLINK, 4, 1)  # NETLINK_BROADCAST_ERROR: what was not told is kept
+                sock.setsockopt(SOL_NETLINK, 4, 1)  # NETLINK_BROADCAST_ERROR: lost events are kept
             sock.bind((0, dice.choice((0, 0, 0x3F, 4))))
             reads = dice.randrange(4)
             for _ in range(dice.choice((5, 50, 200))):
                 board.tick()
-                # What a deaf listener was not told would be counted, and not listed.
+                # Connections kept for a listener without room are counted, not listed.
                 if board.wanted():
                     break
                 with refused():

@@ -181,7 +181,7 @@ impl Batches {
         let mut made = Made::default();
         made.batch.settings = match self.family.beside {
             Beside::Nothing | Beside::Nat => settings::settings(&mut rng, self.family.protos),
-            // What expires ends expectations, and is told, whenever a worker comes by.
+            // A worker ends what expires, with its expectations and events, at any time.
             Beside::Helpers | Beside::Requests => settings::lasting(&mut rng),
         };
         match self.family.beside {

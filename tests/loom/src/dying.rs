@@ -55,7 +55,7 @@ impl Model {
         self.pending.swap(true, AcqRel);
     }
 
-    /// The end of a connection, of which the listener cannot be told.
+    /// A connection ends, and its DESTROY event cannot be delivered.
     fn keep(&self) {
         if self.weak == Weak::AskFirst {
             self.ask();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! Which keys have most, in bounded memory: no key that has more than a slot's part is missed; what
-//! is said of each is true within the error that is told.
+//! is said of each is true within the error that it names.
 
 use crate::pure::counts::{
     Counts,

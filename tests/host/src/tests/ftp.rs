@@ -533,7 +533,7 @@ fn names_and_sentences() {
 }
 
 proptest! {
-    /// Any bytes in any segments do no harm; what is told is true of the segment, see [`feed`].
+    /// Any bytes in any segments do no harm; what is found is true of the segment, see [`feed`].
     #[test]
     fn any_bytes(
         segments in proptest::collection::vec(

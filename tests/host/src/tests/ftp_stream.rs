@@ -91,7 +91,7 @@ fn cut_at_every_byte() {
             for cut in 0..=data.len() {
                 let events = feed_cut(&mut session(seq), dir, seq, &data, &[cut]);
                 assert_eq!(outcomes(&events), outcomes(&whole), "{cut}");
-                // The text is told if it is not cut, and then it is where it was.
+                // The text is given if it is not cut, and then it is where it was.
                 for (event, whole) in events.iter().zip(&whole) {
                     let (Ok(event), Ok(whole)) = (event.outcome, whole.outcome) else {
                         continue;
@@ -150,7 +150,7 @@ fn retransmissions() {
     }
 }
 
-/// Where data that comes again is other data, what was seen first counts, and nothing is told to be
+/// Where data that comes again is other data, what was seen first counts, and nothing is said to be
 /// in the segment that is not there.
 #[test]
 fn other_data_again() {
@@ -189,7 +189,7 @@ fn losses() {
         ports(&feed(&mut session, dir, 18, b"PORT 1,2,3,4,5,6\r\n")),
         [1286]
     );
-    // So does what was told already, and the two places meet: the rest is told once.
+    // So does what was read already, and the two places meet: the rest is read once.
     assert_eq!(
         ports(&feed(&mut session, dir, 36, b"PORT 1,2,3,4,5,7\r\n")),
         [1287]
@@ -264,7 +264,7 @@ fn two_places() {
 }
 
 /// A line end within 64 KiB behind a place was read before; a line end further behind is no longer
-/// thought of so, and a place that is wrong does not make the session deaf.
+/// thought of so, and a wrong place does not keep the session from reading.
 #[test]
 fn old_line_ends() {
     let line = b"PORT 1,2,3,4,5,6\r\n";
@@ -455,8 +455,8 @@ proptest! {
         }
     }
 
-    /// Whatever segments of a stream are lost, late or doubled, nothing is told that it does not
-    /// say; and behind a line end all is told again.
+    /// Whatever segments of a stream are lost, late or doubled, nothing is found that it does not
+    /// say; and behind a line end all is found again.
     #[test]
     fn any_order(
         data in lines(),

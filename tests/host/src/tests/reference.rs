@@ -4,7 +4,7 @@
 //!
 //! Only built by tests/host/reference.sh, which compiles the kernel's trackers for user space.
 //! After each packet the whole private state must be the same, byte for byte, and so must
-//! everything that the rest of the kernel is told.
+//! everything that the rest of the kernel gets.
 
 use super::build::{
     chunk,
@@ -96,7 +96,7 @@ extern "C" {
 const NF_ACCEPT: i32 = 1;
 const NF_REPEAT: i32 = 4;
 
-/// What the kernel was told, in the terms of the pure layer; reasons are not compared.
+/// What the kernel got, in the terms of the pure layer; reasons are not compared.
 #[derive(Debug, PartialEq)]
 struct Told {
     action: &'static str,

@@ -137,7 +137,7 @@ fn while_a_connection_opens() {
     let more = 1002;
     let most = 1001 + 65_535;
     judge(&[
-        // A receiver that has seen more than the tracker takes these, another one sends an RST.
+        // A receiver that has seen more than the tracker takes these, any other sends an RST.
         ("ACK in SYN_SENT", syn_sent, Original, (ACK, 1001, 5001, 9), TcpState, Passes),
         ("FIN in SYN_SENT", syn_sent, Original, (FIN | ACK, 1001, 5001, 0), TcpState, Passes),
         ("SYN/ACK of the client", syn_sent, Original, (SYN | ACK, 1000, 1, 0), TcpState, Passes),

@@ -91,7 +91,7 @@ fn the_table_is_the_kernels() {
     }
 }
 
-/// The names and numbers of the states are those that user space knows.
+/// The names and numbers of the states are what user space knows.
 #[test]
 fn states_have_their_names() {
     for (index, name) in NAMES.split(' ').enumerate() {

@@ -754,7 +754,7 @@ fn forget_windows() {
     assert_eq!(rig.conn.proto.seen[0].td_maxwin, 4096);
 }
 
-/// The FIN of either end marks who has closed first.
+/// The FIN of either end marks the end that has closed first.
 #[test]
 fn who_closed_first() {
     for (dir, seg) in [
