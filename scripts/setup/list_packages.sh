@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Prints the names of all packages of the build root, one a line, sorted: the ones
+# Prints the names of all packages of the build root, one a line, sorted: those
 # of the packages.txt here and of every kind of test.
 
 set -euo pipefail

@@ -117,8 +117,8 @@ install_packages() {
 	in_root apt-get clean
 }
 
-# The kernel's packages are unpacked rather than installed: no machine boots this root
-# from a disk of its own, so an initramfs would be made for nothing. Only the
+# The kernel's packages are unpacked rather than installed: this root is not booted
+# on a machine of its own, so an initramfs would be made for nothing. Only the
 # solver knows in which packages image, modules and symbols lie.
 unpack_kernel() {
 	local stage=$root/build/stage modules=$root/usr/lib/modules/$release deb

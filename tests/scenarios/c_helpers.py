@@ -306,7 +306,7 @@ def snmp(net, v6):
 
 
 def h323(net, v6):
-    """A phone registers, is called, and opens channels: each channel is announced in the one before it."""
+    """A phone registers, is called, and opens channels: each channel is announced in the channel before it."""
     watched = Watched(net, "RAS", "udp", 1719, v6, ("Q.931", "H.245"))
     phone, keeper = watched.pair
     delivered(net, "a", udp(phone, keeper, 1719, 1719, registration_request(phone, 1720, 1719)))

@@ -7,7 +7,7 @@
 CT          rust_ct (default), or nf_conntrack to see whether the scenarios are right
 RUST_CT_KO  the module's file, for CT=rust_ct
 IN_PLACE_KO the same module, built as nf_conntrack.ko, or nothing
-INDICES     what depmod made of the modules with that module (scripts/test/indices.sh), or nothing: it runs here
+INDICES     what depmod made of the modules with IN_PLACE_KO (scripts/test/indices.sh), or nothing: it runs here
 SLOW        whole factor for every time limit (default 1: the stock kernel under TCG)
 FULL        1 does everything as often on a slow kernel as on a fast one (default: a quarter)
 SHORT       stock or debug: leaves out what CI leaves out on that kernel, and repeats half as often with FULL=1; on
@@ -17,7 +17,7 @@ KEEP_GOING  0 stops after the first scenario that fails (default 1)
 A scenario is a file here, NAME.py; the line `# limit: SECONDS` in it is its time limit. A line
 `# left out of CI on: stock, debug` names the kernels on which CI has no time for it.
 It prints `ok - what`, `not ok - what`, `ok - what # SKIP why`, and as its last line `# end`.
-After each one its namespaces and the tracker are removed and the kernel's log is searched.
+After each scenario its namespaces and the tracker are removed and the kernel's log is searched.
 """
 
 import os

@@ -46,7 +46,7 @@ from lib import (
 ATTACKED, FORWARDED, AGED = "rct-r", "rct-fr", "rct-old"
 CLIENT, SERVER = "rct-fc", "rct-fs"
 NETS = {}
-# Within so many seconds an entry that is over has to be gone, on a machine as slow as this one.
+# Within so many seconds an entry that is over has to be gone, on a machine as slow as this machine.
 OLDEST = 120
 
 

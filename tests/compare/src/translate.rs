@@ -167,7 +167,7 @@ fn quote(view: &View<'_>) -> Option<usize> {
 }
 
 /// A packet with the addresses and ports of a flow, and what `change` does to its body. A right
-/// checksum stays right, and a wrong one as wrong as NAT would leave it.
+/// checksum stays right, and a wrong checksum as wrong as NAT would leave it.
 fn rewrite(bytes: &[u8], view: &View<'_>, flow: Flow, change: impl Fn(&mut [u8])) -> Vec<u8> {
     let sealed = checksum::is_sealed(view.src, view.dst, view.proto, view.body);
     let mut packet = bytes.to_vec();

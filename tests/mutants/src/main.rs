@@ -10,7 +10,7 @@
 //! A line of the list has the mutant's number; `build` if it is in a function that constants may be
 //! made with (by what is in PURE and the folders EXTRA), so that only a build of it shows all, else
 //! `run`; and what tells it from others also after changes elsewhere: file, function, what is
-//! done, with `#2` for the second one of its like. They are separated by tabs.
+//! done, with `#2` for the second of its like. They are separated by tabs.
 
 mod mutate;
 mod values;

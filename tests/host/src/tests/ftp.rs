@@ -492,7 +492,7 @@ fn other_lines() {
     }
 }
 
-/// Of a reply of several lines the last one counts, and of a segment every line.
+/// Of a reply of several lines the last line counts, and of a segment every line.
 #[test]
 fn several_lines() {
     let replies = "227-Entering 1,2,3,4,5,6\r\n 227 (1,2,3,4,5,6)\r\n227 Now (1,2,3,4,5,7)\r\n";

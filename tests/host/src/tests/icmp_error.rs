@@ -56,7 +56,7 @@ fn sent(family: Family) -> Vec<u8> {
     ip(family, 17, &udp(b"query"))
 }
 
-/// Turns a packet of the client into one for the client.
+/// Turns a packet of the client into a packet for the client.
 fn to_client(family: Family, mut pkt: Vec<u8>) -> Vec<u8> {
     let (src, len) = match family {
         Family::Ipv4 => (12, 4),
