@@ -149,9 +149,9 @@ impl DyingList {
         evicted.is_some()
     }
 
-    /// Calls `f` for each connection in the list, with no lock held: in another list meanwhile, which
-    /// no other code sees. Returns whether there was one; its event may have been missed by
-    /// [`DyingList::deliver`]. Process context, sleeps.
+    /// Calls `f` for each connection in the list, with no lock held: they are in another list
+    /// meanwhile, which no other code sees. Returns whether there was one: [`DyingList::deliver`]
+    /// may have missed it. Process context, sleeps.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&Conn)) -> bool {
         pin_init::stack_pin_init!(let seen = Self::new());
         while let Some(unlinked) = self.take() {

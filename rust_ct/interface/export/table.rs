@@ -162,8 +162,9 @@ extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
     remove_if(None, Requester::NOBODY, &iter);
     // Other CPUs may still be at what `iter` has taken off a connection.
     rcu::synchronize_rcu();
-    // What has left the table `iter` does not see: masters, and then what waits for its DESTROY
-    // event. A connection that ends meanwhile is in the table, or in that list after a grace period.
+    // `iter` does not see connections that have left the table: masters, and those that wait for
+    // their DESTROY event. A connection that ends meanwhile is in the table, or after a grace
+    // period in the list of those that wait.
     TABLE.for_each(None, leave_nat);
     rcu::synchronize_rcu();
     NETNS.for_each(|_, netns| {
