@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# Stands in for udevd in the guest, where the real udevd's cold plug of each
+# Stands in for udevd in the guest, where the real one's cold plug of every
 # device takes a minute without KVM. virtme-init starts it, and wants the names
 # of the virtio ports through which the guest's job talks.
 

@@ -28,7 +28,7 @@ if [ -e /etc/resolv.conf ]; then
 	[ -e "$root/etc/resolv.conf" ] || : >"$root/etc/resolv.conf"
 	mount --bind "$(readlink -f /etc/resolv.conf)" "$root/etc/resolv.conf"
 fi
-# A user behind a proxy has taught the machine, not the root, to trust its certificate.
+# Who is behind a proxy of their own has taught the machine, not the root, to trust it.
 ca=/etc/ssl/certs/ca-certificates.crt
 if [ -s "$ca" ] && [ -e "$root$ca" ]; then
 	mount --bind "$(readlink -f "$ca")" "$root$ca"

@@ -42,7 +42,7 @@ make_9p() {
 	find "$parts" -name '*.ko' -exec cp {} "$modules/extra/" \;
 }
 
-# As for the kernel of the build root, with this kernel in its place.
+# As for the kernel of the build root, with this one in its place.
 sed -i "s/^release=.*/release=$release/" /build/versions
 bash /src/scripts/setup/make_kernel.sh stock
 grep -q '^CONFIG_9P_FS=' "$modules/config" || make_9p

@@ -82,7 +82,7 @@ in_root() {
 }
 
 # Chooses series (X.Y of linux-source-X.Y), release and package version of the
-# kernel: the newest tested kernel, or the newest of all.
+# kernel: the newest tested one, or the newest of all.
 choose_kernel() {
 	local offered tested package
 	offered=$(in_root apt-cache pkgnames linux-source- |
@@ -117,7 +117,7 @@ install_packages() {
 	in_root apt-get clean
 }
 
-# The kernel's packages are unpacked rather than installed: this root is not booted
+# The kernel's packages are unpacked rather than installed: nobody boots this root
 # on a machine of its own, so an initramfs would be made for nothing. Only the
 # solver knows in which packages image, modules and symbols lie.
 unpack_kernel() {

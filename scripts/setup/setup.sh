@@ -89,7 +89,7 @@ make_kernel() {
 	run_step "$1 kernel tree" "$LOGS/kernel-$1.log" \
 		enter_root "$(base_root_dir)" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
 		env JOBS="$JOBS" nice bash /src/scripts/setup/make_kernel.sh "$kind" "${files[@]}"
-	# It was made at another kernel's path, and is at its own from now on.
+	# It was made at another one's place, and is at its own from now on.
 	[ "$kind" = "$1" ] || sed -i "s,/build/$kind\$,/build/$1," "$tree/Makefile"
 }
 

@@ -24,7 +24,7 @@ PIPES = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subpr
 
 
 def command(cache, options, unshare):
-    """setup.sh root with its cache on a tmpfs of these options, in namespaces of its own."""
+    """setup.sh root with its cache on a tmpfs of those options, in namespaces of its own."""
     line = (
         f"mount -t tmpfs -o {options} cache {cache} && mkdir {cache}/{STALE} && "
         # What it left, seen from in here, as the tmpfs is gone with the namespace.
