@@ -62,7 +62,8 @@ unsafe impl Part for Place {
 /// # Invariants
 ///
 /// It is freed a grace period after its last reference. Its description, if it has one, is one of
-/// ours, and it holds as much as that says.
+/// ours, and it holds as much as that says; without one, as much as the protocol of those has that
+/// it is given to.
 #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
 #[repr(transparent)]
 pub(crate) struct TimeoutPolicy(Memory<bindings::nf_ct_timeout>);
@@ -191,7 +192,7 @@ impl Conn {
         let policy = self.policy_of(rcu)?;
         let bytes = |l4proto: &bindings::nf_conntrack_l4proto| l4proto.ctnl_timeout.obj_size;
         let described = policy.l4proto();
-        if described.is_none_or(|l4proto| usize::from(bytes(l4proto)) < size_of::<[u32; N]>()) {
+        if described.is_some_and(|l4proto| usize::from(bytes(l4proto)) < size_of::<[u32; N]>()) {
             return None;
         }
         // SAFETY: By the invariant of `TimeoutPolicy`, so much is there, as long as RCU is held.
