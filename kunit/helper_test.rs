@@ -10,22 +10,19 @@ use crate::{
         self,
         assign_helper,
         begin,
+        bucket_of,
         case,
         enter, //
     },
     object::{
-        conn::{
-            Conn,
-            Key, //
-        },
+        conn::Conn,
         helper::{
             builtin,
             registry,
             NewHelper,
             RegisteredHelper, //
         },
-        netns::Netns,
-        table::TABLE, //
+        netns::Netns, //
     },
     pure::{
         payload::ftp::Refused,
@@ -33,15 +30,11 @@ use crate::{
             CtInfo,
             Status, //
         },
-        tuple::{
-            Direction,
-            Tuple, //
-        },
+        tuple::Direction,
         wire::{
             ipproto,
             Family, //
         },
-        zone::Zone, //
     },
     skbs::{
         ip,
@@ -55,7 +48,6 @@ use crate::{
             Place,
             Verdict, //
         },
-        net::Net,
         rcu::ReadSide, //
     },
 };
@@ -218,15 +210,6 @@ fn pptp() -> Result<RegisteredHelper> {
     registry::register(new).map_err(|(_, error)| error)
 }
 
-/// The bucket of a packet.
-fn bucket(tuple: &Tuple) -> usize {
-    let hash = Key::new(tuple, Zone::DEFAULT, Net::init()).hash(Direction::Original);
-    let guard = rcu::read_lock();
-    let index = TABLE.index(hash, ReadSide::of(&guard));
-    drop(guard);
-    index
-}
-
 #[kunit_tests(rust_ct_helper)]
 mod tests {
     use super::*;
@@ -251,9 +234,9 @@ mod tests {
                 enter(&conn)?;
                 first.get_or_insert(conn);
                 let call = original.with_proto(ipproto::GRE).with_ports(0, 0);
-                let calls = bucket(&call);
+                let calls = bucket_of(&call);
                 n = (n + 1..n + 100_000)
-                    .find(|n| bucket(&maker::tuple(ipproto::TCP, *n)) == calls)
+                    .find(|n| bucket_of(&maker::tuple(ipproto::TCP, *n)) == calls)
                     .ok_or(ENOENT)?;
             }
             ENDS.each_ref().map(|count| count.store(0, Relaxed));

@@ -17,6 +17,7 @@ use crate::{
     interface::param,
     maker::{
         begin_in,
+        bucket_of,
         case,
         enter,
         entered,
@@ -121,13 +122,6 @@ impl Drop for Sum {
     fn drop(&mut self) {
         self.set(0, 0);
     }
-}
-
-/// The bucket of a connection without NAT.
-fn bucket_of(original: &Tuple) -> usize {
-    let guard = rcu::read_lock();
-    let key = Key::new(original, Zone::DEFAULT, Net::init());
-    TABLE.index(key.hash(Direction::Original), ReadSide::of(&guard))
 }
 
 /// A UDP datagram of the client, and the bucket of its connection, which has some room behind it.

@@ -209,6 +209,14 @@ pub(crate) fn walk(net: Option<&Net>, mut f: impl FnMut(&Conn) -> Result) -> Res
     Ok(())
 }
 
+/// The bucket that the first packet of a connection of the initial namespace, in no zone, is looked
+/// for in.
+pub(crate) fn bucket_of(original: &Tuple) -> usize {
+    let key = Key::new(original, Zone::DEFAULT, Net::init());
+    let guard = rcu::read_lock();
+    TABLE.index(key.hash(Direction::Original), ReadSide::of(&guard))
+}
+
 /// Returns whether a packet with a tuple is found to belong to a connection, in a direction.
 pub(crate) fn leads_to(tuple: &Tuple, conn: &Conn, dir: Direction) -> bool {
     find(tuple).is_some_and(|(found, at)| ptr::eq(&*found, conn) && at == dir)

@@ -14,6 +14,7 @@ use crate::{
         self,
         begin as begin_one,
         begin_in,
+        bucket_of,
         case,
         enter,
         entered,
@@ -257,11 +258,10 @@ fn walk_once(round: u32) -> Result {
 }
 
 /// The number of a UDP connection in a bucket, from `from` on, and the tuple of its first packet.
-fn next_in_bucket(index: usize, from: u32, rcu: ReadSide<'_>) -> Result<(u32, Tuple)> {
+fn next_in_bucket(index: usize, from: u32) -> Result<(u32, Tuple)> {
     for n in from..from.saturating_add(1_000_000) {
         let original = udp(n);
-        let key = crate::object::conn::Key::new(&original, Zone::DEFAULT, Net::init());
-        if TABLE.index(key.hash(Direction::Original), rcu) == index {
+        if bucket_of(&original) == index {
             return Ok((n, original));
         }
     }
@@ -469,9 +469,7 @@ mod tests {
             let mut conns = KVec::with_capacity(MANY, GFP_KERNEL)?;
             let mut from = 0;
             for _ in 0..MANY {
-                let guard = rcu::read_lock();
-                let (n, original) = next_in_bucket(BUCKET, from, ReadSide::of(&guard))?;
-                drop(guard);
+                let (n, original) = next_in_bucket(BUCKET, from)?;
                 from = n.wrapping_add(1);
                 conns.push(entered(&original)?, GFP_KERNEL)?;
             }
@@ -497,9 +495,7 @@ mod tests {
             let mut from = 0;
             let mut inside = 0u32;
             let refused = loop {
-                let guard = rcu::read_lock();
-                let (n, original) = next_in_bucket(BUCKET, from, ReadSide::of(&guard))?;
-                drop(guard);
+                let (n, original) = next_in_bucket(BUCKET, from)?;
                 from = n.wrapping_add(1);
                 match entered(&original) {
                     Ok(_) => inside = inside.wrapping_add(1),
@@ -510,9 +506,7 @@ mod tests {
             check_eq!(refused, ENOSPC);
             check!((51..=80).contains(&inside), "refused behind {}", inside);
             // Other buckets have room.
-            let guard = rcu::read_lock();
-            let (_, original) = next_in_bucket(BUCKET + 1, 0, ReadSide::of(&guard))?;
-            drop(guard);
+            let (_, original) = next_in_bucket(BUCKET + 1, 0)?;
             check_eq!(entered(&original).map(|_| ()), Ok(()));
             Ok(())
         })
@@ -530,7 +524,7 @@ mod tests {
             let mut from = 0;
             let mut first = None;
             for _ in 0..MANY {
-                let (n, original) = next_in_bucket(BUCKET, from, rcu)?;
+                let (n, original) = next_in_bucket(BUCKET, from)?;
                 from = n.wrapping_add(1);
                 let conn = begin_one(&original)?;
                 let admission = TABLE.admit(&conn, rcu).map_err(|_| ENODEV)?;
@@ -540,8 +534,8 @@ mod tests {
             }
             // Each new connection comes first in the list.
             let (winner, taken) = first.ok_or(EINVAL)?;
-            let (_, elsewhere) = next_in_bucket(BUCKET + 1, 0, rcu)?;
-            let (_, free) = next_in_bucket(BUCKET, from, rcu)?;
+            let (_, elsewhere) = next_in_bucket(BUCKET + 1, 0)?;
+            let (_, free) = next_in_bucket(BUCKET, from)?;
             for (tuple, expected) in [(&taken, Some(&*winner)), (&free, None)] {
                 let reply = tuple.invert().ok_or(EINVAL)?;
                 let loser = begin_in(Net::init(), &elsewhere, &reply, Zone::DEFAULT)?;
