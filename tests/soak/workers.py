@@ -488,13 +488,23 @@ def rules(board, dice):
 # ------------------------------------------------------------------------------- real connections, NAT
 
 
+def served_port(port, kind):
+    """A socket of the server's at a port. Where an allocation fails (`memory`), bind() and listen() say that the port is
+    in use, and are tried again."""
+    while True:
+        with refused():
+            made = make_socket(SERVER, "10.2.0.2", port, kind)
+            if kind == socket.SOCK_STREAM:
+                made.listen(50)
+            made.setblocking(False)
+            return made
+        time.sleep(0.1)
+
+
 def clients(board, dice):
     """Short connections of two stacks through a router that may translate them."""
-    listener = make_socket(SERVER, "10.2.0.2", 8080, socket.SOCK_STREAM)
-    listener.listen(50)
-    listener.setblocking(False)
-    echo = make_socket(SERVER, "10.2.0.2", 2000)
-    echo.setblocking(False)
+    listener = served_port(8080, socket.SOCK_STREAM)
+    echo = served_port(2000, socket.SOCK_DGRAM)
     served = []
     while True:
         with refused(), make_socket(CLIENT, "10.1.0.2", 0, socket.SOCK_STREAM) as caller:
