@@ -323,8 +323,9 @@ def end(rules):
     """NAT is unloaded: what it has translated goes, what it has only looked at stays, until its namespace goes."""
     home, away = ENDS["IPv4"]
     # On a slow machine NAT takes its time to go, and nothing is to end by itself meanwhile.
-    for state in ("", "_stream"):
-        sysctl(f"nf_conntrack_udp_timeout{state}", 600, ROUTER)
+    closing = [f"tcp_timeout_{state}" for state in ("fin_wait", "close_wait", "last_ack", "time_wait", "close")]
+    for name in ("udp_timeout", "udp_timeout_stream", *closing):
+        sysctl(f"nf_conntrack_{name}", 600, ROUTER)
     Talk((home, 1006), (away, 55), None)
     Talk((home, 1007), (away, 57), None)
 
