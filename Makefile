@@ -31,9 +31,13 @@ export CONFIG_RUST_CT_METER ?=
 BENCH ?=
 
 # A tree that clang built wants clang, and a user-mode kernel wants its code where
-# its loader can reach it.
+# its loader can reach it. Kbuild has no flags of KCSAN's for Rust, as the kernel's target does not allow
+# them; that of the tree which setup.sh makes does. They are those of C (scripts/Makefile.kcsan).
 kconf = $(shell grep -s '^$(1)=y' $(KDIR)/include/config/auto.conf)
+kcsan_target := $(shell grep -s '"thread"' $(KDIR)/scripts/target.json)
+kcsan_flags := -Zsanitizer=thread $(addprefix -Cllvm-args=-tsan-,distinguish-volatile=1 compound-read-before-write=1)
 rust_flags := $(if $(call kconf,CONFIG_UML),-Crelocation-model=static -Ccode-model=large) \
+	$(if $(kcsan_target),$(kcsan_flags)) \
 	$(if $(BENCH),-Cdebug-assertions=n -Coverflow-checks=n)
 kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 	$(if $(call kconf,CONFIG_UML),ARCH=um) $(if $(strip $(rust_flags)),KRUSTFLAGS='$(strip $(rust_flags))')
@@ -41,7 +45,8 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags) RESOLVE_BTFIDS_FLAGS=
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock test-umldebug test-cloud test-rt test-rtdebug test-unfit test-in-tree compare count count-check \
+	test-stock test-umldebug test-cloud test-rt test-rtdebug test-kcsan \
+	test-unfit test-in-tree compare count count-check \
 	count-accept bench selftests apps fuzz mutants coverage soak uml lint deb test-install distclean
 
 modules: ## build the module for the kernel tree KDIR= (default: the running kernel's; NAME=nf_conntrack: by that name)
@@ -94,6 +99,9 @@ test-rt: ## a short test on Debian's rt kernel
 
 test-rtdebug: ## KUnit and a short test on a debug kernel with PREEMPT_RT
 	scripts/test/test.sh rtdebug
+
+test-kcsan: ## KUnit, a short test and a soak on a kernel that looks for data races
+	scripts/test/test.sh kcsan
 
 test-in-tree: ## build it as a part of the kernel's own tree, with W=1
 	scripts/test/in_tree.sh

@@ -45,7 +45,7 @@ if [ "$kind" = umldebug ]; then
 fi
 memory=2G
 job_command="/src/scripts/guest/guest_job.sh"
-if [[ $kind = *debug ]]; then
+if [[ $kind = *debug || $kind = kcsan ]]; then
 	memory=2G
 	# Without an initramfs the kernel mounts the root itself; it may cache it,
 	# as nothing else writes there, and starts programs four times as fast.

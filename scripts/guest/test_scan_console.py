@@ -53,6 +53,38 @@ RUN = """\
 """
 
 
+# What KCSAN says of two accesses, by the two stacks from their tops.
+RACE = """\
+[   20.680914] ==================================================================
+[   20.681624] BUG: KCSAN: data-race in {} / {}
+[   20.681844]
+[   20.682028] write to 0xffff88807dd1ad68 of 4 bytes by interrupt on cpu 1:
+{}
+[   20.693262]
+[   20.693414] read (marked) to 0xffff88807dd1ad68 of 4 bytes by task 0 on cpu 1:
+{}
+[   20.695427]
+[   20.695498] Reported by Kernel Concurrency Sanitizer on:
+[   20.696374] CPU: 1 UID: 0 PID: 0 Comm: swapper/1 Not tainted 7.3.4-rustct-kcsan #2 PREEMPT
+[   20.697017] =================================================================="""
+# Whether it is ours, and the two stacks.
+RACES = (
+    (False, ["tick_nohz_handler", "hrtimer_interrupt"], ["tick_nohz_idle_got_tick"]),
+    (False, ["sock_wfree", "nf_hook_slow", "resolve [rust_ct]"], ["tick_nohz_idle_got_tick"]),
+    (False, ["timekeeping_advance"], ["ktime_get_with_offset", "refresh [rust_ct]"]),
+    (True, ["refresh [rust_ct]"], ["nf_nat_setup_info [nf_nat]"]),
+    (True, ["nf_nat_setup_info [nf_nat]"], ["refresh [nf_conntrack]", "nf_hook_slow"]),
+    (True, ["tick_nohz_handler"], ["rust_helper_atomic_read", "count [rust_ct]"]),
+    (True, ["__memcpy", "store [rust_ct_kunit]"], ["tick_nohz_idle_got_tick"]),
+)
+
+
+def race(*stacks):
+    frames = [[name.partition(" ") for name in stack] for stack in stacks]
+    text = ["\n".join(f"[   20.683]  {name}+0x1e5/0x2b0 {module}".rstrip() for name, _, module in stack) for stack in frames]
+    return RACE.format(*(stack[0][0] for stack in frames), *text)
+
+
 class ScanConsole(unittest.TestCase):
     def test_an_ordinary_run(self):
         self.assertEqual(scan(RUN.format("rust_ct: loaded, 65536 buckets")), [])
@@ -62,6 +94,17 @@ class ScanConsole(unittest.TestCase):
 
     def test_an_empty_log(self):
         self.assertTrue(scan("\n"))
+
+    def test_races(self):
+        for ours, *stacks in RACES:
+            found = scan(RUN.format(race(*stacks)))
+            self.assertEqual(len(found), int(ours), (stacks, found))
+            for line in found:
+                self.assertIn("BUG: KCSAN: ", line)
+
+    def test_a_complaint_behind_a_race_of_others(self):
+        found = scan(RUN.format(race(*RACES[0][1:]) + "\nCall Trace:"))
+        self.assertEqual(found, ["Call Trace:"])
 
     def test_a_job_that_never_began(self):
         self.assertTrue(scan("[    0.000000] Linux version 7.3.4"))

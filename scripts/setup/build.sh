@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # build.sh KIND [VARIABLE=VALUE]...: builds rust_ct.ko of this clone for that
-# kernel, and for the debug kernels the KUnit module too. They end in /out/KIND of
+# kernel, and for the debug kernels and kcsan the KUnit module too. They end in /out/KIND of
 # the build root, which is the directory work-*/KIND of the cache. With
 # NAME=nf_conntrack in the environment, the module has that name, and ends in
 # /out/KIND-nf_conntrack. With BENCH=1 it is built without Rust's own checks, as for Debian's
@@ -13,7 +13,7 @@
 
 kind=$1
 shift
-[[ $kind != *debug ]] || set -- CONFIG_RUST_CT_KUNIT_TEST=m "$@"
+[[ $kind != *debug && $kind != kcsan ]] || set -- CONFIG_RUST_CT_KUNIT_TEST=m "$@"
 "$TOP/scripts/setup/setup.sh" "$kind"
 [ -z "${BENCH:-}" ] || set -- BENCH=1 CONFIG_RUST_CT_METER=m "$@"
 out=$kind${NAME:+-$NAME}${BENCH:+-bench}

@@ -121,12 +121,12 @@ root_dir() {
 }
 
 # The kernels that there may be a tree of: Debian's (stock, and its other flavours), and ours.
-KINDS="stock cloud rt debug rtdebug uml umldebug"
+KINDS="stock cloud rt debug rtdebug kcsan uml umldebug"
 
 # configs KIND: the files that a kernel of ours is configured by, below scripts/setup.
 configs() {
 	case $1 in
-	rtdebug) echo common.config debug.config rtdebug.config ;;
+	rtdebug | kcsan) echo common.config debug.config "$1.config" ;;
 	umldebug) echo common.config uml.config umldebug.config ;;
 	debug | uml) echo common.config "$1.config" ;;
 	esac

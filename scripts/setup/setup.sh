@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# setup.sh [root|stock|cloud|rt|debug|rtdebug|uml|umldebug]...: makes what is named and not in the
+# setup.sh [root|stock|cloud|rt|debug|rtdebug|kcsan|uml|umldebug]...: makes what is named and not in the
 # cache yet. Each thing lies in the cache under the hash of what it is made from, is built
 # under a temporary name, and is renamed when it is complete.
 
@@ -73,22 +73,28 @@ make_layer() {
 
 # make_kernel KIND TREE
 make_kernel() {
-	local kind=$1 tree=$2 config files=()
+	local kind=$1 tree=$2 config files=() scratch=() change=:
 	for config in $(configs "$kind"); do files+=("/src/scripts/setup/$config"); done
 	case $kind in
-	rtdebug | umldebug)
+	rtdebug | kcsan | umldebug)
 		# To make_kernel.sh it is a debug or user-mode kernel, of another configuration: of an option
 		# that two files name, the last line holds.
-		[ "$kind" = rtdebug ] && kind=debug || kind=uml
+		[ "$kind" = umldebug ] && kind=uml || kind=debug
 		for config in $(configs "$1"); do cat "$TOP/scripts/setup/$config"; done |
 			tac | awk '{ name = $1 == "#" ? $2 : $1; sub("=.*", "", name) } name ~ /^CONFIG_/ && !seen[name]++' |
 			tac >"$tree/merged.config"
 		files=("/build/$kind/merged.config")
 		;;
 	esac
+	if [ "$1" = kcsan ]; then
+		# The kernel's target for Rust knows no KCSAN. Changed in a copy of the source, which is forgotten.
+		scratch=(--scratch)
+		change="sed -i '/\"supported-sanitizers\"/s/\"kernel-address\"/&, \"thread\"/' scripts/generate_rust_target.rs"
+	fi
 	run_step "$1 kernel tree" "$LOGS/kernel-$1.log" \
-		enter_root "$(base_root_dir)" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
-		env JOBS="$JOBS" nice bash /src/scripts/setup/make_kernel.sh "$kind" "${files[@]}"
+		enter_root "$(base_root_dir)" "${scratch[@]}" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
+		env JOBS="$JOBS" nice bash -euc "cd /build/source; $change; exec bash /src/scripts/setup/make_kernel.sh \"\$@\"" \
+		make_kernel "$kind" "${files[@]}"
 	# It was made at another one's place, and is at its own from now on.
 	[ "$kind" = "$1" ] || sed -i "s,/build/$kind\$,/build/$1," "$tree/Makefile"
 }
@@ -113,9 +119,9 @@ for thing in "${@:-root}"; do
 	root) ;;
 	stock) make_once stock "$(tree_dir stock)" 1 make_kernel stock ;;
 	cloud | rt) make_once "$thing" "$(tree_dir "$thing")" 2 make_flavour "$thing" ;;
-	debug | rtdebug) make_once "$thing" "$(tree_dir "$thing")" 4 make_kernel "$thing" ;;
+	debug | rtdebug | kcsan) make_once "$thing" "$(tree_dir "$thing")" 4 make_kernel "$thing" ;;
 	uml | umldebug) make_once "$thing" "$(tree_dir "$thing")" 3 make_kernel "$thing" ;;
-	*) die "setup.sh: unknown thing '$thing' (root, stock, cloud, rt, debug, rtdebug, uml or umldebug)" ;;
+	*) die "setup.sh: unknown thing '$thing' (root, stock, cloud, rt, debug, rtdebug, kcsan, uml or umldebug)" ;;
 	esac
 	[ "$thing" = root ] || touch -c "$(tree_dir "$thing")"
 done

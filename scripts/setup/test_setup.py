@@ -68,7 +68,7 @@ class SetUp(unittest.TestCase):
     def nothing_to_trust(self, left):
         """What is complete has its hash as its name; what is not, .new behind it."""
         self.assertRegex(left, "^LEFT: ?")
-        final = re.compile("(root|stock|cloud|rt|debug|rtdebug|uml|umldebug)-[0-9a-f]{12}")
+        final = re.compile("(root|stock|cloud|rt|debug|rtdebug|kcsan|uml|umldebug)-[0-9a-f]{12}")
         complete = [name for name in left.split()[1:] if final.fullmatch(name)]
         self.assertEqual(complete, [], left)
 

@@ -4,7 +4,7 @@
 # kunit.sh: loads the KUnit module in the debug guest and judges what it says. A module
 # loads whatever its cases say, so the verdict comes from the console: from
 # the module's own block, as the kernel's kunit.py reads it. The last line
-# counts the cases. KERNEL is debug (default), rtdebug or umldebug.
+# counts the cases. KERNEL is debug (default), rtdebug, kcsan or umldebug.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"

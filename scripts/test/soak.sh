@@ -8,7 +8,7 @@
 # HOURS    how long (default: ten minutes), or MINUTES
 # SEED     of all that is drawn (default: drawn, and printed)
 # CPUS     how many processors (default: two to four, by the seed)
-# KERNEL   debug (default), stock, or umldebug: user-mode Linux with KASAN, where an hour does as much as many
+# KERNEL   debug (default), stock, kcsan, or umldebug: user-mode Linux with KASAN, where an hour does as much as many
 #          under emulation
 # WITHOUT  what is left out, names of workers
 # CT       rust_ct (default), or nf_conntrack to see whether the soak is right
@@ -21,10 +21,10 @@ seed=${SEED:-$SRANDOM}
 minutes=${MINUTES:-$(awk -v hours="${HOURS:-0.1667}" 'BEGIN { print hours * 60 }')}
 cpus=${CPUS:-$((2 + seed % 3))}
 case $kernel in
-debug) slow=6 ;;
+debug | kcsan) slow=6 ;;
 stock) slow=3 ;;
 umldebug) slow=2 ;;
-*) die "soak: unknown kernel '$kernel' (debug, stock or umldebug)" ;;
+*) die "soak: unknown kernel '$kernel' (debug, stock, kcsan or umldebug)" ;;
 esac
 
 "$TOP/scripts/setup/build.sh" "$kernel"

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|soak|umldebug|cloud|
-#         rt|rtdebug]... [beside LAYER...]:
+#         rt|rtdebug|kcsan]... [beside LAYER...]:
 # sets up what is needed and runs those layers of tests (default: all but demo, lint and the last
-# five), prints what each of them counted and how long it took, and as the last line the sum. A
+# six), prints what each of them counted and how long it took, and as the last line the sum. A
 # layer that does not run counts as failed. Layers behind `beside` run while those before it do, which
 # leave a processor idle; what they print comes when the layers before it have ended.
 
@@ -13,7 +13,7 @@
 
 cd "$TOP"
 
-LAYERS="demo lint scripts host reference fuzz stock compare count kunit debug soak umldebug cloud rt rtdebug"
+LAYERS="demo lint scripts host reference fuzz stock compare count kunit debug soak umldebug cloud rt rtdebug kcsan"
 
 # run_layer NAME: runs it, keeps its log, and adds up its last line.
 run_layer() {

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|soak|umldebug|
-# cloud|rt|rtdebug: runs one layer of tests; the last line is 'N passed, N failed'. With SHORT=1 in
+# cloud|rt|rtdebug|kcsan: runs one layer of tests; the last line is 'N passed, N failed'. With SHORT=1 in
 # the environment, the scenarios leave out what CI has no time for.
 
 # shellcheck source=scripts/setup/lib.sh
@@ -143,19 +143,29 @@ layer_rtdebug() {
 	{ KERNEL=rtdebug scripts/test/kunit.sh; scenarios rtdebug 8 0 2400 "${short[@]}"; } | sum
 }
 
+# On a kernel that looks for data races.
+layer_kcsan() {
+	{ KERNEL=kcsan scripts/test/kunit.sh; scenarios kcsan 6 0 3600 "${short[@]}" told isolation; soak kcsan 10; } | sum
+}
+
 # In user-mode Linux with KASAN and two processors: all scenarios in full, at many times the speed of
 # the debug kernel.
 layer_umldebug() {
 	{ KERNEL=umldebug scripts/test/kunit.sh; scenarios umldebug 3 1 7200; } | sum
 }
 
-# Everything at once on the debug kernel, for five minutes.
-layer_soak() {
-	local status=0 log=$LOGS/soak-debug.log count
+# soak KIND MINUTES: everything at once.
+soak() {
+	local status=0 log=$LOGS/soak-$1.log count
 	rm -f "$log"
-	MINUTES=${MINUTES:-5} CPUS=${CPUS:-2} KERNEL=debug scripts/test/soak.sh || status=$?
+	MINUTES=${MINUTES:-$2} CPUS=${CPUS:-2} KERNEL=$1 scripts/test/soak.sh || status=$?
 	count=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
 	count_guest "$status" "$count"
+}
+
+# On the debug kernel, for five minutes.
+layer_soak() {
+	soak debug 5
 }
 
 # In full, but for CI.

@@ -30,7 +30,7 @@ from lib import CT, RUST, all_marks, diag, drop_namespaces, log_mark, log_since,
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "scripts/guest"))
-from scan_console import COMPLAINTS  # noqa: E402
+from scan_console import COMPLAINTS, without_races_of_others  # noqa: E402
 
 SLOW = int(os.environ.get("SLOW", "1"))
 # What no scenario may leave in the kernel's log.
@@ -90,7 +90,7 @@ def clean_up():
 
 def kernel_complaints(mark):
     """The kernel's complaints since the mark, with what follows each of them."""
-    lines = log_since(mark)
+    lines = without_races_of_others(log_since(mark))
     shown = {after for at, line in enumerate(lines) if COMPLAINT.search(line) for after in range(at, at + 41)}
     return [line for at, line in enumerate(lines) if at in shown]
 
