@@ -471,32 +471,38 @@ fn protocols_read_plain_packets() {
     }
 }
 
-/// What the trait says of a packet is what the tracker says.
+/// What the trait says of a packet is what the tracker says. An ACK is shifted as the last byte that it
+/// acknowledges; by another shift it would lie outside of the window.
 #[test]
 fn protocols_renew_connections() {
     // What the other direction has sent reaches the sender shifted by so much.
     const SHIFT: u32 = 10;
+    const FAR: u32 = 1 << 24;
     for (dir, seq, ack) in [(Original, 1001, 5001 + SHIFT), (Reply, 5001, 1001 + SHIFT)] {
-        let mut rig = Rig::established();
-        rig.seqadj.offset_before = SHIFT as i32;
-        rig.seqadj.offset_after = SHIFT as i32;
-        let mut shifts = [SeqAdj::default(); 2];
-        shifts[dir.other().index()] = rig.seqadj;
-        let mut around = Around {
-            rig: &rig,
-            shifts,
-            leaves_to_receiver: false,
-        };
-        let input = input_of(&rig, dir);
-        for (seg, is_plain) in [
-            (segment(ACK, seq, ack, 0), true),
-            (segment(FIN | ACK, seq, ack, 0), false),
-        ] {
-            let timeout = |index| slot(&rig.timeouts.tcp, index);
-            let mut proto = rig.conn.proto.seen_by(dir);
-            let found = Tcp::renew(&mut proto, &seg, &input, timeout, &mut around);
-            assert_eq!(found, renewal(&rig, dir, &seg), "{dir:?}");
-            assert_eq!(found.is_some(), is_plain, "{dir:?}");
+        // The last change just behind that byte, and just before it.
+        for (changed, before, after) in [(ack - 1, SHIFT, FAR), (ack - 2, FAR, SHIFT)] {
+            let mut rig = Rig::established();
+            rig.seqadj.correction_pos = changed;
+            rig.seqadj.offset_before = before as i32;
+            rig.seqadj.offset_after = after as i32;
+            let mut shifts = [SeqAdj::default(); 2];
+            shifts[dir.other().index()] = rig.seqadj;
+            let mut around = Around {
+                rig: &rig,
+                shifts,
+                leaves_to_receiver: false,
+            };
+            let input = input_of(&rig, dir);
+            for (seg, is_plain) in [
+                (segment(ACK, seq, ack, 0), true),
+                (segment(FIN | ACK, seq, ack, 0), false),
+            ] {
+                let timeout = |index| slot(&rig.timeouts.tcp, index);
+                let mut proto = rig.conn.proto.seen_by(dir);
+                let found = Tcp::renew(&mut proto, &seg, &input, timeout, &mut around);
+                assert_eq!(found, renewal(&rig, dir, &seg), "{dir:?}");
+                assert_eq!(found.is_some(), is_plain, "{dir:?}, {changed}");
+            }
         }
     }
     let rig = Rig::established();
