@@ -40,7 +40,7 @@ RACE, RACE_ENDS = re.compile("BUG: KCSAN: "), re.compile("={40}")
 ACCESS = re.compile(r"(read|write|assert no).* to 0x[0-9a-f]+ of \d+ bytes by ")
 FRAME = re.compile(r"(\S+)\+0x[0-9a-f]+/0x[0-9a-f]+(?: \[(\w+)\])?$")
 # Whose accesses are looked at, and the kernel's functions that access what they are handed.
-OURS = re.compile("rust_ct|nf_conntrack$")
+OURS = re.compile("rust_ct")
 HANDED = re.compile("rust_helper_|_*mem(cpy|move|set|cmp)")
 
 

@@ -73,7 +73,8 @@ RACES = (
     (False, ["sock_wfree", "nf_hook_slow", "resolve [rust_ct]"], ["tick_nohz_idle_got_tick"]),
     (False, ["timekeeping_advance"], ["ktime_get_with_offset", "refresh [rust_ct]"]),
     (True, ["refresh [rust_ct]"], ["nf_nat_setup_info [nf_nat]"]),
-    (True, ["nf_nat_setup_info [nf_nat]"], ["refresh [nf_conntrack]", "nf_hook_slow"]),
+    (True, ["nf_nat_setup_info [nf_nat]"], ["refresh [rust_ct]", "nf_hook_slow"]),
+    (False, ["nf_nat_setup_info [nf_nat]"], ["nf_ct_delete [nf_conntrack]"]),
     (True, ["tick_nohz_handler"], ["rust_helper_atomic_read", "count [rust_ct]"]),
     (True, ["__memcpy", "store [rust_ct_kunit]"], ["tick_nohz_idle_got_tick"]),
 )

@@ -145,7 +145,19 @@ layer_rtdebug() {
 
 # On a kernel that looks for data races.
 layer_kcsan() {
-	{ KERNEL=kcsan scripts/test/kunit.sh; scenarios kcsan 6 0 3600 "${short[@]}" told isolation; soak kcsan 10; } | sum
+	{ KERNEL=kcsan scripts/test/kunit.sh; meet; scenarios kcsan 6 0 3600 "${short[@]}" told isolation; soak kcsan 10; } |
+		sum
+}
+
+# Two processors send packets of the same connection, of two connections in a bucket, and of others: one check,
+# whether the kernel complains.
+meet() {
+	local status=0
+	scripts/setup/build.sh kcsan CONFIG_RUST_CT_METER=m
+	scripts/guest/guest.sh --name meet --timeout 1200 kcsan env ROUNDS=1 SLOW=6 \
+		RUST_CT_KO=/out/kcsan/rust_ct/rust_ct.ko METER_KO=/out/kcsan/tests/meter/rust_ct_meter.ko \
+		python3 -B tests/bench/processors.py /out/meet.csv || status=$?
+	echo "$((status == 0)) passed, $((status != 0)) failed"
 }
 
 # In user-mode Linux with KASAN and two processors: all scenarios in full, at many times the speed of
