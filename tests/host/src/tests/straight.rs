@@ -471,8 +471,8 @@ fn protocols_read_plain_packets() {
     }
 }
 
-/// What the trait says of a packet is what the tracker says. An ACK is shifted as the last byte that it
-/// acknowledges; by another shift it would lie outside of the window.
+/// What the trait says of a packet is what the tracker says. An ACK is shifted as the last byte
+/// that it acknowledges; by another shift it would lie outside of the window.
 #[test]
 fn protocols_renew_connections() {
     // What the other direction has sent reaches the sender shifted by so much.
