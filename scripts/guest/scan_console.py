@@ -4,6 +4,7 @@
 or when LOG does not hold a whole run of guest_job.sh.
 """
 
+import itertools
 import re
 import sys
 
@@ -59,16 +60,16 @@ def is_ours(report):
 
 
 def without_races_of_others(lines):
-    """The lines but for KCSAN's reports of races between others: the kernel has many."""
-    kept, report = [], None
-    for line in lines:
+    """The lines but for the first one of KCSAN's reports of races between others: the kernel has many. What another
+    processor says meanwhile is kept."""
+    kept = []
+    for at, line in enumerate(lines):
         if RACE.search(line):
-            report = []
-        (kept if report is None else report).append(line)
-        if report is not None and RACE_ENDS.search(line):
-            kept += report if is_ours(report) else []
-            report = None
-    return kept + (report if report and is_ours(report) else [])
+            report = itertools.takewhile(lambda line: not RACE_ENDS.search(line), lines[at + 1 :])
+            if not is_ours(report):
+                continue
+        kept.append(line)
+    return kept
 
 
 def complaints(lines):

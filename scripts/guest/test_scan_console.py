@@ -107,6 +107,10 @@ class ScanConsole(unittest.TestCase):
         found = scan(RUN.format(race(*RACES[0][1:]) + "\nCall Trace:"))
         self.assertEqual(found, ["Call Trace:"])
 
+    def test_a_complaint_within_a_race_of_others(self):
+        text = race(*RACES[0][1:]).replace("Reported by", "WARNING: at nf_hook\nReported by")
+        self.assertEqual(len(scan(RUN.format(text))), 1)
+
     def test_a_job_that_never_began(self):
         self.assertTrue(scan("[    0.000000] Linux version 7.3.4"))
 
