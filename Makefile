@@ -37,7 +37,7 @@ kconf = $(shell grep -s '^$(1)=y' $(KDIR)/include/config/auto.conf)
 kcsan_target := $(shell grep -s '"thread"' $(KDIR)/scripts/target.json)
 kcsan_flags := -Zsanitizer=thread $(addprefix -Cllvm-args=-tsan-,distinguish-volatile=1 compound-read-before-write=1)
 rust_flags := $(if $(call kconf,CONFIG_UML),-Crelocation-model=static -Ccode-model=large) \
-	$(if $(kcsan_target),$(kcsan_flags)) \
+	$(if $(call kconf,CONFIG_KCSAN),$(if $(kcsan_target),$(kcsan_flags))) \
 	$(if $(BENCH),-Cdebug-assertions=n -Coverflow-checks=n)
 kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 	$(if $(call kconf,CONFIG_UML),ARCH=um) $(if $(strip $(rust_flags)),KRUSTFLAGS='$(strip $(rust_flags))')

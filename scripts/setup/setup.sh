@@ -86,14 +86,10 @@ make_kernel() {
 		files=("/build/$kind/merged.config")
 		;;
 	esac
-	if [ "$1" = kcsan ]; then
-		# The kernel's target for Rust knows no KCSAN. Changed in a copy of the source, which is forgotten.
-		scratch=(--scratch)
-		change="sed -i '/\"supported-sanitizers\"/s/\"kernel-address\"/&, \"thread\"/' scripts/generate_rust_target.rs"
-	fi
+	[ "$1" != kcsan ] || scratch=(--scratch) change="$(declare -f allow_kcsan); allow_kcsan"
 	run_step "$1 kernel tree" "$LOGS/kernel-$1.log" \
 		enter_root "$(base_root_dir)" "${scratch[@]}" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
-		env JOBS="$JOBS" nice bash -euc "cd /build/source; $change; exec bash /src/scripts/setup/make_kernel.sh \"\$@\"" \
+		env JOBS="$JOBS" nice bash -euc "$change; exec bash /src/scripts/setup/make_kernel.sh \"\$@\"" \
 		make_kernel "$kind" "${files[@]}"
 	# It was made at another one's place, and is at its own from now on.
 	[ "$kind" = "$1" ] || sed -i "s,/build/$kind\$,/build/$1," "$tree/Makefile"
