@@ -46,7 +46,6 @@ fi
 memory=2G
 job_command="/src/scripts/guest/guest_job.sh"
 if [[ $kind = *debug || $kind = kcsan ]]; then
-	memory=2G
 	# Without an initramfs the kernel mounts the root itself; it may cache it,
 	# as nothing else writes there, and starts programs four times as fast.
 	options+=(--append "rootflags=version=9p2000.L,trans=virtio,access=any,cache=loose")

@@ -156,7 +156,7 @@ meet() {
 	scripts/setup/build.sh kcsan CONFIG_RUST_CT_METER=m
 	scripts/guest/guest.sh --name meet --timeout 1200 kcsan env ROUNDS=1 SLOW=6 \
 		RUST_CT_KO=/out/kcsan/rust_ct/rust_ct.ko METER_KO=/out/kcsan/tests/meter/rust_ct_meter.ko \
-		python3 -B tests/bench/processors.py /out/meet.csv || status=$?
+		python3 -B tests/bench/processors.py /dev/null || status=$?
 	echo "$((status == 0)) passed, $((status != 0)) failed"
 }
 
