@@ -54,13 +54,16 @@ make_image() {
 	exec {lock}>"$CACHE/image.lock"
 	flock "$lock"
 	if [ ! -d "$image" ]; then
-		find "$CACHE" -maxdepth 1 -name 'image-*' ! -name '*.lock' -exec rm -rf {} +
+		# What an interrupted run has left, or was not used for a week.
+		rm -rf "$image.new"
+		find "$CACHE" -maxdepth 1 -name 'image-*' ! -name '*.lock' -mtime +7 -exec rm -rf {} +
 		"$TOP/scripts/package/make_image.sh" "$image.new"
 		sync -f "$image.new"
 		mv "$image.new" "$image"
 	fi
-	exec {lock}>&-
+	touch "$image"
 	cp --sparse=always "$image/disk.img" "$disk"
+	exec {lock}>&-
 }
 
 # on_disk COMMAND...: runs COMMAND with the machine's disk as the root, without booting it. The mount
@@ -224,6 +227,7 @@ step_prepare() {
 		cp /mnt/work/machine.py /root/test/
 		cp /mnt/work/rust-ct-test.service /etc/systemd/system/
 		cp /mnt/work/nftables.conf /etc/nftables.conf
+		echo '-net.netfilter.nf_conntrack_tcp_rfc5961 = 0' >/etc/sysctl.d/machine.conf
 		systemctl enable rust-ct-test.service"
 }
 
@@ -342,6 +346,12 @@ step_dkms_build() {
 	check "for the kernel's package that is installed" is_for_kernel
 	check "DKMS signed it with the machine's key" is_signed
 	next_kernel
+	native no-depmod sh -ec "mv /usr/sbin/depmod /usr/sbin/depmod.away
+		ln -s /bin/false /usr/sbin/depmod
+		dpkg --purge rust-ct-dkms || echo 'dpkg failed'
+		mv /usr/sbin/depmod.away /usr/sbin/depmod"
+	check "where depmod fails, dpkg removes nothing" says no-depmod 'dpkg failed'
+	check "and modprobe finds what DKMS has built" is_of "$version.1"
 }
 
 # As when the package of another kernel is installed and removed: what dpkg runs then. It has this
@@ -379,7 +389,7 @@ release=$(root_version release)
 version=$(sed -n 's/^rust-ct-version := //p' "$TOP/rust_ct/Makefile")
 mkdir -p "$work"
 cp "$TOP"/scripts/package/machine/* "$work/"
-[ ${#steps[@]} -lt ${#all[@]} ] || build_debs
+[[ " ${steps[*]} " != *" prepare "* ]] || build_debs
 for step in "${steps[@]}"; do
 	case $step in
 	prepare | disk_full | dkms_failures | dkms_build) "step_$step" ;;

@@ -132,16 +132,18 @@ rmdir /var/lib/dkms/rust-ct/kernel-1.0-test-x86_64
 sh /src/packaging/keep_own.sh 1.0-test
 check "keep_own: what it does not know of goes" [ ! -e "$dkms" ]
 
-# index NAME WORD DEPMOD: keep-index with a depmod that does that; modules.dep has WORD then.
+# index NAME WORD STATUS DEPMOD: keep-index with a depmod that does that ends with STATUS; modules.dep has WORD then.
 index() {
 	echo before >"$modules/modules.dep"
-	stub depmod "$3"
-	/src/packaging/files/keep-index 1.0-test true 2>/dev/null
+	stub depmod "$4"
+	local status=0
+	/src/packaging/files/keep-index 1.0-test true 2>/dev/null || status=$?
 	check "keep-index: $1" [ "$(cat "$modules/modules.dep")" = "$2" -a ! -e "$modules/.rust-ct-index" ]
+	check "keep-index: and its status is $3" [ "$status" -eq "$3" ]
 }
 
-index "a new index takes the place of the old one" after "echo after >$modules/new; mv $modules/new $modules/modules.dep"
-index "one that is cut off does not" before "echo cut >$modules/new; mv $modules/new $modules/modules.dep; exit 1"
+index "a new index takes the place of the old one" after 0 "echo after >$modules/new; mv $modules/new $modules/modules.dep"
+index "one that is cut off does not" before 1 "echo cut >$modules/new; mv $modules/new $modules/modules.dep; exit 1"
 stub modinfo "case \$2 in filename) echo $ours ;; esac"
 echo "quiet rust_ct=off" >/tmp/cmdline
 mount --bind /tmp/cmdline /proc/cmdline

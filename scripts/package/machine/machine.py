@@ -24,6 +24,8 @@ OPTIONS = "/etc/modprobe.d/machine.conf"
 BUCKETS = 8192
 # What rust-ct-switch is to put back beside the rules.
 SETTING, SET = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established", "4321"
+# One that only rust_ct has, and what the machine's sysctl.d says (test_install.sh), which is not its default.
+OURS, SAID = "/proc/sys/net/netfilter/nf_conntrack_tcp_rfc5961", "0"
 USER = "nf_conntrack_ftp"
 # A module that rules need, and a file that says when it may be loaded.
 NEEDED, REFUSES = "nft_masq", "/etc/modprobe.d/refuses.conf"
@@ -195,9 +197,10 @@ def ours(version, where):
     loaded_at = boot_usec("systemd-modules-load.service", "ActiveEnter") / 1e6
     early = at and float(at[1]) < firewall_at
     check(early, "it was there before the firewall, which is there before the network", (at, firewall_at))
-    check(loaded_at <= firewall_at, "systemd-modules-load brought it", (loaded_at, firewall_at))
+    check(0 < loaded_at <= firewall_at, "systemd-modules-load brought it", (loaded_at, firewall_at))
     if os.path.exists(OPTIONS):
         check(hashsize() == BUCKETS, "options in modprobe.d hold", hashsize())
+    check(read(OURS).strip() == SAID, "so does sysctl.d, for a setting that only rust_ct has", read(OURS))
     seen = "\n".join(re.findall(r"rust_ct: .*", log()))
     check(os.path.exists(f"/sys/kernel/btf/{NAME}"), "BPF programs find what they call, by its BTF", seen)
     firewall()
@@ -254,6 +257,8 @@ def switch(tracker):
     check(remains()[1] == rules, f"the rules are as before, on {tracker}", remains()[1])
     check(read(SETTING).strip() == SET, f"a setting is as before, on {tracker}", read(SETTING))
     check(os.path.exists(f"/sys/module/{USER}"), f"so are modules that nobody asks for, on {tracker}")
+    if tracker == "rust_ct":
+        check(read(OURS).strip() == SAID, "a setting that only rust_ct has is that of sysctl.d", read(OURS))
 
 
 def switch_refuses(why, pattern):
