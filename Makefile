@@ -143,7 +143,7 @@ soak: ## everything at once on the debug kernel, for HOURS= (default a sixth; SE
 	scripts/test/soak.sh
 
 uml: ## build, load under user-mode Linux, and run CMD= there
-	scripts/guest/uml.sh $(if $(CMD),'$(CMD)')
+	scripts/guest/uml.sh $(if $(CMD),"$$CMD")
 
 lint: ## formatting, clippy, checkpatch, shellcheck, layers
 	scripts/lint/lint.sh

@@ -23,13 +23,16 @@ fi
 kernel=${KERNEL:-uml}
 command=${1:-ping -c 1 -W 1 127.0.0.1; cat /proc/rust_ct}
 console=${UML_CONSOLE:-$LOGS/$kernel.console}
+# Several may run at once.
+job=$kernel-$$
+trap 'end_step_group; rm -f "$WORK/$job-job" "$WORK/$job-status"' EXIT
 
 if [ -n "$bare" ]; then
 	"$TOP/scripts/setup/setup.sh" "$kernel"
-	printf 'exec bash -c %q\n' "$command" >"$WORK/$kernel-job"
+	printf 'exec bash -c %q\n' "$command" >"$WORK/$job-job"
 else
 	"$TOP/scripts/setup/build.sh" "$kernel"
-	cat >"$WORK/$kernel-job" <<-END
+	cat >"$WORK/$job-job" <<-END
 		set -e
 		modprobe -a nf_defrag_ipv4 nf_defrag_ipv6
 		insmod /out/$kernel/rust_ct/rust_ct.ko
@@ -47,15 +50,18 @@ if [ "$kernel" = uml ]; then
 else
 	pinned=() cpus=${UML_CPUS:-2} memory=2G
 fi
-rm -f "$WORK/$kernel-status"
 start=$SECONDS
+ended=0
 in_root "${pinned[@]}" timeout --foreground --kill-after=5 "${UML_TIMEOUT:-120}" \
 	"/usr/lib/modules/$(cat "$(tree_dir "$kernel")/release")/vmlinuz" mem="${UML_MEMORY:-$memory}" \
 	root=/dev/root rootfstype=hostfs rootflags=/ rw ncpus="$cpus" seccomp=auto \
-	con=null con0=null,fd:1 init=/src/scripts/guest/uml_init.sh -- "$kernel" \
-	</dev/null 2>&1 | tr -d '\r' | tee "$console" | sed -un '/rust_ct guest: begin/,/rust_ct guest: end/p'
-status=$(cat "$WORK/$kernel-status" 2>/dev/null) ||
-	die "the user-mode kernel ended without a word; console: $console"
+	con=null con0=null,fd:1 init=/src/scripts/guest/uml_init.sh -- "$job" \
+	</dev/null 2>&1 | tr -d '\r' | tee "$console" | sed -un '/rust_ct guest: begin/,/rust_ct guest: end/p' ||
+	ended=$?
+if ! status=$(cat "$WORK/$job-status" 2>/dev/null) || [ "$ended" -ne 0 ]; then
+	die "the user-mode kernel did not come to its end (status $ended; 124: not within ${UML_TIMEOUT:-120} s);" \
+		"console: $console"
+fi
 say "$kernel: boot, load, run and unload took $((SECONDS - start)) s, status $status"
 if ! "$TOP/scripts/guest/scan_console.py" "$console"; then
 	warn "the kernel complained; console: $console"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # The first process of the user-mode kernel that uml.sh boots: mounts what programs
-# expect, runs the job of the kernel $1, leaves its status in /out, and switches off.
+# expect, runs the job $1, leaves its status in /out, and switches off.
 
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
 mount -t proc proc /proc

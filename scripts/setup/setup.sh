@@ -25,11 +25,11 @@ check_disk() {
 }
 
 install_tools() {
-	command -v mmdebstrap >/dev/null && command -v python3 >/dev/null && return
+	command -v mmdebstrap >/dev/null && command -v python3 >/dev/null && command -v xz >/dev/null && return
 	run_step "package lists of this machine" "$LOGS/apt-update.log" apt-get update
-	run_step "mmdebstrap and python3" "$LOGS/apt-install.log" env DEBIAN_FRONTEND=noninteractive \
+	run_step "mmdebstrap, python3 and xz" "$LOGS/apt-install.log" env DEBIAN_FRONTEND=noninteractive \
 		apt-get install -y --no-install-recommends mmdebstrap debian-archive-keyring \
-		python3
+		python3 xz-utils
 }
 
 # make_once NAME DIRECTORY GIGABYTES COMMAND...: runs COMMAND with a new directory

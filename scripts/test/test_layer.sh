@@ -101,6 +101,14 @@ layer_kunit() {
 	scripts/test/kunit.sh
 }
 
+# kunit KIND: on that kernel, before other tests, which go on where a case fails.
+kunit() {
+	local status=0 log=$LOGS/kunit-$1.out
+	KERNEL=$1 scripts/test/kunit.sh | tee "$log" || status=$?
+	[ "$status" -eq 0 ] || tail -n 1 "$log" | grep -qE '^[0-9]+ passed, [1-9][0-9]* failed' ||
+		echo "0 passed, 1 failed"
+}
+
 # scenarios KIND SLOWNESS FULL TIMEOUT [SCENARIO...]: FULL=1 asks for every repetition; SLOWNESS
 # multiplies the time limits, as a kernel may be built beside.
 scenarios() {
@@ -119,8 +127,9 @@ scenarios() {
 	count_guest "$status" "$(count_tap "$log")"
 }
 
-# What loads and unloads, hooks, locks, races and expires: another flavour of a kernel may change that.
-short=(states nat ftp limit namespaces resize race helper_lifetime)
+# What loads and unloads, hooks, locks, races and expires: another flavour of a kernel may change that. A
+# module that does not load is noticed by the first; others leave out what needs it.
+short=(consumers states nat ftp limit namespaces resize race helper_lifetime)
 
 # sum: copies what it reads, and adds up its lines 'N passed, N failed'.
 sum() {
@@ -140,12 +149,12 @@ layer_rt() {
 
 # On a kernel with PREEMPT_RT that looks at its locks.
 layer_rtdebug() {
-	{ KERNEL=rtdebug scripts/test/kunit.sh; scenarios rtdebug 8 0 2400 "${short[@]}"; } | sum
+	{ kunit rtdebug; scenarios rtdebug 8 0 2400 "${short[@]}"; } | sum
 }
 
 # On a kernel that looks for data races.
 layer_kcsan() {
-	{ KERNEL=kcsan scripts/test/kunit.sh; meet; scenarios kcsan 6 0 3600 "${short[@]}" told isolation; soak kcsan 10; } |
+	{ kunit kcsan; meet; scenarios kcsan 6 0 3600 "${short[@]}" told isolation; soak kcsan 10; } |
 		sum
 }
 
@@ -163,14 +172,16 @@ meet() {
 # In user-mode Linux with KASAN and two processors: all scenarios in full, at many times the speed of
 # the debug kernel.
 layer_umldebug() {
-	{ KERNEL=umldebug scripts/test/kunit.sh; scenarios umldebug 3 1 7200; } | sum
+	{ kunit umldebug; scenarios umldebug 3 1 7200; } | sum
 }
 
 # soak KIND MINUTES: everything at once.
 soak() {
 	local status=0 log=$LOGS/soak-$1.log count
 	rm -f "$log"
-	MINUTES=${MINUTES:-$2} CPUS=${CPUS:-2} KERNEL=$1 scripts/test/soak.sh || status=$?
+	# Its own count is not to be added up as well.
+	MINUTES=${MINUTES:-$2} CPUS=${CPUS:-2} KERNEL=$1 scripts/test/soak.sh |
+		sed -u '/^[0-9]* passed, /s/^/soak: /' || status=$?
 	count=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
 	count_guest "$status" "$count"
 }

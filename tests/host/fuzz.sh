@@ -99,6 +99,7 @@ if ! "${fuzz[@]}" build >"$cache/build.log" 2>&1; then
 	die "the targets could not be built: see $cache/build.log"
 fi
 probe
-hunt packet
-hunt tcp_sequence
-hunt ftp
+for file in fuzz/fuzz_targets/*.rs; do
+	target=$(basename "$file" .rs)
+	[ "$target" = asan_probe ] || hunt "$target"
+done

@@ -29,8 +29,9 @@ program() {
 		"$bpf/lib/libbpf.a" -lelf -lz -lpthread -o "$1"
 }
 
-# The types of the kernel that the programs are for.
-/build/source/scripts/extract-vmlinux "$(ls /usr/lib/modules/*/vmlinuz)" >"$bpf/vmlinux"
+# The types of the kernel that the programs are for; those of our own kernels are beside it.
+release=$(sed -n 's/^release=//p' /build/versions)
+/build/source/scripts/extract-vmlinux "/usr/lib/modules/$release/vmlinuz" >"$bpf/vmlinux"
 bpftool btf dump file "$bpf/vmlinux" format c >"$bpf/include/vmlinux.h"
 
 # The key that test_progs wants before any test.
