@@ -227,6 +227,7 @@ step_prepare() {
 		cp /mnt/work/machine.py /root/test/
 		cp /mnt/work/rust-ct-test.service /etc/systemd/system/
 		cp /mnt/work/nftables.conf /etc/nftables.conf
+		mkdir -p /etc/sysctl.d
 		echo '-net.netfilter.nf_conntrack_tcp_rfc5961 = 0' >/etc/sysctl.d/machine.conf
 		systemctl enable rust-ct-test.service"
 }
