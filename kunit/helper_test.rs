@@ -380,8 +380,8 @@ mod tests {
         Ok(())
     }
 
-    /// A segment that passes by goes with the connection, but is not read; segments that fit are,
-    /// as before.
+    /// A segment that passes by, or is below the window, goes with the connection, but is not read;
+    /// segments that fit are, as before.
     #[test]
     fn strangers() -> Result {
         const LINE: &[u8] = b"PORT 10,0,0,1,8,1\r\n";
@@ -389,9 +389,16 @@ mod tests {
         case(|netns| {
             let mut control = Control::open()?;
             let [seq, ack] = control.said;
-            for (seq, ack) in [(seq.wrapping_add(FAR), ack), (seq, ack.wrapping_add(FAR))] {
+            let below = seq.wrapping_sub(FAR);
+            for (seq, ack, text) in [
+                (seq.wrapping_add(FAR), ack, LINE),
+                (seq, ack.wrapping_add(FAR), LINE),
+                // The end of a line, and what follows it.
+                (below.wrapping_sub(2), ack, b"\r\n"),
+                (below, ack, LINE),
+            ] {
                 let client = Direction::Original;
-                let mut buffer = segment(client, ACK, seq, ack, LINE, Shape::Linear)?;
+                let mut buffer = segment(client, ACK, seq, ack, text, Shape::Linear)?;
                 check_eq!(
                     buffer.track(Place::PreRouting, Family::Ipv4)?,
                     Verdict::ACCEPT

@@ -416,6 +416,9 @@ impl Arrival<'_> {
         if outcome.assured && !input.assured() && conn.set_status(Flag::Assured) {
             conn.cache_event(Event::Assured);
         }
+        if status.contains(Status::HELPER) && outcome.is_overheard() {
+            netns.note_overheard();
+        }
         match outcome.action {
             Action::Invalid(reason) => return Err(Refusal::Invalid(reason)),
             Action::Drop(reason) => return Err(Refusal::Drop(reason)),
@@ -426,12 +429,7 @@ impl Arrival<'_> {
                 end::kill_as(conn, Ended::Reset);
             }
             Action::Accept => (),
-            Action::PassBy => {
-                if status.contains(Status::HELPER) {
-                    netns.note_overheard();
-                }
-                return Ok(Judged::Passes);
-            }
+            Action::PassBy => return Ok(Judged::Passes),
             Action::Refresh(jiffies) => {
                 let is_settled = !outcome.protoinfo_changed;
                 renew(netns, conn, &input, jiffies, is_settled, self.skb.len());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! TCP segments that go with a connection without being of it, as they are left to their receiver:
-//! no helper is to believe them.
+//! TCP segments of which their receiver takes nothing, but which go with a connection: those that
+//! are left to their receiver, and those below its window. No helper is to believe them.
 
 use crate::{
     datapath::{
@@ -18,7 +18,6 @@ use crate::{
                 self,
                 Tcp, //
             },
-            Action,
             Input,
             L4Proto, //
         },
@@ -33,8 +32,9 @@ use crate::{
     sys::time,
 };
 
-/// Returns whether a packet goes with a connection without being of it, so that no helper is to
-/// believe it. Any context; the caller holds no lock.
+/// Returns whether a packet goes with a connection, but nothing of it is for its receiver, so that
+/// no helper is to believe it. nf_conntrack's helpers read what is below the window; so do they
+/// where `tcp_rfc5961` is off. Any context; the caller holds no lock.
 #[inline]
 pub(crate) fn is_passing_by(
     netns: &Netns,
@@ -44,11 +44,14 @@ pub(crate) fn is_passing_by(
     l4: &L4,
     family: Family,
 ) -> bool {
-    l4.proto == ipproto::TCP && netns.has_overheard() && passes(conn, info, pkt, l4, family)
+    l4.proto == ipproto::TCP
+        && netns.has_overheard()
+        && netns.leaves_to_receiver()
+        && passes(conn, info, pkt, l4, family)
 }
 
-/// Returns whether a segment of a connection is left to its receiver: the packet does not say so,
-/// so it is judged once more. What counted when it came counts again, unless another packet has
+/// Returns whether its receiver takes nothing of a segment of a connection: the packet does not say
+/// so, so it is judged once more. What counted when it came counts again, unless another packet has
 /// moved the connection meanwhile.
 #[cold]
 #[inline(never)]
@@ -75,5 +78,5 @@ fn passes(conn: &Conn, info: CtInfo, pkt: &Bytes<'_>, l4: &L4, family: Family) -
     let mut private = met;
     let outcome = tcp::track(&mut private, &segment, &input, &env);
     let outcome = tcp::reconsider(&mut private, &met, &segment, &input, &env, outcome);
-    outcome.action == Action::PassBy
+    outcome.is_overheard()
 }

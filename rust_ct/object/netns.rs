@@ -140,12 +140,13 @@ impl Netns {
         self.rfc5961.load(Relaxed) != 0
     }
 
-    /// Notes that a segment passes by a connection that has a helper.
+    /// Notes that a segment of which its receiver takes nothing goes with a connection that has a
+    /// helper.
     pub(crate) fn note_overheard(&self) {
         self.overheard.store(1, Relaxed);
     }
 
-    /// Returns whether a packet on its way may be one that passes by a connection with a helper.
+    /// Returns whether a packet on its way may be one that no helper is to believe.
     /// The CPU that has the packet sees what was noted for it, as it was handed on.
     pub(crate) fn has_overheard(&self) -> bool {
         self.overheard.load(Relaxed) != 0

@@ -19,9 +19,6 @@ pub(crate) const LINE: usize = 120;
 /// The longest data of a segment that is read, in bytes; none of a control connection is near it.
 const MOST: u32 = 1 << 16;
 
-/// How far in bytes behind a place that is known the end of a segment still counts as seen before.
-const RECENT: u32 = 1 << 16;
-
 /// The data of a TCP segment.
 pub(crate) struct Data<'a, P> {
     pkt: &'a P,
@@ -177,7 +174,8 @@ impl Place {
 /// a line, there is a place behind it.
 ///
 /// Source: net/netfilter/nf_conntrack_ftp.c, find_nl_seq() and update_nl_seq(); they know
-/// beginnings only, and nothing of a line that goes on in the next segment.
+/// beginnings only, nothing of a line that goes on in the next segment, and note an older place
+/// while they know no two.
 ///
 /// # Invariants
 ///
@@ -228,11 +226,12 @@ impl Lines {
         }
     }
 
-    /// Notes that a line begins at the sequence number `seq`, unless that was probably read
-    /// before. The place that is further behind makes room.
+    /// Notes that a line begins at the sequence number `seq`, unless a place is known there or
+    /// further on: then it was read before, or is of somebody who does not know where the
+    /// connection is. The place that is further behind makes room.
     fn note(&mut self, seq: u32) {
-        let seen = |place: &Place| place.next.wrapping_sub(seq) <= RECENT;
-        if self.places.iter().flatten().any(seen) {
+        let is_new = |place: &Place| before(place.next, seq);
+        if !self.places.iter().flatten().all(is_new) {
             return;
         }
         let second = match &self.places {
@@ -240,7 +239,7 @@ impl Lines {
             [one, _] => one.is_some(),
         };
         let [one, two] = &mut self.places;
-        // INVARIANT: No place is the same, as it would have been seen.
+        // INVARIANT: No place is the same, as all are before it.
         *(if second { two } else { one }) = Some(Place::new(seq));
     }
 }

@@ -143,7 +143,7 @@ def translated(net, on, v6):
 
 
 def overheard(net, on):
-    """A helper does not read a segment outside the window."""
+    """A helper does not read a segment outside the window; below it, it does as with nf_conntrack where the switch is off."""
     if missing("nf_conntrack_irc"):
         skip("a helper does not read it", "nf_conntrack_irc.ko does not load")
         return
@@ -153,8 +153,12 @@ def overheard(net, on):
     offer, what = dcc_send(ends[0], 5005), f"helper, {'on' if on else 'off'}"
     came = stream.segment("c", "PA", offer, stream.next["c"] + FAR)
     equal((came, expectations(net.ns, ends[0])), (True, []), f"{what}: what does not fit opens nothing")
+    below = dcc_send(ends[0], 5006)
+    came = stream.segment("c", "PA", below, stream.next["c"] - FAR)
+    opened = len(expectations(net.ns, ends[0]))
+    equal((came, opened), (True, int(not on)), f"{what}: below the window {'neither' if on else 'it is read'}")
     stream.segment("c", "PA", offer)
-    equal(len(expectations(net.ns, ends[0])), 1, f"{what}: what does, does")
+    equal(len(expectations(net.ns, ends[0])), opened + 1, f"{what}: what does, does")
     rules.delete()
 
 

@@ -74,4 +74,10 @@ impl Outcome {
         outcome.log = Some(reason);
         outcome
     }
+
+    /// Returns whether the receiver takes nothing of the packet, where segments are left to it: the
+    /// packet passes by, or is below the window, so that the receiver has all of it already.
+    pub(crate) fn is_overheard(&self) -> bool {
+        self.action == Action::PassBy || self.log == Some(Reason::TcpSeqUnder)
+    }
 }
