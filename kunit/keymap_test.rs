@@ -185,6 +185,28 @@ mod tests {
         })
     }
 
+    /// Two control connections may tell of the same call, which is known until both are over.
+    #[test]
+    fn a_call_may_be_told_of_twice() -> Result {
+        case(|netns| {
+            let heard = call().with_ports(0, AT_SERVER);
+            let answer = call().invert().ok_or(EINVAL)?.with_ports(0, AT_CLIENT);
+            let known = || [heard, answer].map(|tuple| netns.keymap.complete(&tuple).src_port());
+            let told = [tell(netns, 1)?, tell(netns, 2)?];
+            let both = known();
+            netns.keymap.remove(1);
+            let one = known();
+            netns.keymap.remove(2);
+            check_eq!(told, [true; 2]);
+            check_eq!(
+                (both, one),
+                ([AT_CLIENT, AT_SERVER], [AT_CLIENT, AT_SERVER])
+            );
+            check_eq!(known(), [0, 0]);
+            Ok(())
+        })
+    }
+
     /// A control connection has one call: it may announce that again, and no other.
     #[test]
     fn a_control_connection_has_one_call() -> Result {

@@ -6,11 +6,18 @@
 //! Source: net/netfilter/nf_conntrack_proto_gre.c.
 
 use crate::{
-    pure::tuple::Tuple,
+    pure::tuple::{
+        Call,
+        Tuple, //
+    },
     sys::lock::BhOff, //
 };
 use kernel::{
     prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
     sync::{
         atomic::{
             Atomic,
@@ -20,38 +27,46 @@ use kernel::{
     },
 };
 
-/// One direction of a call.
-struct Call {
-    /// The control connection that has told of it: its address, to be compared only.
-    control: usize,
-    /// The tuple of its packets, with the calls at both ends.
-    tuple: Tuple,
+/// The calls of a namespace, under the lock.
+struct Calls {
+    /// Both directions of the call of each control connection, by that connection's address, which
+    /// is to be compared only.
+    of_control: RBTree<usize, [Call; 2]>,
+    /// The call at the sender, by what a packet says, and the control connection: two of them may
+    /// tell of the same.
+    senders: RBTree<(Call, usize), u16>,
 }
 
 /// The calls of a namespace.
+///
+/// Whoever sends control connections decides how many there are, so nothing looks at all of them.
 #[pin_data]
 pub(crate) struct Keymap {
     #[pin]
-    calls: SpinLock<KVec<Call>>,
-    /// How many there are: with none, no packet looks for its call.
-    len: Atomic<usize>,
+    calls: SpinLock<Calls>,
+    /// There are some: with none, no packet looks for its call.
+    any: Atomic<bool>,
 }
 
 impl Keymap {
     /// No calls.
     pub(crate) fn new() -> impl PinInit<Self> {
+        let none = Calls {
+            of_control: RBTree::new(),
+            senders: RBTree::new(),
+        };
         pin_init!(Self {
-            calls <- kernel::new_spinlock!(KVec::new(), "rust_ct_keymap"),
-            len: Atomic::new(0),
+            calls <- kernel::new_spinlock!(none, "rust_ct_keymap"),
+            any: Atomic::new(false),
         })
     }
 
     /// Calls `f` with all calls, locked. Any context.
-    fn with<R>(&self, f: impl FnOnce(&mut KVec<Call>) -> R) -> R {
+    fn with<R>(&self, f: impl FnOnce(&mut Calls) -> R) -> R {
         let _bh = BhOff::new();
         let mut calls = self.calls.lock();
         let result = f(&mut calls);
-        self.len.store(calls.len(), Relaxed);
+        self.any.store(!calls.of_control.is_empty(), Relaxed);
         result
     }
 
@@ -67,26 +82,30 @@ impl Keymap {
         original: &Tuple,
         reply: &Tuple,
     ) -> bool {
+        let (Ok(both), Ok(first), Ok(second)) = (
+            RBTreeNodeReservation::new(GFP_ATOMIC),
+            RBTreeNodeReservation::new(GFP_ATOMIC),
+            RBTreeNodeReservation::new(GFP_ATOMIC),
+        ) else {
+            return false;
+        };
+        let calls_told = [original.call(), reply.call()];
+        let [there, back] = calls_told;
         self.with(|calls| {
             // Under the lock: a connection first is over, and then has its call removed.
             if is_over() {
                 return false;
             }
-            let known = |call: &&Call| call.control == control;
-            if calls.iter().any(|call| known(&call)) {
-                return calls
-                    .iter()
-                    .filter(known)
-                    .zip([original, reply])
-                    .all(|(call, tuple)| call.tuple.is_same_call(tuple));
+            if let Some(known) = calls.of_control.get(&control) {
+                return *known == calls_told;
             }
-            // Both or none. Calls are few and rare, so that memory is asked for under the lock.
-            if calls.reserve(2, GFP_ATOMIC).is_err() {
-                return false;
-            }
-            [original, reply]
-                .iter()
-                .all(|&&tuple| calls.push_within_capacity(Call { control, tuple }).is_ok())
+            // None of the keys is there, as the control connection was not.
+            calls.of_control.insert(both.into_node(control, calls_told));
+            let first = first.into_node((there, control), original.src_port());
+            calls.senders.insert(first);
+            let second = second.into_node((back, control), reply.src_port());
+            calls.senders.insert(second);
+            true
         })
     }
 
@@ -94,21 +113,27 @@ impl Keymap {
     ///
     /// Source: net/netfilter/nf_conntrack_proto_gre.c, nf_ct_gre_keymap_destroy().
     pub(crate) fn remove(&self, control: usize) {
-        self.with(|calls| calls.retain(|call| call.control != control));
+        self.with(|calls| {
+            for call in calls.of_control.remove(&control).into_iter().flatten() {
+                calls.senders.remove(&(call, control));
+            }
+        });
     }
 
     /// The tuple of a GRE packet with the call at its sender, if that is known. Any context.
     pub(crate) fn complete(&self, tuple: &Tuple) -> Tuple {
-        if self.len.load(Relaxed) == 0 {
+        if !self.any.load(Relaxed) {
             return *tuple;
         }
+        let call = tuple.call();
         self.with(|calls| {
-            calls
-                .iter()
-                .find(|call| call.tuple.is_same_call(tuple))
-                .map_or(*tuple, |call| {
-                    tuple.with_ports(call.tuple.src_port(), tuple.dst_port())
-                })
+            let cursor = calls.senders.cursor_lower_bound(&(call, 0));
+            match cursor.as_ref().map(|cursor| cursor.current()) {
+                Some(((found, _), sender)) if *found == call => {
+                    tuple.with_ports(*sender, tuple.dst_port())
+                }
+                _ => *tuple,
+            }
         })
     }
 }

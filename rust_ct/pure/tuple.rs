@@ -120,6 +120,15 @@ impl Addr {
     }
 }
 
+/// A direction of a call of PPTP, as its packets name it. The order of calls means nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Call {
+    addrs: [[u64; 2]; 2],
+    l3num: u16,
+    receiver: [u8; 2],
+    protonum: u8,
+}
+
 /// The source half of a tuple, the part that NAT may rewrite.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -253,16 +262,17 @@ impl Tuple {
         self
     }
 
-    /// Returns whether two tuples of PPTP's GRE are of the same direction of the same call, which
-    /// its receiver's number tells.
+    /// What is the same in all tuples of PPTP's GRE of a direction of a call, which its receiver's
+    /// number tells.
     ///
     /// Source: net/netfilter/nf_conntrack_proto_gre.c, gre_key_cmpfn().
-    pub(crate) fn is_same_call(&self, other: &Self) -> bool {
-        self.src.addr == other.src.addr
-            && self.src.l3num == other.src.l3num
-            && self.dst.addr == other.dst.addr
-            && self.dst.id == other.dst.id
-            && self.dst.protonum == other.dst.protonum
+    pub(crate) fn call(&self) -> Call {
+        Call {
+            addrs: [self.src.addr.words64(), self.dst.addr.words64()],
+            l3num: self.src.l3num,
+            receiver: self.dst.id,
+            protonum: self.dst.protonum,
+        }
     }
 
     /// The tuple of answers, from the destination with an identifier back to the source with
