@@ -181,18 +181,24 @@ mod tests {
         const MANY: u32 = 300;
         const BURST: u32 = 64;
         case(|netns| {
-            for (listens, room_is_needed) in [(0, false), (1, false), (1, true)] {
+            let (home, max) = (Net::init(), netns.limit());
+            for (listens, room_is_needed, limit) in [
+                (0, false, max),
+                (1, false, max),
+                (1, true, max),
+                // Nearly full, without a connection that was refused.
+                (1, true, MANY / 3),
+            ] {
                 round()?;
                 for n in 0..MANY {
                     aged(n)?;
                 }
                 call::nf_ctnetlink_has_listener.store(listens);
-                if room_is_needed {
-                    let max = netns.limit();
-                    netns.set_limit(MANY)?;
+                netns.set_limit(home, if room_is_needed { MANY } else { max })?;
+                if limit == max {
                     expire::request_early_drop(netns);
-                    netns.set_limit(max)?;
                 }
+                netns.set_limit(home, limit)?;
                 let began = now();
                 let delay = Expiry::run();
                 let took = now().wrapping_sub(began);
@@ -203,6 +209,7 @@ mod tests {
                     steps += 1;
                 }
                 call::nf_ctnetlink_has_listener.store(0);
+                netns.set_limit(home, max)?;
                 let row = (listens, room_is_needed, delay, removed, steps, took);
                 // A step may also be over because its time is.
                 let is_late = took > STEP_TIME;

@@ -829,11 +829,11 @@ mod tests {
             let limit_of = |net| NETNS.get(net).map_or(0, |netns| netns.limit());
             let limit = Limit::set(1000);
             let before = (limit_of(home), limit_of(away));
-            NETNS.get(away).ok_or(ENOENT)?.set_limit(10)?;
+            NETNS.get(away).ok_or(ENOENT)?.set_limit(away, 10)?;
             let own = (limit_of(home), limit_of(away), param::max());
-            NETNS.get(home).ok_or(ENOENT)?.set_limit(77)?;
+            NETNS.get(home).ok_or(ENOENT)?.set_limit(home, 77)?;
             let both = (limit_of(home), limit_of(away), param::max());
-            NETNS.get(away).ok_or(ENOENT)?.set_limit(0)?;
+            NETNS.get(away).ok_or(ENOENT)?.set_limit(away, 0)?;
             let none = limit_of(away);
             drop(limit);
             check_eq!(before, (1000, 1000));

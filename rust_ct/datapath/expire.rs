@@ -336,10 +336,19 @@ impl Round {
     }
 
     /// Returns whether a listener is given time to read of the end of a connection: not where its
-    /// namespace needs room, nor by a round that takes too long already.
+    /// namespace needs room, as the listener may be another namespace's, nor by a round that takes
+    /// too long already.
     fn is_paced(&self, candidate: Candidate<'_>) -> bool {
         let age = time::now().wrapping_sub(self.started);
-        event::has_listener() && age < INTERVAL_MAX && !(self.early_drop && needs_room(candidate))
+        event::has_listener() && age < INTERVAL_MAX && !self.needs_room(candidate)
+    }
+
+    /// Returns whether the namespace of a connection that was met without a reference is nearly
+    /// full, or was full in this round.
+    fn needs_room(&self, candidate: Candidate<'_>) -> bool {
+        let is_full = |netns: &Netns| netns.is_crowded() || (self.early_drop && was_full(netns));
+        let conn = candidate.get();
+        conn.is_some_and(|conn| conn.netns().is_some_and(is_full))
     }
 
     /// In how many jiffies the next step is due, after one that took so many nanoseconds.
@@ -388,13 +397,6 @@ fn has_settled_help(conn: &Conn) -> bool {
     status.contains(Status::CONFIRMED)
         && status.contains(Status::HELPER)
         && !status.contains(Status::DYING)
-}
-
-/// Returns whether the namespace of a connection that was met without a reference was full in this
-/// round.
-fn needs_room(candidate: Candidate<'_>) -> bool {
-    let conn = candidate.get();
-    conn.is_some_and(|conn| conn.netns().is_some_and(was_full))
 }
 
 /// Removes a connection that is not assured, or is closing, from a namespace that was full in this

@@ -44,7 +44,7 @@ pub(crate) const MAX: Setting = Setting {
     mode: Mode::Writable,
     format: Format::Number(1, i32::MAX),
     get: |net| NETNS.get(net).map_or(0, |netns| netns.limit()),
-    set: Setter::Try(|net, value| NETNS.get(net).ok_or(ENOENT)?.set_limit(value)),
+    set: Setter::Try(|net, value| NETNS.get(net).ok_or(ENOENT)?.set_limit(net, value)),
 };
 
 /// How many connections the namespace has.

@@ -65,8 +65,8 @@ impl Byte {
 ///
 /// `NAME: file at field of struct netns_ct, range[, default value][, then function];`
 ///
-/// Root may write the file. A new namespace begins with the default; without one, it is left with
-/// what it has. The function is called with each value that is written to the file.
+/// Root of the namespace may write the file. A new namespace begins with the default; without one,
+/// it is left with what it has. The function is called with each value that is written to the file.
 macro_rules! bytes {
     ($(
         $(#[doc = $doc:literal])*

@@ -81,6 +81,11 @@ impl Net {
         f(unsafe { Self::from_raw(bindings::rct_current_net()) })
     }
 
+    /// Returns whether it is the namespace of the calling task; process context.
+    pub(crate) fn is_current(&self) -> bool {
+        Self::with_current(|own| ptr::eq(own, self))
+    }
+
     /// Calls `f` for each namespace that is not on its way out, or has just begun to be. Process
     /// context; none comes or begins to go meanwhile.
     pub(crate) fn for_each(mut f: impl FnMut(&Self)) {

@@ -64,7 +64,7 @@ pub(crate) enum Format {
 /// Which users may write a file. All may read it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Mode {
-    /// Root.
+    /// Root of the namespace.
     Writable,
     /// Root, in the initial namespace: the number is the machine's.
     WritableInInit,
@@ -214,8 +214,21 @@ impl Drop for Files {
 }
 
 /// The text of a file that is read or written.
+///
+/// # Invariants
+///
+/// `len` and `pos` point at what the handler was called with, until it returns.
 #[repr(transparent)]
 struct Text(Memory<bindings::rct_text>);
+
+impl Text {
+    /// Returns whether the kernel may leave what is written without a look at it: it is empty, or
+    /// not at the beginning of the file (`sysctl_writes_strict`).
+    fn may_be_ignored(&self) -> bool {
+        // SAFETY: By the type invariant; no other code writes there meanwhile.
+        unsafe { *field!(self.0, len).load() == 0 || *field!(self.0, pos).load() != 0 }
+    }
+}
 
 /// Reads or writes a file.
 ///
@@ -223,7 +236,9 @@ struct Text(Memory<bindings::rct_text>);
 /// invariant of [`Files`], both are there while the file is read or written.
 #[no_mangle]
 extern "C" fn rust_ct_sysctl(setting: &Setting, net: &Net, text: &mut Text, write: bool) -> c_int {
-    let mut word = setting.read(net);
+    let old = setting.read(net);
+    let mut word = old;
+    let may_be_ignored = text.may_be_ignored();
     let result = match setting.format {
         Format::Number(min, max) => rct_text_number(text, &mut word, min, max),
         Format::Any => rct_text_any(text, &mut word),
@@ -236,7 +251,9 @@ extern "C" fn rust_ct_sysctl(setting: &Setting, net: &Net, text: &mut Text, writ
             result
         }
     };
-    if result < 0 || !write {
+    // The number that is there is not written again, as that may do something: a limit that is set
+    // by root holds.
+    if result < 0 || !write || (may_be_ignored && word == old) {
         return result;
     }
     match setting.write(net, word) {

@@ -5,6 +5,7 @@
 # left out of CI on: debug
 
 import contextlib
+import os
 import random
 import socket
 import struct
@@ -131,6 +132,26 @@ def as_owner(value):
     return owner.returncode == 0
 
 
+def as_root(value, elsewhere=False, at=0):
+    """Root writes to what was opened in the greedy namespace: there, or elsewhere, as a set-uid program that its owner
+    has handed it does; returns whether that succeeds."""
+    spaces = [os.open(path, os.O_RDONLY) for path in ("/proc/self/ns/net", f"/run/netns/{GREEDY}")]
+    home, there = spaces
+    os.setns(there, os.CLONE_NEWNET)
+    file = os.open(f"{SYSCTL}/nf_conntrack_max", os.O_WRONLY)
+    if elsewhere:
+        os.setns(home, os.CLONE_NEWNET)
+    try:
+        os.pwrite(file, f"{value}\n".encode(), at)
+    except PermissionError:
+        return False
+    finally:
+        os.setns(home, os.CLONE_NEWNET)
+        for number in (*spaces, file):
+            os.close(number)
+    return True
+
+
 def user_namespace():
     return f"/proc/{make_greedy.process.pid}/ns/user"
 
@@ -156,8 +177,10 @@ def by_root():
         skip("a namespace has a limit of its own", "nf_conntrack has none")
         return
     run("conntrack", "-F", ns=GREEDY, must=False)
-    write(f"{SYSCTL}/nf_conntrack_max", 300, GREEDY)
-    check(not as_owner(LIMIT), "root sets a limit of 300: the namespace's owner cannot raise it")
+    check(as_owner(100) and as_root(100, at=1) and as_owner(200), "root writes behind the beginning, which the kernel ignores: no limit")
+    check(as_root(300), "root sets a limit")
+    check(not as_owner(LIMIT), "of 300: the namespace's owner cannot raise it")
+    check(not as_root(LIMIT, elsewhere=True), "nor can root, by what he was handed, from elsewhere")
     equal(read(f"{SYSCTL}/nf_conntrack_max", GREEDY).strip(), "300", "it stays what it is")
     check(as_owner(200) and as_owner(300), "he may lower it, and take that back")
     fill(number=600, first=20000)

@@ -209,20 +209,21 @@ impl Netns {
             .fold(max, u32::min)
     }
 
-    /// Sets the limit of the namespace; that of the initial one holds for each, and a limit above
-    /// it is of no effect. Process context.
+    /// Sets the limit of the namespace, which is `net`; that of the initial one holds for each, and
+    /// a limit above it is of no effect. Process context.
     ///
     /// # Errors
     ///
-    /// `EPERM` if the caller is not root on the machine, and the limit is above the limit that root
-    /// has set.
-    pub(crate) fn set_limit(&self, max: u32) -> Result {
+    /// `EPERM` if the caller is not root on the machine, within the namespace, and the limit is
+    /// above the limit that root has set.
+    pub(crate) fn set_limit(&self, net: &Net, max: u32) -> Result {
         if self.initial {
             machine_max().store(max, Relaxed);
             return Ok(());
         }
         let ceiling = self.ceiling.load(Relaxed);
-        if capability::is_network_admin() {
+        // Elsewhere, a set-uid program may write to what the owner has opened for it.
+        if capability::is_network_admin() && net.is_current() {
             self.ceiling.store(max, Relaxed);
         } else if ceiling > 0 && max > ceiling {
             return Err(EPERM);
