@@ -239,6 +239,7 @@ struct rct_told {
 unsigned long rct_total_ram(void);
 struct kmem_cache *rct_cache_create(const char *name, unsigned int size, unsigned int align,
 				    unsigned int freeptr);
+void *rct_kmalloc(size_t size, gfp_t gfp);
 void *rct_krealloc(void *memory, size_t size, gfp_t gfp);
 
 /*

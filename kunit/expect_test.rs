@@ -124,7 +124,10 @@ fn waits(tuple: &Tuple) -> bool {
 }
 
 fn claim(tuple: &Tuple, keep: bool) -> Option<ARef<Conn>> {
-    expect::find_expectation(Net::init(), &Zone::DEFAULT, tuple, keep).map(|(_, master)| master)
+    let guard = rcu::read_lock();
+    let rcu = ReadSide::of(&guard);
+    expect::find_expectation(Net::init(), &Zone::DEFAULT, tuple, keep, rcu)
+        .map(|(_, master)| master)
 }
 
 /// How many expectations a walk meets.
@@ -441,7 +444,7 @@ mod tests {
         })
     }
 
-    /// A connection that was expected is RELATED, and has its master's mark.
+    /// An expectation names its helper as long as it is in the table: the helper may go then.
     #[test]
     fn names() -> Result {
         expecting(|_| {
@@ -449,9 +452,13 @@ mod tests {
             let exp = expectation(&conn, Some(&FROM), 2000, 0)?;
             let guard = rcu::read_lock();
             let rcu = ReadSide::of(&guard);
+            check!(exp.helper(rcu).is_none());
+            expect::insert(&exp, 0, Requester::NOBODY)?;
             let name = exp.helper(rcu).map(|helper| helper.name());
             check_eq!(name.as_ref().map(|name| text(name)), Some(&b"ftp"[..]));
             check!(exp.assign_helper(rcu).is_none());
+            expect::remove_all(&conn);
+            check!(exp.helper(rcu).is_none());
             drop(guard);
             check_eq!(exp.tuple().dst_port(), 2000);
             check_eq!(exp.tuple().dir(), Direction::Original);

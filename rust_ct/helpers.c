@@ -29,6 +29,10 @@
 
 #include "rust_ct.h"
 
+#ifdef CONFIG_CFI
+#error "rust_ct calls helpers in C with an integer for an enum, at which a kernel with CONFIG_CFI stops"
+#endif
+
 bool rct_skb_csum_none(const struct sk_buff *skb)
 {
 	return skb->ip_summed == CHECKSUM_NONE;
@@ -238,6 +242,11 @@ struct kmem_cache *rct_cache_create(const char *name, unsigned int size, unsigne
 	};
 
 	return kmem_cache_create(name, size, &args, SLAB_TYPESAFE_BY_RCU | SLAB_HWCACHE_ALIGN);
+}
+
+void *rct_kmalloc(size_t size, gfp_t gfp)
+{
+	return kmalloc(size, gfp);
 }
 
 void *rct_krealloc(void *memory, size_t size, gfp_t gfp)

@@ -24,7 +24,7 @@ use crate::{
         },
         expect::{
             self,
-            Expect, //
+            Found, //
         },
         netns::{
             limit::{
@@ -59,7 +59,6 @@ use crate::{
     sys::{
         net::Net,
         rcu::ReadSide,
-        refcount::Counted,
         time::{
             self,
             Throttle, //
@@ -171,7 +170,7 @@ pub(crate) fn begin(
     }
     let conn = unique.publish();
     if let Some(exp) = expected {
-        exp.introduce(&conn, rcu);
+        exp.introduce(&conn);
     }
     Ok(conn)
 }
@@ -180,23 +179,24 @@ pub(crate) fn begin(
 /// master, and with the helper that is to help it.
 ///
 /// Source: net/netfilter/nf_conntrack_core.c, init_conntrack().
-fn find_expected(
+fn find_expected<'a>(
     netns: &Netns,
     net: &Net,
     new_conn: &NewConn<'_>,
     template: Option<&Conn>,
     unique: &mut UniqueConn,
-    rcu: ReadSide<'_>,
-) -> Option<Counted<Expect>> {
+    rcu: ReadSide<'a>,
+) -> Option<Found<'a>> {
     if netns.expects.load(Relaxed) == 0 {
         return None;
     }
     // Without CONFIRMED, the template is that of an action that does not commit (Open vSwitch,
     // act_ct): the expectation is kept for the action that does.
     let keep = template.is_some_and(|template| !template.status().contains(Status::CONFIRMED));
-    let (exp, master) = expect::find_expectation(net, &new_conn.zone, new_conn.original, keep)?;
+    let (exp, master) =
+        expect::find_expectation(net, &new_conn.zone, new_conn.original, keep, rcu)?;
     unique.follow(master);
-    if let Some(helper) = exp.assign_helper(rcu) {
+    if let Some(helper) = exp.assign_helper() {
         // What there is no memory for goes without, as in the kernel; also below.
         let _ = unique.alone().assign_helper(helper);
     }

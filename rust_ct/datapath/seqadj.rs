@@ -37,9 +37,9 @@ pub(crate) fn adjust(conn: &Conn, dir: Direction, skb: &mut Skb, l4: &L4) -> Opt
     )?;
     let sum = l4.offset.checked_add(CHECKSUM)?;
     let last = edits.get().iter().map(|edit| edit.offset).max()?;
-    skb.make_writable(last.max(sum).checked_add(4)?)?;
+    let mut packet = skb.make_writable(last.max(sum).checked_add(4)?)?;
     for edit in edits.get() {
-        skb.replace(edit.offset, edit.old, edit.new, sum)?;
+        packet.replace(edit.offset, edit.old, edit.new, sum)?;
     }
     Some(())
 }

@@ -136,6 +136,10 @@ extern "C" fn rust_ct_get_tuple_skb(tuple: &mut MaybeUninit<Tuple>, skb: &Skb) -
 /// For an IPv4 packet without a connection: the tuple of the other direction of the connection that
 /// it belongs to.
 fn look_up(skb: &Skb) -> Option<Tuple> {
+    // It is asked as soon as the hooks are there, in any namespace.
+    if !NETNS.is_complete() {
+        return None;
+    }
     let net = skb.dev_net()?;
     let tuple = headers::tuple(skb, Family::Ipv4)?;
     let key = Key::new(&tuple, Zone::DEFAULT, net);

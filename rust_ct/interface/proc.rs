@@ -170,11 +170,7 @@ impl Walk for Expectations {
 
     fn show(&self, exp: &Self::Item, _net: &Net, out: &mut Output) -> Result {
         let guard = rcu::read_lock();
-        // A helper first has its expectations removed, and goes a grace period later.
-        let helper = exp
-            .is_entered()
-            .then(|| exp.helper(ReadSide::of(&guard)))
-            .flatten();
+        let helper = exp.helper(ReadSide::of(&guard));
         let names = helper.map(|helper| (helper.name(), helper.class_name(exp.class())));
         let line = ExpectLine {
             seconds: exp.seconds(),

@@ -41,7 +41,10 @@ use crate::{
         time, //
     },
 };
-use core::ptr::NonNull;
+use core::{
+    marker::PhantomPinned,
+    ptr::NonNull, //
+};
 use kernel::{
     prelude::*,
     sync::aref::ARef, //
@@ -88,7 +91,7 @@ impl Unlinked {
 /// Lock and list are initialised when it is made, and everything in the list is the link of a
 /// connection's original direction, with a reference to the connection.
 #[repr(transparent)]
-pub(crate) struct DyingList(Memory<bindings::nf_conntrack_net_ecache>);
+pub(crate) struct DyingList(Memory<bindings::nf_conntrack_net_ecache>, PhantomPinned);
 
 impl DyingList {
     /// An empty list.

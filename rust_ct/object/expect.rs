@@ -34,6 +34,7 @@ pub(crate) use table::{
     set_up,
     unlink_for,
     Cursor,
+    Found,
     SetUp, //
 };
 
@@ -190,11 +191,14 @@ impl Expect {
         self.0.get()
     }
 
-    /// Says what an expectation that is not in the table waits for. The caller has its master, as a
-    /// packet does.
+    /// Says what an expectation waits for, unless it is in the table already. The caller has its
+    /// master, as a packet does.
     ///
     /// Source: nf_ct_expect_init().
     pub(crate) fn describe(&self, wanted: &Wanted<'_>, rcu: ReadSide<'_>) {
+        if self.is_entered() {
+            return;
+        }
         let master = self.master();
         let helper = master.helper(rcu);
         let any = Addr::default();
@@ -274,30 +278,23 @@ impl Expect {
         self.flags() & DEAD != 0 || time::until(self.timeout()) <= 0
     }
 
-    /// The helper that has made it.
+    /// The helper that has made it, while it is in the table: a helper first has its expectations
+    /// removed, and goes a grace period later.
     pub(crate) fn helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
-        field!(self.0, helper as Slot).get(rcu)
+        let helper = field!(self.0, helper as Slot);
+        self.is_entered().then(|| helper.get(rcu)).flatten()
     }
 
-    /// The helper that the expected connection is to have.
+    /// The helper that the expected connection is to have, in the same way.
     pub(crate) fn assign_helper<'a>(&self, rcu: ReadSide<'a>) -> Option<&'a Helper> {
-        field!(self.0, assign_helper as Slot).get(rcu)
+        let helper = field!(self.0, assign_helper as Slot);
+        self.is_entered().then(|| helper.get(rcu)).flatten()
     }
 
     /// What the helper calls for the expected connection.
     pub(crate) fn function(&self) -> usize {
         // CAST: To be compared only.
         field!(self.0, expectfn).load().map_or(0, |f| f as usize)
-    }
-
-    /// Lets the helper look at the expected connection, which was just made.
-    pub(crate) fn introduce(&self, child: &Conn, _rcu: ReadSide<'_>) {
-        if let Some(function) = field!(self.0, expectfn).load() {
-            // SAFETY: The child has the caller's reference, and a reference to the master. The
-            // function is there: a module that removes it removes expectations that have it, and
-            // waits for a grace period.
-            unsafe { function(ptr::from_ref(child).cast_mut().cast(), self.raw()) };
-        }
     }
 
     /// Gives it up: the next caller that meets it removes it. Any context, without the lock.

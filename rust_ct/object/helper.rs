@@ -186,7 +186,8 @@ impl Helper {
 
     /// Lets the helper read a packet of a connection that it helps. A hook runs.
     ///
-    /// The helper was unregistered meanwhile if it has no function.
+    /// The helper was unregistered meanwhile if it has no function. It writes to what is kept for
+    /// helpers, so a connection without that is none that it helps.
     pub(crate) fn help(
         &self,
         skb: &mut Skb,
@@ -195,11 +196,15 @@ impl Helper {
         info: CtInfo,
         _rcu: ReadSide<'_>,
     ) -> Verdict {
-        let Some(function) = field!(self.0, help).load() else {
+        let Some(function) = field!(self.0, help)
+            .load()
+            .filter(|_| conn.help().is_some())
+        else {
             return Verdict::ACCEPT;
         };
         // SAFETY: The function is there until a grace period after it was taken away, and RCU is
-        // held. Packet and connection are those of the hook.
+        // held; the connection has the extension that it writes to. Packet and connection are those
+        // of the hook.
         let verdict = unsafe {
             function(
                 skb.as_mut_ptr(),

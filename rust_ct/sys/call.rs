@@ -50,7 +50,7 @@ unsafe extern "C" {
     #[cfg(CONFIG_NF_CONNTRACK_TIMEOUT)]
     pub(crate) safe fn rct_timeout_tryget(policy: &Memory<bindings::nf_ct_timeout>) -> bool;
 
-    pub(super) safe fn __kmalloc_noprof(size: usize, gfp: bindings::gfp_t) -> *mut c_void;
+    pub(super) safe fn rct_kmalloc(size: usize, gfp: bindings::gfp_t) -> *mut c_void;
     pub(super) safe fn pcpu_alloc_noprof(
         size: usize,
         align: usize,

@@ -33,7 +33,7 @@ pub(crate) const KERNEL: Gfp = bindings::GFP_KERNEL;
 
 /// So many bytes of zeroes, to be freed by kfree().
 pub(crate) fn zeroed(bytes: usize, gfp: Gfp) -> Option<NonNull<u8>> {
-    NonNull::new(call::__kmalloc_noprof(bytes, gfp | bindings::__GFP_ZERO).cast())
+    NonNull::new(call::rct_kmalloc(bytes, gfp | bindings::__GFP_ZERO).cast())
 }
 
 /// Makes memory larger, or allocates it where there is none; what is new in it is of no meaning.

@@ -177,11 +177,17 @@ impl<T: PerNet> Slot<T> {
         unsafe { self.room(net)?.alive.load().as_ref() }
     }
 
+    /// Returns whether every namespace has its state, but for those that have just lost it. Any
+    /// context.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete.load(Acquire)
+    }
+
     /// Calls `f` with each namespace and its state, but for those that have just lost it; not
     /// before every namespace has it. Process context, sleeps.
     pub(crate) fn for_each(&self, mut f: impl FnMut(&Net, &T)) {
         // Until then a namespace may have no room for the number, or another module's memory there.
-        if !self.complete.load(Acquire) {
+        if !self.is_complete() {
             return;
         }
         Net::for_each(|net| {

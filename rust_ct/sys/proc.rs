@@ -139,10 +139,14 @@ struct Open<W: Walk> {
 struct Lines(bindings::rct_lines);
 
 impl<W: Walk> Open<W> {
-    const LINES: Lines = Lines(bindings::rct_lines {
-        step: Some(step::<W>),
-        size: size_of::<Self>() as c_uint,
-    });
+    const LINES: Lines = {
+        // The kernel allocates it by kzalloc().
+        assert!(align_of::<Self>() <= align_of::<u64>());
+        Lines(bindings::rct_lines {
+            step: Some(step::<W>),
+            size: size_of::<Self>() as c_uint,
+        })
+    };
 }
 
 /// One step of a walk. Returns whether there is an item, or an error.

@@ -78,32 +78,9 @@ impl Skb {
 
     /// Makes the first bytes of the packet writable, and its own; `None` if it has not so many, or
     /// there is no memory.
-    pub(crate) fn make_writable(&mut self, len: u32) -> Option<()> {
-        (skb_ensure_writable(self, len) == 0).then_some(())
-    }
-
-    /// Replaces a number of the packet, in network order, and lets the Internet checksum at `sum`
-    /// follow. `None` if the packet was not made writable so far.
-    pub(crate) fn replace(&mut self, offset: u32, old: u32, new: u32, sum: u32) -> Option<()> {
-        let skb = self.0.get();
-        let (data, linear) = self.linear();
-        if offset.checked_add(4)? > linear || sum.checked_add(2)? > linear {
-            return None;
-        }
-        // SAFETY: The linear part holds the number and the checksum, as was just looked at.
-        unsafe {
-            data.add(offset as usize)
-                .cast::<[u8; 4]>()
-                .write(new.to_be_bytes());
-            bindings::inet_proto_csum_replace4(
-                data.add(sum as usize).cast(),
-                skb,
-                old.to_be(),
-                new.to_be(),
-                false,
-            );
-        }
-        Some(())
+    pub(crate) fn make_writable(&mut self, len: u32) -> Option<Writable<'_>> {
+        // INVARIANT: They are linear and the packet's own now.
+        (skb_ensure_writable(self, len) == 0).then_some(Writable { skb: self, len })
     }
 
     /// Cuts off what is behind so many bytes. The Internet checksum of the whole follows.
@@ -325,5 +302,41 @@ impl Skb {
     /// The namespace of the device that the packet is at, if it is at one.
     pub(crate) fn dev_net(&self) -> Option<&Net> {
         rct_skb_dev_net(self)
+    }
+}
+
+/// A packet whose first bytes may be written to.
+///
+/// # Invariants
+///
+/// The first `len` bytes are in the linear part, and no other packet has them.
+pub(crate) struct Writable<'a> {
+    skb: &'a mut Skb,
+    len: u32,
+}
+
+impl Writable<'_> {
+    /// Replaces a number of the packet, in network order, and lets the Internet checksum at `sum`
+    /// follow. `None` if either is behind what is writable.
+    pub(crate) fn replace(&mut self, offset: u32, old: u32, new: u32, sum: u32) -> Option<()> {
+        if offset.checked_add(4)? > self.len || sum.checked_add(2)? > self.len {
+            return None;
+        }
+        let (data, _) = self.skb.linear();
+        // SAFETY: By the type invariant, number and checksum are in the linear part, and there is
+        // no reference to them, as the packet is borrowed.
+        unsafe {
+            data.add(offset as usize)
+                .cast::<[u8; 4]>()
+                .write(new.to_be_bytes());
+            bindings::inet_proto_csum_replace4(
+                data.add(sum as usize).cast(),
+                self.skb.0.get(),
+                old.to_be(),
+                new.to_be(),
+                false,
+            );
+        }
+        Some(())
     }
 }

@@ -111,11 +111,15 @@ impl UniqueConn {
             (&raw mut (*ct).zone)
                 .cast::<Zone>()
                 .write_volatile(new_conn.zone);
-            // All behind this field is the owner's, and begins as zero.
-            let rest = offset_of!(bindings::nf_conn, __nfct_init_offset);
-            ct.byte_add(rest)
-                .cast::<u8>()
-                .write_bytes(0, size_of::<bindings::nf_conn>() - rest);
+            // All behind this field begins as zero. Of that, readers look at the private state.
+            const REST: usize = offset_of!(bindings::nf_conn, __nfct_init_offset);
+            const WORDS: usize = (size_of::<bindings::nf_conn>() - REST) / size_of::<u64>();
+            const { assert!(REST % size_of::<u64>() == 0) };
+            const { assert!(REST + WORDS * size_of::<u64>() == size_of::<bindings::nf_conn>()) };
+            let rest = ct.byte_add(REST).cast::<u64>();
+            for word in 0..WORDS {
+                rest.add(word).write_volatile(0);
+            }
         }
         let unique = Self(memory);
         unique.store_words(Direction::Original, new_conn.original);

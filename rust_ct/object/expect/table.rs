@@ -23,6 +23,10 @@ use crate::{
             help::Help,
             Conn, //
         },
+        helper::{
+            Helper,
+            Slot, //
+        },
         netns::{
             EXPECT_MAX,
             NETNS, //
@@ -65,7 +69,11 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::Relaxed,
+        atomic::{
+            Atomic,
+            Full,
+            Relaxed, //
+        },
         rcu, //
     },
 };
@@ -101,15 +109,19 @@ const STEP: usize = 512;
 ///
 /// # Errors
 ///
-/// `ENOMEM`.
+/// `ENOMEM`, and `EBUSY` if that was done before.
 pub(crate) fn set_up(size: u32) -> Result<SetUp> {
+    static USED: Atomic<bool> = Atomic::new(false);
     let size = (size as usize).max(1).next_multiple_of(STEP);
     let mut heads = KVVec::with_capacity(size, GFP_KERNEL)?;
     for _ in 0..size {
         heads.push(Head::new(), GFP_KERNEL)?;
     }
-    KEY.draw();
     let heads = KBox::new(Heads(heads), GFP_KERNEL)?;
+    if USED.xchg(true, Full) {
+        return Err(EBUSY);
+    }
+    KEY.draw();
     // SAFETY: Both are variables of ours that other modules read while they are on top of us, which
     // none is yet.
     unsafe {
@@ -215,16 +227,46 @@ pub(crate) fn find<'a>(
     })
 }
 
+/// An expectation that a packet has fulfilled: what it names is there in the same section of RCU.
+///
+/// # Invariants
+///
+/// The expectation was in the table within the section.
+pub(crate) struct Found<'a> {
+    exp: Counted<Expect>,
+    rcu: ReadSide<'a>,
+}
+
+impl<'a> Found<'a> {
+    /// The helper that the expected connection is to have.
+    pub(crate) fn assign_helper(&self) -> Option<&'a Helper> {
+        let exp: &Expect = &self.exp;
+        field!(exp.0, assign_helper as Slot).get(self.rcu)
+    }
+
+    /// Lets the helper look at the expected connection, which was just made.
+    pub(crate) fn introduce(&self, child: &Conn) {
+        let exp: &Expect = &self.exp;
+        if let Some(function) = field!(exp.0, expectfn).load() {
+            // SAFETY: The child has the caller's reference, and a reference to the master. By the
+            // type invariant the function is there: a module that removes it removes expectations
+            // that have it, and waits for a grace period.
+            unsafe { function(ptr::from_ref(child).cast_mut().cast(), exp.raw()) };
+        }
+    }
+}
+
 /// Finds the expectation that a new connection's first packet fulfils, with a reference to its
 /// master; it is removed, unless it is permanent or `keep` says so. Any context.
 ///
 /// Source: nf_ct_find_expectation().
-pub(crate) fn find_expectation(
+pub(crate) fn find_expectation<'a>(
     net: &Net,
     zone: &Zone,
     tuple: &Tuple,
     keep: bool,
-) -> Option<(Counted<Expect>, ARef<Conn>)> {
+    rcu: ReadSide<'a>,
+) -> Option<(Found<'a>, ARef<Conn>)> {
     locked(|held| {
         let exp = walk(net, tuple, held, |exp| {
             if exp.is_expired() {
@@ -239,7 +281,11 @@ pub(crate) fn find_expectation(
         if !status.contains(Status::CONFIRMED) || status.contains(Status::DYING) {
             return None;
         }
-        let found = exp.try_get()?;
+        // INVARIANT: It is in the table, and RCU is held.
+        let found = Found {
+            exp: exp.try_get()?,
+            rcu,
+        };
         let master = exp.master().try_get()?;
         if exp.flags() & PERMANENT == 0 && !keep {
             unlink(exp, held);

@@ -42,7 +42,7 @@ use kernel::{
         atomic::{
             Acquire,
             Atomic,
-            Relaxed,
+            Full,
             Release, //
         },
         rcu, //
@@ -74,13 +74,14 @@ kernel::sync::global_lock! {
 /// Raised when the registry is ready.
 static READY: Atomic<bool> = Atomic::new(false);
 
-/// Makes the registry ready, before any helper is registered. Process context.
+/// Makes the registry ready, before any helper is registered; it does so once. Process context.
 pub(crate) fn set_up() {
-    if READY.load(Relaxed) {
+    static BEGUN: Atomic<bool> = Atomic::new(false);
+    if BEGUN.xchg(true, Full) {
         return;
     }
-    // SAFETY: This is the first call, and the variables are ours: other modules read them while
-    // they are on top of us, which none is yet.
+    // SAFETY: This is the one call that raised `BEGUN`, and the variables are ours: other modules
+    // read them while they are on top of us, which none is yet.
     unsafe {
         REGISTRY.init();
         (&raw mut bindings::nf_ct_helper_hash).write_volatile(HEADS.as_ptr().cast_mut().cast());
