@@ -108,7 +108,7 @@ fn leave_slowly(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
     // An ICMP error holds no segment of its own.
     if info != CtInfo::RelatedReply {
         let conn = ARef::from(conn);
-        match look_into(netns, &conn, info, skb, state) {
+        match look_into(netns, &conn, status, info, skb, state) {
             Verdict::ACCEPT => (),
             verdict => return verdict,
         }
@@ -120,7 +120,14 @@ fn leave_slowly(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
 /// helper has changed what went before. A segment that passes by is nothing that an end has said.
 ///
 /// A packet that is no longer a whole segment, a fragment, passes as it is.
-fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &State) -> Verdict {
+fn look_into(
+    netns: &Netns,
+    conn: &Conn,
+    status: Status,
+    info: CtInfo,
+    skb: &mut Skb,
+    state: &State,
+) -> Verdict {
     // A bridge has no family, the connection has.
     let family = conn.tuple(Direction::Original).family();
     let Some(family) = family else {
@@ -138,7 +145,8 @@ fn look_into(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, state: &St
             return told(verdict, skb, conn, info);
         }
     }
-    adjust(netns, conn, info, skb, &l4)
+    // What the helper shifts by this packet is what comes behind it: the status of before counts.
+    adjust(netns, conn, status, info, skb, &l4)
 }
 
 /// Tells of a packet if its helper's verdict drops it.
@@ -156,11 +164,17 @@ fn tell_of_drop(skb: &Skb, conn: &Conn, info: CtInfo, word: &'static str) {
     trace::packet::<point::Dropped>(skb, None, conn.net(), tuple, word);
 }
 
-/// Shifts the sequence numbers of a packet if those of its connection are shifted; a packet that
-/// cannot be changed is dropped.
-fn adjust(netns: &Netns, conn: &Conn, info: CtInfo, skb: &mut Skb, l4: &L4) -> Verdict {
-    // The helper may have begun it with this very packet.
-    let adjusted = conn.status().contains(Status::SEQ_ADJUST) && !skb.is_loopback();
+/// Shifts the sequence numbers of a packet if, by its status, those of its connection are shifted;
+/// a packet that cannot be changed is dropped.
+fn adjust(
+    netns: &Netns,
+    conn: &Conn,
+    status: Status,
+    info: CtInfo,
+    skb: &mut Skb,
+    l4: &L4,
+) -> Verdict {
+    let adjusted = status.contains(Status::SEQ_ADJUST) && !skb.is_loopback();
     if adjusted && seqadj::adjust(conn, info.direction(), skb, l4).is_none() {
         netns.stats.count(Stat::Drop);
         tell_of_drop(skb, conn, info, Dropped::SeqAdjust.word());
@@ -222,7 +236,7 @@ pub(crate) fn reinject(skb: &mut Skb, rcu: ReadSide<'_>) -> Verdict {
         return Verdict::ACCEPT;
     };
     if let Some(l4) = Bytes::at(skb, hook::Place::PostRouting).l4(family) {
-        let verdict = adjust(netns, &conn, info, skb, &l4);
+        let verdict = adjust(netns, &conn, conn.status(), info, skb, &l4);
         if verdict != Verdict::ACCEPT {
             return verdict;
         }

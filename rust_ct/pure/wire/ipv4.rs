@@ -86,7 +86,8 @@ pub(crate) fn l4<P: Packet>(pkt: &P, nhoff: u32) -> Result<L4, Reason> {
         return Err(Reason::IpFragment);
     }
     match nhoff.checked_add(ip.header_len()) {
-        Some(offset) if offset <= pkt.len() => Ok(L4 {
+        // A header of no length at the packet's beginning, as act_ct may hand it on.
+        Some(offset) if offset != 0 && offset <= pkt.len() => Ok(L4 {
             proto: ip.proto,
             offset,
         }),
