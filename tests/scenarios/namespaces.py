@@ -69,8 +69,9 @@ def churn(turn):
     ip_batch(name, "addr add 10.9.0.2/24 dev e0", "link set dev e0 up")
     port = Port(HOME, "tmp", mac_of(name, "e0"))
     sink = make_socket(name, "10.9.0.2", 2000)
+    # A device that is up drops what is sent until the kernel has seen that its peer is, too.
+    poll(lambda: run("ping", "-c1", "-W1", "10.9.0.2", ns=HOME, must=False)[0] == 0, 5, 0.01)
     port.send(*FLOWS)
-    run("ping", "-c2", "-i0.01", "-W1", "10.9.0.2", ns=HOME, must=False)
     seen = count(name)
     sink.close()
     run("ip", "netns", "delete", name)
