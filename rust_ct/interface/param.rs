@@ -3,7 +3,7 @@
 //! The module's parameters: what they mean, and which values are right.
 //!
 //! `hashsize`, `max` and `helpers` are parsed when the module is loaded, before anything else runs;
-//! the first two also whenever root writes to /sys/module/rust_ct/parameters.
+//! all but `helpers` also whenever root writes to /sys/module/rust_ct/parameters.
 
 use crate::{
     datapath::{

@@ -99,7 +99,8 @@ impl Top<'_> {
     /// order. Those count that are no older than `window`, and if a namespace is given, those of
     /// that namespace. If all that the CPU knows are no older, there may have been more, and a rate
     /// is that of the time since the oldest connection: not for a namespace, which would learn by
-    /// it how many connections begin elsewhere. `second` is how long a second is.
+    /// it how many connections begin elsewhere. (It learns a little of that from how soon its own
+    /// are no longer among the last.) `second` is how long a second is.
     pub(crate) fn add_beginnings(
         &mut self,
         last: impl Iterator<Item = Option<Beginning>> + Clone,

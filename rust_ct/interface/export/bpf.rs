@@ -232,7 +232,7 @@ impl Functions {
         match &registered {
             Ok(Some(_)) => (),
             Ok(None) => pr_info!("built without BTF: BPF programs cannot call it\n"),
-            Err(e) => pr_warn!("BPF programs cannot call it: its BTF is refused ({e:?})\n"),
+            Err(e) => pr_warn!("not all BPF programs can call it: its BTF is refused ({e:?})\n"),
         }
         Self {
             _registered: registered.ok().flatten(),
