@@ -82,9 +82,16 @@ fn master(n: u32) -> Result<ARef<Conn>> {
     Ok(conn)
 }
 
-/// Enters an expectation without a requester.
+/// Enters an expectation without a requester. The cases have the masters of all that they expect.
 fn relate(exp: &Expect, flags: u32) -> Result {
-    expect::insert(exp, flags, Requester::NOBODY)
+    // SAFETY: The case has the master.
+    unsafe { expect::insert(exp, flags, Requester::NOBODY) }
+}
+
+/// Enters two.
+fn relate_pair(pair: [&Expect; 2]) -> Result {
+    // SAFETY: The case has the masters.
+    unsafe { expect::insert_pair(pair, 0) }
 }
 
 /// An expectation of a connection from anywhere, or from an address, to a port.
@@ -96,18 +103,17 @@ fn expectation(
 ) -> Result<Counted<Expect>> {
     let exp = Expect::new(master).ok_or(ENOMEM)?;
     let guard = rcu::read_lock();
-    exp.describe(
-        &Wanted {
-            class,
-            l3num: Family::Ipv4.nfproto(),
-            src,
-            src_id: None,
-            dst: &TO,
-            dst_id: port.to_be_bytes(),
-            proto: ipproto::TCP,
-        },
-        ReadSide::of(&guard),
-    );
+    let wanted = Wanted {
+        class,
+        l3num: Family::Ipv4.nfproto(),
+        src,
+        src_id: None,
+        dst: &TO,
+        dst_id: port.to_be_bytes(),
+        proto: ipproto::TCP,
+    };
+    // SAFETY: The master is lent, and no other code has the expectation.
+    unsafe { exp.describe(&wanted, ReadSide::of(&guard)) };
     drop(guard);
     Ok(exp)
 }
@@ -400,23 +406,15 @@ mod tests {
                 ])
             };
             let [a, b] = pair(&one, 2000, 2001)?;
-            expect::insert_pair([&*a, &*b], 0)?;
+            relate_pair([&*a, &*b])?;
             check_eq!(netns.expects.load(Relaxed), 2);
             let [c, d] = pair(&two, 2002, 2001)?;
-            check_eq!(
-                expect::insert_pair([&*c, &*d], 0),
-                Err(EBUSY),
-                "the second is taken"
-            );
+            check_eq!(relate_pair([&*c, &*d]), Err(EBUSY), "the second is taken");
             check_eq!(netns.expects.load(Relaxed), 2);
             // The first expectation of the failed pair counts no more.
             relate(&c, 0)?;
             check!(waits(&packet(FROM, 2002)));
-            check_eq!(
-                expect::insert_pair([&*a, &*d], 0),
-                Err(EINVAL),
-                "of two masters"
-            );
+            check_eq!(relate_pair([&*a, &*d]), Err(EINVAL), "of two masters");
             Ok(())
         })
     }
@@ -453,7 +451,7 @@ mod tests {
             let guard = rcu::read_lock();
             let rcu = ReadSide::of(&guard);
             check!(exp.helper(rcu).is_none());
-            expect::insert(&exp, 0, Requester::NOBODY)?;
+            relate(&exp, 0)?;
             let name = exp.helper(rcu).map(|helper| helper.name());
             check_eq!(name.as_ref().map(|name| text(name)), Some(&b"ftp"[..]));
             check!(exp.assign_helper(rcu).is_none());

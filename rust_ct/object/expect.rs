@@ -191,11 +191,14 @@ impl Expect {
         self.0.get()
     }
 
-    /// Says what an expectation waits for, unless it is in the table already. The caller has its
-    /// master, as a packet does.
+    /// Says what an expectation waits for, unless it is in the table already.
     ///
     /// Source: nf_ct_expect_init().
-    pub(crate) fn describe(&self, wanted: &Wanted<'_>, rcu: ReadSide<'_>) {
+    ///
+    /// # Safety
+    ///
+    /// The caller must have the master, as a packet does, and no other code the expectation.
+    pub(crate) unsafe fn describe(&self, wanted: &Wanted<'_>, rcu: ReadSide<'_>) {
         if self.is_entered() {
             return;
         }
@@ -220,7 +223,7 @@ impl Expect {
         field!(self.0, net.net).store(master.net().as_ptr());
         field!(self.0, zone as Field<Zone>).store(master.zone());
         let origin = master.tuple(Direction::Original);
-        // SAFETY: The expectation is not in the table, so it is the caller's alone.
+        // SAFETY: The expectation is the caller's alone.
         unsafe {
             field!(self.0, master_tuple as Fixed<Tuple>).store(origin);
             field!(self.0, tuple as Fixed<Tuple>).store(tuple);

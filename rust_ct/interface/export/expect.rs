@@ -88,7 +88,8 @@ unsafe extern "C" fn rust_ct_expect_init(
         proto,
     };
     let guard = rcu::read_lock();
-    exp.describe(&wanted, ReadSide::of(&guard));
+    // SAFETY: The caller has just made the expectation, for a connection that it has.
+    unsafe { exp.describe(&wanted, ReadSide::of(&guard)) };
     drop(guard);
 }
 
@@ -99,20 +100,30 @@ extern "C" fn rust_ct_expect_put(exp: Option<Given<Counted<Expect>>>) {
 }
 
 /// nf_ct_expect_related_report(): see [`expect::insert`].
+///
+/// # Safety
+///
+/// Called from C, which has the master.
 #[no_mangle]
-extern "C" fn rust_ct_expect_related(
+unsafe extern "C" fn rust_ct_expect_related(
     exp: &Expect,
     portid: u32,
     report: c_int,
     flags: c_uint,
 ) -> c_int {
-    from_result(|| expect::insert(exp, flags, Requester { portid, report }).map(|()| 0))
+    // SAFETY: As the caller says.
+    from_result(|| unsafe { expect::insert(exp, flags, Requester { portid, report }).map(|()| 0) })
 }
 
 /// nf_ct_expect_related_pair(): see [`expect::insert_pair`].
+///
+/// # Safety
+///
+/// Called from C, which has the master.
 #[no_mangle]
-extern "C" fn rust_ct_expect_related_pair(pair: &[&Expect; 2], flags: c_uint) -> c_int {
-    from_result(|| expect::insert_pair(*pair, flags).map(|()| 0))
+unsafe extern "C" fn rust_ct_expect_related_pair(pair: &[&Expect; 2], flags: c_uint) -> c_int {
+    // SAFETY: As the caller says.
+    from_result(|| unsafe { expect::insert_pair(*pair, flags).map(|()| 0) })
 }
 
 /// __nf_ct_expect_find(): see [`expect::find`].

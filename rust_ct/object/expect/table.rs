@@ -294,7 +294,7 @@ pub(crate) fn find_expectation<'a>(
     })
 }
 
-/// Enters an expectation into the table; the caller has its master. Any context.
+/// Enters an expectation into the table. Any context.
 ///
 /// Source: nf_ct_expect_related_report().
 ///
@@ -302,7 +302,11 @@ pub(crate) fn find_expectation<'a>(
 ///
 /// `ESHUTDOWN` if the master has no helper, `EALREADY` or `EBUSY` if the packet is expected
 /// already, `EMFILE` if there is no room, `EINVAL` if the class is none.
-pub(crate) fn insert(exp: &Expect, flags: u32, requester: Requester) -> Result {
+///
+/// # Safety
+///
+/// The caller must have the master, as a packet does.
+pub(crate) unsafe fn insert(exp: &Expect, flags: u32, requester: Requester) -> Result {
     locked(|held| {
         let help = exp.master().help().ok_or(ESHUTDOWN)?;
         make_place(exp, help, flags, held)?;
@@ -340,8 +344,11 @@ fn tell_of_refusal(exp: &Expect, error: Error) {
 /// memory for it.
 pub(crate) fn expect_related(master: &Conn, wanted: &Wanted<'_>, rcu: ReadSide<'_>) -> Option<()> {
     let exp = Expect::new(master)?;
-    exp.describe(wanted, rcu);
-    insert(&exp, 0, Requester::NOBODY).ok()
+    // SAFETY: The caller has the master, and no other code has the expectation.
+    unsafe {
+        exp.describe(wanted, rcu);
+        insert(&exp, 0, Requester::NOBODY).ok()
+    }
 }
 
 /// Enters two expectations of one master into the table, or none. Any context.
@@ -351,7 +358,11 @@ pub(crate) fn expect_related(master: &Conn, wanted: &Wanted<'_>, rcu: ReadSide<'
 /// # Errors
 ///
 /// As [`insert`]; `EINVAL` also if they are the same, or have two masters.
-pub(crate) fn insert_pair(pair: [&Expect; 2], flags: u32) -> Result {
+///
+/// # Safety
+///
+/// The caller must have the masters, as a packet does.
+pub(crate) unsafe fn insert_pair(pair: [&Expect; 2], flags: u32) -> Result {
     let [first, second] = pair;
     locked(|held| {
         let help = first.master().help().ok_or(EINVAL)?;
