@@ -110,8 +110,10 @@ def scenario():
                 write(f"{PARAMETERS}/hashsize", size + 512 * dice.randrange(4))
             write(f"{PARAMETERS}/hashsize", size)
             os._exit(0)
-        sent = 0
-        while os.waitpid(child, os.WNOHANG)[0] == 0:
+        sent, over = 0, False
+        # Once at least, also where the child has come to its end at once.
+        while not over:
+            over = os.waitpid(child, os.WNOHANG)[0] != 0
             for _ in range(50):
                 sport = 1024 + (sport + 1) % 60000
                 router.a.send(udp(router.A4, router.B4, sport, 2000, b"come and go"))
