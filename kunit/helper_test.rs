@@ -391,11 +391,11 @@ mod tests {
             let [seq, ack] = control.said;
             let below = seq.wrapping_sub(FAR);
             for (seq, ack, text) in [
+                // The end of a line, and what follows it.
+                (below.wrapping_sub(2), ack, &b"\r\n"[..]),
+                (below, ack, LINE),
                 (seq.wrapping_add(FAR), ack, LINE),
                 (seq, ack.wrapping_add(FAR), LINE),
-                // The end of a line, and what follows it.
-                (below.wrapping_sub(2), ack, b"\r\n"),
-                (below, ack, LINE),
             ] {
                 let client = Direction::Original;
                 let mut buffer = segment(client, ACK, seq, ack, text, Shape::Linear)?;
@@ -406,8 +406,8 @@ mod tests {
                 check_eq!(buffer.info(), Some(CtInfo::Established));
                 check_eq!(buffer.leave(Family::Ipv4)?, Verdict::ACCEPT);
                 check_eq!(expected(netns), 0);
+                check!(netns.has_overheard());
             }
-            check!(netns.has_overheard());
             control.say(Direction::Original, LINE)?;
             check_eq!(expected(netns), 1);
             Ok(())

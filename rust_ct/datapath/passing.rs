@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 
 //! TCP segments of which their receiver takes nothing, but which go with a connection: those that
-//! are left to their receiver, and those below its window. No helper is to believe them.
+//! are left to their receiver, and those below its window that it has acknowledged. No helper is to
+//! believe them.
 
 use crate::{
     datapath::{
@@ -18,6 +19,7 @@ use crate::{
                 self,
                 Tcp, //
             },
+            Action,
             Input,
             L4Proto, //
         },
@@ -78,5 +80,6 @@ fn passes(conn: &Conn, info: CtInfo, pkt: &Bytes<'_>, l4: &L4, family: Family) -
     let mut private = met;
     let outcome = tcp::track(&mut private, &segment, &input, &env);
     let outcome = tcp::reconsider(&mut private, &met, &segment, &input, &env, outcome);
-    outcome.is_overheard()
+    let is_left = outcome.action == Action::PassBy;
+    is_left || (outcome.is_overheard() && met.is_acknowledged(&segment, input.dir()))
 }

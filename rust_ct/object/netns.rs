@@ -68,7 +68,8 @@ pub(crate) struct Netns {
     /// Whether a TCP segment is left to its receiver where that may answer or take it, `1` or `0`;
     /// `nf_conntrack_tcp_rfc5961`.
     pub(crate) rfc5961: Atomic<u32>,
-    /// Whether a segment has passed by a connection that has a helper, `1` or `0`.
+    /// Whether a segment of which its receiver may take nothing has met a connection that has a
+    /// helper, `1` or `0`.
     overheard: Atomic<u32>,
     /// What became of packets.
     pub(crate) stats: Published<COUNT>,
@@ -140,7 +141,7 @@ impl Netns {
         self.rfc5961.load(Relaxed) != 0
     }
 
-    /// Notes that a segment of which its receiver takes nothing goes with a connection that has a
+    /// Notes that a segment of which its receiver may take nothing goes with a connection that has a
     /// helper.
     pub(crate) fn note_overheard(&self) {
         self.overheard.store(1, Relaxed);

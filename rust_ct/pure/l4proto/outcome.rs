@@ -75,8 +75,8 @@ impl Outcome {
         outcome
     }
 
-    /// Returns whether the receiver takes nothing of the packet, where segments are left to it: the
-    /// packet passes by, or is below the window, so that the receiver has all of it already.
+    /// Returns whether the receiver may take nothing of the packet, where segments are left to it:
+    /// the packet passes by, or is below the window.
     pub(crate) fn is_overheard(&self) -> bool {
         self.action == Action::PassBy || self.log == Some(Reason::TcpSeqUnder)
     }

@@ -422,6 +422,12 @@ impl Proto {
         self.receiver(dir).has(peer_flag::MAXACK_SET) && !self.last_was(Kind::Syn)
     }
 
+    /// Returns whether the receiver of a segment has acknowledged all of it.
+    pub(crate) fn is_acknowledged(&self, seg: &Segment, dir: Direction) -> bool {
+        let receiver = self.receiver(dir);
+        receiver.has(peer_flag::MAXACK_SET) && !before(receiver.td_maxack, seg.end)
+    }
+
     /// Notes kind and direction of a segment.
     fn note(&mut self, seg: &Segment, dir: Direction) {
         self.last_index = seg.kind as u8;

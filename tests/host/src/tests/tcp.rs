@@ -799,6 +799,27 @@ fn closed_first_is_not_taken_back() {
     );
 }
 
+/// What the receiver has acknowledged, to the byte.
+#[test]
+fn acknowledged() {
+    let rig = Rig::established();
+    for (dir, seq, len, whole) in [
+        (Original, 901, 100, true),
+        (Original, 901, 101, false),
+        (Original, 1001, 1, false),
+        (Reply, 4901, 100, true),
+        (Reply, 4901, 101, false),
+    ] {
+        let seg = segment(ACK, seq, 0, len);
+        assert_eq!(
+            rig.conn.proto.is_acknowledged(&seg, dir),
+            whole,
+            "{dir:?} {seq} {len}"
+        );
+    }
+    assert!(!Proto::default().is_acknowledged(&segment(ACK, 0, 0, 0), Original));
+}
+
 /// What a protocol says of a private state: its number and, unless a flow table has it, its name.
 #[test]
 fn shown() {
