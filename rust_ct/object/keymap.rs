@@ -29,12 +29,14 @@ use kernel::{
 
 /// The calls of a namespace, under the lock.
 struct Calls {
-    /// Both directions of the call of each control connection, by that connection's address, which
-    /// is to be compared only.
-    of_control: RBTree<usize, [Call; 2]>,
-    /// The call at the sender, by what a packet says, and the control connection: two of them may
-    /// tell of the same.
-    senders: RBTree<(Call, usize), u16>,
+    /// Both directions of the call of each control connection, and the call's number, by the
+    /// address of that connection, which is to be compared only.
+    of_control: RBTree<usize, ([Call; 2], u64)>,
+    /// The call at the sender, by what a packet says, and the call's number: of two control
+    /// connections that tell of the same, the first one counts.
+    senders: RBTree<(Call, u64), u16>,
+    /// The number of the next call.
+    next: u64,
 }
 
 /// The calls of a namespace.
@@ -54,6 +56,7 @@ impl Keymap {
         let none = Calls {
             of_control: RBTree::new(),
             senders: RBTree::new(),
+            next: 0,
         };
         pin_init!(Self {
             calls <- kernel::new_spinlock!(none, "rust_ct_keymap"),
@@ -96,15 +99,21 @@ impl Keymap {
             if is_over() {
                 return false;
             }
-            if let Some(known) = calls.of_control.get(&control) {
+            if let Some((known, _)) = calls.of_control.get(&control) {
                 return *known == calls_told;
             }
-            // None of the keys is there, as the control connection was not.
-            calls.of_control.insert(both.into_node(control, calls_told));
-            let first = first.into_node((there, control), original.src_port());
-            calls.senders.insert(first);
-            let second = second.into_node((back, control), reply.src_port());
-            calls.senders.insert(second);
+            let number = calls.next;
+            calls.next = number.wrapping_add(1);
+            let (there, back) = ((there, number), (back, number));
+            calls
+                .of_control
+                .insert(both.into_node(control, (calls_told, number)));
+            calls
+                .senders
+                .insert(first.into_node(there, original.src_port()));
+            calls
+                .senders
+                .insert(second.into_node(back, reply.src_port()));
             true
         })
     }
@@ -114,8 +123,11 @@ impl Keymap {
     /// Source: net/netfilter/nf_conntrack_proto_gre.c, nf_ct_gre_keymap_destroy().
     pub(crate) fn remove(&self, control: usize) {
         self.with(|calls| {
-            for call in calls.of_control.remove(&control).into_iter().flatten() {
-                calls.senders.remove(&(call, control));
+            let Some((told, number)) = calls.of_control.remove(&control) else {
+                return;
+            };
+            for call in told {
+                calls.senders.remove(&(call, number));
             }
         });
     }
