@@ -72,6 +72,7 @@ def churn(turn):
     # A device that is up drops what is sent until the kernel has seen that its peer is, too.
     poll(lambda: run("ping", "-c1", "-W1", "10.9.0.2", ns=HOME, must=False)[0] == 0, 5, 0.01)
     port.send(*FLOWS)
+    poll(lambda: count(name) >= len(FLOWS), 5)
     seen = count(name)
     sink.close()
     run("ip", "netns", "delete", name)
