@@ -118,7 +118,7 @@ bytes! {
     /// Whether TCP packets outside the window pass.
     TCP_BE_LIBERAL: c"nf_conntrack_tcp_be_liberal" at nf_ct_proto.tcp.tcp_be_liberal, 0..=1,
         default 0;
-    /// Whether resets that are out of the window are no reason for INVALID.
+    /// Whether resets below what was acknowledged are no reason for INVALID.
     TCP_IGNORE_INVALID_RST: c"nf_conntrack_tcp_ignore_invalid_rst"
         at nf_ct_proto.tcp.tcp_ignore_invalid_rst, 0..=1, default 0;
     /// After how many retransmissions without an answer the timeout is lowered.

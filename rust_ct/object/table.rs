@@ -18,7 +18,8 @@
 //! bucket `i` has the lock `i` modulo [`LOCKS`]. Resizing holds all of them, time and again. The
 //! mutex `walk` is for callers that go through the whole table and sleep on the way.
 //!
-//! Lock order: `walk`, then the locks of [`Locks`] in its order, then nothing.
+//! Lock order: `walk`, then the locks of [`Locks`] in its order, then those that the last reference
+//! to a connection takes (Documentation/locking.md).
 
 mod buckets;
 mod insert;

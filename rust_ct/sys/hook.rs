@@ -289,8 +289,9 @@ impl Set {
             ..Default::default()
         });
         let place = self.ops.get();
-        // SAFETY: `users` is locked and zero: no CPU reads the operations. They are complete, and
-        // stay where they are by the caller's promise.
+        // SAFETY: `users` is locked and zero: no CPU reads the operations but one that lists hooks,
+        // which finds there what was there before. They are complete, and stay where they are by
+        // the caller's promise.
         to_result(unsafe {
             place.write(ops);
             bindings::nf_register_net_hooks(net.as_ptr(), place.cast(), HOOKS as c_uint)

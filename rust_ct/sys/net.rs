@@ -113,7 +113,8 @@ impl Net {
         &self.0
     }
 
-    /// The timeouts and settings of protocols: numbers, any of which will do.
+    /// The timeouts and settings of protocols. They are numbers, any of which will do; the list of
+    /// GRE's keys before them is not used by anybody.
     #[inline]
     pub(crate) fn protocols(&self) -> &Memory<bindings::nf_ip_net> {
         field!(self.0, ct.nf_ct_proto as Memory<_>)

@@ -205,8 +205,8 @@ impl<T: PerNet> Slot<T> {
             return None;
         }
         // SAFETY: The number is one that the network core gave us. By the type invariant, the
-        // pointer is null or at the memory, which is freed with the namespace, or when this module
-        // goes.
+        // pointer is null or at the memory, which is freed when the namespace or this module goes,
+        // after it was told so (`exit`).
         unsafe {
             bindings::rct_net_generic(net.as_ptr(), id)
                 .cast::<Room<T>>()

@@ -124,7 +124,7 @@ impl Conn {
         }
     }
 
-    /// Tells what was noted, and what was missed before. Softirqs are off.
+    /// Tells what was noted, and what was missed before. Softirq or process context.
     ///
     /// Source: nf_ct_deliver_cached_events().
     #[inline]

@@ -288,7 +288,8 @@ impl Admission<'_> {
     /// Returns whether the link of the original direction is enough: a lookup of the other
     /// direction meets it. Where the zone differs for replies, no lookup of a reply takes that
     /// link, even if the hashes happen to be equal. If a host talks to itself, the link of the
-    /// replies is the first in the bucket: what follows the first packet counts as an answer.
+    /// replies is the first in the bucket: what follows the first packet counts as an answer. A
+    /// resize turns the order round, as with nf_conntrack.
     #[inline(always)]
     fn is_single(&self) -> bool {
         self.has_one_home() && !self.conn.zone().is_one_way() && !self.conn.answers_itself()

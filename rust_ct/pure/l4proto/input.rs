@@ -19,7 +19,8 @@ pub(crate) struct Input {
     pub(crate) ctinfo: CtInfo,
     /// Now, in jiffies at full width (`unsigned long`).
     pub(crate) now: usize,
-    /// Jiffies left until the connection expires; zero if it has, or is not confirmed.
+    /// Jiffies left until the connection expires; zero if it has. Of no meaning before it is
+    /// confirmed.
     pub(crate) remaining: u32,
     /// Jiffies in a second.
     pub(crate) hz: u32,

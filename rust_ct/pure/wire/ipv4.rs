@@ -74,7 +74,8 @@ impl Ipv4 {
 /// Finds the transport header behind the IPv4 header at `nhoff`.
 ///
 /// Version, and a length below five words, are not looked at: ip_rcv() has done so for the packet
-/// itself, and the packet inside an ICMP error is looked up with whatever can be read.
+/// itself, unless it comes from act_ct or Open vSwitch, and the packet inside an ICMP error is
+/// looked up with whatever can be read.
 /// Source: net/netfilter/nf_conntrack_core.c, ipv4_get_l4proto().
 ///
 /// # Errors

@@ -10,7 +10,8 @@ use crate::pure::l4proto::seqadj::SeqAdj;
 pub(crate) struct Tuning {
     /// `tcp_loose`: a connection may be picked up in its middle.
     pub(crate) loose: bool,
-    /// `tcp_be_liberal`: segments outside the window pass, but for resets.
+    /// `tcp_be_liberal`: segments outside the window pass, but for resets below what was
+    /// acknowledged.
     pub(crate) be_liberal: bool,
     /// `tcp_ignore_invalid_rst`: a reset below what was acknowledged passes.
     pub(crate) ignore_invalid_rst: bool,
