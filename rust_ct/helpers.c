@@ -30,7 +30,7 @@
 #include "rust_ct.h"
 
 #ifdef CONFIG_CFI
-#error "rust_ct calls helpers in C with an integer for an enum, at which a kernel with CONFIG_CFI stops"
+#error "CONFIG_CFI: the kernel would stop where rust_ct passes an integer for an enum to a helper"
 #endif
 
 bool rct_skb_csum_none(const struct sk_buff *skb)

@@ -117,8 +117,8 @@ fn leave_slowly(netns: &Netns, skb: &mut Skb, state: &State) -> Verdict {
 }
 
 /// Lets the helper of a connection read a packet, and shifts the packet's sequence numbers where a
-/// helper has changed what went before. What passes by is nothing that an end has said, and what its
-/// receiver has acknowledged is nothing new.
+/// helper has changed what went before. What passes by is nothing that an end has said, and what
+/// its receiver has acknowledged is nothing new.
 ///
 /// A packet that is no longer a whole segment, a fragment, passes as it is.
 fn look_into(

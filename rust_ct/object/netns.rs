@@ -141,8 +141,8 @@ impl Netns {
         self.rfc5961.load(Relaxed) != 0
     }
 
-    /// Notes that a segment of which its receiver may take nothing goes with a connection that has a
-    /// helper.
+    /// Notes that a segment of which its receiver may take nothing goes with a connection that has
+    /// a helper.
     pub(crate) fn note_overheard(&self) {
         self.overheard.store(1, Relaxed);
     }

@@ -21,6 +21,7 @@ if [ $# -gt 0 ]; then
 	play "$@"
 	exit
 fi
+modprobe -q tun
 self=$(realpath "$0")
 cd "$(dirname "$self")/../packetdrill" || exit
 none='add table inet t'
