@@ -25,15 +25,13 @@ COMPLAINTS = (
     # A checker that has switched itself off.
     "Kernel memory leak detector disabled", "Disabling lock debugging", "lockdep is turned off",
 )
-# Lines that speak of a checker without a complaint; and that of one which switches itself off where a test has let
-# memory fail for too long, as a soak may: no other run is short of memory.
+# Lines that speak of a checker without a complaint.
 HARMLESS = (
     "KernelAddressSanitizer initialized",
     "RCU lockdep checking is enabled",
     "RCU CPU stall",
     "Kernel command line",
     "Spectre|Retbleed|MDS:|TAA:|mitigation",
-    "ODEBUG: Out of memory",
 )
 # fmt: on
 

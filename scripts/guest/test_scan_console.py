@@ -93,9 +93,6 @@ class ScanConsole(unittest.TestCase):
     def test_a_module_from_elsewhere(self):
         self.assertEqual(scan(RUN.format("PID: 9 Comm: insmod Tainted: G           O     N  7.3.4 #1 Debian")), [])
 
-    def test_no_memory_for_a_checker(self):
-        self.assertEqual(scan(RUN.format("ODEBUG: Out of memory. ODEBUG disabled")), [])
-
     def test_an_empty_log(self):
         self.assertTrue(scan("\n"))
 
