@@ -26,7 +26,8 @@ use crate::{
             Flag,
             Key,
             NewConn,
-            UniqueConn, //
+            UniqueConn,
+            MASTERS, //
         },
         table::TABLE, //
     },
@@ -148,6 +149,7 @@ mod tests {
                 unique.follow(master);
                 let child = unique.publish();
                 check!(child.status().contains(Status::EXPECTED), "{}", n);
+                check_eq!(child.masters(), (n as usize - 1).min(MASTERS + 1), "{}", n);
                 check_eq!(child.mark(), 77, "{}", n);
                 #[cfg(CONFIG_NF_CONNTRACK_SECMARK)]
                 check_eq!(child.secmark(), 78, "{}", n);

@@ -19,7 +19,6 @@ use crate::{
     },
     pure::{
         fate::Ended,
-        state::Status,
         tuple::Direction::{
             self,
             Original,
@@ -251,29 +250,6 @@ mod tests {
             check_eq!(netns.connections(), 0);
             check!(netns.dying.deliver(i64::MAX, &mut 0));
             check_heard(&[])
-        })
-    }
-
-    /// All connections whose DESTROY events wait are met once, and wait afterwards.
-    #[test]
-    fn waiting_ends() -> Result {
-        listening(|netns| {
-            FULL.store(true, Relaxed);
-            for _ in 0..3 {
-                let last = pass_udp(Original)?;
-                check!(!end::kill(last.conn().ok_or(EINVAL)?), "it is kept");
-            }
-            let mut met = 0u32;
-            check!(netns.dying.for_each(|conn| {
-                met = met.wrapping_add(u32::from(conn.status().contains(Status::DYING)));
-            }));
-            check_eq!(met, 3);
-            check_eq!(netns.connections(), 3);
-            FULL.store(false, Relaxed);
-            check!(netns.dying.deliver(i64::MAX, &mut 0));
-            check_eq!(netns.connections(), 0);
-            check!(!netns.dying.for_each(|_| ()), "none waits");
-            Ok(())
         })
     }
 

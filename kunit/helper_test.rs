@@ -51,6 +51,7 @@ use crate::{
         rcu::ReadSide, //
     },
 };
+use core::mem::offset_of;
 use kernel::{
     macros::kunit_tests,
     prelude::*,
@@ -244,6 +245,43 @@ mod tests {
             drop(first);
             check_eq!(ENDS[1].load(Relaxed), 1, "ends on one stack");
             check_eq!(netns.connections(), CHAIN - 1);
+            Ok(())
+        });
+        registry::unregister(registered);
+        result
+    }
+
+    /// A call ends no calls, though traffic control has given it PPTP's helper and it has noted the
+    /// next call as its own.
+    #[test]
+    fn a_call_has_no_calls() -> Result {
+        const CHAIN: u16 = 6;
+        let registered = pptp()?;
+        let result = case(|netns| {
+            let mut first = None;
+            for id in 0..CHAIN {
+                let original = maker::tuple(ipproto::GRE, 0).with_ports(0, id + 1);
+                let conn = begin(&original)?;
+                let guard = rcu::read_lock();
+                let helper = registry::find(b"", 2, ipproto::TCP, ReadSide::of(&guard));
+                assign_helper(&conn, helper.ok_or(ENOENT)?)?;
+                drop(guard);
+                let data = conn.help().ok_or(ENOENT)?.data();
+                let next = (id + 2).to_be_bytes();
+                // SAFETY: The helper's memory is as large as what PPTP has in it, and no other code
+                // has the connection.
+                unsafe {
+                    data.add(offset_of!(bindings::nf_ct_pptp_master, pac_call_id))
+                        .copy_from_nonoverlapping(next.as_ptr(), next.len());
+                }
+                enter(&conn)?;
+                first.get_or_insert(conn);
+            }
+            ENDS.each_ref().map(|count| count.store(0, Relaxed));
+            check!(end::kill(first.as_ref().ok_or(EINVAL)?));
+            drop(first);
+            check_eq!(ENDS[1].load(Relaxed), 1, "ends on one stack");
+            check_eq!(netns.connections(), u32::from(CHAIN) - 1);
             Ok(())
         });
         registry::unregister(registered);

@@ -20,7 +20,8 @@ use crate::{
             Candidate,
             Conn,
             NewConn,
-            UniqueConn, //
+            UniqueConn,
+            MASTERS, //
         },
         expect::{
             self,
@@ -195,6 +196,9 @@ fn find_expected<'a>(
     let keep = template.is_some_and(|template| !template.status().contains(Status::CONFIRMED));
     let (exp, master) =
         expect::find_expectation(net, &new_conn.zone, new_conn.original, keep, rcu)?;
+    if master.masters() >= MASTERS {
+        return None;
+    }
     unique.follow(master);
     if let Some(helper) = exp.assign_helper() {
         // What there is no memory for goes without, as in the kernel; also below.

@@ -63,9 +63,15 @@ fn end(conn: &Conn, requester: Requester, why: Ended) -> Option<bool> {
     conn.stamp_stop();
     let told = report(conn, requester);
     conn.destroy_helper();
-    // A grace period later it is in the table no more, but in the list where it waits.
-    let guard = (!told).then(rcu::read_lock);
+    // A grace period later it is in the table no more, but in the list where it waits, and has left
+    // NAT's list.
+    let is_in_nat_list = conn.is_in_nat_list();
+    let guard = (!told || is_in_nat_list).then(rcu::read_lock);
     let unlinked = TABLE.unlink(dying)?;
+    if is_in_nat_list {
+        // A packet, a flow or another connection may keep it for longer than NAT's module is there.
+        conn.leave_nat();
+    }
     tell(conn, why);
     expect::remove_all(conn);
     if !told && unlinked.keep() {

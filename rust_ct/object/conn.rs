@@ -24,7 +24,7 @@ pub(crate) mod ext;
 pub(crate) mod help;
 mod key;
 pub(crate) mod label;
-mod nat;
+pub(crate) mod nat;
 mod private;
 mod release;
 pub(crate) mod session;
@@ -101,6 +101,7 @@ use crate::{
     },
 };
 use core::{
+    iter,
     mem::offset_of,
     ptr::{
         self,
@@ -120,6 +121,10 @@ pub(crate) static CACHE: slab::Cache<Conn> = slab::Cache::new();
 ///
 /// A reader without a reference to a connection does not look at its master.
 pub(crate) const FREE_POINTER: usize = offset_of!(bindings::nf_conn, master);
+
+/// How many masters may be above a connection. The last reference to the lowest one gives all their
+/// references back, without a pause, wherever that is. H.323 has four: gatekeeper, Q.931, H.245, RTP.
+pub(crate) const MASTERS: usize = 8;
 
 /// A connection.
 ///
@@ -425,6 +430,14 @@ impl Conn {
         // SAFETY: The field is constant while there is a reference to the connection, which has a
         // reference to its master.
         unsafe { master.as_ref() }
+    }
+
+    /// How many masters are above the connection: its own, that one's, and so on. No more are
+    /// counted than one above [`MASTERS`].
+    pub(crate) fn masters(&self) -> usize {
+        iter::successors(self.master(), |master| master.master())
+            .take(MASTERS + 1)
+            .count()
     }
 
     /// Takes a reference to a connection whose memory is known to be there, unless the last one is

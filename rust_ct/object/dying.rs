@@ -152,33 +152,6 @@ impl DyingList {
         evicted.is_some()
     }
 
-    /// Calls `f` for each connection in the list, with no lock held: they are in another list
-    /// meanwhile, which no other code sees. Returns whether there was one: [`DyingList::deliver`]
-    /// may have missed it. Process context, sleeps.
-    pub(crate) fn for_each(&self, mut f: impl FnMut(&Conn)) -> bool {
-        pin_init::stack_pin_init!(let seen = Self::new());
-        while let Some(unlinked) = self.take() {
-            f(unlinked.conn());
-            seen.add(unlinked);
-            call::rct_cond_resched();
-        }
-        let was_one = !seen.is_empty();
-        while let Some(unlinked) = seen.take() {
-            self.add(unlinked);
-            call::rct_cond_resched();
-        }
-        was_one
-    }
-
-    /// Takes the first connection out of the list. Any context.
-    fn take(&self) -> Option<Unlinked> {
-        let guard = self.lock();
-        let taken = self.remove_first(&guard);
-        drop(guard);
-        // INVARIANT: It has just left the only list that its links may be in.
-        taken.map(Unlinked)
-    }
-
     /// Removes the first connection, if there is one, and returns the list's reference. The guard
     /// is that of the list.
     fn remove_first(&self, _guard: &RawGuard<'_>) -> Option<ARef<Conn>> {

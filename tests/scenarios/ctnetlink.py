@@ -4,14 +4,23 @@
 # limit: 240
 # left out of CI on: debug
 
+import errno
 import re
+import socket
 import tempfile
 
 from netlink import (
+    CREATE,
     CT_DELETE,
+    CT_NEW,
     CTNETLINK,
+    EXCL,
+    ask,
+    attribute,
     listen_for_ends,
     messages,
+    number32,
+    tuple_to,
 )
 from policy import (
     Nft,
@@ -24,6 +33,7 @@ from policy import (
 )
 
 from lib import (
+    RUST,
     Router,
     check,
     count,
@@ -45,6 +55,8 @@ from lib import (
     unload,
 )
 
+# Attributes of ctnetlink.
+TUPLE_ORIG, TUPLE_REPLY, TIMEOUT, TUPLE_MASTER = 1, 2, 7, 14
 FTP = """
     ct helper ftp { type "ftp" protocol tcp; }
     chain helpers { type filter hook prerouting priority filter; tcp dport 21 ct helper set "ftp"; }
@@ -230,6 +242,27 @@ def masked(net):
     rules.flush()
 
 
+def masters(net):
+    """Each connection has announced the next one, by what user space says: rust_ct allows eight above one."""
+    (src, dst), others = pair(False), count(net.ns)
+    done = []
+    for port in range(7001, 7011):
+        above = [tuple_to(TUPLE_MASTER, src, dst, socket.IPPROTO_UDP, port - 1, 53)] if port > 7001 else []
+        parts = (
+            tuple_to(TUPLE_ORIG, src, dst, socket.IPPROTO_UDP, port, 53),
+            tuple_to(TUPLE_REPLY, dst, src, socket.IPPROTO_UDP, 53, port),
+            attribute(TIMEOUT, number32(600)),
+        )
+        done.append(ask(net.ns, CTNETLINK, CT_NEW, *parts, *above, family=socket.AF_INET, flags=CREATE | EXCL))
+    equal(done, [0] * 9 + [-errno.EMLINK if RUST else 0], "a line of masters: where it ends")
+    before = count(net.ns)
+    for port in range(7001, 7009):
+        conntrack(net, "-D", "-p", "udp", "--sport", str(port))
+    equal(count(net.ns), before, "masters that are over are kept by who follows")
+    conntrack(net, "-D", "-p", "udp", "-s", src)
+    check(poll(lambda: count(net.ns) <= others, 10), "with the last one all go", count(net.ns))
+
+
 def flush(net):
     """Everything at once."""
     src, dst = pair(False)
@@ -299,6 +332,7 @@ def ctnetlink():
         events(net, v6)
     expected(net)
     masked(net)
+    masters(net)
     flush(net)
     reliable(net)
     end(net)

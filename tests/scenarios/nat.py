@@ -296,11 +296,25 @@ def fill(home, away):
     run("conntrack", "-D", "-p", "udp", "-s", home, "--sport", "1009", ns=ROUTER)
 
 
+@contextlib.contextmanager
+def queued(home, away):
+    """A packet waits in a device's queue, and has a connection that NAT has translated and that was deleted."""
+    run("tc", "qdisc", "add", "dev", SERVER, "root", "netem", "delay", "1000s", ns=ROUTER)
+    with make_socket(CLIENT, home, 1010) as sender:
+        sender.sendto(b"x", (away, 60))
+    check(poll(lambda: find(ROUTER, src=home, sport=1010), 10), "a packet waits in a queue")
+    run("conntrack", "-D", "-p", "udp", "-s", home, "--sport", "1010", ns=ROUTER)
+    equal(find(ROUTER, src=home, sport=1010), [], "its connection is deleted")
+    yield
+    run("tc", "qdisc", "delete", "dev", SERVER, "root", ns=ROUTER)
+
+
 def outlive(home, away, go):
     """NAT goes and comes again while two data connections hold their deleted masters: the first is in the table, the
-    DESTROY event of the second is still to be delivered. Neither is on a list of NAT's any more: KASAN looks.
+    DESTROY event of the second is still to be delivered. A third is held by a packet in a queue. None is on a list of
+    NAT's any more: KASAN looks.
 
-    nf_conntrack leaves both on lists that are freed, and writes there.
+    nf_conntrack leaves all on lists that are freed, and writes there.
     """
     announce(home, away, 3001)
     with listen_for_ends(ROUTER, room=2048, reliable=True):
@@ -308,12 +322,13 @@ def outlive(home, away, go):
         fill(home, away)
         run("conntrack", "-D", "-p", "tcp", "--dport", "3002", ns=ROUTER)
         check(waiting(3002), "the end of a data connection waits to be told")
-        go()
-        equal(len(find(ROUTER, src=away, dport=3001)), 1, "a data connection stays")
-        check(waiting(3002), "the end of the other one waits still")
-        # NAT's new lists are not to be where its old lists were.
-        write(f"{PARAMETERS}/hashsize", str(4 * int(read(f"{PARAMETERS}/hashsize"))))
-        check(module("nf_nat"), "NAT is loaded again")
+        with queued(home, away):
+            go()
+            equal(len(find(ROUTER, src=away, dport=3001)), 1, "a data connection stays")
+            check(waiting(3002), "the end of the other one waits still")
+            # NAT's new lists are not to be where its old lists were.
+            write(f"{PARAMETERS}/hashsize", str(4 * int(read(f"{PARAMETERS}/hashsize"))))
+            check(module("nf_nat"), "NAT is loaded again")
     check(poll(lambda: not waiting(3002), 10), "when the listener is gone, that one goes, and its master")
     run("conntrack", "-D", "-p", "tcp", "--dport", "3001", ns=ROUTER)
     equal(find(ROUTER, src=away, dport=3001), [], "the other one goes, and its master")

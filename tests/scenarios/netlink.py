@@ -16,7 +16,7 @@ REQUEST, ACK, REPLACE, EXCL, DUMP, CREATE = 1, 4, 0x100, 0x200, 0x300, 0x400
 # Subsystems (linux/netfilter/nfnetlink.h).
 CTNETLINK, CTNETLINK_EXP, QUEUE, LOG, CTTIMEOUT, CTHELPER = 1, 2, 3, 4, 8, 9
 # Of ctnetlink: messages that ask for entries, that delete an entry or tell its end, and the group for that.
-CT_GET, CT_DELETE, GROUP_DESTROY = 1, 2, 3
+CT_NEW, CT_GET, CT_DELETE, GROUP_DESTROY = 0, 1, 2, 3
 SOL_NETLINK, BROADCAST_ERROR = 270, 4
 NESTED = 0x8000
 

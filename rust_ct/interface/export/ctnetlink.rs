@@ -15,7 +15,8 @@ use crate::{
             Conn,
             Key,
             NewConn,
-            UniqueConn, //
+            UniqueConn,
+            MASTERS, //
         },
         netns::NETNS,
         table::TABLE, //
@@ -100,9 +101,14 @@ extern "C" fn rust_ct_free(unique: Option<UniqueConn>) {
 }
 
 /// nf_conntrack_hash_check_insert(): see [`crate::object::table::Table::insert`]. Afterwards the
-/// caller has a reference; if it fails, the connection remains as it was.
+/// caller has a reference; if it fails, the connection remains as it was. `EMLINK` if too many
+/// masters are above it.
 #[no_mangle]
 extern "C" fn rust_ct_insert(unique: UniqueConn) -> c_int {
+    if unique.masters() > MASTERS {
+        let _ = unique.into_raw();
+        return EMLINK.to_errno();
+    }
     match TABLE.insert(unique) {
         Ok(conn) => {
             expire::lives_for(conn.remaining());

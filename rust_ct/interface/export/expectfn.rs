@@ -11,7 +11,14 @@ use super::slots::{
 };
 use crate::{
     bindings,
-    object::expect,
+    object::{
+        conn::{
+            nat,
+            Conn, //
+        },
+        expect,
+        table::TABLE, //
+    },
     sys::{
         abi::{
             Lasting,
@@ -48,11 +55,16 @@ extern "C" fn rust_ct_expectfn_unregister(expectfn: *mut Raw) {
     REGISTERED.remove(expectfn);
 }
 
-/// nf_ct_helper_expectfn_destroy(): what has that function is expected no more.
+/// nf_ct_helper_expectfn_destroy(): what has that function is expected no more. NAT's module calls
+/// this when its hook is gone and before it frees its list: connections on it that began while it
+/// went leave it now. Process context, sleeps.
 #[no_mangle]
 extern "C" fn rust_ct_expectfn_destroy(expectfn: &Raw) {
     let function = expectfn.expectfn.map_or(0, |f| f as usize);
     expect::remove_if(None, |exp| exp.function() == function);
+    if nat::is_gone() {
+        TABLE.for_each(None, Conn::leave_nat);
+    }
 }
 
 /// The function that `is_it` is true of, or null.

@@ -249,6 +249,11 @@ pub(crate) extern "C" fn rust_ct_pptp_destroy_siblings(conn: &Conn) {
     let pns = call_id(offset_of!(bindings::nf_ct_pptp_master, pns_call_id));
     let pac = call_id(offset_of!(bindings::nf_ct_pptp_master, pac_call_id));
     netns.keymap.remove(ptr::from_ref(conn).addr());
+    // Traffic control gives a helper to a connection of any protocol. A call has no calls, so that
+    // one end does not lead to the next on one stack.
+    if conn.proto() != ipproto::TCP {
+        return;
+    }
     for (dir, src, dst) in [
         (Direction::Original, pns, pac),
         (Direction::Reply, pac, pns),

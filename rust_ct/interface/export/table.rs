@@ -6,8 +6,7 @@ use crate::{
     bindings,
     datapath::{
         end,
-        lookup,
-        retry, //
+        lookup, //
     },
     object::{
         conn::{
@@ -15,7 +14,6 @@ use crate::{
             Conn,
             Key, //
         },
-        netns::NETNS,
         table::TABLE, //
     },
     pure::{
@@ -28,7 +26,6 @@ use crate::{
         zone::Zone, //
     },
     sys::{
-        call,
         field::{
             Field,
             Fixed, //
@@ -133,18 +130,6 @@ fn remove_if(net: Option<&Net>, requester: Requester, iter: &Iter) {
     });
 }
 
-/// Takes a connection and its masters off NAT's list, as far as they are over: a master that is not
-/// is in the table. Process context, sleeps.
-fn leave_nat(conn: &Conn) {
-    conn.leave_nat_if_dying();
-    let mut master = conn.master();
-    while let Some(dying) = master.filter(|master| master.leave_nat_if_dying()) {
-        // User space may have made a long chain of masters.
-        call::rct_cond_resched();
-        master = dying.master();
-    }
-}
-
 /// nf_ct_iterate_cleanup_net(): see [`remove_if`].
 #[no_mangle]
 extern "C" fn rust_ct_iterate_net(net: &Net, iter: Iter, portid: u32, report: c_int) {
@@ -153,26 +138,16 @@ extern "C" fn rust_ct_iterate_net(net: &Net, iter: Iter, portid: u32, report: c_
 
 /// nf_ct_iterate_destroy(): see [`remove_if`]. Packets that wait in queues with a connection that
 /// is not confirmed are dropped first, and those that are on their way are waited for, so that
-/// afterwards `iter` has seen every connection but younger ones, and those that have ended and that
-/// a packet in a queue of a device, or a flow, still holds. The module of `iter` is going.
+/// afterwards `iter` has seen every connection but younger ones, and those that have ended, which
+/// have left NAT's list. The module of `iter` is going.
 #[no_mangle]
 extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
     Net::for_each(hook::drop_queued);
     Net::wait_for_exits();
     Net::wait_for_packets();
     remove_if(None, Requester::NOBODY, &iter);
-    // Other CPUs may still be at what `iter` has taken off a connection.
+    // Other CPUs may still be at what `iter` has taken off a connection, or at one that ends.
     rcu::synchronize_rcu();
-    // `iter` does not see connections that have left the table: masters, and those that wait for
-    // their DESTROY event. A connection that ends meanwhile is in the table, or after a grace
-    // period in the list of those that wait.
-    TABLE.for_each(None, leave_nat);
-    rcu::synchronize_rcu();
-    NETNS.for_each(|_, netns| {
-        if netns.dying.for_each(leave_nat) {
-            retry::ask();
-        }
-    });
 }
 
 /// nf_ct_alloc_hashtable(): empty lists, `*size` of them, rounded up to a page full, whose ends are

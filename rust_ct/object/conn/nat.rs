@@ -3,36 +3,54 @@
 //! What NAT has of a connection: it lists connections by their source, to translate those that come
 //! from one socket alike. The link is the kernel's, a field of `struct nf_conn`.
 
+use crate::object::conn::Conn;
 #[cfg(CONFIG_NF_NAT)]
-use crate::bindings;
 use crate::{
-    object::conn::Conn,
+    bindings,
     pure::state::Status, //
 };
 #[cfg(CONFIG_NF_NAT)]
 use kernel::sync::rcu;
 
+/// Returns whether NAT's module is not there, or is going. A grace period after that no other code
+/// is at its list.
+#[cfg(CONFIG_NF_NAT)]
+pub(crate) fn is_gone() -> bool {
+    // SAFETY: The kernel's variable is there as long as the kernel; it is compared only.
+    unsafe { (&raw const bindings::nf_nat_hook).read_volatile().is_null() }
+}
+
+/// There is no NAT.
+#[cfg(not(CONFIG_NF_NAT))]
+pub(crate) fn is_gone() -> bool {
+    true
+}
+
 impl Conn {
-    /// Takes a connection that is over off NAT's list, if it is there, because NAT's module goes.
-    /// That has all connections of the table leave the list, but a connection that has left the
-    /// table may live on: while its DESTROY event waits, or as a master. At its end it would write
-    /// to a list that was freed. Returns whether the connection is over. Any context.
-    pub(crate) fn leave_nat_if_dying(&self) -> bool {
-        let is_dying = self.status().contains(Status::DYING);
-        if is_dying {
-            self.leave_nat();
+    /// Takes the connection off NAT's list, if it is there: when it leaves the table, or at the end
+    /// of its life if it was never there. Any context.
+    ///
+    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_free(), which waits for the last
+    /// reference.
+    #[cfg(CONFIG_NF_NAT)]
+    #[inline]
+    pub(crate) fn leave_nat(&self) {
+        if self.is_in_nat_list() {
+            self.leave_nat_list();
         }
-        is_dying
     }
 
-    /// Takes the connection off NAT's list, if it is there, at the end of its life.
-    ///
-    /// Source: net/netfilter/nf_conntrack_core.c, nf_conntrack_free().
+    /// Returns whether the connection is on NAT's list.
     #[cfg(CONFIG_NF_NAT)]
-    pub(super) fn leave_nat(&self) {
-        if !self.status().contains(Status::SRC_NAT_DONE) {
-            return;
-        }
+    #[inline]
+    pub(crate) fn is_in_nat_list(&self) -> bool {
+        self.status().contains(Status::SRC_NAT_DONE)
+    }
+
+    /// Takes the connection off NAT's list.
+    #[cfg(CONFIG_NF_NAT)]
+    #[inline(never)]
+    fn leave_nat_list(&self) {
         let guard = rcu::read_lock();
         // The caller that lowers the bit removes the link. RCU is held before, so that the hook is
         // that of the list, or gone.
@@ -51,5 +69,11 @@ impl Conn {
 
     /// There is no NAT.
     #[cfg(not(CONFIG_NF_NAT))]
-    pub(super) fn leave_nat(&self) {}
+    pub(crate) fn leave_nat(&self) {}
+
+    /// There is no NAT.
+    #[cfg(not(CONFIG_NF_NAT))]
+    pub(crate) fn is_in_nat_list(&self) -> bool {
+        false
+    }
 }

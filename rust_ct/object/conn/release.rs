@@ -44,7 +44,7 @@ impl Last {
     }
 
     /// Gives the memory back, and the connection's reference to its master; if that was the last
-    /// reference to it, the master is destroyed in turn.
+    /// reference to it, the master is destroyed in turn: [`super::MASTERS`] at the most.
     pub(crate) fn destroy(self) {
         let mut last = Some(self);
         while let Some(conn) = last {

@@ -181,6 +181,11 @@ impl UniqueConn {
         field!(conn.ct, master).store(ARef::into_raw(master).as_ptr().cast());
     }
 
+    /// As [`Conn::masters`].
+    pub(crate) fn masters(&self) -> usize {
+        self.conn().masters()
+    }
+
     /// Forgets the master, to which the caller has the reference from now on.
     pub(crate) fn leave_master(&mut self) {
         let conn = self.conn();
