@@ -4,6 +4,7 @@
 
 use crate::{
     datapath::headers,
+    object::netns::NETNS,
     pure::{
         tuple::{
             Addr,
@@ -28,6 +29,7 @@ use crate::{
         SERVER,
         SERVER6, //
     },
+    sys::net::Net,
 };
 use kernel::{
     macros::kunit_tests,
@@ -45,9 +47,15 @@ fn plain(family: Family, proto: u8) -> Tuple {
     Tuple::new(family, proto, src, dst)
 }
 
+/// The tuple of a packet, whose network header is at its beginning, if it has one.
+fn tuple(buffer: &Buffer, family: Family) -> Result<Option<Tuple>> {
+    let netns = NETNS.get(Net::init()).ok_or(ENOENT)?;
+    Ok(headers::whole_tuple(netns, buffer.skb(), 0, family))
+}
+
 /// The tuple that is read from a packet, if one is.
 fn read(family: Family, bytes: &Bytes) -> Result<Option<Tuple>> {
-    Ok(headers::tuple(Buffer::new(bytes.get())?.skb(), family))
+    tuple(&Buffer::new(bytes.get())?, family)
 }
 
 #[kunit_tests(rust_ct_tuple)]
@@ -225,7 +233,7 @@ mod tests {
             let len = random.below(bytes.len());
             let bytes = bytes.get(..len).ok_or(EINVAL)?;
             let buffer = Buffer::new(bytes)?;
-            let Some(tuple) = headers::tuple(buffer.skb(), family) else {
+            let Some(tuple) = super::tuple(&buffer, family)? else {
                 continue;
             };
             tuples += 1;

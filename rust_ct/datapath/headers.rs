@@ -43,12 +43,6 @@ pub(crate) fn is_ipv4_fragment(skb: &Skb, state: &State) -> bool {
         .is_some_and(|ip| ip.is_fragment())
 }
 
-/// The tuple of a packet; `None` if it cannot be tracked. Any context.
-pub(crate) fn tuple(skb: &Skb, family: Family) -> Option<Tuple> {
-    let (tuple, _) = tuple_at(skb, u32::try_from(skb.network_offset()).ok()?, family)?;
-    Some(tuple)
-}
-
 /// The tuple of the packet whose network header is at an offset, with all that its namespace knows
 /// of it; `None` if it cannot be tracked. Any context.
 ///

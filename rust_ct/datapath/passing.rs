@@ -49,6 +49,7 @@ pub(crate) fn is_passing_by(
     l4.proto == ipproto::TCP
         && netns.has_overheard()
         && netns.leaves_to_receiver()
+        && !conn.is_behind_proxy()
         && passes(conn, info, pkt, l4, family)
 }
 
@@ -79,7 +80,7 @@ fn passes(conn: &Conn, info: CtInfo, pkt: &Bytes<'_>, l4: &L4, family: Family) -
     };
     let mut private = met;
     let outcome = tcp::track(&mut private, &segment, &input, &env);
-    let outcome = tcp::reconsider(&mut private, &met, &segment, &input, &env, outcome);
+    let outcome = tcp::reconsider(&mut private, &met, &segment, &input, outcome);
     let is_left = outcome.action == Action::PassBy;
     is_left || (outcome.is_overheard() && met.is_acknowledged(&segment, input.dir()))
 }

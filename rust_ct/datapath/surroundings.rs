@@ -79,7 +79,7 @@ impl<P: Packet> Context for Surroundings<'_, P> {
 
     #[inline(always)]
     fn leaves_to_receiver(&self) -> bool {
-        leaves_to_receiver(self.net)
+        leaves_to_receiver(self.net, self.conn)
     }
 
     #[inline(always)]
@@ -104,11 +104,11 @@ impl<P: Packet> Context for Surroundings<'_, P> {
     }
 }
 
-/// Returns whether a namespace leaves TCP segments to their receivers.
+/// Returns whether a namespace leaves the segments of a TCP connection to their receivers.
 #[cold]
 #[inline(never)]
-fn leaves_to_receiver(net: &Net) -> bool {
-    NETNS.get(net).is_some_and(Netns::leaves_to_receiver)
+fn leaves_to_receiver(net: &Net, conn: &Conn) -> bool {
+    NETNS.get(net).is_some_and(Netns::leaves_to_receiver) && !conn.is_behind_proxy()
 }
 
 /// What the settings of a namespace say of TCP.

@@ -141,7 +141,8 @@ fn look_up(skb: &Skb) -> Option<Tuple> {
         return None;
     }
     let net = skb.dev_net()?;
-    let tuple = headers::tuple(skb, Family::Ipv4)?;
+    let nhoff = u32::try_from(skb.network_offset()).ok()?;
+    let tuple = headers::whole_tuple(NETNS.get(net)?, skb, nhoff, Family::Ipv4)?;
     let key = Key::new(&tuple, Zone::DEFAULT, net);
     let guard = rcu::read_lock();
     let hash = key.hash(Direction::Original);

@@ -118,15 +118,18 @@ impl State {
         unsafe { &*state.cast() }
     }
 
-    /// Calls `f` with the same without devices and socket, for a caller that may not have filled
-    /// them in.
-    pub(crate) fn with_bare<R>(&self, f: impl FnOnce(&Self) -> R) -> R {
-        f(&Self(bindings::nf_hook_state {
+    /// Calls `f` with a packet and the same without socket and outgoing device, for a caller that
+    /// may not have filled in devices and socket; the packet says which device it is at.
+    pub(crate) fn with_bare<R>(&self, skb: &mut Skb, f: impl FnOnce(&mut Skb, &Self) -> R) -> R {
+        let dev = skb.dev().map_or(ptr::null(), ptr::from_ref);
+        let state = Self(bindings::nf_hook_state {
             hook: self.0.hook,
             pf: self.0.pf,
             net: self.0.net,
+            in_: dev.cast_mut().cast(),
             ..Default::default()
-        }))
+        });
+        f(skb, &state)
     }
 
     /// Evidence that RCU is held, as it is while a hook runs.

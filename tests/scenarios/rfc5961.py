@@ -14,6 +14,17 @@ import socket
 import time
 
 from messages import dcc_send
+from netlink import (
+    CREATE,
+    CT_NEW,
+    CTNETLINK,
+    EXCL,
+    ask,
+    attribute,
+    nested,
+    number32,
+    tuple_to,
+)
 from policy import (
     CLIENT,
     ENDS,
@@ -49,6 +60,7 @@ from lib import (
     make_socket,
     packed,
     read,
+    run,
     skip,
     some,
     statistics,
@@ -57,6 +69,11 @@ from lib import (
 )
 
 SETTING = "nf_conntrack_tcp_rfc5961"
+# Of ctnetlink: attributes, bits of the status, a state of TCP.
+TUPLE_ORIG, TUPLE_REPLY, STATUS, PROTOINFO, TIMEOUT, SYNPROXY = 1, 2, 3, 4, 7, 24
+PROTOINFO_TCP = TCP_STATE = 1
+SEEN_REPLY, ASSURED, CONFIRMED = 2, 4, 8
+ESTABLISHED = 3
 FAR = 0x40000000
 TCP_REPAIR = 19
 # Numbers of the ends behind the handshake of a Stream.
@@ -140,6 +157,42 @@ def translated(net, on, v6):
     who = "the client gets" if on else "the router resets"
     equal([one[at] for one in came], [seen], f"{what}: {who} what the server answers")
     rules.delete()
+
+
+def enter(net, ends, port, *more):
+    """Enters an established connection, as conntrackd does where it takes over; returns the error."""
+    a, b = ends
+    parts = (
+        tuple_to(TUPLE_ORIG, a, b, socket.IPPROTO_TCP, port, 80),
+        tuple_to(TUPLE_REPLY, b, a, socket.IPPROTO_TCP, 80, port),
+        attribute(STATUS, number32(SEEN_REPLY | ASSURED | CONFIRMED)),
+        attribute(TIMEOUT, number32(600)),
+        nested(PROTOINFO, nested(PROTOINFO_TCP, attribute(TCP_STATE, bytes([ESTABLISHED])))),
+    )
+    return ask(net.ns, CTNETLINK, CT_NEW, *parts, *more, family=socket.AF_INET, flags=CREATE | EXCL)
+
+
+def entered(net, on):
+    """A connection that user space has entered is judged as if packets had begun it, behind a SYN proxy as well."""
+    (a, b), rules = pair(False), Nft(net.ns, KEYS)
+    proxy = nested(SYNPROXY, *(attribute(number, number32(1)) for number in (1, 2, 3)))
+    for port, more, passes in ((5000, (), on), (5001, (proxy,), False)):
+        if more and missing("nf_synproxy_core"):
+            skip("behind a SYN proxy nothing passes", "nf_synproxy_core.ko does not load")
+            continue
+        what = f"{'on' if on else 'off'}, entered by user space{' with a SYN proxy' if more else ''}"
+        equal(enter(net, (a, b), port, *more), 0, f"{what}: it is")
+        # The first segment of each end says where its numbers are.
+        said = (("a", tcp(a, b, port, 80, "A", seq=C, ack=S)), ("b", tcp(b, a, 80, port, "A", seq=S, ack=C)))
+        check(all([delivered(net, side, segment) for side, segment in said]), f"{what}: its segments pass")
+        before, named = rules.packets(), invalid_reasons(net.ns) if RUST else {}
+        came = bool(delivered(net, "b", tcp(b, a, 80, port, "A", seq=S + FAR, ack=C)))
+        equal(came, passes, f"{what}: an ACK above the window {'passes' if passes else 'is INVALID'}")
+        equal(grown(before, rules.packets()), {"established" if passes else "invalid": 1}, f"{what}: what it is to rules")
+        if passes:
+            equal(grown(named, invalid_reasons(net.ns)), {"tcp_rfc5961": 1}, f"{what}: by its name")
+    rules.delete()
+    run("conntrack", "-D", "-p", "tcp", "-s", a, "--dport", "80", ns=net.ns)
 
 
 def overheard(net, on):
@@ -245,6 +298,7 @@ def scenario():
             rows(net, on, v6)
             if not without_nat:
                 translated(net, on, v6)
+        entered(net, on)
         overheard(net, on)
     drop_namespaces()
     client_router_server()

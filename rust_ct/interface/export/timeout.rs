@@ -29,7 +29,8 @@ use kernel::{
     sync::rcu, //
 };
 
-/// The line about a policy that is for other protocols: any namespace's rule may cause it.
+/// The lines about a policy that is not there, or is for other protocols: any namespace's rule may
+/// cause them.
 static WARNING: Throttle = Throttle::new();
 
 /// nf_ct_untimeout(): a policy is in force for no connection of a namespace any more; nor is any,
@@ -67,16 +68,22 @@ extern "C" fn rust_ct_set_timeout(
         let (Some(find), Some(put)) = (hooks.timeout_find_get, hooks.timeout_put) else {
             return Err(ENOENT);
         };
-        let name = name.get().as_char_ptr();
+        let name = name.get();
         // SAFETY: RCU is held, and arguments are what the function asks for. What it gives has a
         // reference.
-        let policy = unsafe { find(net.as_ptr(), name).cast::<TimeoutPolicy>().as_ref() };
-        let policy = policy.ok_or(ENOENT)?;
+        let policy = unsafe { find(net.as_ptr(), name.as_char_ptr()) };
+        // SAFETY: As above.
+        let Some(policy) = (unsafe { policy.cast::<TimeoutPolicy>().as_ref() }) else {
+            if WARNING.is_due() {
+                pr_info!("there is no timeout policy \"{name}\"\n");
+            }
+            return Err(ENOENT);
+        };
         let (family, l4proto) = (policy.family(), policy.l4proto().map_or(0, |p| p.l4proto));
         let fits = if family != l3num.into() || l4proto != proto {
             if WARNING.is_due() {
                 pr_info!(
-                    "a timeout policy is for other protocols than its rule ({family}, {l4proto})\n"
+                    "timeout policy \"{name}\" is for other protocols ({family}, {l4proto}) than its rule\n"
                 );
             }
             Err(EINVAL)

@@ -75,14 +75,15 @@ use kernel::{
 /// nf_conntrack_in(): finds the connection of a packet; see [`straight::track`].
 ///
 /// Traffic control (net/sched/act_ct.c, tcf_ct_act()) fills in hook, family and namespace of the
-/// state, and nothing else.
+/// state, and nothing else; a bridge (net/bridge/netfilter/nf_conntrack_bridge.c) the port as well,
+/// which the packet is at.
 #[no_mangle]
 extern "C" fn rust_ct_in(skb: &mut Skb, state: &State) -> c_uint {
     let Some(netns) = NETNS.get(state.net()) else {
         return Verdict::ACCEPT.raw();
     };
     state
-        .with_bare(|state| straight::track(netns, skb, state))
+        .with_bare(skb, |skb, state| straight::track(netns, skb, state))
         .raw()
 }
 

@@ -286,18 +286,38 @@ impl Conn {
         (offset != 0).then(|| unsafe { ext.cast::<u8>().add(offset.into()) })
     }
 
-    /// Returns whether the connection goes through a SYN proxy, or a template wants that of its
-    /// connections.
+    /// Returns whether the connection may go through a SYN proxy, or a template wants that of its
+    /// connections. Those that user space has entered have the extension as well.
     #[cfg(CONFIG_NETFILTER_SYNPROXY)]
     #[inline]
     pub(crate) fn is_proxied(&self) -> bool {
         self.extension(Kind::SynProxy).is_some()
     }
 
+    /// Returns whether the connection goes through a SYN proxy: it has noted the sequence number
+    /// with which the client began, before the connection was confirmed.
+    ///
+    /// Source: net/netfilter/nf_synproxy_core.c, ipv4_synproxy_hook().
+    #[cfg(CONFIG_NETFILTER_SYNPROXY)]
+    pub(crate) fn is_behind_proxy(&self) -> bool {
+        self.extension(Kind::SynProxy).is_some_and(|proxy| {
+            let proxy = proxy.cast::<bindings::nf_conn_synproxy>().as_ptr();
+            // SAFETY: The extension is that structure, and stays as long as it is borrowed. The
+            // number may be written meanwhile, in one access.
+            unsafe { (&raw const (*proxy).isn).read_volatile() != 0 }
+        })
+    }
+
     /// There is no SYN proxy.
     #[cfg(not(CONFIG_NETFILTER_SYNPROXY))]
     #[inline]
     pub(crate) fn is_proxied(&self) -> bool {
+        false
+    }
+
+    /// There is no SYN proxy.
+    #[cfg(not(CONFIG_NETFILTER_SYNPROXY))]
+    pub(crate) fn is_behind_proxy(&self) -> bool {
         false
     }
 }

@@ -47,14 +47,15 @@ pub(crate) trait Context {
         self.tuning().max_retrans
     }
 
-    /// Returns whether the namespace leaves segments to their receivers (`tcp_rfc5961`). Asked for
-    /// those only that are INVALID else.
+    /// Returns whether the namespace leaves segments to their receivers (`tcp_rfc5961`), and the
+    /// connection is not behind a SYN proxy, which believes whatever goes with it. Asked for those
+    /// segments only that are INVALID else.
     fn leaves_to_receiver(&self) -> bool;
 
     /// The private state of a TCP connection as the segment met it.
     fn met(&self) -> Proto;
 
-    /// Returns whether the connection goes through a SYN proxy.
+    /// Returns whether the connection may go through a SYN proxy: it has the extension.
     fn synproxy(&self) -> bool;
 
     /// The shift of the connection's sequence numbers in a direction, for a protocol whose tracker

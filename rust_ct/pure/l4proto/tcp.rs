@@ -141,7 +141,7 @@ impl L4Proto for Tcp {
         // No segment that fits gets further than this comparison.
         match outcome.action {
             Action::Invalid(_) if context.leaves_to_receiver() => {
-                reconsider(private, &context.met(), segment, input, &env, outcome)
+                reconsider(private, &context.met(), segment, input, outcome)
             }
             _ => outcome,
         }
@@ -354,18 +354,17 @@ pub(crate) fn begin(syn: &Segment, timeout: impl Fn(usize) -> u32) -> Beginning<
 
 /// Looks again at a segment that [`track`] has judged. What it refused goes with its connection if
 /// the receiver may answer or take it, and then the private state is `met` again, what the segment
-/// met. Not so behind a SYN proxy, which believes whatever goes with a connection.
+/// met.
 #[inline(always)]
 pub(crate) fn reconsider(
     proto: &mut Proto,
     met: &Proto,
     seg: &Segment,
     input: &Input,
-    env: &Env<'_>,
     outcome: Outcome,
 ) -> Outcome {
     let reason = match outcome.action {
-        Action::Invalid(reason) if input.confirmed() && !env.synproxy => reason,
+        Action::Invalid(reason) if input.confirmed() => reason,
         _ => return outcome,
     };
     // Copies, so that a segment that fits needs no memory for what is lent here.

@@ -432,7 +432,7 @@ impl Conn {
         let met = self.proto;
         let mut outcome = judge_tcp(&mut self.proto, seg, &input, env);
         if self.leaves_to_receiver {
-            outcome = tcp::reconsider(&mut self.proto, &met, seg, &input, env, outcome);
+            outcome = tcp::reconsider(&mut self.proto, &met, seg, &input, outcome);
         }
         if outcome.action == Action::PassBy {
             return outcome;

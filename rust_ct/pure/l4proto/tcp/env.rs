@@ -26,7 +26,7 @@ pub(crate) struct Env<'a> {
     pub(crate) tuning: &'a Tuning,
     /// Timeouts in jiffies, as [`super::TIMEOUTS`].
     pub(crate) timeouts: &'a [u32; 14],
-    /// The connection goes through a SYN proxy.
+    /// The connection may go through a SYN proxy: it has the extension.
     pub(crate) synproxy: bool,
     /// The shift of the direction opposite to the packet's; all zero without a helper.
     pub(crate) seqadj: SeqAdj,

@@ -232,34 +232,6 @@ fn while_a_connection_closes() {
     ]);
 }
 
-/// A SYN proxy believes what goes with a connection.
-#[test]
-fn not_behind_a_syn_proxy() {
-    let proxied = || {
-        let mut rig = syn_sent();
-        rig.synproxy = true;
-        rig
-    };
-    judge(&[
-        (
-            "FIN of the server",
-            proxied,
-            Reply,
-            (FIN | ACK, 5001, 77, 0),
-            TcpState,
-            Stays,
-        ),
-        (
-            "ACK of the client",
-            proxied,
-            Original,
-            (ACK, 1001, 1, 0),
-            TcpState,
-            Stays,
-        ),
-    ]);
-}
-
 /// What be_liberal lets through counts as it does there; the rest passes as ever.
 #[test]
 fn beside_be_liberal() {
