@@ -37,8 +37,8 @@ def set_limit(value):
 
 
 def begin():
-    """Loads the tracker anew, with the limit."""
-    load(*([f"max={LIMIT}"] if RUST else []))
+    """Loads the tracker anew, with the limit. The table is not so sparse that a search may meet none of its few entries."""
+    load(*([f"max={LIMIT}", "hashsize=1024"] if RUST else []))
     if not RUST:
         set_limit(LIMIT)
 
