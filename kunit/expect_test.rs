@@ -5,6 +5,7 @@
 use crate::{
     bindings,
     datapath::{
+        begin,
         end,
         helper::builtin::FTP, //
     },
@@ -16,7 +17,10 @@ use crate::{
         conn::{
             event::Requester,
             ext::Kind,
-            Conn, //
+            Conn,
+            Key,
+            NewConn,
+            MASTERS, //
         },
         expect::{
             self,
@@ -46,7 +50,8 @@ use crate::{
     sys::{
         net::Net,
         rcu::ReadSide,
-        refcount::Counted, //
+        refcount::Counted,
+        time::HZ, //
     },
 };
 use core::ptr;
@@ -136,6 +141,22 @@ fn claim(tuple: &Tuple, keep: bool) -> Option<ARef<Conn>> {
         .map(|(_, master)| master)
 }
 
+/// An unconfirmed connection of a first packet, which may be expected.
+fn begin(netns: &Netns, original: &Tuple) -> Result<ARef<Conn>> {
+    let new_conn = NewConn {
+        original,
+        reply: &original.invert().ok_or(EINVAL)?,
+        zone: Zone::DEFAULT,
+        hash: Key::new(original, Zone::DEFAULT, Net::init()).hash(Direction::Original),
+    };
+    let guard = rcu::read_lock();
+    let rcu = ReadSide::of(&guard);
+    let conn = begin::begin(netns, Net::init(), &new_conn, None, rcu).map_err(|_| ENOMEM)?;
+    drop(guard);
+    conn.refresh(3600 * HZ);
+    Ok(conn)
+}
+
 /// How many expectations a walk meets.
 fn listed() -> u32 {
     let mut count = 0u32;
@@ -192,6 +213,25 @@ mod tests {
             relate(&*expectation(&anyone, None, 3000, 0)?, 0)?;
             check!(waits(&packet(FROM, 3000)) && waits(&packet(other, 3000)));
             check_eq!(listed(), 2);
+            Ok(())
+        })
+    }
+
+    /// A line of masters ends: where as many are above a connection as may be, what it expects is
+    /// not related to it.
+    #[test]
+    fn a_line_of_masters_ends() -> Result {
+        expecting(|netns| {
+            let mut above = master(1)?;
+            for n in 1..=MASTERS + 1 {
+                let port = 2000 + n as u16;
+                relate(&*expectation(&above, Some(&FROM), port, 0)?, 0)?;
+                let child = begin(netns, &packet(FROM, port))?;
+                check_eq!(child.masters(), if n > MASTERS { 0 } else { n });
+                assign_ftp(&child)?;
+                maker::enter(&child)?;
+                above = child;
+            }
             Ok(())
         })
     }

@@ -123,7 +123,7 @@ pub(crate) static CACHE: slab::Cache<Conn> = slab::Cache::new();
 pub(crate) const FREE_POINTER: usize = offset_of!(bindings::nf_conn, master);
 
 /// How many masters may be above a connection. The last reference to the lowest one gives all their
-/// references back, without a pause, wherever that is. H.323 has four: gatekeeper, Q.931, H.245, RTP.
+/// references back, without a pause, wherever that is. H.323 has three: gatekeeper, Q.931, H.245.
 pub(crate) const MASTERS: usize = 8;
 
 /// A connection.

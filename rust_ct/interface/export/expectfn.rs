@@ -12,10 +12,7 @@ use super::slots::{
 use crate::{
     bindings,
     object::{
-        conn::{
-            nat,
-            Conn, //
-        },
+        conn::nat,
         expect,
         table::TABLE, //
     },
@@ -56,14 +53,22 @@ extern "C" fn rust_ct_expectfn_unregister(expectfn: *mut Raw) {
 }
 
 /// nf_ct_helper_expectfn_destroy(): what has that function is expected no more. NAT's module calls
-/// this when its hook is gone and before it frees its list: connections on it that began while it
-/// went leave it now. Process context, sleeps.
+/// this when its hook is gone and before it frees its list: connections that began while it went,
+/// which it has not seen, forget that they are on it. Process context, sleeps.
 #[no_mangle]
 extern "C" fn rust_ct_expectfn_destroy(expectfn: &Raw) {
     let function = expectfn.expectfn.map_or(0, |f| f as usize);
     expect::remove_if(None, |exp| exp.function() == function);
     if nat::is_gone() {
-        TABLE.for_each(None, Conn::leave_nat);
+        // A packet may have met such an expectation, or such a hook, and is on its way to the table.
+        // One that waits in a queue for user space is not waited for.
+        rcu::synchronize_rcu();
+        TABLE.for_each(None, |conn| {
+            // It may be there again.
+            if nat::is_gone() {
+                conn.leave_nat();
+            }
+        });
     }
 }
 

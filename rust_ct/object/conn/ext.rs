@@ -295,7 +295,7 @@ impl Conn {
     }
 
     /// Returns whether the connection goes through a SYN proxy: it has noted the sequence number
-    /// with which the client began, before the connection was confirmed.
+    /// with which it began towards the client, a cookie, before the connection was confirmed.
     ///
     /// Source: net/netfilter/nf_synproxy_core.c, ipv4_synproxy_hook().
     #[cfg(CONFIG_NETFILTER_SYNPROXY)]

@@ -13,7 +13,7 @@ use crate::{
 use kernel::sync::rcu;
 
 /// Returns whether NAT's module is not there, or is going. A grace period after that no other code
-/// is at its list.
+/// is at its list but what an expectation leads there.
 #[cfg(CONFIG_NF_NAT)]
 pub(crate) fn is_gone() -> bool {
     // SAFETY: The kernel's variable is there as long as the kernel; it is compared only.
@@ -23,7 +23,7 @@ pub(crate) fn is_gone() -> bool {
 /// There is no NAT.
 #[cfg(not(CONFIG_NF_NAT))]
 pub(crate) fn is_gone() -> bool {
-    true
+    false
 }
 
 impl Conn {

@@ -250,7 +250,7 @@ impl<'a> Found<'a> {
         if let Some(function) = field!(exp.0, expectfn).load() {
             // SAFETY: The child has the caller's reference, and a reference to the master. By the
             // type invariant the function is there: a module that removes it removes expectations
-            // that have it, and waits for a grace period.
+            // that have it, and its code goes a grace period later.
             unsafe { function(ptr::from_ref(child).cast_mut().cast(), exp.raw()) };
         }
     }
