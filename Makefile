@@ -45,7 +45,7 @@ kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags) RESOLVE_BTFIDS_FLAGS=
 
 .PHONY: modules clean help setup demo test test-host test-kunit test-debug \
-	test-stock test-umldebug test-cloud test-rt test-rtdebug test-kcsan \
+	test-stock test-stalls test-umldebug test-cloud test-rt test-rtdebug test-kcsan \
 	test-unfit test-in-tree compare count count-check \
 	count-accept bench selftests apps fuzz mutants coverage soak uml lint deb test-install distclean
 
@@ -87,6 +87,9 @@ test-debug: ## scenarios in the debug kernel
 
 test-stock: ## scenarios in the stock Debian kernel
 	scripts/test/test.sh stock
+
+test-stalls: ## for how long packets stand still while the table is worked on (CT=nf_conntrack)
+	scripts/test/test.sh stalls
 
 test-umldebug: ## KUnit and all scenarios in user-mode Linux with KASAN
 	scripts/test/test.sh umldebug

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--qemu OPTION]...
-# [--cached] KIND COMMAND...: boots that kernel in QEMU through virtme-ng, with two
+# [--counted] [--cached] KIND COMMAND...: boots that kernel in QEMU through virtme-ng, with two
 # processors (or N), each ARGUMENT on its command line, each OPTION on QEMU's, and the build root as its (copy-on-write) disk, with
-# --cached in its cache, and runs COMMAND in it as root, in /src, this clone. /out is writable.
+# --cached in its cache, with --counted on one processor whose clock counts its instructions, a nanosecond each, and
+# jumps ahead where it is idle; and runs COMMAND in it as root, in /src, this clone. /out is writable.
 # BOOT_SILENCE (default 300) is after how many seconds of silence a guest whose job has not begun
 # will not come up any more. Ends with COMMAND's exit status; with 124 when the guest does not end in time, and with 99 when
 # COMMAND succeeded but the kernel complained on the console (or leaked memory, on a debug
@@ -18,6 +19,7 @@ timeout=900
 cpus=2
 options=()
 cached=
+counted=
 while [ $# -gt 0 ]; do
 	case $1 in
 	--name) name=$2 ;;
@@ -25,8 +27,8 @@ while [ $# -gt 0 ]; do
 	--cpus) cpus=$2 ;;
 	--append) options+=(--append "$2") ;;
 	--qemu) options+=("--qemu-opts=$2") ;;
-	--cached)
-		cached=1
+	--cached | --counted)
+		declare "${1#--}=1"
 		shift
 		continue
 		;;
@@ -34,7 +36,7 @@ while [ $# -gt 0 ]; do
 	esac
 	shift 2
 done
-[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--qemu OPTION]... [--cached] KIND COMMAND..."
+[ $# -ge 2 ] || die "usage: guest.sh [--name NAME] [--timeout SECONDS] [--cpus N] [--append ARGUMENT]... [--qemu OPTION]... [--counted] [--cached] KIND COMMAND..."
 kind=$1
 shift
 if [ "$kind" = umldebug ]; then
@@ -72,7 +74,13 @@ job=guest-job-$name-$kind
 } >"$WORK/$job"
 
 how=
-"$TOP/scripts/guest/probe_kvm.sh" || { options+=(--disable-kvm); how=" without KVM"; }
+if [ -n "$counted" ]; then
+	cpus=1
+	options+=(--disable-kvm "--qemu-opts=-icount shift=0,sleep=off")
+	how=" on a clock of instructions"
+else
+	"$TOP/scripts/guest/probe_kvm.sh" || { options+=(--disable-kvm); how=" without KVM"; }
+fi
 
 # begun: whether the guest has come as far as its job.
 begun() {

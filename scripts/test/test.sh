@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test.sh [demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|soak|umldebug|cloud|
-#         rt|rtdebug|kcsan]... [beside LAYER...]:
+# test.sh [demo|lint|scripts|host|reference|fuzz|stock|stalls|compare|count|kunit|debug|soak|umldebug|
+#         cloud|rt|rtdebug|kcsan]... [beside LAYER...]:
 # sets up what is needed and runs those layers of tests (default: all but demo, lint and the last
 # six), prints what each of them counted and how long it took, and as the last line the sum. A
 # layer that does not run counts as failed. Layers behind `beside` run while those before it do, which
@@ -13,7 +13,7 @@
 
 cd "$TOP"
 
-LAYERS="demo lint scripts host reference fuzz stock compare count kunit debug soak umldebug cloud rt rtdebug kcsan"
+LAYERS="demo lint scripts host reference fuzz stock stalls compare count kunit debug soak umldebug cloud rt rtdebug kcsan"
 
 # run_layer NAME: runs it, keeps its log, and adds up its last line.
 run_layer() {
@@ -128,7 +128,7 @@ while [ $# -gt 0 ] && [ "$1" != beside ]; do
 	shift
 done
 beside=("${@:2}")
-[ ${#layers[@]} -gt 0 ] || layers=(scripts host reference fuzz stock compare count kunit debug)
+[ ${#layers[@]} -gt 0 ] || layers=(scripts host reference fuzz stock stalls compare count kunit debug)
 know "${layers[@]}" "${beside[@]}"
 passed=0
 failed=0
@@ -138,7 +138,7 @@ beside_pid=
 trap end_background EXIT
 start=$SECONDS
 case " ${layers[*]} ${beside[*]} " in
-*' demo '* | *' stock '* | *' compare '* | *' count '* | *' lint '*) scripts/setup/setup.sh stock ;;
+*' demo '* | *' stock '* | *' stalls '* | *' compare '* | *' count '* | *' lint '*) scripts/setup/setup.sh stock ;;
 *) scripts/setup/setup.sh root ;;
 esac
 case " ${layers[*]} " in

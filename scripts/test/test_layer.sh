@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|compare|count|kunit|debug|soak|umldebug|
+# test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|stalls|compare|count|kunit|debug|soak|umldebug|
 # cloud|rt|rtdebug|kcsan: runs one layer of tests; the last line is 'N passed, N failed'. With SHORT=1 in
 # the environment, the scenarios leave out what CI has no time for.
 
@@ -194,6 +194,18 @@ layer_soak() {
 # In full, but for CI.
 layer_stock() {
 	scenarios stock 3 "$((!${SHORT:-0}))" 3000
+}
+
+# For how long packets stand still while the table is worked on, on a clock that the rest of the machine does not
+# move. CT=nf_conntrack shows the other tracker's.
+layer_stalls() {
+	local status=0 log=$LOGS/stalls-stock.log
+	rm -f "$log"
+	scripts/setup/build.sh stock
+	scripts/guest/guest.sh --name stalls --timeout 2400 --counted --cached stock \
+		env CT="${CT:-rust_ct}" RUST_CT_KO=/out/stock/rust_ct/rust_ct.ko CLOCK=instructions \
+		SHORT="${SHORT:+stalls}" SLOW=1 python3 -B tests/scenarios/run.py stalls || status=$?
+	count_guest "$status" "$(count_tap "$log")"
 }
 
 layer_debug() {
