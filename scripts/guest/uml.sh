@@ -10,6 +10,7 @@
 # UML_TIMEOUT   seconds (default 120)
 # UML_MEMORY    how much of it the kernel gets (default 512M; 2G)
 # UML_CPU       the processor on which `uml` runs (default: by chance)
+# UML_MOST      how much of the host's memory umldebug may take besides, in kB (4 GB)
 # UML_CONSOLE   the file that the console is kept in
 
 # shellcheck source=scripts/setup/lib.sh
@@ -25,7 +26,7 @@ command=${1:-ping -c 1 -W 1 127.0.0.1; cat /proc/rust_ct}
 console=${UML_CONSOLE:-$LOGS/$kernel.console}
 # Several may run at once.
 job=$kernel-$$
-trap 'end_step_group; rm -f "$WORK/$job-job" "$WORK/$job-status"' EXIT
+trap 'end_step_group; [ -z "${memory_pid:-}" ] || kill "$memory_pid" 2>/dev/null; rm -f "$WORK/$job-job" "$WORK/$job-status"' EXIT
 
 if [ -n "$bare" ]; then
 	"$TOP/scripts/setup/setup.sh" "$kernel"
@@ -50,8 +51,32 @@ if [ "$kernel" = uml ]; then
 else
 	pinned=() cpus=${UML_CPUS:-2} memory=2G
 fi
+
+# watch_memory: ends a kernel that takes more of the host's memory than it has use for. Where KASAN gives up addresses
+# from both ends of the address space at once, 7.3.4 clears the shadow of all between them (Documentation/development.md).
+watch_memory() {
+	local status taken
+	while sleep 5 >/dev/null 2>&1; do
+		for status in $(grep -lsE "^Name:[[:space:]]*vmlinuz" /proc/[0-9]*/status); do
+			tr '\0' ' ' <"${status%status}cmdline" 2>/dev/null | grep -qF -- "-- $job " || continue
+			taken=$(awk '/^RssAnon/ { print $2 }' "$status" 2>/dev/null)
+			[ "${taken:-0}" -lt "$most" ] || {
+				warn "the user-mode kernel has taken $taken kB of the host's memory and is ended: KASAN clears its shadow"
+				kill -KILL "$(basename "${status%/status}")"
+			}
+		done
+	done
+}
+
+# Its shadow and its own tables take some 250 MB; its memory itself is a file.
+most=${UML_MOST:-$((4 * 1024 * 1024))}
 start=$SECONDS
 ended=0
+memory_pid=
+[ "$kernel" = uml ] || {
+	watch_memory &
+	memory_pid=$!
+}
 in_root "${pinned[@]}" timeout --foreground --kill-after=5 "${UML_TIMEOUT:-120}" \
 	"/usr/lib/modules/$(cat "$(tree_dir "$kernel")/release")/vmlinuz" mem="${UML_MEMORY:-$memory}" \
 	root=/dev/root rootfstype=hostfs rootflags=/ rw ncpus="$cpus" seccomp=auto \
