@@ -60,7 +60,7 @@ extern "C" fn rust_ct_expectfn_destroy(expectfn: &Raw) {
     let function = expectfn.expectfn.map_or(0, |f| f as usize);
     expect::remove_if(None, |exp| exp.function() == function);
     if nat::is_gone() {
-        // A packet may have met such an expectation, or such a hook, and is on its way to the table.
+        // A packet may have met such an expectation, or the hook, and is on its way to the table.
         // One that waits in a queue for user space is not waited for.
         rcu::synchronize_rcu();
         TABLE.for_each(None, |conn| {

@@ -138,8 +138,8 @@ extern "C" fn rust_ct_iterate_net(net: &Net, iter: Iter, portid: u32, report: c_
 
 /// nf_ct_iterate_destroy(): see [`remove_if`]. Packets that wait in queues with a connection that
 /// is not confirmed are dropped first, and those that are on their way are waited for, so that
-/// afterwards `iter` has seen every connection but younger ones, and those that have left the table,
-/// and NAT's list with it. The module of `iter` is going.
+/// afterwards `iter` has seen every connection but younger ones, and those that have left the
+/// table, and NAT's list with it. The module of `iter` is going.
 #[no_mangle]
 extern "C" fn rust_ct_iterate_destroy(iter: Iter) {
     Net::for_each(hook::drop_queued);

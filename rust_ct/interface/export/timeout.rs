@@ -82,9 +82,7 @@ extern "C" fn rust_ct_set_timeout(
         let (family, l4proto) = (policy.family(), policy.l4proto().map_or(0, |p| p.l4proto));
         let fits = if family != l3num.into() || l4proto != proto {
             if WARNING.is_due() {
-                pr_info!(
-                    "timeout policy \"{name}\" is for other protocols ({family}, {l4proto}) than its rule\n"
-                );
+                pr_info!("timeout policy \"{name}\" is for others ({family}, {l4proto})\n");
             }
             Err(EINVAL)
         } else {
