@@ -57,7 +57,7 @@ fi
 watch_memory() {
 	local status taken
 	while sleep 5 >/dev/null 2>&1; do
-		for status in $(grep -lsE "^Name:[[:space:]]*vmlinuz" /proc/[0-9]*/status); do
+		grep -lsE "^Name:[[:space:]]*vmlinuz" /proc/[0-9]*/status | while read -r status; do
 			tr '\0' ' ' <"${status%status}cmdline" 2>/dev/null | grep -qF -- "-- $job " || continue
 			taken=$(awk '/^RssAnon/ { print $2 }' "$status" 2>/dev/null)
 			[ "${taken:-0}" -lt "$most" ] || {
