@@ -10,6 +10,8 @@ use crate::{
     pure::state::Status, //
 };
 #[cfg(CONFIG_NF_NAT)]
+use core::ptr;
+#[cfg(CONFIG_NF_NAT)]
 use kernel::sync::rcu;
 
 /// Returns whether NAT's module is not there, or is going. A grace period after that no other code
@@ -44,10 +46,29 @@ impl Conn {
     #[cfg(CONFIG_NF_NAT)]
     #[inline]
     pub(crate) fn is_in_nat_list(&self) -> bool {
-        self.status().contains(Status::SRC_NAT_DONE)
+        self.status().contains(Status::SRC_NAT_DONE) && !self.is_alone()
     }
 
-    /// Takes the connection off NAT's list.
+    /// The connection's link in NAT's list.
+    #[cfg(CONFIG_NF_NAT)]
+    fn nat_link(&self) -> *mut bindings::hlist_node {
+        // SAFETY: The field is in the connection; no reference to it is made.
+        unsafe { &raw mut (*self.ct()).nat_bysource }
+    }
+
+    /// Returns whether the link is a list of its own; see [`Conn::leave_nat_list`].
+    #[cfg(CONFIG_NF_NAT)]
+    fn is_alone(&self) -> bool {
+        let link = self.nat_link();
+        // SAFETY: The pointer is read by one access, and compared only.
+        unsafe { (&raw const (*link).pprev).read_volatile() == &raw mut (*link).next }
+    }
+
+    /// Takes the connection off NAT's list. Its status has SRC_NAT_DONE as before: a packet that
+    /// has ended it may go on, and a rule that looks for its socket asks for the bit. NAT's module
+    /// may go by it as well, and remove the link once more. So the link is a list of its own now,
+    /// and to remove it changes nothing else. A reader of the list that is at the link finds the
+    /// end there, and looks no further for what else comes from that socket.
     #[cfg(CONFIG_NF_NAT)]
     #[inline(never)]
     fn leave_nat_list(&self) {
@@ -62,6 +83,13 @@ impl Conn {
                 // SAFETY: The connection is whole but for its references. It was on the list, as
                 // the bit was set, and the list is there as long as the hook is.
                 unsafe { remove(self.ct()) };
+            }
+            let link = self.nat_link();
+            // SAFETY: The link is in no list that is there, so that nobody else writes to it.
+            unsafe {
+                (&raw mut (*link).next).write_volatile(ptr::null_mut());
+                (&raw mut (*link).pprev).write_volatile(&raw mut (*link).next);
+                self.raise_src_nat_done();
             }
         }
         drop(guard);

@@ -121,6 +121,16 @@ impl Conn {
         )
     }
 
+    /// Sets SRC_NAT_DONE again.
+    ///
+    /// # Safety
+    ///
+    /// The connection's link in NAT's list must be in a list, or one of its own.
+    #[cfg(CONFIG_NF_NAT)]
+    pub(super) unsafe fn raise_src_nat_done(&self) {
+        self.raise(Status::SRC_NAT_DONE);
+    }
+
     /// Sets CONFIRMED.
     ///
     /// # Safety
