@@ -5,21 +5,19 @@
 use crate::{
     bindings,
     datapath::{
-        begin,
         end,
         helper::builtin::FTP, //
     },
     maker::{
         self,
-        case, //
+        case,
+        newcomer_in, //
     },
     object::{
         conn::{
             event::Requester,
             ext::Kind,
             Conn,
-            Key,
-            NewConn,
             MASTERS, //
         },
         expect::{
@@ -141,22 +139,6 @@ fn claim(tuple: &Tuple, keep: bool) -> Option<ARef<Conn>> {
         .map(|(_, master)| master)
 }
 
-/// An unconfirmed connection of a first packet, which may be expected.
-fn begin(netns: &Netns, original: &Tuple) -> Result<ARef<Conn>> {
-    let new_conn = NewConn {
-        original,
-        reply: &original.invert().ok_or(EINVAL)?,
-        zone: Zone::DEFAULT,
-        hash: Key::new(original, Zone::DEFAULT, Net::init()).hash(Direction::Original),
-    };
-    let guard = rcu::read_lock();
-    let rcu = ReadSide::of(&guard);
-    let conn = begin::begin(netns, Net::init(), &new_conn, None, rcu).map_err(|_| ENOMEM)?;
-    drop(guard);
-    conn.refresh(3600 * HZ);
-    Ok(conn)
-}
-
 /// How many expectations a walk meets.
 fn listed() -> u32 {
     let mut count = 0u32;
@@ -221,12 +203,13 @@ mod tests {
     /// not related to it.
     #[test]
     fn a_line_of_masters_ends() -> Result {
-        expecting(|netns| {
+        expecting(|_| {
             let mut above = master(1)?;
             for n in 1..=MASTERS + 1 {
                 let port = 2000 + n as u16;
                 relate(&*expectation(&above, Some(&FROM), port, 0)?, 0)?;
-                let child = begin(netns, &packet(FROM, port))?;
+                let child = newcomer_in(Net::init(), &packet(FROM, port)).ok_or(ENOMEM)?;
+                child.refresh(3600 * HZ);
                 check_eq!(child.masters(), if n > MASTERS { 0 } else { n });
                 assign_ftp(&child)?;
                 maker::enter(&child)?;

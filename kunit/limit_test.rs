@@ -4,10 +4,7 @@
 
 use crate::{
     datapath::{
-        begin::{
-            begin,
-            OTHERS_OUTLOOK, //
-        },
+        begin::OTHERS_OUTLOOK,
         end,
         expire::{
             self,
@@ -22,6 +19,7 @@ use crate::{
         enter,
         entered,
         in_table,
+        newcomer_in,
         tuple,
         OtherNet, //
     },
@@ -29,8 +27,7 @@ use crate::{
         conn::{
             Conn,
             Flag,
-            Key,
-            NewConn, //
+            Key, //
         },
         netns::{
             limit::{
@@ -167,19 +164,6 @@ fn of_source(bucket: usize, last: u8, from: u32) -> Result<ARef<Conn>> {
         }
     }
     Err(ENOENT)
-}
-
-/// Begins a connection of a namespace, if there is room.
-fn newcomer_in(net: &Net, original: &Tuple) -> Option<ARef<Conn>> {
-    let netns = NETNS.get(net)?;
-    let new_conn = NewConn {
-        original,
-        reply: &original.invert()?,
-        zone: Zone::DEFAULT,
-        hash: Key::new(original, Zone::DEFAULT, net).hash(Direction::Original),
-    };
-    let guard = rcu::read_lock();
-    begin(netns, net, &new_conn, None, ReadSide::of(&guard)).ok()
 }
 
 /// Enters so many connections of a namespace without a reply.

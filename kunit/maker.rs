@@ -5,6 +5,7 @@
 use crate::{
     bindings,
     datapath::{
+        begin,
         end,
         lookup, //
     },
@@ -120,6 +121,33 @@ pub(crate) fn begin_in(
 pub(crate) fn begin(original: &Tuple) -> Result<ARef<Conn>> {
     let reply = original.invert().ok_or(EINVAL)?;
     begin_in(Net::init(), original, &reply, Zone::DEFAULT)
+}
+
+/// Calls `f` with what is known of a connection of a namespace by its first packet, under RCU.
+pub(crate) fn first_packet<R>(
+    net: &Net,
+    original: &Tuple,
+    f: impl FnOnce(&NewConn<'_>, ReadSide<'_>) -> R,
+) -> Result<R> {
+    let new_conn = NewConn {
+        original,
+        reply: &original.invert().ok_or(EINVAL)?,
+        zone: Zone::DEFAULT,
+        hash: Key::new(original, Zone::DEFAULT, net).hash(Direction::Original),
+    };
+    let guard = rcu::read_lock();
+    let result = f(&new_conn, ReadSide::of(&guard));
+    drop(guard);
+    Ok(result)
+}
+
+/// Begins a connection of a namespace as a packet does, if there is room.
+pub(crate) fn newcomer_in(net: &Net, original: &Tuple) -> Option<ARef<Conn>> {
+    let netns = NETNS.get(net)?;
+    let begun = first_packet(net, original, |new_conn, rcu| {
+        begin::begin(netns, net, new_conn, None, rcu)
+    });
+    begun.ok()?.ok()
 }
 
 /// Enters a connection into the table.

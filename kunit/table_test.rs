@@ -31,8 +31,6 @@ use crate::{
     object::{
         conn::{
             Conn,
-            Key,
-            NewConn,
             UniqueConn, //
         },
         netns::NETNS,
@@ -306,16 +304,9 @@ mod tests {
     fn made_by_user_space() -> Result {
         case(|netns| {
             let make = |original: &Tuple| {
-                let new_conn = NewConn {
-                    original,
-                    reply: &original.invert().ok_or(EINVAL)?,
-                    zone: Zone::DEFAULT,
-                    hash: Key::new(original, Zone::DEFAULT, Net::init()).hash(Direction::Original),
-                };
-                let guard = rcu::read_lock();
-                let rcu = ReadSide::of(&guard);
-                let made = begin::allocate(netns, Net::init(), &new_conn, rcu);
-                drop(guard);
+                let made = maker::first_packet(Net::init(), original, |new_conn, rcu| {
+                    begin::allocate(netns, Net::init(), new_conn, rcu)
+                })?;
                 let made = made.map_err(|_| ENOMEM)?;
                 // As ctnetlink does, in C.
                 let raw = made.into_raw();

@@ -10,16 +10,12 @@ import socket
 import tempfile
 
 from netlink import (
-    CREATE,
     CT_DELETE,
-    CT_NEW,
+    CTA_TUPLE_MASTER,
     CTNETLINK,
-    EXCL,
-    ask,
-    attribute,
+    enter,
     listen_for_ends,
     messages,
-    number32,
     tuple_to,
 )
 from policy import (
@@ -55,8 +51,6 @@ from lib import (
     unload,
 )
 
-# Attributes of ctnetlink.
-TUPLE_ORIG, TUPLE_REPLY, TIMEOUT, TUPLE_MASTER = 1, 2, 7, 14
 FTP = """
     ct helper ftp { type "ftp" protocol tcp; }
     chain helpers { type filter hook prerouting priority filter; tcp dport 21 ct helper set "ftp"; }
@@ -247,13 +241,8 @@ def masters(net):
     (src, dst), others = pair(False), count(net.ns)
     done = []
     for port in range(7001, 7011):
-        above = [tuple_to(TUPLE_MASTER, src, dst, socket.IPPROTO_UDP, port - 1, 53)] if port > 7001 else []
-        parts = (
-            tuple_to(TUPLE_ORIG, src, dst, socket.IPPROTO_UDP, port, 53),
-            tuple_to(TUPLE_REPLY, dst, src, socket.IPPROTO_UDP, 53, port),
-            attribute(TIMEOUT, number32(600)),
-        )
-        done.append(ask(net.ns, CTNETLINK, CT_NEW, *parts, *above, family=socket.AF_INET, flags=CREATE | EXCL))
+        above = [tuple_to(CTA_TUPLE_MASTER, src, dst, socket.IPPROTO_UDP, port - 1, 53)] if port > 7001 else []
+        done.append(enter(net.ns, src, dst, socket.IPPROTO_UDP, port, 53, *above))
     equal(done, [0] * 9 + [-errno.EMLINK if RUST else 0], "a line of masters: where it ends")
     before = count(net.ns)
     for port in range(7001, 7009):

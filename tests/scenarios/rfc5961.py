@@ -15,15 +15,16 @@ import time
 
 from messages import dcc_send
 from netlink import (
-    CREATE,
-    CT_NEW,
-    CTNETLINK,
-    EXCL,
-    ask,
+    ASSURED,
+    CONFIRMED,
+    CTA_PROTOINFO,
+    CTA_STATUS,
+    CTA_SYNPROXY,
+    SEEN_REPLY,
     attribute,
+    enter,
     nested,
     number32,
-    tuple_to,
 )
 from policy import (
     CLIENT,
@@ -69,11 +70,8 @@ from lib import (
 )
 
 SETTING = "nf_conntrack_tcp_rfc5961"
-# Of ctnetlink: attributes, bits of the status, a state of TCP.
-TUPLE_ORIG, TUPLE_REPLY, STATUS, PROTOINFO, TIMEOUT, SYNPROXY = 1, 2, 3, 4, 7, 24
-PROTOINFO_TCP = TCP_STATE = 1
-SEEN_REPLY, ASSURED, CONFIRMED = 2, 4, 8
-ESTABLISHED = 3
+# CTA_PROTOINFO_TCP and CTA_PROTOINFO_TCP_STATE, and a state of it.
+PROTOINFO_TCP, TCP_STATE, ESTABLISHED = 1, 1, 3
 FAR = 0x40000000
 TCP_REPAIR = 19
 # Numbers of the ends behind the handshake of a Stream.
@@ -159,29 +157,21 @@ def translated(net, on, v6):
     rules.delete()
 
 
-def enter(net, ends, port, *more):
-    """Enters an established connection, as conntrackd does where it takes over; returns the error."""
-    a, b = ends
-    parts = (
-        tuple_to(TUPLE_ORIG, a, b, socket.IPPROTO_TCP, port, 80),
-        tuple_to(TUPLE_REPLY, b, a, socket.IPPROTO_TCP, 80, port),
-        attribute(STATUS, number32(SEEN_REPLY | ASSURED | CONFIRMED)),
-        attribute(TIMEOUT, number32(600)),
-        nested(PROTOINFO, nested(PROTOINFO_TCP, attribute(TCP_STATE, bytes([ESTABLISHED])))),
-    )
-    return ask(net.ns, CTNETLINK, CT_NEW, *parts, *more, family=socket.AF_INET, flags=CREATE | EXCL)
-
-
 def entered(net, on):
     """A connection that user space has entered is judged as if packets had begun it, behind a SYN proxy as well."""
     (a, b), rules = pair(False), Nft(net.ns, KEYS)
-    proxy = nested(SYNPROXY, *(attribute(number, number32(1)) for number in (1, 2, 3)))
+    # As conntrackd does where it takes over.
+    state = (
+        attribute(CTA_STATUS, number32(SEEN_REPLY | ASSURED | CONFIRMED)),
+        nested(CTA_PROTOINFO, nested(PROTOINFO_TCP, attribute(TCP_STATE, bytes([ESTABLISHED])))),
+    )
+    proxy = nested(CTA_SYNPROXY, *(attribute(number, number32(1)) for number in (1, 2, 3)))
     for port, more, passes in ((5000, (), on), (5001, (proxy,), False)):
         if more and missing("nf_synproxy_core"):
             skip("behind a SYN proxy nothing passes", "nf_synproxy_core.ko does not load")
             continue
         what = f"{'on' if on else 'off'}, entered by user space{' with a SYN proxy' if more else ''}"
-        equal(enter(net, (a, b), port, *more), 0, f"{what}: it is")
+        equal(enter(net.ns, a, b, socket.IPPROTO_TCP, port, 80, *state, *more), 0, f"{what}: it is")
         # The first segment of each end says where its numbers are.
         said = (("a", tcp(a, b, port, 80, "A", seq=C, ack=S)), ("b", tcp(b, a, 80, port, "A", seq=S, ack=C)))
         check(all([delivered(net, side, segment) for side, segment in said]), f"{what}: its segments pass")

@@ -7,7 +7,16 @@
 import struct
 
 from netlink import (
+    ASSURED,
+    CONFIRMED,
+    CTA_LABELS,
+    CTA_MARK,
+    CTA_STATUS,
+    CTA_TIMEOUT,
+    CTA_TUPLE_ORIG,
+    CTA_TUPLE_REPLY,
     LOG,
+    SEEN_REPLY,
     Netfilter,
     Queue,
     attribute,
@@ -45,10 +54,6 @@ from lib import (
 NUMBER = 7
 # enum ip_conntrack_info
 ESTABLISHED, RELATED, NEW, ESTABLISHED_REPLY, RELATED_REPLY = range(5)
-# enum ctattr_type
-CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_STATUS, CTA_TIMEOUT, CTA_MARK, CTA_ID, CTA_LABELS = 1, 2, 3, 7, 8, 12, 22
-# enum ip_conntrack_status
-SEEN_REPLY, ASSURED, CONFIRMED = 2, 4, 8
 
 QUEUED = f"""
     chain forward {{

@@ -23,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "scenarios"))
 sys.path.insert(0, str(HERE.parents[1] / "scripts/guest"))
-from netlink import CT_GET, CTNETLINK, dump, tuple_of  # noqa: E402
+from netlink import CT_GET, CTA_TUPLE_MASTER, CTA_TUPLE_ORIG, CTNETLINK, dump, tuple_of  # noqa: E402
 from scan_console import complaints  # noqa: E402
 from sessions_alive import Sessions  # noqa: E402
 from shared import Board, Stopped  # noqa: E402
@@ -56,10 +56,6 @@ WITHOUT = os.environ.get("WITHOUT", "").split()
 EPOCH, LOOK = 60 * SLOW, 20 * SLOW
 
 
-# Attributes of an entry (linux/netfilter/nfnetlink_conntrack.h): the tuples of its first packet, and of its master's.
-TUPLE_ORIG, TUPLE_MASTER = 1, 14
-
-
 def ended_child(child):
     """The child and its status, if it has ended."""
     done = os.waitpid(child, os.WNOHANG)
@@ -75,8 +71,8 @@ def masters(ns):
     """How many connections there are at least, and at most, that are over and still counted, as a connection in the
     listing was announced by them."""
     entries = dump(ns, CTNETLINK, CT_GET)
-    listed = {tuple_of(entry[TUPLE_ORIG]) for entry in entries}
-    of = [tuple_of(entry[TUPLE_MASTER]) for entry in entries if TUPLE_MASTER in entry]
+    listed = {tuple_of(entry[CTA_TUPLE_ORIG]) for entry in entries}
+    of = [tuple_of(entry[CTA_TUPLE_MASTER]) for entry in entries if CTA_TUPLE_MASTER in entry]
     # Another connection may have the tuple of a connection that is over.
     return len(set(of) - listed), len(of)
 
