@@ -140,17 +140,35 @@ allow_kcsan() {
 	grep -q '"thread"' "$target"
 }
 
+# mend_kasan: in user-mode Linux, __kasan_release_vmalloc() of 7.3 clears the shadow also where it is asked to
+# flush the TLB only. That is asked for all between the first and the last address given up: terabytes, where
+# one is of vmalloc() and the other one of the per-CPU allocator. Runs in a build root that forgets it.
+mend_kasan() {
+	local shadow=/build/source/mm/kasan/shadow.c
+	sed -i '/^void __kasan_release_vmalloc(/,/^}/s/__memset(/if (flags \& KASAN_VMALLOC_PAGE_RANGE) &/' "$shadow"
+	grep -q 'KASAN_VMALLOC_PAGE_RANGE) __memset(' "$shadow"
+}
+
+# change_for KIND: which of these two changes the kernel's source for it, if one does.
+change_for() {
+	case $1 in
+	kcsan) echo allow_kcsan ;;
+	umldebug) echo mend_kasan ;;
+	esac
+}
+
 # tree_dir KIND: a kernel tree, made from the versions of kernel source and
 # toolchain in the root, the configuration and the recipe.
 tree_dir() {
-	local key config
+	local key config change
+	change=$(change_for "$1")
 	key=$({
 		cat "$(base_root_dir)/build/versions" "$TOP/scripts/setup/make_kernel.sh"
 		for config in $(configs "$1"); do cat "$TOP/scripts/setup/$config"; done
 		case $1 in
 		cloud | rt) cat "$TOP/scripts/setup/make_flavour.sh" ;;
-		kcsan) declare -f allow_kcsan ;;
 		esac
+		[ -z "$change" ] || declare -f "$change"
 	} | hash_of)
 	printf '%s/%s-%s\n' "$CACHE" "$1" "$key"
 }

@@ -73,7 +73,7 @@ make_layer() {
 
 # make_kernel KIND TREE
 make_kernel() {
-	local kind=$1 tree=$2 config files=() scratch=() change=:
+	local kind=$1 tree=$2 config files=() scratch=() change
 	for config in $(configs "$kind"); do files+=("/src/scripts/setup/$config"); done
 	case $kind in
 	rtdebug | kcsan | umldebug)
@@ -86,10 +86,11 @@ make_kernel() {
 		files=("/build/$kind/merged.config")
 		;;
 	esac
-	[ "$1" != kcsan ] || scratch=(--scratch) change="$(declare -f allow_kcsan); allow_kcsan"
+	change=$(change_for "$1")
+	[ -z "$change" ] || scratch=(--scratch) change="$(declare -f "$change"); $change"
 	run_step "$1 kernel tree" "$LOGS/kernel-$1.log" \
 		enter_root "$(base_root_dir)" "${scratch[@]}" --bind "$TOP:/src:ro" --bind "$tree:/build/$kind" -- \
-		env JOBS="$JOBS" nice bash -euc "$change; exec bash /src/scripts/setup/make_kernel.sh \"\$@\"" \
+		env JOBS="$JOBS" nice bash -euc "${change:-:}; exec bash /src/scripts/setup/make_kernel.sh \"\$@\"" \
 		make_kernel "$kind" "${files[@]}"
 	# It was made at another one's place, and is at its own from now on.
 	[ "$kind" = "$1" ] || sed -i "s,/build/$kind\$,/build/$1," "$tree/Makefile"
