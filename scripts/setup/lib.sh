@@ -126,9 +126,10 @@ KINDS="stock cloud rt debug rtdebug kcsan uml umldebug"
 # configs KIND: the files that a kernel of ours is configured by, below scripts/setup.
 configs() {
 	case $1 in
-	rtdebug | kcsan) echo common.config debug.config "$1.config" ;;
-	umldebug) echo common.config uml.config umldebug.config ;;
-	debug | uml) echo common.config "$1.config" ;;
+	rtdebug | kcsan) echo common.config consumers.config debug.config "$1.config" ;;
+	umldebug) echo common.config consumers.config uml.config umldebug.config ;;
+	debug) echo common.config consumers.config debug.config ;;
+	uml) echo common.config uml.config ;;
 	esac
 }
 
