@@ -567,6 +567,36 @@ mod tests {
         })
     }
 
+    /// At its limit a namespace gets each new connection, however few it has in a large table, and
+    /// however many another namespace has there: more than a search meets before it meets one of
+    /// theirs.
+    #[test]
+    fn the_few_find_their_own() -> Result {
+        const PACKETS: u16 = 200;
+        // How many connections another namespace has, and how many this one may have.
+        for (others, limit) in [(0, 1), (0, 4), (20_000, 100)] {
+            case(|_| {
+                let other = OtherNet::get()?;
+                let netns = NETNS.get(Net::init()).ok_or(ENOENT)?;
+                TABLE.resize(16_384)?;
+                let entered = enter_some(other.net(), others);
+                let limit = Limit::set(limit);
+                let mut passed = 0;
+                for port in 1..=PACKETS {
+                    forget_outlook(netns);
+                    passed += u16::from(send(port)? == PASSES);
+                }
+                drop(limit);
+                end::kill_all(None);
+                TABLE.resize(BUCKETS)?;
+                entered?;
+                check_eq!(passed, PACKETS, "beside {}", others);
+                Ok(())
+            })?;
+        }
+        Ok(())
+    }
+
     /// A refusal leaves nothing behind.
     #[test]
     fn a_refusal_leaves_nothing() -> Result {

@@ -89,8 +89,9 @@ const EVICTION_RANGE: u32 = 8;
 const EVICTION_ENTRIES: u32 = 64;
 
 /// The search goes on through empty buckets, up to so many, which are a few pages. In a table of
-/// 65,536 buckets that is sure to meet a connection where there are a few hundred; the kernel,
-/// which looks at no more than eight, refuses most new connections of a flood there.
+/// 65,536 buckets that meets one of 300 connections 99 times in a hundred; where it meets none, the
+/// namespace knows where its last ones are. The kernel, which looks at no more than eight, refuses
+/// most new connections of a flood there.
 const EVICTION_BUCKETS: u32 = 1024;
 
 /// How often at most a connection is chosen for one packet: it may end before it can be removed, or
@@ -346,9 +347,10 @@ fn early_drop(
     false
 }
 
-/// The connection to remove of those that are met in the buckets from that of a hash on, see
-/// [`Choice`]. What it costs is bound by the outlook of a moment ago: two packets may search
-/// thoroughly at once, and the outlook of the last one counts.
+/// The connection to remove of those that are met in the buckets from that of a hash on, or if there
+/// is none, of the last ones of the namespace; see [`Choice`]. What it costs is bound by the outlook
+/// of a moment ago: two packets may search thoroughly at once, and the outlook of the last one
+/// counts.
 fn choose<'a>(
     netns: &Netns,
     whose: Option<&Net>,
@@ -361,46 +363,91 @@ fn choose<'a>(
         None => &OTHERS_OUTLOOK,
     };
     let outlook = Outlook::unpack(kept.load(Relaxed), now);
-    let entries = match outlook {
-        Outlook::Nobody => 0,
-        Outlook::Unknown | Outlook::Even => EVICTION_ENTRIES,
-    };
-    let mut choice = Choice::new(outlook);
-    let mut index = TABLE.index(hash, rcu);
-    let mut met = 0u32;
-    for visited in 0..EVICTION_BUCKETS.min(TABLE.size()) {
-        if visited >= EVICTION_RANGE && met >= entries {
-            break;
-        }
-        let visit = TABLE.visit(index, rcu, |candidate| {
-            met = met.saturating_add(1);
-            if candidate.is_expired() {
-                end::overdue(candidate);
-                return ControlFlow::Continue(());
-            }
-            // A connection with two links is chosen by one of them only.
-            if !Which::All.has(&candidate) {
-                return ControlFlow::Continue(());
-            }
-            // That reads one more line of each connection: not if none could be removed a moment
-            // ago.
-            let asks_closing = outlook != Outlook::Nobody;
-            match rank(candidate, whose, asks_closing) {
-                Some(rank) => choice.offer(candidate, rank, candidate.source()),
-                None => ControlFlow::Continue(()),
-            }
-        });
-        match visit {
-            Visit::Broken => break,
-            Visit::Whole => index = index.wrapping_add(1),
-            // Behind the last bucket comes the first.
-            Visit::End => index = 0,
-        }
+    let mut search = Search::new(whose, outlook);
+    search.buckets_from(hash, rcu);
+    if whose.is_some() && outlook != Outlook::Nobody && search.choice.is_empty() {
+        search.newcomers_of(netns, hash, rcu);
     }
     if outlook == Outlook::Unknown {
-        kept.store(choice.outlook().pack(now), Relaxed);
+        kept.store(search.choice.outlook().pack(now), Relaxed);
     }
-    choice.chosen()
+    search.choice.chosen()
+}
+
+/// A search for the connection to remove.
+struct Search<'a, 'n> {
+    /// The namespace whose connections may go; `None` for any above its share.
+    whose: Option<&'n Net>,
+    /// What was known before.
+    outlook: Outlook,
+    /// The connection so far.
+    choice: Choice<Candidate<'a>>,
+    /// How many connections were met, of any namespace.
+    met: u32,
+}
+
+impl<'a, 'n> Search<'a, 'n> {
+    fn new(whose: Option<&'n Net>, outlook: Outlook) -> Self {
+        Self {
+            whose,
+            outlook,
+            choice: Choice::new(outlook),
+            met: 0,
+        }
+    }
+
+    /// Searches the buckets from that of a hash on.
+    fn buckets_from(&mut self, hash: u32, rcu: ReadSide<'a>) {
+        let entries = match self.outlook {
+            Outlook::Nobody => 0,
+            Outlook::Unknown | Outlook::Even => EVICTION_ENTRIES,
+        };
+        let mut index = TABLE.index(hash, rcu);
+        for visited in 0..EVICTION_BUCKETS.min(TABLE.size()) {
+            if visited >= EVICTION_RANGE && self.met >= entries {
+                break;
+            }
+            match TABLE.visit(index, rcu, |candidate| self.meet(candidate)) {
+                Visit::Broken => break,
+                Visit::Whole => index = index.wrapping_add(1),
+                // Behind the last bucket comes the first.
+                Visit::End => index = 0,
+            }
+        }
+    }
+
+    /// Searches the buckets in which the last connections of a namespace are. They are not preferred
+    /// to others: one that has just begun waits for its answer.
+    fn newcomers_of(&mut self, netns: &Netns, hash: u32, rcu: ReadSide<'a>) {
+        let most = self.met.saturating_add(EVICTION_ENTRIES);
+        for home in netns.newcomers.hashes(hash) {
+            let index = TABLE.index(home, rcu);
+            let visit = TABLE.visit(index, rcu, |candidate| self.meet(candidate));
+            if visit == Visit::Broken || self.met >= most {
+                break;
+            }
+        }
+    }
+
+    /// A connection is met; one that has expired is ended. Breaks when there are enough to choose
+    /// from.
+    fn meet(&mut self, candidate: Candidate<'a>) -> ControlFlow<()> {
+        self.met = self.met.saturating_add(1);
+        if candidate.is_expired() {
+            end::overdue(candidate);
+            return ControlFlow::Continue(());
+        }
+        // A connection with two links is chosen by one of them only.
+        if !Which::All.has(&candidate) {
+            return ControlFlow::Continue(());
+        }
+        // That reads one more line of each connection: not if none could be removed a moment ago.
+        let asks_closing = self.outlook != Outlook::Nobody;
+        match rank(candidate, self.whose, asks_closing) {
+            Some(rank) => self.choice.offer(candidate, rank, candidate.source()),
+            None => ControlFlow::Continue(()),
+        }
+    }
 }
 
 /// What is lost with a connection; `None` if it may not go. Whether it is closing is asked if

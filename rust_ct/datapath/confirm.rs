@@ -299,6 +299,7 @@ pub(crate) fn confirm(netns: &Netns, skb: &mut Skb) -> Verdict {
     let rcu = ReadSide::of(&guard);
     match decide(netns, conn, rcu) {
         Decision::Entered => {
+            netns.newcomers.note(conn.hash(Direction::Original));
             recent::note(conn, rcu);
             cache_beginning(conn);
             Verdict::ACCEPT

@@ -3,7 +3,9 @@
 //! What the tracker keeps for each network namespace.
 
 pub(crate) mod limit;
+mod newcomers;
 
+use self::newcomers::Newcomers;
 use crate::{
     object::{
         conn::Conn,
@@ -78,6 +80,8 @@ pub(crate) struct Netns {
     ///
     /// [`Outlook`]: crate::pure::evict::Outlook
     pub(crate) outlook: Atomic<u32>,
+    /// Where its last connections are.
+    pub(crate) newcomers: Newcomers,
     /// The round of the worker that ends connections, in which a connection was last refused for
     /// want of room.
     pub(crate) full_in: Atomic<u32>,
@@ -123,6 +127,7 @@ impl Netns {
             overheard: Atomic::new(0),
             stats: Published::new(here)?,
             outlook: Atomic::new(0),
+            newcomers: Newcomers::new(),
             full_in: Atomic::new(0),
             warning: Throttle::new(),
             expects: Atomic::new(0),

@@ -134,6 +134,11 @@ impl<T> Choice<T> {
         }
     }
 
+    /// Returns whether no connection was met that may go.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.best.is_none()
+    }
+
     /// What a thorough search has shown.
     pub(crate) fn outlook(&self) -> Outlook {
         match self.best {

@@ -121,7 +121,7 @@ scenarios() {
 		in_place=/out/$kind-nf_conntrack/rust_ct/nf_conntrack.ko
 	fi
 	scripts/guest/guest.sh --name scenarios --timeout "$timeout" --cached "$kind" \
-		env CT=rust_ct RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" \
+		env CT="${CT:-rust_ct}" RUST_CT_KO="/out/$kind/rust_ct/rust_ct.ko" \
 		IN_PLACE_KO="$in_place" INDICES=/out/indices SLOW="$slow" FULL="$full" SHORT="${SHORT:+$kind}" \
 		python3 -B tests/scenarios/run.py "${@:5}" || status=$?
 	count_guest "$status" "$(count_tap "$log")"

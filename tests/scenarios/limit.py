@@ -3,6 +3,10 @@
 
 # limit: 360
 
+import contextlib
+import socket
+import time
+
 from lib import (
     PARAMETERS,
     RUST,
@@ -13,14 +17,18 @@ from lib import (
     equal,
     find,
     grown,
+    ip_batch,
     listing,
     load,
     log_mark,
     log_since,
     main,
+    make_socket,
     named_counters,
     poll,
     read,
+    run,
+    skip,
     statistics,
     tcp,
     udp,
@@ -38,7 +46,7 @@ def set_limit(value):
 
 def begin():
     """Loads the tracker anew, with the limit. The table is not so sparse that a search may meet none of its few entries."""
-    load(*([f"max={LIMIT}", "hashsize=1024"] if RUST else []))
+    load(*([f"max={LIMIT}"] if RUST else []), "hashsize=1024")
     if not RUST:
         set_limit(LIMIT)
 
@@ -83,6 +91,22 @@ def room_is_made():
     return router
 
 
+def in_a_sparse_table(router):
+    """A thousand buckets for each connection that there may be: each new one finds another one to make room."""
+    load(*([f"max={LIMIT}"] if RUST else []), "hashsize=65536")
+    if not RUST:
+        set_limit(LIMIT)
+    for sport in range(LIMIT // 2):
+        assured(router, 1000 + sport)
+    check(poll(lambda: len(find(router.ns, l4="tcp")) == LIMIT // 2, 5), f"65,536 buckets, {LIMIT // 2} TCP connections")
+    through = flood(router, 30000)
+    if RUST:
+        equal(through, FLOOD, f"65,536 buckets: all of {FLOOD} new ones get in")
+    else:
+        skip(f"65,536 buckets: all of {FLOOD} new ones get in", f"nf_conntrack lets {through} in")
+    equal(len(find(router.ns, l4="tcp")), LIMIT // 2, "65,536 buckets: every ASSURED connection survives")
+
+
 def room_is_not_made(router):
     """All of the table is ASSURED: what is new is refused."""
     begin()
@@ -107,8 +131,40 @@ def room_is_not_made(router):
     check(count(router.ns) <= LIMIT * 2, "up to the new limit", count(router.ns))
 
 
+def lines_are_few():
+    """Namespaces that are full share the log's lines: any user can make many."""
+    what, many = "ten full namespaces", [f"rct-{number}" for number in range(10)]
+    if not RUST:
+        skip(f"{what} log a line or two", "nf_conntrack's limit is that of the initial namespace")
+        return
+    load()
+    ip_batch(None, *(f"netns add {ns}" for ns in many))
+    mark, began = log_mark(), time.monotonic()
+    with contextlib.ExitStack() as stack:
+        for ns in many:
+            ip_batch(ns, "link set lo up")
+            write(f"{SYSCTL}/nf_conntrack_max", 4, ns)
+            stack.enter_context(make_socket(ns, "127.0.0.1", 80, socket.SOCK_STREAM)).listen(4)
+            for _ in range(4):
+                stack.enter_context(make_socket(ns, "127.0.0.1", 0, socket.SOCK_STREAM)).connect(("127.0.0.1", 80))
+            more = stack.enter_context(make_socket(ns, "127.0.0.1"))
+            for port in range(1000, 1020):
+                with contextlib.suppress(OSError):
+                    more.sendto(b"x", ("127.0.0.1", port))
+        refused = [named_counters(ns)["table_full"] for ns in many]
+    took = time.monotonic() - began
+    check(min(refused) == 20, f"{what}, of 4 assured connections: each refuses 20 more", refused)
+    full = [line for line in log_since(mark) if "full in netns" in line]
+    check(1 <= len(full) <= 2 + took // 5, f"{what} log a line in five seconds together", f"{full} in {took:.1f} s")
+    for ns in many:
+        run("ip", "netns", "delete", ns)
+
+
 def scenario():
-    room_is_not_made(room_is_made())
+    router = room_is_made()
+    in_a_sparse_table(router)
+    room_is_not_made(router)
+    lines_are_few()
 
 
 main(scenario)

@@ -23,6 +23,7 @@ from switch import (
     PORT,
     ZONE,
     Switch,
+    ends,
 )
 
 from lib import (
@@ -39,6 +40,8 @@ from lib import (
     udp,
 )
 
+# What goes there is of another zone, without NAT, mark and label.
+PLAIN = 7000
 LABEL = 0x0102030405060708
 COMMIT = f"commit,zone={ZONE},nat(src={OUTSIDE}),exec(set_field:{MARK:#x}->ct_mark,set_field:{LABEL:#x}->ct_label)"
 # To the tracker first, with NAT as the entry has it, then by state.
@@ -46,9 +49,12 @@ FLOWS = f"""
     table=0,priority=10,ip,ct_state=-trk,actions=ct(table=1,zone={ZONE},nat)
     table=1,priority=20,ip,in_port=ea,ct_state=+trk+est,actions=output:eb
     table=1,priority=20,ip,in_port=ea,ct_state=+trk+rel,actions=output:eb
-    table=1,priority=20,ip,in_port=eb,ct_state=+trk+est,actions=output:ea
+    table=1,priority=20,ip,in_port=eb,ct_state=+trk+est,ct_label={LABEL:#x},actions=output:ea
+    table=1,priority=20,udp,in_port=eb,tp_src={PLAIN},actions=ct(table=2,zone={ZONE + 1})
+    table=2,ip,ct_state=+trk+est,ct_label=0,actions=output:ea
     table=1,priority=20,ip,in_port=eb,ct_state=+trk+rel,actions=output:ea
     table=1,priority=15,tcp,in_port=ea,tp_dst={FTP},ct_state=+trk+new,actions=ct({COMMIT},alg=ftp),output:eb
+    table=1,priority=15,udp,in_port=ea,tp_dst={PLAIN},ct_state=+trk+new,actions=ct(commit,zone={ZONE + 1}),output:eb
     table=1,priority=10,ip,in_port=ea,ct_state=+trk+new,actions=ct({COMMIT}),output:eb
 """
 
@@ -74,6 +80,17 @@ def vswitch(net):
                 ask("ovs-vsctl", "del-br", "br0", must=False)
     finally:
         shutil.rmtree(place)
+
+
+def other_zone(switch):
+    """A connection of another zone, where an answer has to be of it as well."""
+    what = "Open vSwitch, another zone"
+    came = switch.through("a", udp(NEAR, FAR, 1700, PLAIN, b"question"))
+    equal([ends(one) for one in came], [(NEAR, FAR, 17)], f"{what}: what begins inside goes out as it is")
+    zones = [one.tail.get("zone") for one in find(switch.net.ns, l4="udp", dport=PLAIN)]
+    equal(zones, [str(ZONE + 1)], f"{what}: its entry is there alone")
+    back = switch.through("b", udp(FAR, NEAR, PLAIN, 1700, b"answer"))
+    equal([ends(one) for one in back], [(FAR, NEAR, 17)], f"{what}: its answer comes back")
 
 
 def limits(net, ask):
@@ -106,7 +123,7 @@ def scenario():
             ask("ovs-vsctl", "add-port", "br0", device)
         for flow in FLOWS.strip().splitlines():
             ask("ovs-ofctl", "add-flow", "br0", flow.strip())
-        switch = Switch(net, "Open vSwitch", liberal=True)
+        switch = Switch(net, "Open vSwitch", offloads=False)
         switch.strangers()
         switch.translated()
         switch.related()
@@ -114,6 +131,7 @@ def scenario():
         switch.stream()
         switch.datagrams()
         switch.helped(expectations)
+        other_zone(switch)
         limits(net, ask)
 
 

@@ -199,7 +199,7 @@ def scenario():
     flush(router, "without")
     _, late = expire(router, "without")
     if RUST:
-        check(late < 10 * SLOW, "what has expired is gone ten seconds later", late)
+        check(late < 5 * SLOW, "what has expired is gone five seconds later", late)
     with listener(router.ns) as heard:
         flush(router, "with")
         poll(lambda: lines(heard) >= MANY, 20, 2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Traffic control on the tracker: act_ct in a zone with NAT, fragments, a helper; act_connmark; act_ctinfo."""
+"""Traffic control on the tracker: act_ct in a zone with NAT, force, fragments, a helper; act_connmark; act_ctinfo."""
 
 # limit: 240
 # left out of CI on: debug
@@ -11,12 +11,16 @@ from policy import (
     one_cpu,
 )
 from switch import (
+    FAR,
     FTP,
     MARK,
+    NEAR,
     OUTSIDE,
     PORT,
     ZONE,
     Switch,
+    ends,
+    ports,
 )
 
 from lib import (
@@ -31,6 +35,8 @@ from lib import (
     udp,
 )
 
+# Whoever answers from this port is taken for the one who began.
+TURNED = 7000
 # What a device's ingress does with IPv4: first to the tracker, with NAT as the entry has it, then by state.
 COMMIT = f"action ct commit zone {ZONE} mark {MARK:#x} nat src addr {OUTSIDE}"
 FILTERS = f"""
@@ -41,8 +47,9 @@ FILTERS = f"""
     dev ea ingress chain 1 prio 4 protocol ip flower ct_state +trk+new {COMMIT} pipe action mirred egress redirect dev eb
     dev ea ingress chain 1 prio 9 protocol all matchall action drop
     dev eb ingress chain 0 prio 1 protocol ip flower ct_state -trk action ct zone {ZONE} nat pipe action goto chain 1
-    dev eb ingress chain 1 prio 1 protocol ip flower ct_state +trk+est action mirred egress redirect dev ea
-    dev eb ingress chain 1 prio 2 protocol ip flower ct_state +trk+rel action mirred egress redirect dev ea
+    dev eb ingress chain 1 prio 1 protocol ip flower ip_proto udp src_port {TURNED} ct_state +trk+est action ct commit force zone {ZONE} pipe action mirred egress redirect dev ea
+    dev eb ingress chain 1 prio 2 protocol ip flower ct_state +trk+est action mirred egress redirect dev ea
+    dev eb ingress chain 1 prio 3 protocol ip flower ct_state +trk+rel action mirred egress redirect dev ea
     dev eb ingress chain 1 prio 9 protocol all matchall action drop
 """
 
@@ -56,12 +63,23 @@ def classes(net):
     tc(net, "qdisc add dev ea clsact", "qdisc add dev eb clsact")
 
 
+def turned(switch):
+    """What commits with force the other way round has an entry of its own, and the one of before goes."""
+    came = switch.through("a", udp(NEAR, FAR, 1600, TURNED, b"question"))
+    outside = ports(came[0])[0] if came else 0
+    begun = [one.orig["src"] for one in switch.entries(l4="udp", dport=TURNED)]
+    back = switch.through("b", udp(FAR, OUTSIDE, TURNED, outside, b"answer"))
+    equal([ends(one) for one in back], [(FAR, NEAR, 17)], "act_ct, force: the answer comes back")
+    after = [(one.orig["src"], one.orig["dst"]) for one in switch.entries(l4="udp") if str(TURNED) in (one.orig["sport"], one.orig["dport"])]
+    equal((begun, after), ([NEAR], [(FAR, NEAR)]), "act_ct, force: its sender is the one who began, in the only entry")
+
+
 def act_ct():
     """act_ct as a switch uses it."""
     net = Router("rct-r")
     classes(net)
     tc(net, *[f"filter add {line.strip()}" for line in FILTERS.strip().splitlines()])
-    switch = Switch(net, "act_ct", liberal=True)
+    switch = Switch(net, "act_ct", offloads=True)
     switch.strangers()
     switch.translated()
     switch.related()
@@ -69,6 +87,7 @@ def act_ct():
     switch.stream()
     switch.datagrams()
     switch.helped(expectations)
+    turned(switch)
     tc(net, "qdisc del dev ea clsact", "qdisc del dev eb clsact")
     run("conntrack", "-F", ns=net.ns)
     equal(find(net.ns), [], "act_ct: the filters are gone, and the entries")

@@ -225,7 +225,10 @@ impl Table {
             Place::Free => {
                 let published = unique.publish();
                 admission.insert();
-                count(conn, Stat::Insert);
+                if let Some(netns) = conn.netns() {
+                    netns.stats.count(Stat::Insert);
+                    netns.newcomers.note(original_hash);
+                }
                 recent::note(conn, rcu);
                 trace::conn::<point::Confirmed>(conn, Begun::Inserted.word());
                 return Ok(published);
