@@ -390,6 +390,8 @@ RULES = (
     "tcp dport 9 reject with tcp reset",
     "udp dport 2000 queue num 9 bypass",
     "limit rate 2/minute log prefix soak",
+    "numgen random mod 4 0 counter",
+    "tcp dport 83 synproxy mss 1460 wscale 7 timestamp sack-perm",
 )
 EARLY_RULES = (
     "notrack",
@@ -561,13 +563,18 @@ MODULES = (
     "nf_nat", "nf_conntrack_netlink", "nf_conntrack_ftp", "nf_nat_ftp", "nf_conntrack_tftp", "nf_conntrack_sip",
     "nf_conntrack_irc", "nf_conntrack_pptp", "nf_conntrack_h323", "nf_conntrack_amanda", "nf_conntrack_snmp",
     "nf_conntrack_sane", "nf_conntrack_netbios_ns", "nfnetlink_cttimeout", "nfnetlink_cthelper", "xt_conntrack",
-    "xt_CT", "nft_ct", "nft_nat", "nft_masq", "nf_flow_table", "act_ct", "nf_conncount", "xt_connlimit",
-    "nf_synproxy_core",
+    "xt_CT", "nft_ct", "nft_nat", "nft_masq", "nf_flow_table", "nf_flow_table_inet", "nft_flow_offload", "act_ct",
+    "act_connmark", "act_ctinfo", "nf_conncount", "nft_connlimit", "xt_connlimit", "nf_synproxy_core", "nft_synproxy",
+    "ipt_SYNPROXY", "nf_conntrack_bridge", "openvswitch", "ip_vs", "ip_vs_ftp", "xt_cluster", "xt_CONNSECMARK",
+    "nft_tproxy", "nft_socket", "sch_cake",
 )  # fmt: skip
 
 
 def modules(board, dice):
-    """Modules that use the tracker come and go, where they are not in use."""
+    """Modules that use the tracker come and go, where they are not in use; the kernel has each of them."""
+    unknown = [name for name in MODULES if run("modprobe", "-qn", name, must=False)[0]]
+    if unknown:
+        raise RuntimeError(f"this kernel does not have {' '.join(unknown)}: see scripts/setup/consumers.config")
     while True:
         command = dice.choice((("modprobe", "-q"), ("rmmod",), ("modprobe", "-qr")))
         name = dice.choice(MODULES)
