@@ -347,10 +347,10 @@ fn early_drop(
     false
 }
 
-/// The connection to remove of those that are met in the buckets from that of a hash on, or if there
-/// is none, of the last ones of the namespace; see [`Choice`]. What it costs is bound by the outlook
-/// of a moment ago: two packets may search thoroughly at once, and the outlook of the last one
-/// counts.
+/// The connection to remove of those that are met in the buckets from that of a hash on, or if
+/// there is none, of the last ones of the namespace; see [`Choice`]. What it costs is bound by the
+/// outlook of a moment ago: two packets may search thoroughly at once, and the outlook of the last
+/// one counts.
 fn choose<'a>(
     netns: &Netns,
     whose: Option<&Net>,
@@ -416,8 +416,8 @@ impl<'a, 'n> Search<'a, 'n> {
         }
     }
 
-    /// Searches the buckets in which the last connections of a namespace are. They are not preferred
-    /// to others: one that has just begun waits for its answer.
+    /// Searches the buckets in which the last connections of a namespace are. They are not
+    /// preferred to others: one that has just begun waits for its answer.
     fn newcomers_of(&mut self, netns: &Netns, hash: u32, rcu: ReadSide<'a>) {
         let most = self.met.saturating_add(EVICTION_ENTRIES);
         for home in netns.newcomers.hashes(hash) {
