@@ -98,9 +98,9 @@ unsafe extern "C" fn hear(events: c_uint, item: *const bindings::nf_ct_event) ->
     }
     // SAFETY: By the contract.
     let (portid, ct) = unsafe { ((*item).portid, (*item).ct) };
-    // SAFETY: The event is of one of the tracker's connections, which begins with the kernel's part.
+    // SAFETY: The event is of one of the tracker's connections, which begin with the kernel's part.
     let conn = unsafe { &*ct.cast::<Conn>() };
-    // As ctnetlink does for TCP's private state: lockdep is to see which locks it is taken under.
+    // As ctnetlink does for TCP's private state: lockdep is to see what it is taken under.
     drop(conn.lock());
     if let Some(place) = HEARD.get(TOLD.load(Relaxed) as usize) {
         place.store(u64::from(portid) << 32 | u64::from(events), Relaxed);
