@@ -26,7 +26,7 @@ command=${1:-ping -c 1 -W 1 127.0.0.1; cat /proc/rust_ct}
 console=${UML_CONSOLE:-$LOGS/$kernel.console}
 # Several may run at once.
 job=$kernel-$$
-trap 'end_step_group; [ -z "${memory_pid:-}" ] || kill "$memory_pid" 2>/dev/null; rm -f "$WORK/$job-job" "$WORK/$job-status"' EXIT
+trap 'end_step_group; [ -z "${memory_pid:-}" ] || kill "$memory_pid" 2>/dev/null || true; rm -f "$WORK/$job-job" "$WORK/$job-status"' EXIT
 
 if [ -n "$bare" ]; then
 	"$TOP/scripts/setup/setup.sh" "$kernel"
