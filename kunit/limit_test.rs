@@ -575,9 +575,8 @@ mod tests {
         const PACKETS: u16 = 200;
         // How many connections another namespace has, and how many this one may have.
         for (others, limit) in [(0, 1), (0, 4), (20_000, 100)] {
-            case(|_| {
+            case(|netns| {
                 let other = OtherNet::get()?;
-                let netns = NETNS.get(Net::init()).ok_or(ENOENT)?;
                 TABLE.resize(16_384)?;
                 let entered = enter_some(other.net(), others);
                 let limit = Limit::set(limit);
