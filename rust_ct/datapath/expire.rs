@@ -87,8 +87,9 @@ const INTERVAL_MIN: u32 = HZ;
 /// ... and at least this often.
 const INTERVAL_MAX: u32 = 60 * HZ;
 /// It begins no sooner than this for the first connection to expire, in jiffies: an expired
-/// connection is gone so long afterwards at the latest.
-const SOON: u32 = 5 * HZ;
+/// connection is gone so long afterwards at the latest, and what a round takes. So it is gone
+/// within five seconds, also where a round takes most of a second.
+const SOON: u32 = 4 * HZ;
 /// A connection that has longer than this counts as if it had this long, in jiffies: a few TCP
 /// connections with days left must not hide those that have seconds.
 const REMAINING_MAX: u32 = 300 * HZ;
