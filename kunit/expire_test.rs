@@ -159,15 +159,29 @@ mod tests {
                 aged(n)?;
             }
             check_eq!(netns.connections(), MANY);
-            let began = now();
-            check_eq!(Expiry::run(), Some(1));
-            let (took, removed) = (now().wrapping_sub(began), MANY - netns.connections());
-            check!(
-                removed <= STEP + BUCKET && (removed >= STEP / 2 || took >= STEP_TIME),
-                "{} in one step of {} jiffies",
-                removed,
-                took
-            );
+            // Something else may run meanwhile, but not in each step.
+            let (mut left, mut shortest) = (MANY, u32::MAX);
+            for _ in 0..1000 {
+                let (before, began) = (left, now());
+                Expiry::run().ok_or(EINVAL)?;
+                left = netns.connections();
+                let (took, removed) = (now().wrapping_sub(began), before - left);
+                check!(
+                    removed <= STEP + BUCKET,
+                    "{} in one step of {} jiffies",
+                    removed,
+                    took
+                );
+                if before == MANY {
+                    check!(removed >= STEP / 2 || took >= STEP_TIME, "{}", removed);
+                }
+                // The last one has less to do.
+                if left == 0 {
+                    break;
+                }
+                shortest = shortest.min(took);
+            }
+            check!(shortest <= STEP_TIME + 2, "{} jiffies", shortest);
             round()?;
             check_eq!((netns.connections(), in_table()), (0, 0));
             Ok(())

@@ -144,6 +144,16 @@ index() {
 
 index "a new index takes the place of the old one" after 0 "echo after >$modules/new; mv $modules/new $modules/modules.dep"
 index "one that is cut off does not" before 1 "echo cut >$modules/new; mv $modules/new $modules/modules.dep; exit 1"
+# Kernels with a tracker in their initramfs, without one, and one whose modules are gone.
+stub lsinitramfs "case \$1 in *1.0-test | *gone) echo usr/lib/modules/kernel/net/netfilter/nf_conntrack.ko.xz ;; esac"
+stub update-initramfs "exit 1"
+mkdir -p /lib/modules/1.0-without
+touch /boot/initrd.img-1.0-test /boot/initrd.img-1.0-without /boot/initrd.img-1.0-gone
+rm -f /tmp/calls
+said=$(sh /src/packaging/files/refresh-initramfs 2>&1)
+check "refresh-initramfs: it makes the one anew that has a tracker, and no other" \
+	[ "$(grep update-initramfs /tmp/calls)" = "update-initramfs -u -k 1.0-test" ]
+check "refresh-initramfs: where that fails, it says so" [ "$said" = "rust-ct: /boot/initrd.img-1.0-test keeps the tracker that it has" ]
 stub modinfo "case \$2 in filename) echo $ours ;; esac"
 echo "quiet rust_ct=off" >/tmp/cmdline
 mount --bind /tmp/cmdline /proc/cmdline

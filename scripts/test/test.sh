@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # test.sh [demo|lint|scripts|host|reference|fuzz|stock|stalls|compare|count|kunit|debug|soak|umldebug|
-#         cloud|rt|rtdebug|kcsan]... [beside LAYER...]:
-# sets up what is needed and runs those layers of tests (default: all but demo, lint and the last
-# six), prints what each of them counted and how long it took, and as the last line the sum. A
+#         cloud|rt|rtdebug|kcsan|apps|selftests|install]... [beside LAYER...]:
+# sets up what is needed and runs those layers of tests (default: all but demo, lint, soak and those
+# behind it), prints what each of them counted and how long it took, and as the last line the sum. A
 # layer that does not run counts as failed. Layers behind `beside` run while those before it do, which
 # leave a processor idle; what they print comes when the layers before it have ended.
 
@@ -13,7 +13,8 @@
 
 cd "$TOP"
 
-LAYERS="demo lint scripts host reference fuzz stock stalls compare count kunit debug soak umldebug cloud rt rtdebug kcsan"
+LAYERS="demo lint scripts host reference fuzz stock stalls compare count kunit debug soak umldebug cloud rt rtdebug kcsan
+	apps selftests install"
 
 # run_layer NAME: runs it, keeps its log, and adds up its last line.
 run_layer() {
@@ -118,7 +119,7 @@ wait_for_setup() {
 know() {
 	local layer
 	for layer; do
-		[[ " $LAYERS " == *" $layer "* ]] || die "unknown layer '$layer' (${LAYERS// /, })"
+		[[ " ${LAYERS//$'\n\t'/ } " == *" $layer "* ]] || die "unknown layer '$layer' (${LAYERS// /, })"
 	done
 }
 
@@ -138,7 +139,8 @@ beside_pid=
 trap end_background EXIT
 start=$SECONDS
 case " ${layers[*]} ${beside[*]} " in
-*' demo '* | *' stock '* | *' stalls '* | *' compare '* | *' count '* | *' lint '*) scripts/setup/setup.sh stock ;;
+*' demo '* | *' stock '* | *' stalls '* | *' compare '* | *' count '* | *' lint '* | \
+	*' apps '* | *' selftests '* | *' install '*) scripts/setup/setup.sh stock ;;
 *) scripts/setup/setup.sh root ;;
 esac
 case " ${layers[*]} " in

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # test_layer.sh demo|lint|scripts|host|reference|fuzz|stock|stalls|compare|count|kunit|debug|soak|umldebug|
-# cloud|rt|rtdebug|kcsan: runs one layer of tests; the last line is 'N passed, N failed'. With SHORT=1 in
-# the environment, the scenarios leave out what CI has no time for.
+# cloud|rt|rtdebug|kcsan|apps|selftests|install: runs one layer of tests; the last line is 'N passed,
+# N failed'. With SHORT=1 in the environment, what CI has no time for is left out.
 
 # shellcheck source=scripts/setup/lib.sh
 . "$(dirname "$0")/../setup/lib.sh"
@@ -206,6 +206,19 @@ layer_stalls() {
 		env CT="${CT:-rust_ct}" RUST_CT_KO=/out/stock/rust_ct/rust_ct.ko CLOCK=instructions \
 		SHORT="${SHORT:+stalls}" SLOW=1 python3 -B tests/scenarios/run.py stalls || status=$?
 	count_guest "$status" "$(count_tap "$log")"
+}
+
+layer_apps() {
+	scripts/test/apps.sh
+}
+
+layer_selftests() {
+	scripts/test/selftests.sh
+}
+
+# In short, the packages are built, and installed where nothing boots.
+layer_install() {
+	if [ -n "${SHORT:-}" ]; then scripts/package/test_deb.sh; else scripts/package/test_install.sh; fi
 }
 
 layer_debug() {

@@ -245,7 +245,7 @@ def adaptive():
     run("conntrack", "-F", ns=GREEDY, must=False)
 
 
-ESTABLISHED, BUCKETS = LIMIT // 2, 65536
+ESTABLISHED, SPARSE, DENSE = LIMIT // 2, 65536, 2048
 
 
 def source(number):
@@ -269,13 +269,21 @@ def handshake(net, src, sport):
     return True
 
 
-def syn_flood():
-    """A flood of SYNs fills a sparse table: established connections stay, and honest new ones get in."""
-    load(f"hashsize={BUCKETS}", *([f"max={LIMIT}"] if RUST else []))
+def syn_floods():
+    """A full table makes room, whatever the ratio of its buckets to the limit."""
+    load(f"hashsize={SPARSE}", *([f"max={LIMIT}"] if RUST else []))
     if not RUST:
         write(f"{SYSCTL}/nf_conntrack_max", LIMIT)
     net = Router("rct-r")
     who_goes(net)
+    for buckets in (SPARSE, DENSE):
+        write(f"{PARAMETERS}/hashsize", buckets)
+        syn_flood(net, buckets)
+
+
+def syn_flood(net, buckets):
+    """A flood of SYNs fills a table: established connections stay, and honest new ones get in."""
+    what = f"a flood of SYNs, {buckets} buckets"
     run("conntrack", "-F", ns=net.ns, must=False)
     for number in range(ESTABLISHED):
         handshake(net, source(number), 1000)
@@ -292,12 +300,12 @@ def syn_flood():
                 net.a.send(*flood)
             answered[when] += handshake(net, net.A4, 2000 + call + (CALLS if when == "after" else 0))
     diag(f"{answered} of {CALLS} handshakes, {statistics(net.ns)}")
-    equal(assured() >= ESTABLISHED, True, "a flood of SYNs: each of them stays")
+    equal(assured() >= ESTABLISHED, True, f"{what}: each of them stays")
     if RUST:
         for when, number in answered.items():
-            equal(number, CALLS, f"a flood of SYNs: all honest connections get in, {when} it")
+            equal(number, CALLS, f"{what}: all honest connections get in, {when} it")
     else:
-        skip("all honest connections get in", f"nf_conntrack lets {answered} of {CALLS} in")
+        skip(f"{what}: all honest connections get in", f"nf_conntrack lets {answered} of {CALLS} in")
 
 
 def from_one(src, net, first):
@@ -394,7 +402,7 @@ def scenario():
     finally:
         make_greedy.process.kill()
         make_greedy.process.wait()
-    syn_flood()
+    syn_floods()
 
 
 main(scenario)
