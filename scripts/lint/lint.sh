@@ -61,7 +61,7 @@ check_checkpatch() {
 check_shellcheck() {
 	# shellcheck disable=SC2016,SC2046
 	in_root sh -c 'cd /src && shellcheck -x "$@"' sh .ci/run packaging/files/load \
-		packaging/files/rust-ct-switch packaging/files/refresh-initramfs packaging/files/keep-index \
+		packaging/files/rust-ct-switch packaging/files/refresh-initramfs packaging/files/keep-index packaging/files/carry \
 		packaging/debian/*.p* \
 		$(sources '*.sh')
 }

@@ -22,7 +22,9 @@ NAME = "nf_conntrack"
 NEAR, FAR = "10.9.0.1", "10.9.0.2"
 OPTIONS = "/etc/modprobe.d/machine.conf"
 BUCKETS = 8192
-# What rust-ct-switch is to put back beside the rules.
+# What rust-ct-switch is to put back beside the rules: an entry, as conntrack names it, and where it is translated to ...
+ENTRY, TO = "-p udp -s 10.8.0.1 -d 10.8.0.2 --sport 9 --dport 9", "10.8.0.9"
+# ... a setting, and a module.
 SETTING, SET = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established", "4321"
 # One that only rust_ct has, and what the machine's sysctl.d says (test_install.sh), which is not its default.
 OURS, SAID = "/proc/sys/net/netfilter/nf_conntrack_tcp_rfc5961", "0"
@@ -242,6 +244,7 @@ def remains():
 
 def switch(tracker):
     rules = remains()[1]
+    run("conntrack", "-A", *ENTRY.split(), "-n", TO, "-t", "3000", "-m", "7")
     with peer():
         echo = ("ip", "netns", "exec", "peer", "ping", "-q", "-i", "0.1", NEAR)
         with subprocess.Popen(echo, stdout=subprocess.PIPE, text=True) as ping:
@@ -255,6 +258,8 @@ def switch(tracker):
     sent = re.search(r"(\d+) packets transmitted, 0 received", answers)
     check(sent and int(sent[1]) > 10, "nothing came in meanwhile", answers)
     check(remains()[1] == rules, f"the rules are as before, on {tracker}", remains()[1])
+    entry = run("conntrack", "-L", *ENTRY.split())[1]
+    check(f"dst={TO}" in entry and "mark=7" in entry, f"a translated connection is as before, on {tracker}", entry)
     check(read(SETTING).strip() == SET, f"a setting is as before, on {tracker}", read(SETTING))
     check(os.path.exists(f"/sys/module/{USER}"), f"so are modules that nobody asks for, on {tracker}")
     if tracker == "rust_ct":
