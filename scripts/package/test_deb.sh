@@ -44,7 +44,7 @@ install_and_purge() {
 	check "nothing is left with the kernel's modules" test "$own" = "$(cd "$modules" && find . | sort)"
 	left=$(find /etc /usr/lib /usr/libexec /usr/share /var/lib/dpkg/info -name '*rust[-_]ct*')
 	check "nor anywhere else" test -z "$left"
-	[ -z "$left" ] || sed 's/^/    /' <<<"$left"
+	[ -z "$left" ] || printf '    %s\n' "$left"
 }
 
 "$TOP/scripts/package/deb.sh"
