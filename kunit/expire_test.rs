@@ -159,8 +159,7 @@ mod tests {
                 aged(n)?;
             }
             check_eq!(netns.connections(), MANY);
-            // Something else may run meanwhile, but not in each step.
-            let (mut left, mut shortest) = (MANY, u32::MAX);
+            let (mut left, mut steps, mut shortest) = (MANY, 0, u32::MAX);
             for _ in 0..1000 {
                 let (before, began) = (left, now());
                 Expiry::run().ok_or(EINVAL)?;
@@ -179,9 +178,17 @@ mod tests {
                 if left == 0 {
                     break;
                 }
+                steps += 1;
                 shortest = shortest.min(took);
             }
-            check!(shortest <= STEP_TIME + 2, "{} jiffies", shortest);
+            // Something else may run meanwhile, but not in each of several steps, which there are on
+            // a slow kernel.
+            check!(
+                steps < 3 || shortest <= STEP_TIME + 2,
+                "none of {} steps takes less than {} jiffies",
+                steps,
+                shortest
+            );
             round()?;
             check_eq!((netns.connections(), in_table()), (0, 0));
             Ok(())

@@ -144,6 +144,14 @@ index() {
 
 index "a new index takes the place of the old one" after 0 "echo after >$modules/new; mv $modules/new $modules/modules.dep"
 index "one that is cut off does not" before 1 "echo cut >$modules/new; mv $modules/new $modules/modules.dep; exit 1"
+# Entries that conntrack would refuse: one that was expected, and one without a timeout.
+stub conntrack "case \$* in *save) cat /tmp/entries ;; esac"
+printf "%s\n" "-A -t 9 -u EXPECTED,SEEN_REPLY -s 1.1.1.1 -d 2.2.2.2 -r 2.2.2.2 -q 1.1.1.1 -p 253" \
+	"-A -u ASSURED -s 1.1.1.2 -d 2.2.2.2 -r 2.2.2.2 -q 1.1.1.2 -p 253" >/tmp/entries
+sh /src/packaging/files/carry save /tmp/saved
+check "carry: an entry that was expected is carried over as any other, one without a timeout is left out" \
+	[ "$(cat /tmp/saved)" = "-A -t 9 -u SEEN_REPLY -s 1.1.1.1 -d 2.2.2.2 -r 2.2.2.2 -q 1.1.1.1 -p 253" ]
+check "carry: where nothing can be written, it fails" sh -c "! sh /src/packaging/files/carry save /dev/full 2>/dev/null"
 # Kernels with a tracker in their initramfs, without one, and one whose modules are gone.
 stub lsinitramfs "case \$1 in *1.0-test | *gone) echo usr/lib/modules/kernel/net/netfilter/nf_conntrack.ko.xz ;; esac"
 stub update-initramfs "exit 1"

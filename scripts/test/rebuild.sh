@@ -41,8 +41,8 @@ refused() {
 	echo "$1 is refused, by a line that says so ... ok"
 }
 
-in_root bash -euc "$(declare -f refuse refused); refuse"
 "$TOP/scripts/setup/build.sh" stock
+in_root bash -euc "$(declare -f refuse refused); refuse"
 what="a tree that was configured anew is noticed"
 if in_root bash -euc "$(declare -f keep_tree rebuild); rebuild" >"$log" 2>&1; then
 	echo "$what ... it was not; the log: $log"

@@ -82,6 +82,9 @@ def outcome(reference, ours):
     """What a script's two verdicts come to."""
     if "not run" in (reference, ours):
         return "NOT RUN"
+    # Those few pass on nf_conntrack, if they are run at all.
+    if os.environ.get("SHORT") and GRADES.get(reference, 0) < GRADES["pass"]:
+        return "BROKEN"
     if reference == ours == "skip":
         return "skipped"
     if GRADES.get(ours, 0) >= GRADES.get(reference, 0):
@@ -122,7 +125,7 @@ def main(directory):
     if len(trackers) < 2:
         return 0
     # Where no script was running, there is no row to put it to.
-    failed = outcomes.count("WORSE") + outcomes.count("NOT RUN") + done["rust_ct"][1]
+    failed = sum(outcomes.count(bad) for bad in ("WORSE", "NOT RUN", "BROKEN")) + done["rust_ct"][1]
     passed = sum(one.startswith("ok") for one in outcomes)
     print(f"selftests: {outcomes.count('skipped')} skipped on both")
     print(f"{passed} passed, {failed} failed")

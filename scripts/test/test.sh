@@ -13,8 +13,8 @@
 
 cd "$TOP"
 
-LAYERS="demo lint scripts host reference fuzz stock stalls compare count kunit debug soak umldebug cloud rt rtdebug kcsan
-	apps selftests install"
+LAYERS="demo lint scripts host reference fuzz stock stalls compare count kunit debug soak"
+LAYERS+=" umldebug cloud rt rtdebug kcsan apps selftests install"
 
 # run_layer NAME: runs it, keeps its log, and adds up its last line.
 run_layer() {
@@ -119,7 +119,7 @@ wait_for_setup() {
 know() {
 	local layer
 	for layer; do
-		[[ " ${LAYERS//$'\n\t'/ } " == *" $layer "* ]] || die "unknown layer '$layer' (${LAYERS// /, })"
+		[[ " $LAYERS " == *" $layer "* ]] || die "unknown layer '$layer' (${LAYERS// /, })"
 	done
 }
 

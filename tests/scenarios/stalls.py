@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0
-"""For how long packets of one namespace stand still while much is done to the table: resized, filled, emptied, expired.
+"""For how long packets of one namespace stand still while a table is resized, filled, emptied, or expires.
 
 A probe sends a packet of an established flow through the router each millisecond, with real-time priority, and waits for
 it to come out. The table is filled by the kernel's packet generator.
 
-With CLOCK=instructions (scripts/test/test_layer.sh stalls) the processor's clock counts the instructions that it executes,
-a nanosecond each, so that a gap is what was executed in it, and the bounds are narrow. Otherwise the machine's own
-gaps are among them.
+With CLOCK=instructions (scripts/test/test_layer.sh stalls) the processor's clock counts the instructions that it
+executes, a nanosecond each, so that a gap is what was executed in it, and the bounds are narrow. Otherwise the
+machine's own gaps are among them.
 """
 
 # limit: 900
@@ -49,9 +49,9 @@ from lib import (
 MANY = times(200_000)
 LARGE, SMALL = 262_144, 16_384
 COUNTED = os.environ.get("CLOCK") == "instructions"
-# Seconds, of which one millisecond is the probe's own pause. While connections begin, the kernel itself handles incoming
-# packets for two milliseconds without a pause (net.core.netdev_budget_usecs), and does so again while the jiffy, of four
-# milliseconds here, is not over (kernel/softirq.c, MAX_SOFTIRQ_TIME).
+# Seconds, of which one millisecond is the probe's own pause. While connections begin, the kernel itself handles
+# incoming packets for two milliseconds without a pause (net.core.netdev_budget_usecs), and does so again while the
+# jiffy, of four milliseconds here, is not over (kernel/softirq.c, MAX_SOFTIRQ_TIME).
 BOUND, FILL = (0.002, 0.007) if COUNTED else (0.1, 0.1)
 # Seconds after which connections end that are to end together.
 TOGETHER = 20

@@ -22,7 +22,7 @@ NAME = "nf_conntrack"
 NEAR, FAR = "10.9.0.1", "10.9.0.2"
 OPTIONS = "/etc/modprobe.d/machine.conf"
 BUCKETS = 8192
-# What rust-ct-switch is to put back beside the rules: an entry, as conntrack names it, and where it is translated to ...
+# What rust-ct-switch is to put back beside the rules: an entry, as conntrack names it, and its translation ...
 ENTRY, TO = "-p udp -s 10.8.0.1 -d 10.8.0.2 --sport 9 --dport 9", "10.8.0.9"
 # ... a setting, and a module.
 SETTING, SET = "/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_established", "4321"
