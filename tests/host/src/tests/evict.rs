@@ -88,6 +88,10 @@ fn outlooks() {
     ] {
         assert_eq!(offer(met, Outlook::Unknown).1.outlook(), expected, "{what}");
     }
+    for (what, met, is_empty) in [("nobody", &[][..], true), ("an answered one", &answered[..1], false)] {
+        let (_, choice) = offer(met, Outlook::Unknown);
+        assert_eq!(choice.is_empty(), is_empty, "{what}");
+    }
     // Then the first connection without an answer goes.
     let (seen, choice) = offer(&[(2, 1), (0, 2), (0, 3), (0, 3)], Outlook::Even);
     assert_eq!((seen, choice.chosen()), (2, Some(1)));

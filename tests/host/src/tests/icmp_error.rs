@@ -117,6 +117,27 @@ fn errors_lead_to_their_connection() {
     }
 }
 
+/// An error is about a PPTP call if the packet inside is of GRE, and has the header of one.
+#[test]
+fn errors_about_calls() {
+    let call = [0x30, 1, 0x88, 0x0b, 0, 8, 0, 1];
+    let rows = [
+        ("a call", 47, call, true),
+        ("plain GRE", 47, [0, 0, 8, 0, 1, 2, 3, 4], false),
+        ("UDP whose ports look like it", 17, call, false),
+    ];
+    for (family, proto, kind) in [(Family::Ipv4, 1, 3), (Family::Ipv6, 58, 1)] {
+        for (what, inside, bytes, is_call) in rows {
+            let inner = ip(family, inside, &bytes);
+            let pkt = to_client(family, ip(family, proto, &icmp(kind, 0, 0, &inner)));
+            let Ok(Message::Error(error)) = read(family, &pkt, false) else {
+                panic!("{what}: not an error");
+            };
+            assert_eq!(error.is_call, is_call, "{what}");
+        }
+    }
+}
+
 /// Errors about what cannot be read, or has no answer, lead nowhere.
 #[test]
 fn unreadable_inner_packets() {

@@ -64,6 +64,23 @@ use Fate::{
 /// Further away than any window.
 const FAR: u32 = 0x4000_0000;
 
+/// The receiver may take nothing of a segment that passes by, nor of one below its window, which
+/// nf_conntrack lets through, too.
+#[test]
+fn overheard() {
+    let rows = [
+        (Outcome::pass_by(Reason::TcpRfc5961), true),
+        (Outcome::of(Action::PassBy), true),
+        (Outcome::ignore(Reason::TcpSeqUnder), true),
+        (Outcome::ignore(TcpSeqOver), false),
+        (Outcome::of(Action::Accept), false),
+        (Outcome::refresh(1), false),
+    ];
+    for (outcome, expected) in rows {
+        assert_eq!(outcome.is_overheard(), expected, "{outcome:?}");
+    }
+}
+
 /// The client has sent a SYN, and is at 1001.
 fn syn_sent() -> Rig {
     let mut rig = Rig::new();

@@ -61,6 +61,8 @@ fn status_has_the_kernels_bits() {
         assert_eq!(status.bits(), 1 << bit);
         assert!(Status::from_bits(u64::MAX).contains(status));
         assert!(!Status::from_bits(!(1 << bit)).contains(status));
+        assert_eq!(Status::from_bits(u64::MAX).and(status), status);
+        assert_eq!(Status::from_bits(!(1 << bit)).and(status), Status::default());
     }
 }
 
@@ -87,6 +89,7 @@ fn zones_apply_by_direction() {
         };
         assert_eq!(zone.id(Direction::Original), original);
         assert_eq!(zone.id(Direction::Reply), reply);
+        assert_eq!(zone.is_one_way(), original != reply);
         assert_eq!(
             zone.equal(&Zone::DEFAULT, Direction::Original),
             original == 0

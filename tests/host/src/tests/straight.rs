@@ -69,6 +69,10 @@ use crate::{
         },
     },
 };
+use zerocopy::{
+    FromBytes,
+    IntoBytes, //
+};
 
 const PSH: u8 = 0x08;
 const URG: u8 = 0x20;
@@ -398,6 +402,35 @@ fn udp_is_plain() {
         let found = udp_tracker::renew(&proto, &input(status, now), |index| [30, 120][index]);
         assert_eq!(found, expected, "{status:?} at {now}");
     }
+}
+
+/// A datagram without data is plain, and what is shorter than its header is not.
+#[test]
+fn udp_without_data_is_plain() {
+    for (len, expected) in [(7, false), (8, true), (9, false)] {
+        let mut datagram = udp(b"");
+        datagram[5] = len;
+        let pkt = ip(Family::Ipv4, ipproto::UDP, &datagram);
+        let l4 = wire::plain_l4(&Bytes(&pkt), 0, Family::Ipv4).expect("plain");
+        assert_eq!(Udp::read_plain(&Bytes(&pkt), &l4).is_some(), expected, "{len}");
+    }
+}
+
+/// What is taken over of TCP's private state is given with its place in it, all of it.
+#[test]
+fn what_is_taken_over_has_its_place() {
+    let numbers: Vec<_> = (0..size_of::<Proto>()).map(|at| at as u8 + 1).collect();
+    let new = Proto::read_from_bytes(&numbers).expect("any bytes are one");
+    let mut old = Proto::default();
+    let taken: Vec<_> = Tcp::take_over(&mut old, &new).collect();
+    let mut expected = Proto::default();
+    for (at, value) in taken {
+        let bytes = value.to_ne_bytes();
+        assert_eq!(new.as_bytes()[at..at + 4], bytes, "{at}");
+        expected.as_mut_bytes()[at..at + 4].copy_from_slice(&bytes);
+    }
+    assert_ne!(old, Proto::default());
+    assert_eq!(old, expected);
 }
 
 /// What is around a segment of the connection of a rig.
