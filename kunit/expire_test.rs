@@ -181,7 +181,7 @@ mod tests {
                 steps += 1;
                 shortest = shortest.min(took);
             }
-            // Something else may run meanwhile, but not in each of several steps, which there are on
+            // Something else may run meanwhile, but not in each of several steps, as there are on
             // a slow kernel.
             check!(
                 steps < 3 || shortest <= STEP_TIME + 2,

@@ -88,7 +88,10 @@ fn outlooks() {
     ] {
         assert_eq!(offer(met, Outlook::Unknown).1.outlook(), expected, "{what}");
     }
-    for (what, met, is_empty) in [("nobody", &[][..], true), ("an answered one", &answered[..1], false)] {
+    for (what, met, is_empty) in [
+        ("nobody", &[][..], true),
+        ("an answered one", &answered[..1], false),
+    ] {
         let (_, choice) = offer(met, Outlook::Unknown);
         assert_eq!(choice.is_empty(), is_empty, "{what}");
     }

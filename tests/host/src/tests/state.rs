@@ -62,7 +62,10 @@ fn status_has_the_kernels_bits() {
         assert!(Status::from_bits(u64::MAX).contains(status));
         assert!(!Status::from_bits(!(1 << bit)).contains(status));
         assert_eq!(Status::from_bits(u64::MAX).and(status), status);
-        assert_eq!(Status::from_bits(!(1 << bit)).and(status), Status::default());
+        assert_eq!(
+            Status::from_bits(!(1 << bit)).and(status),
+            Status::default()
+        );
     }
 }
 

@@ -412,7 +412,11 @@ fn udp_without_data_is_plain() {
         datagram[5] = len;
         let pkt = ip(Family::Ipv4, ipproto::UDP, &datagram);
         let l4 = wire::plain_l4(&Bytes(&pkt), 0, Family::Ipv4).expect("plain");
-        assert_eq!(Udp::read_plain(&Bytes(&pkt), &l4).is_some(), expected, "{len}");
+        assert_eq!(
+            Udp::read_plain(&Bytes(&pkt), &l4).is_some(),
+            expected,
+            "{len}"
+        );
     }
 }
 
