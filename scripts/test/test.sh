@@ -42,8 +42,16 @@ add_up() {
 	fi
 	passed=$((passed + counts[0]))
 	failed=$((failed + counts[1]))
+	[ "${counts[1]}" -eq 0 ] || say_failures "$name" "$log"
 	table+=$(printf '%-10s %6d passed %4d failed %8s' "$name" "${counts[@]}" \
 		"$(duration "$2")")$'\n'
+}
+
+# say_failures NAME LOG: keeps for the end of what is printed what did not hold in a layer, with what is said about
+# it, and the last lines of its log.
+say_failures() {
+	failures+="$1:"$'\n'
+	failures+=$(grep -m 10 -A 2 -E '^ *not ok |FAIL|WARNING|ERROR|BUG:|error:' "$2"; tail -n 8 "$2")$'\n'
 }
 
 # run_quietly NAME...: runs them behind each other, and keeps what each prints, how long it took and
@@ -133,6 +141,7 @@ beside=("${@:2}")
 know "${layers[@]}" "${beside[@]}"
 passed=0
 failed=0
+failures=
 table=
 setup_pid=
 beside_pid=
@@ -155,6 +164,7 @@ for layer in "${layers[@]}"; do
 	run_layer "$layer"
 done
 [ -z "$beside_pid" ] || end_beside
+[ -z "$failures" ] || printf '\nWhat failed, as far as it fits here:\n%s' "$failures"
 printf '\n%s' "$table"
 printf '%-10s %27s %8s\n\n' "(all)" "" "$(duration $((SECONDS - start)))"
 echo "$passed passed, $failed failed"

@@ -413,18 +413,18 @@ class Firewall:
                     while got < 30000:
                         got += len(stream.recv(65536))
                 equal((got, stream.recv(1)), (30000, b""), f"{self.what}: a page comes in over TCP, and its end")
-        self.all_counted(port, {"outgoing", "established"} if self.router else {"established"}, "all its packets")
+        self.all_counted((port, 80), {"outgoing", "established"} if self.router else {"established"}, "all its packets")
 
-    def all_counted(self, port, names, what):
+    def all_counted(self, ports, names, what):
         """Waits for the end of a TCP connection, then compares the rules' counters with the tracker's own.
 
+        Both `ports` name it: another connection may have been given the same source port before.
         On a slow machine a SYN may come twice, so each is not counted exactly, but all together are.
         """
-        check(
-            poll(lambda: [one.state for one in find(ROUTER, l4="tcp", sport=port)] == ["TIME_WAIT"], 10),
-            f"{self.what}: it is over",
-        )
-        entry = find(ROUTER if self.router else CLIENT, l4="tcp", sport=port)[0]
+        it = {"l4": "tcp", "sport": ports[0], "dport": ports[1]}
+        over = poll(lambda: [one.state for one in find(ROUTER, **it)] == ["TIME_WAIT"], 10)
+        check(over, f"{self.what}: it is over", [one.line for one in find(ROUTER, l4="tcp")])
+        entry = find(ROUTER if self.router else CLIENT, **it)[0]
         sides = (entry.orig, entry.reply) if self.router else (entry.reply if "service" not in names else entry.orig,)
         packets = sum(int(one["packets"]) for one in sides)
         now = self.rules.packets()
@@ -445,7 +445,7 @@ class Firewall:
                 port = caller.getsockname()[1]
                 listener.accept()[0].close()
                 equal(caller.recv(1), b"", f"{self.what}: a stranger reaches the service that is offered")
-        self.all_counted(port, {"service", "established"}, "its packets")
+        self.all_counted((port, 22), {"service", "established"}, "its packets")
 
     def strangers(self):
         """Unsolicited packets stay out."""
