@@ -79,12 +79,23 @@ class Board:
             signal.signal(signal.SIGPIPE, signal.SIG_IGN)
             with contextlib.suppress(Stopped):
                 while True:
-                    work(self, *arguments)
+                    self._go_on(work, *arguments)
             status = 0
         except BaseException:
             diag(f"{name}: {traceback.format_exc()}")
         finally:
             os._exit(status)
+
+    def _go_on(self, work, *arguments):
+        """Works until the kernel refuses what the worker does not expect to be refused: where an allocation fails
+        (`memory`), opening a file or a socket may. It begins anew, unless it has not come one step further."""
+        before = self.steps()[self.mine]
+        try:
+            work(self, *arguments)
+        except OSError as error:
+            if self.steps()[self.mine] == before:
+                raise
+            diag(f"{self.mine} begins anew: {error!r}")
 
     # ---------------------------------------------------------------------- for the process above them
 
