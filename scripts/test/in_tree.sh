@@ -37,7 +37,7 @@ grep -q 'LD \[M\] *net/netfilter/rust_ct/rust_ct/rust_ct.o' "$log" || {
 	echo "not ok - it is a module of the kernel's tree"
 	failed=1
 }
-if sed '1,/^==== W=1/d' "$log" | grep -A5 'warning: '; then
+if sed '1,/^==== W=1/d' "$log" | grep -i -A5 'warning: '; then
 	echo "not ok - the compilers have nothing to say to W=1"
 	failed=$((failed + 1))
 fi

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """selftests.py DIRECTORY: the guests of selftests.sh, and the table of what the scripts came to on both trackers.
 
-The last line is 'N passed, N failed': a script passes that does on rust_ct what it does on nf_conntrack, or better;
-see Documentation/selftests.md.
+The last line is 'N passed, N failed': a script passes that does on rust_ct what it does on nf_conntrack, or better,
+by its parts where it fails on both; see Documentation/selftests.md.
 
 SELFTESTS          names of scripts (default: all but those of LEFT_OUT)
 SELFTESTS_LIMIT    seconds for each script (default: 300, more for some)
@@ -29,6 +29,8 @@ LEFT_OUT = {
 }
 # Higher is better. An xfail is a pass to kselftest, too.
 GRADES = {"pass": 2, "xfail": 2, "skip": 1}
+# A part of a script that has passed, as TAP, the kernel's test_progs, and net_packetdrill.sh write it.
+PART = re.compile(r"^(?:ok \d+ (?!.*# SKIP)(.+)|\s*#\d+/\d+ +(\S+):OK|(\S+\.pkt): ok)\s*$", re.M)
 TOP, LOGS = (Path(os.environ[name]) for name in ("TOP", "LOGS"))
 BOTH = ("nf_conntrack", "rust_ct")
 
@@ -78,8 +80,15 @@ def run_tracker(tracker, names):
     return results, complained
 
 
-def outcome(reference, ours):
-    """What a script's two verdicts come to."""
+def passing(log):
+    """The parts of a script that have passed, by its log."""
+    if not log.exists():
+        return set()
+    return {next(filter(None, found.groups())) for found in PART.finditer(log.read_text(errors="replace"))}
+
+
+def outcome(reference, ours, parts):
+    """What a script's two verdicts come to; parts has those that have passed on each."""
     if "not run" in (reference, ours):
         return "NOT RUN"
     # Those few pass on nf_conntrack, if they are run at all.
@@ -87,12 +96,14 @@ def outcome(reference, ours):
         return "BROKEN"
     if reference == ours == "skip":
         return "skipped"
-    if GRADES.get(ours, 0) >= GRADES.get(reference, 0):
-        return "ok, both" if ours == "fail" else "ok"
-    return "WORSE"
+    if ours not in GRADES and reference not in GRADES:
+        if not parts[0]:
+            return "failed"
+        return "ok, parts" if parts[0] <= parts[1] else "WORSE"
+    return "ok" if GRADES.get(ours, 0) >= GRADES.get(reference, 0) else "WORSE"
 
 
-def table(results, trackers, names):
+def table(directory, results, trackers, names):
     """The table's lines, and the outcomes."""
     lines, outcomes = [f"{'script':25} " + "  ".join(f"{tracker:14}" for tracker in trackers)], []
     for name in names:
@@ -100,7 +111,9 @@ def table(results, trackers, names):
         line = f"{name:25} " + "  ".join(f"{verdict:8} {seconds:>4}s" for verdict, seconds, _ in rows)
         reason = rows[-1][2] or rows[0][2]
         if len(rows) == 2:
-            outcomes.append(outcome(rows[0][0], rows[1][0]))
+            parts = [passing(Path(directory, tracker, f"{name}.log")) for tracker in trackers]
+            outcomes.append(outcome(rows[0][0], rows[1][0], parts))
+            reason = " ".join((reason, *(f"lost: {part}" for part in sorted(parts[0] - parts[1]))))
             line += f"  {outcomes[-1]:8}"
         lines.append(f"{line}  {reason}".rstrip())
     return lines, outcomes
@@ -117,7 +130,7 @@ def main(directory):
     # Side by side, as each of them leaves a processor idle.
     with concurrent.futures.ThreadPoolExecutor() as pool:
         done = dict(zip(trackers, pool.map(lambda tracker: run_tracker(tracker, names), trackers)))
-    lines, outcomes = table({tracker: results for tracker, (results, _) in done.items()}, trackers, names)
+    lines, outcomes = table(directory, {tracker: results for tracker, (results, _) in done.items()}, trackers, names)
     lines += [f"{name:25} left out: {why}" for name, why in left_out.items() if name in scripts]
     (LOGS / "selftests.table").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(*lines, sep="\n")
@@ -127,7 +140,7 @@ def main(directory):
     # Where no script was running, there is no row to put it to.
     failed = sum(outcomes.count(bad) for bad in ("WORSE", "NOT RUN", "BROKEN")) + done["rust_ct"][1]
     passed = sum(one.startswith("ok") for one in outcomes)
-    print(f"selftests: {outcomes.count('skipped')} skipped on both")
+    print(f"selftests: on both, {outcomes.count('skipped')} skipped and {outcomes.count('failed')} failed without parts")
     print(f"{passed} passed, {failed} failed")
     return failed != 0
 
