@@ -112,7 +112,7 @@ test-in-tree: ## build it as a part of the kernel's own tree, with W=1
 test-unfit: ## a module for another configuration of the kernel is refused
 	scripts/test/unfit.sh
 
-compare: ## compare with nf_conntrack packet by packet (PACKETS= FAMILY= SEED= PCAP= RFC5961= KERNEL=)
+compare: ## compare with nf_conntrack packet by packet (PACKETS= FAMILY= SEED= PCAP= RFC5961= LONG_WAY= KERNEL=)
 	scripts/test/compare.sh
 
 selftests: ## run the kernel's own netfilter scripts on both trackers (SELFTESTS="name name")

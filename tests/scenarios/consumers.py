@@ -22,7 +22,8 @@ from lib import (
 
 # The tracker itself.
 REFERENCE = "nf_conntrack"
-FEWEST = 10  # a kernel with fewer has not what this scenario is about
+# A kernel with fewer has not what this scenario is about; Debian's 7.3.4 has 76, and a modules.dep cut short has not.
+FEWEST = 70 if "+deb" in os.uname().release else 10
 
 
 def consumers():
