@@ -32,6 +32,14 @@ USER = "nf_conntrack_ftp"
 # A module that rules need, and a file that says when it may be loaded.
 NEEDED, REFUSES = "nft_masq", "/etc/modprobe.d/refuses.conf"
 KEPT = "/run/rust-ct-switch.nft"
+# The port that this machine calls, to which one of the other host a rule leads that, and who answers there: with what
+# it hears.
+CALLED, LED = 79, 8082
+ECHO = f"""import socket
+call = socket.create_server(("0.0.0.0", {LED})).accept()[0]
+while data := call.recv(99):
+    call.sendall(data)
+"""
 # A published port of a container, and what is to be read there.
 WEB, PAGE = 8081, "page of the container"
 DOCKER = ("containerd.service", "docker.service", "docker.socket")
@@ -91,6 +99,27 @@ def peer():
         finally:
             server.kill()
             run("ip", "netns", "del", "peer")
+
+
+@contextlib.contextmanager
+def call():
+    """A connection to the other host that a rule translates."""
+    with subprocess.Popen(["ip", "netns", "exec", "peer", "python3", "-c", ECHO]) as server:
+        wait(lambda: f":{LED} " in run("ip", "netns", "exec", "peer", "ss", "-ltn")[1], 60)
+        try:
+            with socket.create_connection((FAR, CALLED), 30) as calling:
+                yield calling
+        finally:
+            server.kill()
+
+
+def echoed(calling, text):
+    """What the other host answers."""
+    try:
+        calling.sendall(text)
+        return calling.recv(99)
+    except OSError as error:
+        return error
 
 
 def firewall():
@@ -198,7 +227,10 @@ def ours(version, where):
     firewall_at = boot_usec("nftables.service", "InactiveExit") / 1e6
     loaded_at = boot_usec("systemd-modules-load.service", "ActiveEnter") / 1e6
     early = at and float(at[1]) < firewall_at
-    check(early, "it was there before the firewall, which is there before the network", (at, firewall_at))
+    check(early, "it was there before the firewall", (at, firewall_at))
+    there_at = boot_usec("nftables.service", "ActiveEnter") / 1e6
+    network_at = boot_usec("network-pre.target", "ActiveEnter") / 1e6
+    check(firewall_at <= there_at <= network_at, "which was there before the network", (there_at, network_at))
     check(0 < loaded_at <= firewall_at, "systemd-modules-load brought it", (loaded_at, firewall_at))
     if os.path.exists(OPTIONS):
         check(hashsize() == BUCKETS, "options in modprobe.d hold", hashsize())
@@ -245,21 +277,24 @@ def remains():
 def switch(tracker):
     rules = remains()[1]
     run("conntrack", "-A", *ENTRY.split(), "-n", TO, "-t", "3000", "-m", "7")
-    with peer():
-        echo = ("ip", "netns", "exec", "peer", "ping", "-q", "-i", "0.1", NEAR)
-        with subprocess.Popen(echo, stdout=subprocess.PIPE, text=True) as ping:
+    with peer(), call() as calling:
+        check(echoed(calling, b"before") == b"before", "a translated connection is open")
+        pings = ("ip", "netns", "exec", "peer", "ping", "-q", "-i", "0.1", NEAR)
+        with subprocess.Popen(pings, stdout=subprocess.PIPE, text=True) as ping:
             began = time.monotonic()
             status, text = run("rust-ct-switch", tracker)
             took = time.monotonic() - began
             ping.send_signal(signal.SIGINT)
             answers = ping.communicate()[0]
+        answer = echoed(calling, b"after")
+        check(answer == b"after", f"and goes on, on {tracker}", (answer, run("conntrack", "-L", "-p", "tcp")[1]))
     right = status == 0 and os.path.exists("/proc/rust_ct") == (tracker == "rust_ct")
     check(right, f"rust-ct-switch {tracker} ({took:.0f} s)", text)
     sent = re.search(r"(\d+) packets transmitted, 0 received", answers)
     check(sent and int(sent[1]) > 10, "nothing came in meanwhile", answers)
     check(remains()[1] == rules, f"the rules are as before, on {tracker}", remains()[1])
     entry = run("conntrack", "-L", *ENTRY.split())[1]
-    check(f"dst={TO}" in entry and "mark=7" in entry, f"a translated connection is as before, on {tracker}", entry)
+    check(f"dst={TO}" in entry and "mark=7" in entry, f"an entry with a translation is as before, on {tracker}", entry)
     check(read(SETTING).strip() == SET, f"a setting is as before, on {tracker}", read(SETTING))
     check(os.path.exists(f"/sys/module/{USER}"), f"so are modules that nobody asks for, on {tracker}")
     if tracker == "rust_ct":
@@ -324,13 +359,16 @@ def before():
         file.write(SET)
     run("nft", "add table ip gone; add chain ip gone c { type nat hook postrouting priority 100; }")
     run("nft", 'add rule ip gone c oifname "gone" masquerade')
+    # Without its entry the connection of switch() would go to a port at which nobody listens.
+    run("nft", "add table ip led; add chain ip led c { type nat hook output priority -100; }")
+    run("nft", f"add rule ip led c ip daddr {FAR} tcp dport {CALLED} dnat to {FAR}:{LED}")
     check("masquerade" in remains()[1], "there is a rule that needs a module of its own", remains()[1])
     for tracker in ("rust_ct", "kernel"):
         switch(tracker)
         firewall()
     switch_with_namespace()
     switch_without_rules()
-    run("nft", "delete table ip gone")
+    run("nft", "delete table ip gone; delete table ip led")
     docker_begins()
     firewall()
     switch_refuses("rules are those of iptables, as docker's", "rules of iptables-nft.*reboot")
