@@ -171,7 +171,8 @@ def remove_once(name):
         done = remove_once(holder)
         if done[0]:
             return done
-    return run("rmmod", name, must=False)
+    # It may have gone as a user of another one.
+    return run("rmmod", name, must=False) if loaded(name) else (0, "")
 
 
 def remove(name, must=True, seconds=60):
