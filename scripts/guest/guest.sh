@@ -54,6 +54,8 @@ if [[ $kind = *debug || $kind = kcsan ]]; then
 	# The kernel's own suites of KUnit would run at boot. A suite of its Rust crate does not reckon with
 	# PREEMPT_RT, and warns there (rust_spinlock_irq_condvar).
 	options+=(--append "kunit.filter_glob=rust_ct_*")
+	# KCSAN reports many races of others, among which a scenario looks for its own.
+	[ "$kind" != kcsan ] || options+=(--append log_buf_len=16M)
 elif [ -n "$cached" ]; then
 	options+=("--qemu-opts=-fsdev local,id=cached,path=/,security_model=none,multidevs=remap -device virtio-9p-pci,fsdev=cached,mount_tag=cached")
 	job_command="/src/scripts/guest/guest_cached.sh $job_command"
