@@ -68,6 +68,8 @@ table inet f {
 """
 # Factors of 128 for windows (RFC 7323, section 2.2).
 SCALE = b"\x03\x03\x07\x01"
+# In no window.
+FAR = 0x40000000
 
 
 def ends(packet):
@@ -126,12 +128,15 @@ class Talk:
     def go_on(self):
         if self.l4 != "tcp":
             return self.forth() and self.back()
-        return (
-            self.forth(flags="A", seq=100, ack=1000, window=300)
-            and self.back(flags="A", seq=1000, ack=100, window=300)
-            # 300 is 38,400 for those who know the factor.
-            and self.forth(flags="PA", seq=20100, ack=1000, window=300, data=b"x" * 100)
-        )
+        there = self.forth(flags="A", seq=100, ack=1000, window=300)
+        return there and self.back(flags="A", seq=1000, ack=100, window=300)
+
+    def out_of_window(self):
+        """Whether data far out of the window comes out, of each end."""
+        return [
+            self.forth(flags="PA", seq=100 + FAR, ack=1000, window=300, data=b"x"),
+            self.back(flags="PA", seq=1000 + FAR, ack=100, window=300, data=b"x"),
+        ]
 
 
 def rules(net, begun):
@@ -158,6 +163,10 @@ def scenario():
     for talk in talks:
         check(talk.begin(), f"{talk.what}: it begins")
     before = [talk.far for talk in talks]
+    # Else what does not fit would be left to its receiver.
+    sysctl("nf_conntrack_tcp_rfc5961", 0, net.ns)
+    for talk in (talks[0], talks[7]):
+        equal(talk.out_of_window(), [False, False], f"{talk.what}: nothing out of the window comes through")
     run("conntrack", "-U", "-p", "tcp", "--dport", "81", "-m", "7", ns=net.ns)
     others = ("-p udp --sport 9 --dport 9 -w 5 -m 9", "-p 253", "-p gre --srckey 1 --dstkey 2")
     for other in others:
@@ -172,6 +181,7 @@ def scenario():
         unload()
         load()
         sysctl("nf_conntrack_tcp_loose", 0, net.ns)
+        sysctl("nf_conntrack_tcp_rfc5961", 0, net.ns)
         equal(find(net.ns), [], "nothing is known when the tracker is loaded anew")
         write(file, "-A -p nothing\n" + text)
         # One of them has come back by itself.
@@ -182,6 +192,9 @@ def scenario():
     for talk, far in zip(talks, before):
         check(talk.go_on(), f"{talk.what}: it goes on", [one.line for one in find(net.ns)])
         equal(talk.far, far, f"{talk.what}: translated as before")
+        if talk.l4 == "tcp":
+            # conntrack enters them so, as it does not save windows and their factors.
+            equal(talk.out_of_window(), [True, True], f"{talk.what}: the window is judged liberally")
     marks = sorted(one.tail["mark"] for one in find(net.ns))
     equal(marks, ["0"] * (number - 2) + ["7", "9"], "each has its mark")
     equal([one.tail.get("zone") for one in find(net.ns, dport=9)], ["5"], "and its zone")
