@@ -10,6 +10,10 @@ from lib import CT, PARAMETERS, RUST, SYSCTL, check, diag, equal, insert, load, 
 
 SIZES = "from [01] to [0-9]+"
 LIMITS = "from 1 to [0-9]+"
+LISTS = "number of lists from 0 to [0-9]+"
+CONNECTIONS = "number of connections from 0 to 2147483647"
+# Numbers of hundredths, from the least to the most.
+ADAPTIVE = (("adaptive_start", 0, 100), ("adaptive_end", 1, 1000))
 
 
 def parameter(name):
@@ -31,15 +35,16 @@ def not_loaded(name, value):
 
 
 def refused(name, value, right):
-    """Loading with it fails, and the log names it and what is right."""
+    """Loading with it fails, and one line of the log names it, its value, and what is right."""
     mark = not_loaded(name, value)
-    what = f"{name}={value}: the log names it and says what is right"
+    what = f"{name}={value}: the log names it and says what is right, in one line"
     if not RUST:
         skip(what, "the reference says nothing")
         return
-    found, lines = said(mark, f"rust_ct: .*{name}.*{right}")
-    check(found, what, lines)
-    diag(*(line for line in lines.splitlines() if CT in line))
+    lines = [line for line in log_since(mark) if CT in line]
+    pattern = f"rust_ct: {name}={re.escape(value)}: must be .*{right}"
+    equal(len([line for line in lines if re.search(pattern, line)]), 1, what)
+    diag(*lines)
 
 
 def refused_later(name, value, right):
@@ -64,15 +69,34 @@ def taken(name, value, reads):
     unload()
 
 
+def hundredths(least, most):
+    """What the log says is right."""
+    return f"number of hundredths from {least} to {most}"
+
+
+def wrong(least, most):
+    """What is no number from the least to the most."""
+    return (str(least - 1), str(most + 1), "x", "")
+
+
 def at_load():
     for value in some(["-1", "x", "1x", "99999999999999999999", ""]):
         refused("hashsize", value, SIZES)
+    for value in some(["-1", "x", "1x", "99999999999999999999", ""]):
+        refused("expect_hashsize", value, LISTS)
     if RUST:
         refused("hashsize", "4294967295", SIZES)
+        refused("expect_hashsize", "4294967295", LISTS)
         for value in some(["0", "-1", "x", "1x", "4294967295", "99999999999999999999", ""]):
             refused("max", value, LIMITS)
         for value in some(["http:80", "ftp:0", "ftp:65536", "ftp:21,", "ftp:1:2:3:4:5:6:7:8:9"]):
             refused("helpers", value, "list of ftp and tftp")
+        for name in ("total", "share", "netns_max"):
+            for value in some(wrong(0, 2147483647)):
+                refused(name, value, CONNECTIONS)
+        for name, least, most in ADAPTIVE:
+            for value in some(wrong(least, most)):
+                refused(name, value, hundredths(least, most))
     for value in ("maybe", "2", "-1"):
         found, lines = said(not_loaded("enable_hooks", value), "enable_hooks")
         check(found, f"enable_hooks={value}: the log names it", lines)
@@ -116,12 +140,12 @@ def later():
         set_later("max", "77", "77", "a good limit is taken later", "and reads back")
         for name in some(["total", "share", "netns_max"]):
             for value in ("-1", "x", "4294967295", ""):
-                refused_later(name, value, "number of connections from 0 to 2147483647")
+                refused_later(name, value, CONNECTIONS)
             set_later(name, "99", "99", f"a good {name} is taken later", "and reads back")
             set_later(name, "0", "0", "so is none", "and reads back")
-        for name, least, most in (("adaptive_start", 0, 100), ("adaptive_end", 1, 1000)):
-            for value in ("-1", str(most + 1), "x", ""):
-                refused_later(name, value, f"number of hundredths from {least} to {most}")
+        for name, least, most in ADAPTIVE:
+            for value in wrong(least, most):
+                refused_later(name, value, hundredths(least, most))
             for value in (most, least):
                 set_later(name, str(value), str(value), f"{name} may be {value}", "and reads back")
 
