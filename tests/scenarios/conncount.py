@@ -23,16 +23,22 @@ from policy import (
 from lib import (
     SYSCTL,
     check,
+    client_router_server,
+    diag,
+    drop_namespaces,
     equal,
     find,
     ip_batch,
     main,
     make_socket,
     poll,
+    program,
     read,
+    remove,
     run,
     skip,
     some,
+    times,
     write,
 )
 
@@ -84,12 +90,17 @@ class Callers:
             self.open.append(stream)
         return error
 
-    def hang_up(self):
-        """Resets the oldest connection, and waits until the router knows."""
+    def reset(self):
+        """Resets the oldest connection; returns its port."""
         stream = self.open.pop(0)
         port = stream.getsockname()[1]
         stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         stream.close()
+        return port
+
+    def hang_up(self):
+        """Resets the oldest connection, and waits until the router knows."""
+        port = self.reset()
         gone = poll(lambda: [one.state for one in find(ROUTER, sport=port)] in (["CLOSE"], []), 10)
         # The count looks once a jiffy at most for what has ended (nf_conncount.c, __nf_conncount_add()).
         time.sleep(0.05)
@@ -144,36 +155,71 @@ def expired(what, kind):
     callers.close()
 
 
-def goes_as_a_whole():
-    """A namespace goes with its rules, and with all that they have counted."""
-    ns = "rct-alone"
-    ip_batch(None, f"netns add {ns}")
-    ip_batch(ns, "link set lo up")
-    rules = Nft(ns, NFT_ALL.replace("forward", "output"))
-    with make_socket(ns, "127.0.0.1", PORT, socket.SOCK_STREAM) as listener, contextlib.ExitStack() as stack:
-        listener.listen(100)
-        errors = [stack.enter_context(make_socket(ns, "127.0.0.1", 0, socket.SOCK_STREAM)).connect_ex(("127.0.0.1", PORT)) for _ in range(LIMIT + 2)]
-        equal(errors, [0] * LIMIT + [errno.ECONNREFUSED] * 2, "a namespace of its own: the limit holds")
-        equal(rules.packets(), {"over": 2}, "a namespace of its own: its rule has counted")
-    run("ip", "netns", "delete", ns)
-    # It does not unload while a rule is there; and of what it has not given back its caches complain.
-    check(poll(lambda: run("rmmod", "nft_connlimit", must=False)[0] == 0, 10), "it is gone, with its rules and all that they counted")
+def dying(what, kind):
+    """Connections end, and all entries are deleted again and again, while others are counted."""
+    callers, what, errors = Callers(kind), f"{kind}, {what}", []
+    with program(ROUTER, "sh", "-c", "while :; do conntrack -F; conntrack -L; done"):
+        for _ in range(times(400)):
+            errors.append(callers.call())
+            if len(callers.open) == LIMIT:
+                callers.reset()
+    number = errors.count(0)
+    diag(f"{what}: {number} of {len(errors)} were let in")
+    # An ACK whose entry is gone begins one, so that it may be what is refused.
+    known = {0, errno.ECONNREFUSED, errno.ECONNRESET}
+    check(set(errors) <= known, f"{what}: while entries go each is let in or refused", set(errors))
+    check(number > LIMIT, f"{what}: and those that go make room", number)
+    # The last of these programs may be about to delete what comes next.
+    check(poll(lambda: not run("ip", "netns", "pids", ROUTER)[1], 10), f"{what}: nobody deletes entries any more")
+    while callers.open:
+        callers.reset()
+    # Of what has ended the count takes no more than nine at a time.
+    check(poll(lambda: not callers.call(), 5), f"{what}: when all are gone there is room")
+    time.sleep(0.05)
+    errors = [callers.call() for _ in range(LIMIT)]
+    equal(errors, [0] * (LIMIT - 1) + [errno.ECONNREFUSED], f"{what}: for {LIMIT}, and no more")
+    callers.close()
+
+
+def goes_as_a_whole(what, kind, make):
+    """A namespace goes with its rules, and with all that they count, whose ends are in other namespaces."""
+    drop_namespaces()
+    client_router_server()
+    make()
+    callers, what = Callers(kind), f"{kind}, {what}"
+    with listener(kind):
+        errors = [callers.call() for _ in range(LIMIT + 1)]
+        equal(errors, [0] * LIMIT + [errno.ECONNREFUSED], f"{what}: {LIMIT} connections, and no more")
+        states = [one.state for one in find(ROUTER, dport=PORT)]
+        equal(states, ["ESTABLISHED"] * LIMIT, f"{what}: they are open when the router goes")
+        run("ip", "netns", "delete", ROUTER)
+        # It does not unload while a rule is there; and of what it has not given back its caches complain.
+        status, output = remove("nf_conncount", must=False, seconds=10)
+        check(not status, f"{what}: it is gone, with its rules and all that they counted", output)
+    for stream in callers.open:
+        stream.close()
+
+
+def listener(kind):
+    """The server, for more than are ever waiting."""
+    made = make_socket(SERVER, ENDS[kind][1], PORT, socket.SOCK_STREAM)
+    made.listen(4096)
+    return made
 
 
 def scenario():
     lacking = missing("nft_connlimit", "xt_connlimit", "nft_reject_inet", "ipt_REJECT", "ip6t_REJECT", "nft_ct")
     set_up_stacks()
     ip_batch(CLIENT, *(f"addr add {address}/{64 if ':' in address else 24} dev {ROUTER}" + (" nodad" if ":" in address else "") for address in SECOND.values()))
+    ways = [
+        ("nft, all together", "nft_connlimit", lambda: Nft(ROUTER, NFT_ALL), False),
+        ("nft, each address", "nft_connlimit", lambda: Nft(ROUTER, NFT_EACH), True),
+        ("xt_connlimit, all together", "xt_connlimit", lambda: xt_rules(0, 0), False),
+        ("xt_connlimit, each address", "xt_connlimit", lambda: xt_rules(32, 128), True),
+    ]
     with contextlib.ExitStack() as stack:
-        for _, far in ENDS.values():
-            listener = stack.enter_context(make_socket(SERVER, far, PORT, socket.SOCK_STREAM))
-            listener.listen(100)
-        ways = [
-            ("nft, all together", "nft_connlimit", lambda: Nft(ROUTER, NFT_ALL), False),
-            ("nft, each address", "nft_connlimit", lambda: Nft(ROUTER, NFT_EACH), True),
-            ("xt_connlimit, all together", "xt_connlimit", lambda: xt_rules(0, 0), False),
-            ("xt_connlimit, each address", "xt_connlimit", lambda: xt_rules(32, 128), True),
-        ]
+        for kind in ENDS:
+            stack.enter_context(listener(kind))
         for what, module, make, each in some(ways):
             if module in lacking:
                 skip(f"{what}: the limit holds", f"this kernel does not have {module}")
@@ -181,11 +227,13 @@ def scenario():
             rules = make()
             for kind in ENDS:
                 limited(what, kind, rules, each)
-            expired(what, kind)
+                expired(what, kind)
+                dying(what, kind)
             rules.delete() if isinstance(rules, Nft) else rules.flush()
             run("conntrack", "-F", ns=ROUTER)
-    if "nft_connlimit" not in lacking:
-        goes_as_a_whole()
+    for what, module, make, _ in some(ways):
+        for kind in ENDS if module not in lacking else ():
+            goes_as_a_whole(what, kind, make)
 
 
 main(scenario)
