@@ -26,6 +26,8 @@ from lib import (
     read,
     run,
     statistics,
+    udp,
+    write,
 )
 
 # Metric -> column of /proc/net/stat/nf_conntrack.
@@ -39,7 +41,21 @@ COUNTERS = {
     "early_drop": "early_drop",
     "search_restart": "search_restart",
 }
-RULES = "table inet t {\nchain input {\ntype filter hook input priority filter\nct state invalid counter\n}\n}\n"
+# What the test makes happen. The kernel does not count ignore any more, and search_restart is a race.
+MOVED = ("found", "invalid", "insert", "insert_failed", "drop", "early_drop")
+# Two connections to port 7 would have the same reply.
+RULES = """
+table inet t {
+    chain input {
+        type filter hook input priority filter
+        ct state invalid counter
+    }
+    chain nat {
+        type nat hook input priority srcnat
+        udp dport 7 snat ip to 10.1.0.9:5555
+    }
+}
+"""
 COMMAND = (
     "prometheus-node-exporter",
     "--collector.disable-defaults",
@@ -56,6 +72,21 @@ def metrics():
 
 def entries_now():
     return float(read(f"{SYSCTL}/nf_conntrack_count"))
+
+
+def one_too_many(port):
+    """The second connection finds its address and port taken, and is dropped."""
+    port.send(*[udp("10.1.0.2", "10.1.0.1", 3000 + n, 7) for n in range(2)])
+
+
+def table_full(port):
+    """New connections take the place of others; in a small table nf_conntrack finds one for most of them."""
+    write("/sys/module/nf_conntrack/parameters/hashsize", 512)
+    limit = read(f"{SYSCTL}/nf_conntrack_max")
+    write(f"{SYSCTL}/nf_conntrack_max", int(entries_now()))
+    port.send(*[udp("10.1.0.2", "10.1.0.1", 2000 + n, 9) for n in range(50)])
+    poll(lambda: statistics()["early_drop"], 5)
+    write(f"{SYSCTL}/nf_conntrack_max", limit)
 
 
 def scenario():
@@ -77,6 +108,10 @@ def scenario():
         port = Port("rct-out", "up", mac_of(None, "rct-out"))
         port.send(*[echo("10.1.0.2", "10.1.0.1", 77, n, reply=True) for n in range(5)])
         check(poll(lambda: metrics().get("stat_invalid", 0) >= 5, 5), "five invalid packets are counted", metrics())
+        one_too_many(port)
+        table_full(port)
+        moved = poll(lambda: all(metrics().get(f"stat_{name}") for name in MOVED), 10)
+        check(moved, f"none of these is zero: {', '.join(MOVED)}", metrics())
         total, got = statistics(), metrics()
         for metric, column in COUNTERS.items():
             equal(got.get(f"stat_{metric}"), float(total[column]), f"{metric} is the sum over all processors")
