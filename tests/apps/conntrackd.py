@@ -5,6 +5,7 @@
 
 import contextlib
 import os
+import threading
 
 from apps import (
     PLACE,
@@ -214,17 +215,45 @@ def transfer(one, other):
     return all(passes(one, other, os.urandom(20000)) for _ in range(10))
 
 
+@contextlib.contextmanager
+def under_way(one, other, what):
+    """One end sends a piece every 0.2 seconds until the block ends; checks that the other end has got all of them."""
+    over, sent, got = threading.Event(), [], b""
+
+    def send():
+        while not over.wait(0.2):
+            # So little that all of it has room in the buffers.
+            sent.append(os.urandom(100))
+            one.sendall(sent[-1])
+
+    sends = threading.Thread(target=send)
+    sends.start()
+    try:
+        poll(lambda: len(sent) > 2, 10)
+        yield
+    finally:
+        over.set()
+        sends.join()
+    want = b"".join(sent)
+    with contextlib.suppress(OSError):
+        while len(got) < len(want) and (piece := other.recv(65536)):
+            got += piece
+    check(sent and got == want, what, f"{len(got)} of {len(want)} bytes")
+
+
 def fails_over(down, up, ends, what):
     """The lines of one gateway are cut, and the other gateway takes over, with the entries that it got."""
-    for device in ("lan", "wan"):
-        run("ip", "-n", GATEWAYS[down - 1], "link", "set", "dev", device, "down")
-    check(poll(lambda: is_primary(up), 30, 0.2), f"keepalived: {what}", run("ip", "-n", GATEWAYS[up - 1], "addr")[1])
-    found = poll(lambda: lines(up, 443), 10)
-    check(
-        found and "dst=10.2.0.1" in found[0] and "[ASSURED]" in found[0],
-        "it has committed the connection, with its NAT",
-        found,
-    )
+    with under_way(*ends, "of what was sent all the time until then, nothing is lost"):
+        for device in ("lan", "wan"):
+            run("ip", "-n", GATEWAYS[down - 1], "link", "set", "dev", device, "down")
+        taken = poll(lambda: is_primary(up), 30, 0.2)
+        check(taken, f"keepalived: {what}", run("ip", "-n", GATEWAYS[up - 1], "addr")[1])
+        found = poll(lambda: lines(up, 443), 10)
+        check(
+            found and "dst=10.2.0.1" in found[0] and "[ASSURED]" in found[0],
+            "it has committed the connection, with its NAT",
+            found,
+        )
     check(transfer(*ends), "the transfer goes on through it", read("/proc/net/nf_conntrack", GATEWAYS[up - 1]))
 
 
@@ -237,8 +266,9 @@ def scenario():
         server = stack.enter_context(listen(SERVER, "10.2.0.2", 443))
         client, other = (stack.enter_context(dial(CLIENT, "10.2.0.2", 443, 10)) for _ in range(2))
         (made, peer), (lost, _) = (server.accept() for _ in range(2))
-        stack.enter_context(made)
-        stack.enter_context(lost)
+        for end in (made, lost):
+            stack.enter_context(end)
+            end.settimeout(30 * SLOW)
         equal(peer[0], "10.2.0.1", "a transfer is NATed to the address that both gateways share")
         check(transfer(client, made) and passes(other, lost), "it goes through the first gateway")
         cached = poll(lambda: ask(2, "-e")[1].count("dport=443"), 15)
@@ -252,9 +282,11 @@ def scenario():
         lost.settimeout(3 * SLOW)
         check(not passes(other, lost), "a connection whose entry is deleted there does not go on")
 
-        for device in ("lan", "wan"):
-            run("ip", "-n", FIRST, "link", "set", "dev", device, "up")
-        check(poll(lambda: is_primary(1), 40, 0.2), "keepalived: the first gateway is back", read(f"{PLACE}/turns-1"))
+        with under_way(client, made, "again nothing is lost of what was sent meanwhile"):
+            for device in ("lan", "wan"):
+                run("ip", "-n", FIRST, "link", "set", "dev", device, "up")
+            back = poll(lambda: is_primary(1), 40, 0.2)
+            check(back, "keepalived: the first gateway is back", read(f"{PLACE}/turns-1"))
         check(transfer(client, made), "the transfer goes on through it again", read("/proc/net/nf_conntrack", FIRST))
         diag(ask(1, "-s")[1])
 
