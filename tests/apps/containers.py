@@ -71,15 +71,17 @@ class Engine:
     def __call__(self, *words, must=True):
         return run(*self.command, *words, must=must)[1]
 
-    def published(self, address):
-        """The published ports, from another host and from loopback."""
+    def published(self, address, here):
+        """The published ports, from another host, and from the machine itself, where `here` is translated."""
         poll(lambda: PAGE in fetch("rct-out", "10.1.0.1", WEB), 30, 0.5)
         check(PAGE in fetch("rct-out", "10.1.0.1", WEB), "another host fetches a page from the published port")
         found = entries(f"dport={WEB}", "src=10.1.0.2", f"src={address}", "sport=80", "[ASSURED]")
         check(
             found, "its connection is listed with the container's address in its reply", read("/proc/net/nf_conntrack")
         )
-        check(PAGE in fetch(None, "127.0.0.1", WEB), "the machine itself fetches it from loopback")
+        check(PAGE in fetch(None, here, WEB), f"the machine itself fetches it from {here}")
+        found = entries(f"dst={here}", f"dport={WEB}", f"src={address}", "sport=80", "[ASSURED]")
+        check(found, "and that is listed with the container's address in its reply", read("/proc/net/nf_conntrack"))
 
     def leaves(self, container, port=7777):
         """A container calls another host, which sees this machine's address."""

@@ -31,6 +31,7 @@ from lib import (
     check,
     equal,
     poll,
+    read,
     run,
 )
 
@@ -66,7 +67,13 @@ def first_run():
     published = ["-p", f"{WEB}:80", "-p", f"{ECHO}:90", "-p", f"{DATAGRAMS}:53/udp"]
     DOCKER("run", "-d", "--name", "web", *published, "box", "/bin/sh", "-c", SERVES)
     web = address("web", "bridge")
-    DOCKER.published(web)
+    DOCKER.published(web, "10.1.0.1")
+    # By default no rule translates loopback.
+    check(PAGE in fetch(None, "127.0.0.1", WEB), "from loopback it comes through docker-proxy")
+    found = entries("dst=127.0.0.1", f"dport={WEB}", f"sport={WEB}", "[ASSURED]")
+    check(found, "which has one connection at loopback", read("/proc/net/nf_conntrack"))
+    found = entries(f"dst={web}", "dport=80", f"src={web}", "sport=80", "[ASSURED]")
+    check(found, "and another one to the container", read("/proc/net/nf_conntrack"))
     DOCKER.leaves("web")
     DOCKER("network", "create", "own")
     for name in ("one", "two"):

@@ -40,7 +40,7 @@ def scenario():
         published = ["-p", f"{WEB}:80", "-p", f"{ECHO}:90", "-p", f"{DATAGRAMS}:53/udp"]
         PODMAN("run", "-d", "--cgroups=disabled", "--name", "web", *published, "box", "/bin/sh", "-c", SERVES)
         web = PODMAN("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web").strip()
-        PODMAN.published(web)
+        PODMAN.published(web, "127.0.0.1")
         PODMAN.leaves("web")
         PODMAN.datagrams(PODMAN("inspect", "-f", "{{.State.Pid}}", "web").strip())
         PODMAN("network", "create", "own")
