@@ -3,6 +3,7 @@
 
 # limit: 400
 
+import os
 import re
 import time
 
@@ -22,6 +23,7 @@ from lib import (
     check,
     diag,
     equal,
+    make_socket,
     module,
     poll,
     read,
@@ -29,6 +31,10 @@ from lib import (
     skip,
     statistics,
     write,
+)
+from netlink import (
+    Queue,
+    listen_for_ends,
 )
 
 FLOW = ("-p", "tcp", "-s", "192.0.2.1", "-d", "198.51.100.1", "--sport", "1000", "--dport", "80")
@@ -41,6 +47,24 @@ table inet t {
         ct state established counter
     }
 }
+"""
+# As long as a rule asks for labels, connections have room for them.
+LABELLED = """
+table inet l {
+    chain input {
+        type filter hook input priority filter
+        ct label 1 counter
+    }
+}
+"""
+NUMBER = 7
+QUEUED = f"""
+table inet q {{
+    chain input {{
+        type filter hook input priority filter
+        ct state new udp dport 9 queue num {NUMBER}
+    }}
+}}
 """
 HELPED = """
 table inet f {
@@ -125,7 +149,6 @@ def entries():
         ("extended", "ipv4     2 tcp"),
         ("id", "id="),
         ("save", "-A "),
-        ("ktimestamp", "mark="),
     ):
         check(want in known("-o", form), f"-L -o {form}", known("-o", form))
     saved = f"{PLACE}/saved"
@@ -143,6 +166,87 @@ def entries():
     equal(sorted(set(after) ^ set(before)), [], "-R brings back what -L -o save wrote")
     ct("-F")
     equal(int(ct("-C")), 0, "-F deletes all")
+
+
+def extensions():
+    """What connections have besides: NAT of either side, zones of one direction, labels, times."""
+    os.makedirs("/etc/xtables", exist_ok=True)
+    with open("/etc/xtables/connlabel.conf", "w", encoding="ascii") as file:
+        file.write("1 one\n2 two\n")
+    run("nft", "-f", "-", text=LABELLED)
+    write(f"{SYSCTL}/nf_conntrack_timestamp", 1)
+    for host, words in (
+        (1, ("--dst-nat", "10.3.0.9:99")),
+        (2, ("--src-nat", "10.3.0.7")),
+        (3, ("--orig-zone", "5")),
+        (4, ("--reply-zone", "6")),
+        (5, ()),
+        (6, ()),
+    ):
+        flow = ("-p", "udp", "-s", f"192.0.2.{host}", "-d", "198.51.100.1", "--sport", "7", "--dport", "8")
+        ct("-I", *flow, "-t", "99", *words)
+    for host, label in ((5, "one"), (6, "two")):
+        ct("-U", "-p", "udp", "-s", f"192.0.2.{host}", "--label-add", label)
+    for words, want in (
+        ("--src-nat", "2"),
+        ("--src-nat 10.3.0.7", "2"),
+        ("--src-nat 10.3.0.9", ""),
+        ("--dst-nat", "1"),
+        ("--dst-nat 10.3.0.9", "1"),
+        ("--dst-nat 10.3.0.7", ""),
+        ("--any-nat", "12"),
+        ("--any-nat 10.3.0.7", "2"),
+        ("-q 10.3.0.7", "2"),
+        ("--orig-zone 5", "3"),
+        ("--reply-zone 6", "4"),
+        ("-l one", "5"),
+        ("-l two", "6"),
+    ):
+        text = known(*words.split())
+        equal("".join(sorted(re.findall(r"src=192\.0\.2\.(\d) dst=198", text))), want, f"-L {words}")
+    text = known("-o", "labels", "-s", "192.0.2.5")
+    check("labels=one" in text, "-L -o labels", text)
+    begun = re.search(r"\[start=(.*?)\]", known("-o", "ktimestamp", "-s", "192.0.2.6"))
+    seconds = time.time() - time.mktime(time.strptime(begun[1])) if begun else None
+    check(begun and -2 < seconds < 99, "-L -o ktimestamp", seconds)
+    write(f"{SYSCTL}/nf_conntrack_timestamp", 0)
+    ct("-F")
+    run("nft", "flush", "ruleset")
+
+
+def unconfirmed():
+    """A connection whose first packet waits for a verdict is in no table, and there is no list of these any more."""
+    run("nft", "-f", "-", text=QUEUED)
+    queue = Queue(None, NUMBER)
+    with make_socket("rct-out", "10.1.0.2", 900) as client:
+        client.sendto(b"wait", ("10.1.0.1", 9))
+        waits = queue.take()
+        check(int(ct("-C")) > len(known().splitlines()), "-C counts a connection whose first packet waits", known())
+        equal((known("-p", "udp"), known("unconfirmed")), ("", ""), "neither -L nor -L unconfirmed lists it")
+        queue.accept(waits)
+        found = poll(lambda: known("-p", "udp", "-s", "10.1.0.2", "--sport", "900"), 10)
+        check(found, "-L lists it once the packet has come through", known())
+    queue.close()
+    run("nft", "flush", "ruleset")
+    ct("-F")
+
+
+def dying():
+    """What has ended is kept as long as a listener which asks for that has no room for its event."""
+    equal(known("dying"), "", "-L dying has nothing")
+    number = 200
+    with listen_for_ends(None, room=4096, reliable=True):
+        ct("-R", loadable(number))
+        ct("-D", "-p", "udp", "-s", "192.0.0.0/16")
+        equal(known("-p", "udp", "-s", "192.0.0.0/16"), "", "-L has none of what ended unheard")
+        text = known("dying")
+        kept = set(map(tuple_of, text.splitlines()))
+        check(
+            number // 2 < len(kept) == len(text.splitlines()) and all("src=192.0." in one for one in kept),
+            "-L dying lists each whose end is not delivered",
+            text,
+        )
+    check(poll(lambda: not known("dying"), 20, 0.2), "and nothing when the listener is gone", known("dying"))
 
 
 def again():
@@ -261,18 +365,24 @@ def statistic():
     equal(got, {name: total[name] for name in got}, "and the sums are those of /proc")
 
 
-def many():
-    """A hundred thousand: loaded, counted, listed, filtered, deleted by a filter, flushed."""
-    if int(read(f"{SYSCTL}/nf_conntrack_max")) < 2 * MANY:
-        write(f"{SYSCTL}/nf_conntrack_max", 2 * MANY)
+def loadable(number):
+    """A file for -R: half of its entries are from 192.0.0.0/24."""
     lines = f"{PLACE}/many"
     with open(lines, "w", encoding="ascii") as file:
-        for n in range(MANY):
+        for n in range(number):
             net, host, port = n % 2, n // 250 % 200, n % 250 + 1
             file.write(
                 f"-A -p udp -s 192.0.{net}.{host + 1} -d 198.51.100.{n // 50000 + 1} --sport {port}"
                 f" --dport {n % 60000 + 1} -t 3000 -u SEEN_REPLY\n"
             )
+    return lines
+
+
+def many():
+    """A hundred thousand: loaded, counted, listed, filtered, deleted by a filter, flushed."""
+    if int(read(f"{SYSCTL}/nf_conntrack_max")) < 2 * MANY:
+        write(f"{SYSCTL}/nf_conntrack_max", 2 * MANY)
+    lines = loadable(MANY)
     for what, command, holds in (
         ("-R loads them", ("-R", lines), lambda text: True),
         ("-C counts them", ("-C",), lambda text: int(text) >= MANY),
@@ -310,10 +420,11 @@ def scenario():
     module("nf_conntrack")
     module("nf_nat")
     entries()
+    extensions()
     events()
     statistic()
-    for table in ("dying", "unconfirmed"):
-        equal(known(table), "", f"-L {table}")
+    unconfirmed()
+    dying()
     run("nft", "-f", "-", text=RULES)
     expectations()
     run("nft", "flush", "ruleset")
