@@ -184,7 +184,7 @@ def extensions():
         (6, ()),
     ):
         flow = ("-p", "udp", "-s", f"192.0.2.{host}", "-d", "198.51.100.1", "--sport", "7", "--dport", "8")
-        ct("-I", *flow, "-t", "99", *words)
+        ct("-I", *flow, "-t", "999", *words)
     for host, label in ((5, "one"), (6, "two")):
         ct("-U", "-p", "udp", "-s", f"192.0.2.{host}", "--label-add", label)
     for words, want in (
@@ -208,7 +208,7 @@ def extensions():
     check("labels=one" in text, "-L -o labels", text)
     begun = re.search(r"\[start=(.*?)\]", known("-o", "ktimestamp", "-s", "192.0.2.6"))
     seconds = time.time() - time.mktime(time.strptime(begun[1])) if begun else None
-    check(begun and -2 < seconds < 99, "-L -o ktimestamp", seconds)
+    check(begun and -2 < seconds < 999, "-L -o ktimestamp", seconds)
     write(f"{SYSCTL}/nf_conntrack_timestamp", 0)
     ct("-F")
     run("nft", "flush", "ruleset")
