@@ -76,6 +76,8 @@ def neighbours(*names, ns=None):
     """Namespaces with stacks of their own, the n-th linked to this machine, which is 10.<n>.0.1 and fd0<n>::1 there."""
     for n, name in enumerate(names, 1):
         ip_batch(None, f"netns add {name}")
+        # The link to the namespace that had this name before goes with it, in the kernel's own time.
+        poll(lambda: run("ip", "link", "show", name, ns=ns, must=False)[0], 20)
         ip_batch(
             ns,
             f"link add {name} type veth peer name up netns {name}",
