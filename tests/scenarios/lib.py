@@ -168,11 +168,11 @@ def unload(must=True, tracker=CT, seconds=60):
 def remove_once(name):
     holders = f"/sys/module/{name}/holders"
     for holder in os.listdir(holders) if os.path.isdir(holders) else ():
-        done = remove_once(holder)
+        # It may have gone as a user of another one.
+        done = remove_once(holder) if loaded(holder) else (0, "")
         if done[0]:
             return done
-    # It may have gone as a user of another one.
-    return run("rmmod", name, must=False) if loaded(name) else (0, "")
+    return run("rmmod", name, must=False)
 
 
 def remove(name, must=True, seconds=60):

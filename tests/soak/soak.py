@@ -223,8 +223,8 @@ class Soak:
             sessions.end()
             self.progress(now=True)
         done = self.board.steps()
-        # In less an emulated kernel may not have come to a worker's first step, for which `modules` starts 40 programs.
-        if MINUTES >= (30 if "kcsan" in os.uname().release else 10):
+        # In less an emulated kernel may not have come to a worker's first step.
+        if MINUTES >= 10:
             for name in self.names:
                 self.check(done[name], f"the worker {name} has done something")
         drop_namespaces("keep-")
