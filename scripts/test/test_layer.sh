@@ -154,7 +154,7 @@ layer_rtdebug() {
 
 # On a kernel that looks for data races.
 layer_kcsan() {
-	{ kunit kcsan; meet; scenarios kcsan 6 0 3600 "${short[@]}" isolation; soak kcsan 10; } |
+	{ kunit kcsan; meet; scenarios kcsan 6 0 7200 "${short[@]}" isolation; soak kcsan 10; } |
 		sum
 }
 

@@ -572,8 +572,9 @@ MODULES = (
 
 def modules(board, dice):
     """Modules that use the tracker come and go, where they are not in use; the kernel has each of them."""
-    unknown = [name for name in MODULES if run("modprobe", "-qn", name, must=False)[0]]
-    if unknown:
+    # Asked for all of them at once, as a slow kernel takes minutes to begin a program for each.
+    if run("modprobe", "-qna", *MODULES, must=False)[0]:
+        unknown = [name for name in MODULES if run("modprobe", "-qn", name, must=False)[0]]
         raise RuntimeError(f"this kernel does not have {' '.join(unknown)}: see scripts/setup/consumers.config")
     while True:
         command = dice.choice((("modprobe", "-q"), ("rmmod",), ("modprobe", "-qr")))
