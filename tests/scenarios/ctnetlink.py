@@ -10,12 +10,26 @@ import socket
 import tempfile
 
 from netlink import (
+    CREATE,
     CT_DELETE,
+    CT_GET,
+    CT_NEW,
+    CTA_EXPECT_FN,
+    CTA_EXPECT_MASK,
+    CTA_EXPECT_MASTER,
+    CTA_EXPECT_TIMEOUT,
+    CTA_EXPECT_TUPLE,
     CTA_TUPLE_MASTER,
     CTNETLINK,
+    CTNETLINK_EXP,
+    EXCL,
+    ask,
+    attribute,
+    dump,
     enter,
     listen_for_ends,
     messages,
+    number32,
     tuple_to,
 )
 from policy import (
@@ -252,6 +266,42 @@ def masters(net):
     check(poll(lambda: count(net.ns) <= others, 10), "with the last one all go", count(net.ns))
 
 
+def named(net):
+    """User space announces a connection, and what is to be called for it by a name that a module has registered."""
+    lacking = missing("nf_nat")
+    if lacking:
+        skip("the function of an expectation", "nf_nat.ko does not load")
+        return
+    rules = Nft(net.ns, FTP)
+    src, dst = pair(False)
+    Stream(net, (src, dst), 40000, 21)
+
+    def announce(name, port):
+        tcp_tuple = lambda kind, *ends: tuple_to(kind, *ends[:2], socket.IPPROTO_TCP, *ends[2:])  # noqa: E731
+        return ask(
+            net.ns,
+            CTNETLINK_EXP,
+            CT_NEW,
+            tcp_tuple(CTA_EXPECT_MASTER, src, dst, 40000, 21),
+            tcp_tuple(CTA_EXPECT_TUPLE, src, dst, 0, port),
+            tcp_tuple(CTA_EXPECT_MASK, "255.255.255.255", "255.255.255.255", 0, 0xFFFF),
+            attribute(CTA_EXPECT_TIMEOUT, number32(300)),
+            attribute(CTA_EXPECT_FN, name),
+            family=socket.AF_INET,
+            flags=CREATE | EXCL,
+        )
+
+    equal(announce(b"nobody's\0", 5001), -errno.EINVAL, "an expectation with a function that nobody has registered")
+    equal(announce(b"nat-follow-master\0", 5002), 0, "an expectation with nf_nat's function")
+    shown_names = [one.get(CTA_EXPECT_FN) for one in dump(net.ns, CTNETLINK_EXP, CT_GET)]
+    equal(shown_names, [b"nat-follow-master\0"], "the function is listed by its name")
+    check(delivered(net, "a", tcp(src, dst, 40001, 5002, "S", seq=1)), "the connection comes")
+    lines = conntrack(net, "-L", "-p", "tcp", "--dport", "5002")
+    equal(len(lines), 1, "it is tracked")
+    equal(dump(net.ns, CTNETLINK_EXP, CT_GET), [], "and expected no more")
+    rules.delete()
+
+
 def flush(net):
     """Everything at once."""
     src, dst = pair(False)
@@ -322,6 +372,7 @@ def ctnetlink():
     expected(net)
     masked(net)
     masters(net)
+    named(net)
     flush(net)
     reliable(net)
     end(net)

@@ -15,11 +15,14 @@ ERROR, DONE = 2, 3
 REQUEST, ACK, REPLACE, EXCL, DUMP, CREATE = 1, 4, 0x100, 0x200, 0x300, 0x400
 # Subsystems (linux/netfilter/nfnetlink.h).
 CTNETLINK, CTNETLINK_EXP, QUEUE, LOG, CTTIMEOUT, CTHELPER = 1, 2, 3, 4, 8, 9
-# Of ctnetlink: messages that ask for entries, that delete an entry or tell its end, and the group for that.
+# Of ctnetlink: messages that ask for entries, that delete an entry or tell its end, and the group for that; for
+# expectations the first two are the same.
 CT_NEW, CT_GET, CT_DELETE, GROUP_DESTROY = 0, 1, 2, 3
 # enum ctattr_type
 CTA_TUPLE_ORIG, CTA_TUPLE_REPLY, CTA_STATUS, CTA_PROTOINFO, CTA_TIMEOUT, CTA_MARK = 1, 2, 3, 4, 7, 8
 CTA_TUPLE_MASTER, CTA_LABELS, CTA_SYNPROXY = 14, 22, 24
+# enum ctattr_expect
+CTA_EXPECT_MASTER, CTA_EXPECT_TUPLE, CTA_EXPECT_MASK, CTA_EXPECT_TIMEOUT, CTA_EXPECT_FN = 1, 2, 3, 4, 11
 # enum ip_conntrack_status
 SEEN_REPLY, ASSURED, CONFIRMED = 2, 4, 8
 SOL_NETLINK, BROADCAST_ERROR = 270, 4

@@ -370,6 +370,31 @@ def timeouts(net, v6):
     check(get("udp")[0] <= 120, f"{kind}: with the object gone, it has the tracker's time again", get("udp"))
 
 
+def rejected(net, v6):
+    """The kernel answers a segment of an established connection with a reset: it is over for the tracker as well."""
+    kind = "IPv6" if v6 else "IPv4"
+    ends = pair(v6)
+    streams = {port: Stream(net, ends, 2000, port) for port in (80, 81)}
+    table = Nft(
+        net.ns,
+        """
+        chain forward {
+            type filter hook forward priority filter;
+            tcp dport 80 counter reject with tcp reset comment "rejected"
+        }""",
+    )
+    for stream in streams.values():
+        stream.say("c", "question")
+    equal(table.counted(), {"rejected": 1}, f"{kind}: a segment of one of two connections is rejected")
+    closed, goes_on = (find(net.ns, l4="tcp", src=ends[0], dport=port)[0] for port in streams)
+    equal((closed.state, goes_on.state), ("CLOSE", "ESTABLISHED"), f"{kind}: it is over, and the other one goes on")
+    check(closed.seconds <= 10, f"{kind}: for as long as one that was reset", closed.line)
+    streams[80].say("s", "answer")
+    seen = find(net.ns, l4="tcp", src=ends[0], dport=80)
+    check(len(seen) == 1 and seen[0].state == "CLOSE", f"{kind}: a late answer changes nothing", [e.line for e in seen])
+    table.delete()
+
+
 def helper_object(net, v6):
     """The object ct helper: the second connection is RELATED, and knows the helper and the mark of the first."""
     kind = "IPv6" if v6 else "IPv4"
@@ -452,7 +477,7 @@ def scenario():
     net = Router()
     load()
     for v6 in some((False, True)):
-        for part in (keys_read, keys_set, secmarks, zones, notrack, timeouts, helper_object, expectation_object):
+        for part in (keys_read, keys_set, secmarks, zones, notrack, timeouts, rejected, helper_object, expectation_object):
             part(net, v6)
     events(net)
 
