@@ -31,7 +31,7 @@ kernel=${KERNEL:-stock}
 PIECE=100000
 [ "$kernel" = uml ] || PIECE=1000000000
 # Without kprobes NAT draws its ports by chance, but for the copy of nf_nat.ko that build() makes.
-[ "$kernel" != debug ] || FAMILIES=${FAMILIES/ nat/}
+[ "$kernel" != debug ] || FAMILIES=${FAMILIES/ nat helpers/}
 seed=${SEED:-$SRANDOM}
 packets=${PACKETS:-20000}
 directory=compare-$kernel

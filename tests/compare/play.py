@@ -28,7 +28,12 @@ WATCHES = {
 }
 
 # What requests, NAT and helpers need, whichever tracker carries them.
-MODULES = ("nf_conntrack_netlink", "nft_chain_nat", "nf_nat_ftp", "nf_nat_tftp", "nf_nat_sip", "nf_nat_irc")
+MODULES = (
+    *("nf_conntrack_netlink", "nft_chain_nat", "nf_nat_ftp", "nf_nat_tftp", "nf_nat_sip", "nf_nat_irc"),
+    *("nf_nat_amanda", "nf_nat_pptp", "nf_nat_h323", "nf_conntrack_sane", "nf_conntrack_snmp"),
+)
+# What user-mode Linux and the debug kernels do not have.
+OPTIONAL = "nf_nat_snmp_basic"
 
 
 def be_a_realtime_task():
@@ -53,6 +58,7 @@ def main(program, modules, directory, pattern="*.seq"):
         if os.path.exists(f"{modules}/nf_nat.ko"):
             run("insmod", f"{modules}/nf_nat.ko")
         run("modprobe", "-a", *MODULES)
+        run("modprobe", "-q", OPTIONAL, must=False)
         for sequence in sorted(Path(directory).glob(pattern)):
             print(f"# {tracker}: {sequence.stem}", flush=True)
             subprocess.run([program, "play", sequence, "-o", sequence.with_suffix(f".{tracker}")], check=True)

@@ -4,6 +4,7 @@
 
 use crate::{
     ctnetlink,
+    expectations::Tally,
     format::WAY_NETLINK,
     record,
     recording::Outcome,
@@ -20,6 +21,7 @@ pub struct Coverage {
     infos: BTreeMap<&'static str, u64>,
     states: BTreeMap<&'static str, BTreeMap<&'static str, u64>>,
     said: BTreeMap<String, u64>,
+    expectations: Tally,
 }
 
 impl Coverage {
@@ -32,12 +34,18 @@ impl Coverage {
             }
             return;
         }
+        self.expectations.add(outcome);
         let record = &outcome.record;
         *self.infos.entry(record::info(record.info)).or_default() += 1;
         if let Some((proto, state)) = record::state(record) {
             let states = self.states.entry(proto).or_default();
             *states.entry(state).or_default() += 1;
         }
+    }
+
+    /// The helpers whose expectations are missing.
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.expectations.missing()
     }
 
     /// Prints it.
@@ -49,6 +57,7 @@ impl Coverage {
         for (proto, states) in &self.states {
             println!("{proto}: {}", list(states));
         }
+        self.expectations.print();
     }
 }
 

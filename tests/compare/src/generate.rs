@@ -2,8 +2,9 @@
 
 //! Sequences made by chance: random walks through the states of the protocols.
 //!
-//! What a case is depends on seed, family and number of the case, and on the settings of its batch,
-//! which depend on seed, family and number of the batch; so the same arguments give the same file.
+//! What a case is depends on seed, family and number of the case, and on settings and rules of its
+//! batch, which depend on seed, family and number of the batch; so the same arguments give the same
+//! file.
 
 mod clock;
 mod ctnetlink;
@@ -24,7 +25,6 @@ use crate::{
     sequence::{
         Batch,
         Case,
-        Setting,
         Writer, //
     },
 };
@@ -192,7 +192,7 @@ impl Batches {
         }
         let (mut packets, mut waited) = (0, 0);
         while packets < enough && waited < LONGEST_BATCH {
-            let (case, disturbed) = self.case(self.cases, &made.batch.settings);
+            let (case, disturbed) = self.case(self.cases, &made.batch);
             self.cases += 1;
             packets += case.packets.len() as u64;
             waited += case
@@ -210,13 +210,14 @@ impl Batches {
     }
 
     /// The case with a number, and how many of its packets are disturbed.
-    fn case(&self, number: u64, settings: &[Setting]) -> (Case, usize) {
+    fn case(&self, number: u64, batch: &Batch) -> (Case, usize) {
         let mut rng = Rng::of(&[self.seed, self.family.number(), 1, number]);
         let proto = rng.pick(self.family.protos);
         let ipv6 = rng.chance(self.family.ipv6);
 
-        let mut walk = Walk::new(rng, number, ipv6, settings);
+        let mut walk = Walk::new(rng, number, ipv6, &batch.settings);
         walk.translated = self.family.beside != Beside::Nothing;
+        walk.outside = helper::outside_of(&batch.rules);
         while walk.packets().is_empty() {
             match proto {
                 _ if self.family.beside == Beside::Requests => {

@@ -71,6 +71,11 @@ pub fn judge(case: &Case, settings: &[Setting], [a, b]: [&[Outcome]; 2]) -> Judg
         let mut differences = differences(Look::at(a, index), Look::at(b, index));
         differences.extend(packets(&a[index], &b[index]));
         differences.extend(said(&case.packets[index], &a[index], &b[index]));
+        if case.family() == "helpers" {
+            // An expectation that its helper takes back (nf_ct_unexpect_related()) is counted when
+            // something else is looked for in the same chain, in whichever case.
+            differences.retain(|differs| differs.name != "count.expect_delete");
+        }
         if differences.is_empty() {
             continue;
         }

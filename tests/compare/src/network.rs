@@ -43,12 +43,19 @@ pub const CHAINS: [(&str, &str); 6] = [
     ("local", "type filter hook output priority -150"),
 ];
 
-/// The helpers that rules may name: protocol of each.
-const HELPERS: [(&str, &str); 4] = [
-    ("ftp", "tcp"),
-    ("tftp", "udp"),
-    ("sip", "udp"),
-    ("irc", "tcp"),
+/// The helpers that rules may name: protocol and family of each. For a family that a helper does
+/// not have, the kernel would look for a module.
+const HELPERS: [(&str, &str, &str); 10] = [
+    ("ftp", "tcp", "inet"),
+    ("tftp", "udp", "inet"),
+    ("sip", "udp", "inet"),
+    ("irc", "tcp", "ip"),
+    ("amanda", "udp", "inet"),
+    ("pptp", "tcp", "ip"),
+    ("RAS", "udp", "inet"),
+    ("Q.931", "tcp", "inet"),
+    ("sane", "tcp", "inet"),
+    ("snmp", "udp", "ip"),
 ];
 
 /// Returns whether a rule gives connections a helper.
@@ -76,12 +83,14 @@ pub fn set_up(rules: &[Rule]) -> Result<()> {
 /// The rules as nft reads them.
 fn ruleset(rules: &[Rule]) -> String {
     let mut text = "table inet compare {\n".to_owned();
-    for (name, proto) in HELPERS {
+    for (name, proto, family) in HELPERS {
         if rules
             .iter()
             .any(|rule| rule.text.contains(&format!("set \"{name}\"")))
         {
-            text += &format!("ct helper {name} {{ type \"{name}\" protocol {proto}; }}\n");
+            text += &format!(
+                "ct helper {name} {{ type \"{name}\" protocol {proto}; l3proto {family}; }}\n"
+            );
         }
     }
     for (chain, place) in CHAINS {

@@ -71,7 +71,7 @@ fn tunnel(walk: &mut Walk<'_>) -> Body {
 }
 
 /// A packet of a session of PPTP (RFC 2637 section 4.1).
-fn session(walk: &mut Walk<'_>, call: u16) -> Body {
+pub fn session(walk: &mut Walk<'_>, call: u16) -> Body {
     let rng = &mut walk.rng;
     let mut flags = KEY | VERSION_PPTP;
     for flag in [SEQUENCE, ACKNOWLEDGMENT] {

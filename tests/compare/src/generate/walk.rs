@@ -121,6 +121,8 @@ pub struct Walk<'s> {
     pub disturbed: usize,
     /// Whether NAT changes packets: some answers are sent as if it did not.
     pub translated: bool,
+    /// The last byte of the address that NAT gives what clients send; zero if it keeps its own.
+    pub outside: u8,
     settings: &'s [Setting],
     number: u64,
     ipv6: bool,
@@ -151,6 +153,7 @@ impl<'s> Walk<'s> {
         Self {
             disturbed: 0,
             translated: false,
+            outside: 0,
             settings,
             number,
             ipv6,
