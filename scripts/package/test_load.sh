@@ -163,7 +163,15 @@ check "refresh-initramfs: it makes the one anew that has a tracker, and no other
 	[ "$(grep update-initramfs /tmp/calls)" = "update-initramfs -u -k 1.0-test" ]
 check "refresh-initramfs: where that fails, it says so" [ "$said" = "rust-ct: /boot/initrd.img-1.0-test keeps the tracker that it has" ]
 stub modinfo "case \$2 in filename) echo $ours ;; esac"
+# What modprobe runs, in an initramfs: load is not there.
+line=$(sed -n "s/^install nf_conntrack //p" /src/packaging/files/rust-ct.modprobe)
+rm -f /tmp/calls
+sh -c "$line"
+check "modprobe.d: without load, what modprobe finds is loaded" \
+	[ "$(cat /tmp/calls)" = "modprobe --ignore-install nf_conntrack" ]
 echo "quiet rust_ct=off" >/tmp/cmdline
 mount --bind /tmp/cmdline /proc/cmdline
 try "with rust_ct=off on the command line, neither" "is not used: rust_ct=off is on"
+rm -f /tmp/calls
+check "modprobe.d: without load and with rust_ct=off, none is" [ "$(sh -c "$line"; echo $?)" = 0 -a ! -e /tmp/calls ]
 exit $failed'
