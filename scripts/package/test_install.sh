@@ -93,17 +93,20 @@ calm() {
 	END
 }
 
-# from_qemu LINE: how QEMU itself starts the kernel, with this command line.
+# from_qemu LINE KERNEL: how QEMU itself starts a kernel of the disk with its initramfs, as the packages have
+# made it, and this command line.
 from_qemu() {
-	on_disk sh -c "cp /boot/vmlinuz-$release /mnt/work/vmlinuz; cp /boot/initrd.img-$release /mnt/work/initrd"
+	on_disk sh -ec "cp /boot/vmlinuz-$2 /mnt/work/vmlinuz
+		cp /boot/initrd.img-$2 /mnt/work/initrd
+		cp /mnt/work/machine.py /root/test/"
 	start_by=(-machine "q35,accel=tcg" -kernel "$out/vmlinuz" -initrd "$out/initrd" -append "$1")
 }
 
-# from_firmware LINE: how a firmware with Secure Boot does: it knows Microsoft's keys, which shim is
+# from_firmware LINE KERNEL: how a firmware with Secure Boot does: it knows Microsoft's keys, which shim is
 # signed by, and shim knows Debian's, by which grub and kernel are, and the key of this machine's
 # DKMS, as mokutil would have enrolled it.
 from_firmware() {
-	from_qemu "$1"
+	from_qemu "$@"
 	on_disk openssl x509 -inform DER -in /var/lib/dkms/mok.pub -out /mnt/work/mok.pem
 	printf 'linux /vmlinuz %s\ninitrd /initrd\nboot\n' "$1" >"$work/grub.cfg"
 	LAYER=secureboot in_root sh -ec 'cd /out/test-install
@@ -126,14 +129,14 @@ from_firmware() {
 		-device "virtio-blk-pci,drive=esp,addr=0x10,bootindex=0")
 }
 
-# boot STEP [ARGUMENT]: boots the machine with that on the kernel's command line; it does the STEP of
+# boot STEP [ARGUMENT [KERNEL]]: boots the machine with that on the kernel's command line; it does the STEP of
 # machine.py, whose checks are counted.
 boot() {
-	local step=$1 start=$SECONDS status=0 results=$work/$1.results start_by line
+	local step=$1 kernel=${3:-$release} start=$SECONDS status=0 results=$work/$1.results start_by line
 	say "boot: $step"
 	: >"$results"
 	line="root=/dev/vda rw console=ttyS0 panic=-1 mitigations=off rust_ct_step=$step${2:+ $2}"
-	if [ "$step" = secure_boot ]; then from_firmware "$line"; else from_qemu "$line"; fi
+	if [ "$step" = secure_boot ]; then from_firmware "$line" "$kernel"; else from_qemu "$line" "$kernel"; fi
 	in_root timeout --kill-after=10 "$limit" qemu-system-x86_64 "${start_by[@]}" -cpu max \
 		-smp 2 -m 1536M -display none -no-reboot -nodefaults \
 		-drive "file=$out/disk.img,if=virtio,format=raw,cache=unsafe" \
@@ -166,17 +169,19 @@ says_not() {
 	! grep -qE "$2" "$work/$1.log"
 }
 
-# module FIELD: of the nf_conntrack that modprobe would find.
+# module FIELD [KERNEL]: of the nf_conntrack that modprobe would find.
 module() {
-	on_disk modinfo -k "$release" -F "$1" nf_conntrack
+	on_disk modinfo -k "${2:-$release}" -F "$1" nf_conntrack
 }
 
+# is_own [KERNEL]
 is_own() {
-	[[ $(module filename) == */kernel/net/netfilter/nf_conntrack.ko* ]]
+	[[ $(module filename "$@") == */kernel/net/netfilter/nf_conntrack.ko* ]]
 }
 
+# is_built [KERNEL]
 is_built() {
-	[[ $(module filename) == */updates/dkms/nf_conntrack.ko* ]]
+	[[ $(module filename "$@") == */updates/dkms/nf_conntrack.ko* ]]
 }
 
 # The signature at the file's end is by the machine's key, which DKMS has made.
@@ -196,11 +201,21 @@ is_signed() {
 }
 
 is_of() {
-	is_built && [ "$(module version)" = "$1" ]
+	is_built "$release" && [ "$(module version)" = "$1" ]
 }
 
+# is_for_kernel [KERNEL]
 is_for_kernel() {
-	[ "$(module built_for)" = "$(root_version kernel_version)" ]
+	[ "$(module built_for "$@")" = "$(root_version kernel_version)" ]
+}
+
+# in_initramfs KERNEL PATTERN: a file of its initramfs.
+in_initramfs() {
+	on_disk lsinitramfs "/boot/initrd.img-$1" | grep -E "$2" | sed 's/^/    /' | grep .
+}
+
+not_in_initramfs() {
+	! in_initramfs "$@"
 }
 
 is_installed() {
@@ -215,13 +230,17 @@ build_debs() {
 	"$TOP/scripts/package/deb.sh" >"$work/deb.log" 2>&1 || die "make deb failed; log: $work/deb.log"
 }
 
-# Drivers for what the machine does not have are taken away: depmod reads them all, in minutes where
-# the processor is emulated, and each package that has a module runs it.
+# without_drivers KERNEL: commands that take away drivers for what the machine does not have: depmod reads them
+# all, in minutes where the processor is emulated, and each package that has a module runs it.
+without_drivers() {
+	echo "cd /lib/modules/$1/kernel
+		find drivers sound -name '*.ko*' ! -path '*/virtio*' ! -name 'veth.*' ! -name 'dummy.*' -delete
+		depmod $1"
+}
+
 step_prepare() {
 	make_image
-	native prepare sh -ec "cd /lib/modules/$release/kernel
-		find drivers sound -name '*.ko*' ! -path '*/virtio*' ! -name 'veth.*' ! -name 'dummy.*' -delete
-		depmod $release
+	native prepare sh -ec "$(without_drivers "$release")
 		mkdir -p /root/test
 		cp /mnt/debs/rust-ct-*_${version}_*.deb /mnt/debs/rust-ct-*_$version.1_*.deb /root/test/
 		cp /mnt/work/machine.py /root/test/
@@ -380,8 +399,25 @@ next_kernel() {
 	check "before it is removed, it has its own again" says next-kernel '^removed: [^ ]*/kernel/net/netfilter/nf_conntrack.ko.xz$'
 }
 
+# A machine that has a tracker in its initramfs, as what the root is mounted from goes through a firewall; here
+# /etc/initramfs-tools/modules names it.
+step_initramfs() {
+	local debs="/root/test/rust-ct-common_VERSION_*.deb /root/test/rust-ct-modules-*_VERSION_*.deb"
+	native initramfs sh -ec "echo nf_conntrack >>/etc/initramfs-tools/modules
+		update-initramfs -u -k $release
+		lsinitramfs /boot/initrd.img-$release | sed -n '/nf_conntrack.ko/s/^/before: /p'
+		dpkg -i ${debs//VERSION/$version}
+		lsinitramfs /boot/initrd.img-$release | sed -n '/nf_conntrack.ko/s/^/installed: /p'
+		dpkg -i ${debs//VERSION/$version.1}"
+	check "an initramfs has the kernel's own" says initramfs '^before: .*/kernel/net/netfilter/nf_conntrack.ko'
+	check "and no other" says_not initramfs '^before: .*/updates/'
+	check "the packages are installed: it is made anew, and has ours" says initramfs '^installed: .*/updates/rust-ct/'
+	check "and so it is when they are upgraded" in_initramfs "$release" '/updates/rust-ct/nf_conntrack.ko'
+}
+
 all=(prepare before ours enforced upgraded refused after disk_full dkms_failures dkms_build dkms_off
-	dkms_enforced secure_boot dkms purged)
+	dkms_enforced secure_boot dkms purged
+	initramfs initramfs_off initramfs_refused initramfs_boot initramfs_removed)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 "$TOP/scripts/setup/setup.sh" stock
@@ -393,9 +429,9 @@ cp "$TOP"/scripts/package/machine/* "$work/"
 [[ " ${steps[*]} " != *" prepare "* ]] || build_debs
 for step in "${steps[@]}"; do
 	case $step in
-	prepare | disk_full | dkms_failures | dkms_build) "step_$step" ;;
-	dkms_off) boot "$step" rust_ct=off ;;
-	enforced | dkms_enforced) boot "$step" module.sig_enforce=1 ;;
+	prepare | disk_full | dkms_failures | dkms_build | initramfs) "step_$step" ;;
+	dkms_off | initramfs_off) boot "$step" rust_ct=off ;;
+	enforced | dkms_enforced | initramfs_refused) boot "$step" module.sig_enforce=1 ;;
 	*) boot "$step" ;;
 	esac
 done

@@ -206,32 +206,55 @@ def wait(condition, seconds):
     return True
 
 
-def kernels_own():
-    check(os.path.exists(f"/sys/module/{NAME}"), "a tracker is there")
-    check(not os.path.exists("/proc/rust_ct"), "it is the kernel's own")
-    firewall()
-
-
 def boot_usec(unit, event):
     return int(run("systemctl", "show", "-P", f"{event}TimestampMonotonic", unit)[1] or 0)
 
 
-def ours(version, where):
+def seconds_of(pattern):
+    """When the kernel logged that, first, after it began."""
+    found = re.search(rf"^\[ *([0-9.]+)\].*(?:{pattern})", log(), re.MULTILINE)
+    return float(found[1]) if found else None
+
+
+def before_network():
+    """The firewall was there before the network; returns when it began."""
+    began, there = (boot_usec("nftables.service", event) / 1e6 for event in ("InactiveExit", "ActiveEnter"))
+    network = boot_usec("network-pre.target", "ActiveEnter") / 1e6
+    check(0 < began <= there <= network, "the firewall was there before the network", (began, there, network))
+    return began
+
+
+def kernels_own():
+    check(os.path.exists(f"/sys/module/{NAME}"), "a tracker is there")
+    check(not os.path.exists("/proc/rust_ct"), "it is the kernel's own")
+    before_network()
+    firewall()
+
+
+def is_early():
+    """The tracker is older than systemd, which loads autofs4 first; the newest module is the first of the list."""
+    names = [line.split()[0] for line in read("/proc/modules").splitlines()]
+    return names.index(NAME) > names.index("autofs4")
+
+
+def ours(version, where, early=False):
     check(os.path.exists("/proc/rust_ct"), "the tracker is rust_ct (/proc/rust_ct is there)")
     by_name = os.path.exists(f"/sys/module/{NAME}") and not os.path.exists("/sys/module/rust_ct")
     check(by_name, f"by the name of {NAME}")
     check(f"/updates/{where}/" in file_of_module(), f"modinfo finds it in updates/{where}", file_of_module())
     found = os.path.exists(f"/sys/module/{NAME}/version") and read(f"/sys/module/{NAME}/version").strip()
     check(found == version, f"its version is {version}", found)
-    at = re.search(r"\[ *([0-9.]+)\][^\n]*tracking connections", log())
-    firewall_at = boot_usec("nftables.service", "InactiveExit") / 1e6
-    loaded_at = boot_usec("systemd-modules-load.service", "ActiveEnter") / 1e6
-    early = at and float(at[1]) < firewall_at
-    check(early, "it was there before the firewall", (at, firewall_at))
-    there_at = boot_usec("nftables.service", "ActiveEnter") / 1e6
-    network_at = boot_usec("network-pre.target", "ActiveEnter") / 1e6
-    check(firewall_at <= there_at <= network_at, "which was there before the network", (there_at, network_at))
-    check(0 < loaded_at <= firewall_at, "systemd-modules-load brought it", (loaded_at, firewall_at))
+    at = seconds_of("tracking connections")
+    firewall_at = before_network()
+    check(at and at < firewall_at, "it was there before the firewall", (at, firewall_at))
+    if early:
+        check(is_early(), "it was loaded from the initramfs", read("/proc/modules"))
+        mounted_at = seconds_of("EXT4-fs .*mounted filesystem")
+        check(at and mounted_at and at < mounted_at, "before the root was mounted", (at, mounted_at))
+    else:
+        loaded_at = boot_usec("systemd-modules-load.service", "ActiveEnter") / 1e6
+        brought = not is_early() and 0 < loaded_at <= firewall_at
+        check(brought, "systemd-modules-load brought it", (loaded_at, firewall_at))
     if os.path.exists(OPTIONS):
         check(hashsize() == BUCKETS, "options in modprobe.d hold", hashsize())
     check(read(OURS).strip() == SAID, "so does sysctl.d, for a setting that only rust_ct has", read(OURS))
@@ -395,7 +418,8 @@ def not_used():
     said = [line for line in found if "is not used" in line]
     check(said, f"the log says why it is not rust_ct: {said and said[0].split('not used: ')[1]}", found)
     check(any("kernel's own" in line for line in found), "and what there is instead", found)
-    check(hashsize() == BUCKETS, "options in modprobe.d hold for it, too", hashsize())
+    if os.path.exists(OPTIONS):
+        check(hashsize() == BUCKETS, "options in modprobe.d hold for it, too", hashsize())
 
 
 def enforced(where):
@@ -421,11 +445,31 @@ def refused():
     check(not left(), "nothing of them is left", left())
 
 
-def dkms_off():
+def off(where):
     kernels_own()
     found = re.findall(r"rust_ct: .*", log())
     check(any("rust_ct=off" in line for line in found), "as the kernel's command line asks, the log says", found)
-    check("/updates/dkms/" in file_of_module(), "modprobe would find what DKMS has built", file_of_module())
+    check(f"/updates/{where}/" in file_of_module(), f"modprobe would find updates/{where}", file_of_module())
+
+
+def remove(*packages):
+    """As an administrator does it, without purge."""
+    began = time.monotonic()
+    status, text = run("apt-get", "-y", "remove", *packages)
+    check(status == 0, f"{' and '.join(packages)} removed by apt, not purged ({time.monotonic() - began:.0f} s)", text)
+    check("/kernel/net/netfilter/" in file_of_module(), "modprobe will find the kernel's own", file_of_module())
+    check(os.path.exists("/proc/rust_ct"), "connections are tracked meanwhile")
+
+
+def purge(*packages):
+    dpkg("the packages are purged", "--purge", *packages)
+    check(not left(), "nothing of them is left", left())
+
+
+def trackers():
+    """Of the initramfs."""
+    listed = run("lsinitramfs", f"/boot/initrd.img-{RELEASE}")[1].splitlines()
+    return [line for line in listed if f"/{NAME}.ko" in line]
 
 
 def after():
@@ -449,6 +493,19 @@ def dkms():
     check(not left(), "nothing of them is left", left())
 
 
+def initramfs_boot():
+    ours(NEW, "rust-ct", early=True)
+    remove(f"rust-ct-modules-{RELEASE}")
+    own = [line for line in trackers() if "/kernel/net/netfilter/" in line]
+    check(own and own == trackers(), "the initramfs was made anew, with the kernel's own", trackers())
+
+
+def initramfs_removed():
+    kernels_own()
+    check(is_early(), "it was loaded from the initramfs", read("/proc/modules"))
+    purge(f"rust-ct-modules-{RELEASE}", "rust-ct-common")
+
+
 STEPS = {
     "before": before,
     "ours": first,
@@ -456,11 +513,15 @@ STEPS = {
     "upgraded": upgraded,
     "refused": refused,
     "after": after,
-    "dkms_off": dkms_off,
+    "dkms_off": lambda: off("dkms"),
     "dkms_enforced": lambda: enforced("dkms"),
     "secure_boot": secure_boot,
     "dkms": dkms,
     "purged": kernels_own,
+    "initramfs_off": lambda: off("rust-ct"),
+    "initramfs_refused": lambda: enforced("rust-ct"),
+    "initramfs_boot": initramfs_boot,
+    "initramfs_removed": initramfs_removed,
 }
 STEP = re.search(r"rust_ct_step=(\S+)", read("/proc/cmdline"))[1]
 OLD, NEW = versions()
