@@ -8,8 +8,10 @@ use crate::{
     maker::{
         begin_in,
         case,
+        crowd,
         find,
         in_table,
+        next_in_bucket,
         udp, //
     },
     object::{
@@ -57,13 +59,17 @@ use crate::{
             Verdict, //
         },
         net::Net,
+        rcu::ReadSide,
         time::HZ, //
     },
 };
 use kernel::{
     macros::kunit_tests,
     prelude::*,
-    sync::atomic::Relaxed, //
+    sync::{
+        atomic::Relaxed,
+        rcu, //
+    }, //
 };
 
 const FIN: u8 = 0x01;
@@ -492,6 +498,29 @@ mod tests {
             check_eq!(counts, [1, 1]);
             check!(find(&udp(2)).is_none());
             check_eq!(in_table(), 1);
+            Ok(())
+        })
+    }
+
+    /// A packet whose connection would come into a bucket with more of them than get there by
+    /// chance is dropped.
+    #[test]
+    fn a_crowded_bucket_is_a_drop() -> Result {
+        const BUCKET: usize = 100;
+        case(|netns| {
+            let guard = rcu::read_lock();
+            let (_, _, from) = crowd(BUCKET, ReadSide::of(&guard))?;
+            drop(guard);
+            let inside = in_table();
+            let (_, original) = next_in_bucket(BUCKET, from)?;
+            let mut late = beginning(&original, &original.invert().ok_or(EINVAL)?)?;
+            let stats = [Stat::ChainTooLong, Stat::InsertFailed, Stat::Drop];
+            let counts = counted(netns, stats, || {
+                check_eq!(late.confirm()?, Verdict::DROP);
+                Ok(())
+            })?;
+            check_eq!(counts, [1, 1, 0]);
+            check_eq!(in_table(), inside);
             Ok(())
         })
     }

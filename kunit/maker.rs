@@ -245,6 +245,35 @@ pub(crate) fn bucket_of(original: &Tuple) -> usize {
     TABLE.index(key.hash(Direction::Original), ReadSide::of(&guard))
 }
 
+/// The number of a UDP connection in a bucket, from `from` on, and the tuple of its first packet.
+pub(crate) fn next_in_bucket(index: usize, from: u32) -> Result<(u32, Tuple)> {
+    for n in from..from.saturating_add(1_000_000) {
+        let original = udp(n);
+        if bucket_of(&original) == index {
+            return Ok((n, original));
+        }
+    }
+    Err(ENOENT)
+}
+
+/// Puts more connections into a bucket than it takes by itself, which are 80 at most. Returns the
+/// one that came first with its tuple, and where the next tuple of that bucket is to be looked for.
+pub(crate) fn crowd(index: usize, rcu: ReadSide<'_>) -> Result<(ARef<Conn>, Tuple, u32)> {
+    let mut from = 0;
+    let mut first = None;
+    for _ in 0..90 {
+        let (n, original) = next_in_bucket(index, from)?;
+        from = n.wrapping_add(1);
+        let conn = begin(&original)?;
+        let admission = TABLE.admit(&conn, rcu).map_err(|_| ENODEV)?;
+        conn.begin_timeout();
+        admission.insert();
+        first.get_or_insert((conn, original));
+    }
+    let (conn, original) = first.ok_or(EINVAL)?;
+    Ok((conn, original, from))
+}
+
 /// Returns whether a packet with a tuple is found to belong to a connection, in a direction.
 pub(crate) fn leads_to(tuple: &Tuple, conn: &Conn, dir: Direction) -> bool {
     find(tuple).is_some_and(|(found, at)| ptr::eq(&*found, conn) && at == dir)

@@ -14,14 +14,15 @@ use crate::{
         self,
         begin as begin_one,
         begin_in,
-        bucket_of,
         case,
+        crowd,
         enter,
         entered,
         find,
         find_in,
         in_table,
         leads_to,
+        next_in_bucket,
         tuple,
         udp,
         walk,
@@ -33,7 +34,10 @@ use crate::{
             Conn,
             UniqueConn, //
         },
-        netns::NETNS,
+        netns::{
+            Netns,
+            NETNS, //
+        },
         stat::Stat,
         table::{
             self,
@@ -255,15 +259,20 @@ fn walk_once(round: u32) -> Result {
     Ok(())
 }
 
-/// The number of a UDP connection in a bucket, from `from` on, and the tuple of its first packet.
-fn next_in_bucket(index: usize, from: u32) -> Result<(u32, Tuple)> {
-    for n in from..from.saturating_add(1_000_000) {
-        let original = udp(n);
-        if bucket_of(&original) == index {
-            return Ok((n, original));
-        }
-    }
-    Err(ENOENT)
+/// A connection as ctnetlink makes it, for the table.
+fn made(netns: &Netns, original: &Tuple) -> Result<UniqueConn> {
+    let made = maker::first_packet(Net::init(), original, |new_conn, rcu| {
+        begin::allocate(netns, Net::init(), new_conn, rcu)
+    })?;
+    // As ctnetlink does, in C.
+    let raw = made.map_err(|_| ENOMEM)?.into_raw();
+    // SAFETY: The connection was just made, and no other code has it. A pointer to it is all that a
+    // `UniqueConn` is.
+    Ok(unsafe {
+        maker::raise(raw.as_ref(), Status::CONFIRMED);
+        raw.as_ref().refresh(3600 * HZ);
+        core::mem::transmute::<core::ptr::NonNull<Conn>, UniqueConn>(raw)
+    })
 }
 
 #[kunit_tests(rust_ct_table)]
@@ -303,23 +312,9 @@ mod tests {
     #[test]
     fn made_by_user_space() -> Result {
         case(|netns| {
-            let make = |original: &Tuple| {
-                let made = maker::first_packet(Net::init(), original, |new_conn, rcu| {
-                    begin::allocate(netns, Net::init(), new_conn, rcu)
-                })?;
-                let made = made.map_err(|_| ENOMEM)?;
-                // As ctnetlink does, in C.
-                let raw = made.into_raw();
-                // SAFETY: The connection was just made, and no other code has it. A pointer to it
-                // is all that a `UniqueConn` is.
-                let made = unsafe {
-                    maker::raise(raw.as_ref(), Status::CONFIRMED);
-                    raw.as_ref().refresh(3600 * HZ);
-                    core::mem::transmute::<core::ptr::NonNull<Conn>, UniqueConn>(raw)
-                };
-                Ok::<_, Error>(made)
-            };
-            let conn = TABLE.insert(make(&udp(1))?).map_err(|(_, error)| error)?;
+            let conn = TABLE
+                .insert(made(netns, &udp(1))?)
+                .map_err(|(_, error)| error)?;
             check_eq!(
                 (conn.use_count(), netns.connections(), in_table()),
                 (2, 1, 1)
@@ -328,7 +323,7 @@ mod tests {
             let reply = udp(1).invert().ok_or(EINVAL)?;
             check!(leads_to(&reply, &conn, Direction::Reply));
 
-            let Err((unique, error)) = TABLE.insert(make(&udp(1))?) else {
+            let Err((unique, error)) = TABLE.insert(made(netns, &udp(1))?) else {
                 return Err(EINVAL);
             };
             check_eq!((error, netns.connections(), in_table()), (EEXIST, 2, 1));
@@ -503,28 +498,38 @@ mod tests {
         })
     }
 
+    /// It refuses what user space makes as well, which stays with the caller, and counts it.
+    #[test]
+    fn a_crowded_bucket_refuses_user_space() -> Result {
+        const BUCKET: usize = 100;
+        case(|netns| {
+            let guard = rcu::read_lock();
+            let (first, _, from) = crowd(BUCKET, ReadSide::of(&guard))?;
+            drop(guard);
+            let inside = netns.connections();
+            let (_, original) = next_in_bucket(BUCKET, from)?;
+            let before = netns.stats.total(Stat::ChainTooLong);
+            let Err((unique, error)) = TABLE.insert(made(netns, &original)?) else {
+                return Err(EINVAL);
+            };
+            check_eq!(error, ENOSPC);
+            check_eq!(netns.stats.total(Stat::ChainTooLong) - before, 1);
+            drop((unique, first));
+            check_eq!(netns.connections(), inside);
+            Ok(())
+        })
+    }
+
     /// The connection that has the reply tuple of a loser of a clash is found behind more
     /// connections than a bucket takes: a full bucket prevents no merge.
     #[test]
     fn a_clash_is_found_in_a_crowded_bucket() -> Result {
         const BUCKET: usize = 100;
-        const MANY: usize = 90;
         case(|_| {
             let guard = rcu::read_lock();
             let rcu = ReadSide::of(&guard);
-            let mut from = 0;
-            let mut first = None;
-            for _ in 0..MANY {
-                let (n, original) = next_in_bucket(BUCKET, from)?;
-                from = n.wrapping_add(1);
-                let conn = begin_one(&original)?;
-                let admission = TABLE.admit(&conn, rcu).map_err(|_| ENODEV)?;
-                conn.begin_timeout();
-                admission.insert();
-                first.get_or_insert((conn, original));
-            }
             // Each new connection comes first in the list.
-            let (winner, taken) = first.ok_or(EINVAL)?;
+            let (winner, taken, from) = crowd(BUCKET, rcu)?;
             let (_, elsewhere) = next_in_bucket(BUCKET + 1, 0)?;
             let (_, free) = next_in_bucket(BUCKET, from)?;
             for (tuple, expected) in [(&taken, Some(&*winner)), (&free, None)] {
