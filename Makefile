@@ -10,6 +10,7 @@ obj-$(CONFIG_RUST_CT) += rust_ct/
 obj-$(CONFIG_RUST_CT_KUNIT_TEST) += kunit/
 obj-$(CONFIG_RUST_CT_FEED) += tests/compare/feeder/
 obj-$(CONFIG_RUST_CT_METER) += tests/meter/
+obj-$(CONFIG_RUST_CT_COVERAGE) += tests/coverage/
 
 else
 
@@ -27,6 +28,7 @@ export CONFIG_RUST_CT ?= m
 export CONFIG_RUST_CT_KUNIT_TEST ?=
 export CONFIG_RUST_CT_FEED ?=
 export CONFIG_RUST_CT_METER ?=
+export CONFIG_RUST_CT_COVERAGE ?=
 # Without the checks of the kernels that we build, which Debian's has not.
 BENCH ?=
 
@@ -38,9 +40,11 @@ kcsan_target := $(shell grep -s '"thread"' $(KDIR)/scripts/target.json)
 kcsan_flags := -Zsanitizer=thread $(addprefix -Cllvm-args=-tsan-,distinguish-volatile=1 compound-read-before-write=1)
 rust_flags := $(if $(call kconf,CONFIG_UML),-Crelocation-model=static -Ccode-model=large) \
 	$(if $(call kconf,CONFIG_KCSAN),$(if $(kcsan_target),$(kcsan_flags))) \
-	$(if $(BENCH),-Cdebug-assertions=n -Coverflow-checks=n)
+	$(if $(BENCH),-Cdebug-assertions=n -Coverflow-checks=n) \
+	$(if $(CONFIG_RUST_CT_COVERAGE),-Cinstrument-coverage -Zno-profiler-runtime)
 kbuild_flags := $(if $(call kconf,CONFIG_CC_IS_CLANG),LLVM=1) \
-	$(if $(call kconf,CONFIG_UML),ARCH=um) $(if $(strip $(rust_flags)),KRUSTFLAGS='$(strip $(rust_flags))')
+	$(if $(call kconf,CONFIG_UML),ARCH=um) $(if $(strip $(rust_flags)),KRUSTFLAGS='$(strip $(rust_flags))') \
+	$(if $(CONFIG_RUST_CT_COVERAGE),LDFLAGS_MODULE='-T $(CURDIR)/tests/coverage/sections.lds')
 # Types are to have the same numbers in the module's BTF as in the kernel, see rust_ct/add_btf.sh.
 kbuild := $(MAKE) -C $(KDIR) M=$(CURDIR) $(if $(MO),MO=$(MO)) $(kbuild_flags) RESOLVE_BTFIDS_FLAGS=
 
@@ -139,7 +143,7 @@ fuzz: ## fuzz the parsers and trackers, each target for SECONDS= (default 60)
 mutants: ## put each small mistake into the pure layer: would its tests notice? (PARTS="window.rs seqadj")
 	scripts/test/mutants.sh $(PARTS)
 
-coverage: ## which lines of the pure layer do its host tests never run?
+coverage: ## which lines of the module does no test run? (PARTS="host kunit scenarios soak stock")
 	scripts/test/coverage.sh
 
 soak: ## everything at once on the debug kernel, for HOURS= (default a sixth; SEED= CPUS= WITHOUT="memory modules")
