@@ -143,7 +143,7 @@ fuzz: ## fuzz the parsers and trackers, each target for SECONDS= (default 60)
 mutants: ## put each small mistake into the pure layer: would its tests notice? (PARTS="window.rs seqadj")
 	scripts/test/mutants.sh $(PARTS)
 
-coverage: ## which lines of the module does no test run? (PARTS="host kunit scenarios soak stock")
+coverage: ## which lines of Rust does no test run? (PARTS="host kunit scenarios soak stock")
 	scripts/test/coverage.sh
 
 soak: ## everything at once on the debug kernel, for HOURS= (default a sixth; SEED= CPUS= WITHOUT="memory modules")

@@ -4,8 +4,9 @@
 # coverage.sh: which lines of the module no test ever runs. The host tests of the pure layer, with the comparison with
 # the kernel's own C; in user-mode Linux with KASAN and two processors KUnit, the scenarios in full and ten minutes of
 # soak; on the stock kernel in QEMU the scenarios once more, as it has tracepoints, BPF and modules that the other lacks.
-# Prints the lines that were not run, and the part of each file that was. Whether the tests pass is another command's
-# business (make test-umldebug, test-stock, soak): here a failure is a warning.
+# Prints the lines of Rust that were not run, and the part of each file that was. Whether the tests pass is another
+# command's business (make test-umldebug, test-stock, soak): here a failure is a warning, as of the scenario `stalls`,
+# whose bounds are in milliseconds and which this module is too slow for.
 #
 # PARTS              of "host kunit scenarios soak stock" (default: all)
 # MINUTES            of soak (default 10)
@@ -40,7 +41,7 @@ host() {
 	in_root env LLVM_PROFILE_FILE=/out/coverage/kept/host-%p.profraw \
 		RCT_SELFTESTS=/build/source/tools/testing/selftests \
 		PROPTEST_CASES="${PROPTEST_CASES:-512}" PROPTEST_RNG_SEED="$seed" PROPTEST_DISABLE_FAILURE_PERSISTENCE=1 \
-		"$program" --quiet
+		"$program" --quiet || warn "coverage: not all host tests passed"
 	counted host "$program"
 }
 
@@ -50,8 +51,13 @@ guest() {
 	"$TOP/scripts/guest/guest.sh" --name "coverage-$name" --timeout "$3" --cached "$kind" \
 		tests/coverage/watched.sh "$kind" "$name" "${@:5}" ||
 		warn "coverage: not all of $name passed, see $LOGS/coverage-$name-$kind.log"
+	# It was not loaded if there is no file: it is a mistake if there is none at all.
 	for file in "$work/$name"-*; do
-		[ -e "$file" ] || die "coverage: $name did not come to its end; log: $LOGS/coverage-$name-$kind.log"
+		[ -e "$file" ] || {
+			warn "coverage: $name did not come to its end, and is not counted"
+			complete=
+			return
+		}
 		python3 -B "$TOP/tests/coverage/raw.py" "$file" "$kept/${file##*/}.profraw"
 	done
 	counted "$name" "/out/$kind-coverage/$4_main.o"
@@ -79,21 +85,27 @@ stock() {
 
 soak() {
 	local minutes=${MINUTES:-10}
-	module soak umldebug "$(awk -v minutes="$minutes" 'BEGIN { print int(minutes * 60 * 1.2) + 600 }')" \
-		FULL=0 MINUTES="$minutes" SEED="$seed" WITHOUT= python3 -B tests/soak/soak.py
+	module soak umldebug "$(awk -v minutes="$minutes" 'BEGIN { print int(minutes * 60 * 1.2) + 1200 }')" \
+		SLOW=2 FULL=0 MINUTES="$minutes" SEED="$seed" WITHOUT= python3 -B tests/soak/soak.py
 }
 
+for part in $parts; do
+	case $part in
+	host | kunit | scenarios | soak | stock) ;;
+	*) die "coverage: unknown part '$part' (host, kunit, scenarios, soak or stock)" ;;
+	esac
+done
 rm -rf "$work"
 mkdir -p "$kept"
+complete=1
 say "coverage: PROPTEST_RNG_SEED=$seed"
 "$TOP/scripts/setup/setup.sh" root
 for part in $parts; do
 	case $part in
-	host) ;;
 	kunit | scenarios | soak) COVERAGE=1 "$TOP/scripts/setup/build.sh" umldebug ;;
 	stock) COVERAGE=1 "$TOP/scripts/setup/build.sh" stock ;;
-	*) die "coverage: unknown part '$part' (host, kunit, scenarios, soak or stock)" ;;
 	esac
 	"$part"
 done
 python3 -B "$TOP/tests/coverage/uncovered.py" "$TOP" "$work"/*.lcov
+[ -n "$complete" ]

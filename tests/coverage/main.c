@@ -3,9 +3,9 @@
  * How often each part of a module was run, however often the module is loaded: adds its counters
  * up when it goes. It is compiled with -Cinstrument-coverage and linked with sections.lds.
  *
- * /proc/rust_ct_coverage/NAME, once that module was loaded, reads as struct header and then the
- * counters, the functions and their names, as LLVM has laid them out (raw.py makes a raw profile
- * of it).
+ * /proc/rust_ct_coverage/NAME reads as struct header and then the counters, the functions and their
+ * names, as LLVM has laid them out (raw.py makes a raw profile of it); as nothing while that module
+ * was never loaded; and not at all (ESTALE) if there were two of that name.
  */
 
 #include <linux/kallsyms.h>
@@ -29,6 +29,10 @@ struct watched {
 	struct part counters;
 	struct part functions;
 	struct part names;
+	/* From the functions to the counters, as struct header has it. */
+	u64 distance;
+	/* Another module of that name was loaded: what is kept is of no use. */
+	bool mixed;
 };
 
 struct header {
@@ -71,10 +75,8 @@ static bool find(struct part *part, struct module *module, const char *start, co
 
 	if (!first || !last || !size)
 		return false;
-	if (part->copy && part->size != size) {
-		pr_err("%s is not the module that was loaded before\n", module->name);
+	if (part->copy && part->size != size)
 		return false;
-	}
 	part->start = first;
 	part->size = size;
 	return true;
@@ -89,51 +91,59 @@ static bool keep(struct part *part)
 
 static void coming(struct watched *watched, struct module *module)
 {
-	struct part *counters = &watched->counters;
+	struct part *counters = &watched->counters, *functions = &watched->functions;
+	struct part *names = &watched->names;
+	bool again = counters->copy;
 
 	if (!find(counters, module, "rust_ct_counters", "rust_ct_counters_end") ||
-	    !find(&watched->functions, module, "rust_ct_functions", "rust_ct_functions_end") ||
-	    !find(&watched->names, module, "rust_ct_names", "rust_ct_names_end")) {
-		pr_err("%s has no counters\n", module->name);
+	    !find(functions, module, "rust_ct_functions", "rust_ct_functions_end") ||
+	    !find(names, module, "rust_ct_names", "rust_ct_names_end")) {
+		pr_err("%s has no counters, or others than before\n", module->name);
+		watched->mixed = true;
 		return;
 	}
 	/* Nothing of it has run yet: the copy of its counters is zero. */
-	if (!keep(counters) || !keep(&watched->functions) || !keep(&watched->names))
+	if (!keep(counters) || !keep(functions) || !keep(names)) {
+		watched->mixed = true;
 		return;
+	}
+	if (again && memcmp(names->copy, names->start, names->size)) {
+		pr_err("%s is another module than before\n", module->name);
+		watched->mixed = true;
+		return;
+	}
+	watched->distance = counters->start - functions->start;
 	watched->loaded = true;
 }
 
-static void add(const struct part *counters)
+static u64 counted(const struct watched *watched, size_t i)
 {
-	const u64 *counter = counters->start;
-	u64 *sum = counters->copy;
-	size_t i;
+	const u64 *sum = watched->counters.copy, *counter = watched->counters.start;
 
-	for (i = 0; i < counters->size / sizeof(*sum); i++)
-		sum[i] += counter[i];
+	return sum[i] + (watched->loaded ? READ_ONCE(counter[i]) : 0);
 }
 
 static int show(struct seq_file *file, void *unused)
 {
 	struct watched *watched = file->private;
-	struct part *counters = &watched->counters;
-	struct header header;
+	struct header header = {};
+	size_t i;
 
 	guard(mutex)(&lock);
-	if (!counters->copy || !watched->functions.copy || !watched->names.copy)
-		return -ENODATA;
-	if (watched->loaded) {
-		add(counters);
-		memset(counters->start, 0, counters->size);
-	}
-	header = (struct header) {
-		.counters_size = counters->size,
-		.functions_size = watched->functions.size,
-		.names_size = watched->names.size,
-		.distance = counters->start - watched->functions.start,
-	};
+	if (watched->mixed)
+		return -ESTALE;
+	if (!watched->counters.copy)
+		return 0;
+	header.counters_size = watched->counters.size;
+	header.functions_size = watched->functions.size;
+	header.names_size = watched->names.size;
+	header.distance = watched->distance;
 	seq_write(file, &header, sizeof(header));
-	seq_write(file, counters->copy, counters->size);
+	for (i = 0; i < watched->counters.size / sizeof(u64); i++) {
+		u64 count = counted(watched, i);
+
+		seq_write(file, &count, sizeof(count));
+	}
 	seq_write(file, watched->functions.copy, watched->functions.size);
 	seq_write(file, watched->names.copy, watched->names.size);
 	return 0;
@@ -153,7 +163,11 @@ static int notified(struct notifier_block *block, unsigned long state, void *dat
 	if (state == MODULE_STATE_COMING) {
 		coming(watched, module);
 	} else if (state == MODULE_STATE_GOING && watched->loaded) {
-		add(&watched->counters);
+		u64 *sum = watched->counters.copy;
+		size_t i;
+
+		for (i = 0; i < watched->counters.size / sizeof(*sum); i++)
+			sum[i] = counted(watched, i);
 		watched->loaded = false;
 	}
 	return NOTIFY_OK;
@@ -166,6 +180,7 @@ static struct notifier_block notifier = {
 static int __init rust_ct_coverage_init(void)
 {
 	struct watched *watched;
+	int error;
 
 	directory = proc_mkdir("rust_ct_coverage", NULL);
 	if (!directory)
@@ -175,7 +190,10 @@ static int __init rust_ct_coverage_init(void)
 			proc_remove(directory);
 			return -ENOMEM;
 		}
-	return register_module_notifier(&notifier);
+	error = register_module_notifier(&notifier);
+	if (error)
+		proc_remove(directory);
+	return error;
 }
 
 static void __exit rust_ct_coverage_exit(void)

@@ -12,6 +12,9 @@ shift 2
 "$@"
 status=$?
 for file in /proc/rust_ct_coverage/*; do
-	cat "$file" >"/out/coverage/$name-${file##*/}" 2>/dev/null || rm "/out/coverage/$name-${file##*/}"
+	kept=/out/coverage/$name-${file##*/}
+	cat "$file" >"$kept" || status=1
+	# A module that was not loaded.
+	[ -s "$kept" ] || rm "$kept"
 done
 exit "$status"

@@ -7,6 +7,7 @@
 import errno
 import re
 import socket
+import struct
 import tempfile
 
 from netlink import (
@@ -19,10 +20,13 @@ from netlink import (
     CTA_EXPECT_MASTER,
     CTA_EXPECT_TIMEOUT,
     CTA_EXPECT_TUPLE,
+    CTA_STATUS,
     CTA_TUPLE_MASTER,
+    CTA_TUPLE_ORIG,
     CTNETLINK,
     CTNETLINK_EXP,
     EXCL,
+    NAT_DONE,
     ask,
     attribute,
     dump,
@@ -30,6 +34,7 @@ from netlink import (
     listen_for_ends,
     messages,
     number32,
+    tuple_of,
     tuple_to,
 )
 from policy import (
@@ -296,8 +301,9 @@ def named(net):
     shown_names = [one.get(CTA_EXPECT_FN) for one in dump(net.ns, CTNETLINK_EXP, CT_GET)]
     equal(shown_names, [b"nat-follow-master\0"], "the function is listed by its name")
     check(delivered(net, "a", tcp(src, dst, 40001, 5002, "S", seq=1)), "the connection comes")
-    lines = conntrack(net, "-L", "-p", "tcp", "--dport", "5002")
-    equal(len(lines), 1, "it is tracked")
+    entries = [one for one in dump(net.ns, CTNETLINK, CT_GET) if tuple_of(one[CTA_TUPLE_ORIG])[4] == 5002]
+    status = [struct.unpack("!I", one[CTA_STATUS])[0] & NAT_DONE for one in entries]
+    equal(status, [NAT_DONE], "the function is called for it: nf_nat has set it up, without a rule of NAT")
     equal(dump(net.ns, CTNETLINK_EXP, CT_GET), [], "and expected no more")
     rules.delete()
 
