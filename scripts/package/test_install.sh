@@ -399,6 +399,45 @@ next_kernel() {
 	check "before it is removed, it has its own again" says next-kernel '^removed: [^ ]*/kernel/net/netfilter/nf_conntrack.ko.xz$'
 }
 
+# Two kernels are installed by apt, in one run, as an administrator does it: the cloud flavour of this kernel,
+# which DKMS follows, and the newest of the suite's own series, which is older than what the module is for.
+# While they are, /etc/initramfs-tools/modules names nf_conntrack: what makes the initramfs is to come after
+# DKMS. For the boots it is without one again.
+step_kernels() {
+	local version packages
+	version=$(root_version kernel_version)
+	packages="linux-image-$next=$version linux-headers-$next=$version"
+	native kernels sh -ec "apt-get update
+		old=\$(apt-cache show linux-image-amd64 | sed -n 's/^Depends: //p' | grep -o 'linux-image-[0-9][^ ,]*' |
+			grep -vFx linux-image-$release | sort -Vu | tail -n 1 | sed 's/^linux-image-//')
+		echo \$old >/mnt/work/old-kernel
+		echo nf_conntrack >>/etc/initramfs-tools/modules
+		apt-get install -y --no-install-recommends $packages linux-image-\$old linux-headers-\$old
+		apt-get clean"
+	old=$(cat "$work/old-kernel")
+	check "two kernels are installed by apt: DKMS builds for $next" is_built "$next"
+	check "for that kernel's package" is_for_kernel "$next"
+	check "and its initramfs, which is to have a tracker, has what DKMS has built" in_initramfs "$next" \
+		'/updates/dkms/nf_conntrack.ko'
+	check "DKMS builds nothing for $old" is_own "$old"
+	check "and $release has what it had" is_of "$(module version "$next")"
+	native kernels-ready sh -ec "sed -i /nf_conntrack/d /etc/initramfs-tools/modules
+		$(without_drivers "$next")
+		$(without_drivers "$old")
+		update-initramfs -u -k $next
+		update-initramfs -u -k $old"
+	check "for the boots, the initramfs is without a tracker" not_in_initramfs "$next" '/nf_conntrack.ko'
+}
+
+# They go again, by apt as well.
+step_kernels_gone() {
+	old=$(cat "$work/old-kernel")
+	native kernels-gone sh -ec "apt-get -y purge \$(dpkg-query -W -f '\${Package} ' 'linux-*-$next' 'linux-*-$old')
+		find /lib/modules /var/lib/dkms -path '*$next*' | sed 's/^/left: /'"
+	check "the new kernel is removed: nothing of ours is left for it" says_not kernels-gone '^left: '
+	check "and $release has what it had" is_built
+}
+
 # A machine that has a tracker in its initramfs, as what the root is mounted from goes through a firewall; here
 # /etc/initramfs-tools/modules names it.
 step_initramfs() {
@@ -416,21 +455,25 @@ step_initramfs() {
 }
 
 all=(prepare before ours enforced upgraded refused after disk_full dkms_failures dkms_build dkms_off
-	dkms_enforced secure_boot dkms purged
+	dkms_enforced secure_boot kernels kernel_next kernel_old kernels_gone dkms removed purged
 	initramfs initramfs_off initramfs_refused initramfs_boot initramfs_removed)
 steps=("$@")
 [ ${#steps[@]} -gt 0 ] || steps=("${all[@]}")
 "$TOP/scripts/setup/setup.sh" stock
 LAYER=secureboot "$TOP/scripts/setup/setup.sh" root
 release=$(root_version release)
+# The kernel that a machine is upgraded to: the archive has no second one of the tested range and this flavour.
+next=${release%amd64}cloud-amd64
 version=$(sed -n 's/^rust-ct-version := //p' "$TOP/rust_ct/Makefile")
 mkdir -p "$work"
 cp "$TOP"/scripts/package/machine/* "$work/"
 [[ " ${steps[*]} " != *" prepare "* ]] || build_debs
 for step in "${steps[@]}"; do
 	case $step in
-	prepare | disk_full | dkms_failures | dkms_build | initramfs) "step_$step" ;;
+	prepare | disk_full | dkms_failures | dkms_build | kernels | kernels_gone | initramfs) "step_$step" ;;
 	dkms_off | initramfs_off) boot "$step" rust_ct=off ;;
+	kernel_next) boot "$step" "" "$next" ;;
+	kernel_old) boot "$step" "" "$(cat "$work/old-kernel")" ;;
 	enforced | dkms_enforced | initramfs_refused) boot "$step" module.sig_enforce=1 ;;
 	*) boot "$step" ;;
 	esac

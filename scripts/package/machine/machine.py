@@ -452,6 +452,18 @@ def off(where):
     check(f"/updates/{where}/" in file_of_module(), f"modprobe would find updates/{where}", file_of_module())
 
 
+def kernel_next():
+    check("-cloud-" in RELEASE, f"it is the new kernel, {RELEASE}")
+    ours(NEW, "dkms")
+
+
+def kernel_old():
+    kernels_own()
+    found = re.findall(r"rust_ct: .*", log())
+    said = any(f"none for {RELEASE}: the kernel's own" in line for line in found)
+    check(said, f"the log says that there is none for {RELEASE}", found)
+
+
 def remove(*packages):
     """As an administrator does it, without purge."""
     began = time.monotonic()
@@ -488,9 +500,18 @@ def secure_boot():
 
 def dkms():
     ours(NEW, "dkms")
-    dpkg("the packages are purged", "--purge", "rust-ct-dkms", "rust-ct-common")
-    check("/kernel/net/netfilter/" in file_of_module(), "modprobe will find the kernel's own", file_of_module())
-    check(not left(), "nothing of them is left", left())
+    # What depends on it goes with it.
+    remove("rust-ct-common")
+
+
+def removed():
+    """What apt has removed is gone from the next boot on; dpkg still has what purges it."""
+    kernels_own()
+    found = re.findall(r"rust_ct: .*", log())
+    check(not found, "the log has nothing of rust_ct", found)
+    there = [line for line in left().splitlines() if "/dpkg/info/" not in line]
+    check(not there, "nothing is left but dpkg's own files", there)
+    purge("rust-ct-dkms", "rust-ct-common")
 
 
 def initramfs_boot():
@@ -516,7 +537,10 @@ STEPS = {
     "dkms_off": lambda: off("dkms"),
     "dkms_enforced": lambda: enforced("dkms"),
     "secure_boot": secure_boot,
+    "kernel_next": kernel_next,
+    "kernel_old": kernel_old,
     "dkms": dkms,
+    "removed": removed,
     "purged": kernels_own,
     "initramfs_off": lambda: off("rust-ct"),
     "initramfs_refused": lambda: enforced("rust-ct"),
