@@ -258,14 +258,17 @@ pub(crate) fn next_in_bucket(index: usize, from: u32) -> Result<(u32, Tuple)> {
 
 /// Puts more connections into a bucket than it takes by itself, which are 80 at most. Returns the
 /// one that came first with its tuple, and where the next tuple of that bucket is to be looked for.
-pub(crate) fn crowd(index: usize, rcu: ReadSide<'_>) -> Result<(ARef<Conn>, Tuple, u32)> {
+pub(crate) fn crowd(index: usize) -> Result<(ARef<Conn>, Tuple, u32)> {
+    let guard = rcu::read_lock();
     let mut from = 0;
     let mut first = None;
     for _ in 0..90 {
         let (n, original) = next_in_bucket(index, from)?;
         from = n.wrapping_add(1);
         let conn = begin(&original)?;
-        let admission = TABLE.admit(&conn, rcu).map_err(|_| ENODEV)?;
+        let admission = TABLE
+            .admit(&conn, ReadSide::of(&guard))
+            .map_err(|_| ENODEV)?;
         conn.begin_timeout();
         admission.insert();
         first.get_or_insert((conn, original));

@@ -503,9 +503,7 @@ mod tests {
     fn a_crowded_bucket_refuses_user_space() -> Result {
         const BUCKET: usize = 100;
         case(|netns| {
-            let guard = rcu::read_lock();
-            let (first, _, from) = crowd(BUCKET, ReadSide::of(&guard))?;
-            drop(guard);
+            let (first, _, from) = crowd(BUCKET)?;
             let inside = netns.connections();
             let (_, original) = next_in_bucket(BUCKET, from)?;
             let before = netns.stats.total(Stat::ChainTooLong);
@@ -526,10 +524,10 @@ mod tests {
     fn a_clash_is_found_in_a_crowded_bucket() -> Result {
         const BUCKET: usize = 100;
         case(|_| {
+            // Each new connection comes first in the list.
+            let (winner, taken, from) = crowd(BUCKET)?;
             let guard = rcu::read_lock();
             let rcu = ReadSide::of(&guard);
-            // Each new connection comes first in the list.
-            let (winner, taken, from) = crowd(BUCKET, rcu)?;
             let (_, elsewhere) = next_in_bucket(BUCKET + 1, 0)?;
             let (_, free) = next_in_bucket(BUCKET, from)?;
             for (tuple, expected) in [(&taken, Some(&*winner)), (&free, None)] {
